@@ -1,0 +1,124 @@
+"""Read a dataset's list of scans and spread it into single slices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from custom.data.exclusions import read_exclusions
+from custom.data.paired_dataset import DATALIST, SPLITS
+from custom.errors import InputError
+
+__all__ = ["Demonstration", "load_datalist", "slice_items"]
+
+_PATHS = ("image", "label", "mask", "store")
+EXCLUSIONS = "exclusions.csv"
+
+
+class Demonstration(Protocol):
+    """A bundle's demonstration set."""
+
+    folder: Path
+
+    def ensure(self) -> Path:
+        """Make the set in ``folder`` unless it is there, and return the folder."""
+        ...
+
+
+def load_datalist(
+    dataset_dir: str | Path, demo: Demonstration | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """Read ``datalist.json`` of a dataset, with absolute paths.
+
+    The demonstration set is made on first use, but only in its own folder: a mistyped
+    ``dataset_dir`` never trains on demonstration data.
+
+    Args:
+        dataset_dir: The dataset's folder.
+        demo: The bundle's demonstration set, if it has one.
+
+    Returns:
+        The items of ``training``, ``validation`` and ``test``. Each also carries ``exclusions``,
+        the path of the dataset's list of bad slices, when there is one.
+
+    Raises:
+        InputError: If the folder or its list is missing or broken, or a file of it is missing.
+    """
+    folder = Path(dataset_dir).resolve()
+    if demo is not None and folder == Path(demo.folder).resolve():
+        demo.ensure()
+    file = folder / DATALIST
+    if not folder.is_dir():
+        raise InputError(
+            f"dataset_dir {folder} does not exist: give the folder that holds {DATALIST}"
+        )
+    if not file.is_file():
+        raise InputError(f"{folder} holds no {DATALIST}: make it with 'mri-bundles prepare'")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        splits = {split: [dict(item) for item in content[split]] for split in SPLITS}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{file} is broken ({type(error).__name__}: {error}): it needs the lists {SPLITS}"
+        ) from error
+    for items in splits.values():
+        for item in items:
+            _make_absolute(item, folder, file)
+    return splits
+
+
+def _make_absolute(item: dict[str, Any], folder: Path, file: Path) -> None:
+    """Make the paths of an item absolute and check that they exist."""
+    if "image" not in item or "scan" not in item:
+        raise InputError(f"{file}: every item needs 'image' and 'scan', got {sorted(item)}")
+    for key in _PATHS:
+        if key in item:
+            path = folder / item[key]
+            if not path.exists():
+                raise InputError(f"{file}: {key} of {item['scan']} is missing: {path}")
+            item[key] = str(path)
+    if (folder / EXCLUSIONS).is_file():
+        item["exclusions"] = str(folder / EXCLUSIONS)
+
+
+def slice_items(
+    items: Iterable[Mapping[str, Any]], exclusions: str | Path | None = None
+) -> list[dict[str, Any]]:
+    """Spread scans into one item a slice, without the excluded slices.
+
+    Args:
+        items: Items of :func:`load_datalist` with a ``store``.
+        exclusions: A list of bad slices; by default the one in the dataset's folder, if any.
+
+    Returns:
+        Items whose ``image`` and ``label`` name single slices of the store, with ``scan``,
+        ``slice`` (from 0) and whatever else the scan's item says but its files.
+
+    Raises:
+        InputError: If an item has no store, or no slice is left.
+    """
+    spread: list[dict[str, Any]] = []
+    lists: dict[str | Path | None, dict[str, set[int]]] = {}
+    for item in items:
+        if "store" not in item:
+            raise InputError(f"{item['scan']} has no Zarr store: prepare the dataset again")
+        source = exclusions or item.get("exclusions")
+        if source not in lists:
+            lists[source] = read_exclusions(source)
+        excluded = lists[source].get(item["scan"], set())
+        fields = {key: value for key, value in item.items() if key not in (*_PATHS, "exclusions")}
+        spread += [
+            {
+                "image": f"{item['store']}/image#{index}",
+                "label": f"{item['store']}/label#{index}",
+                **fields,
+                "slice": index,
+            }
+            for index in range(item["num_slices"])
+            if index not in excluded
+        ]
+    if not spread:
+        raise InputError("no slice is left: the list of scans is empty or all slices are excluded")
+    return spread
