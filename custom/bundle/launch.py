@@ -1,0 +1,84 @@
+"""Run a bundle's configs through MONAI, with checked overrides and one-line errors."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from custom.bundle.locate import find_config
+from custom.errors import InputError
+
+__all__ = ["plain_command", "run_bundle", "user_error"]
+
+
+def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any]) -> None:
+    """Do what ``python -m monai.bundle run`` does, in this process.
+
+    Args:
+        bundle: Folder of the bundle.
+        configs: Names of config files; later ones go over earlier ones.
+        overrides: Config ids and their new values, nested ids as ``train::trainer::max_epochs``.
+
+    Raises:
+        InputError: If a config or an id is unknown, or the run ended in an error of the user's.
+    """
+    import monai.bundle
+
+    files = find_config(bundle, configs)
+    _check_ids(files, overrides)
+    logging_file = bundle / "configs" / "logging.conf"
+    with warnings.catch_warnings():
+        # MONAI warns on every run that configs can hold code; ours are the user's own.
+        warnings.filterwarnings("ignore", message="parsing config_file")
+        try:
+            monai.bundle.run(
+                config_file=files,
+                logging_file=str(logging_file) if logging_file.is_file() else None,
+                bundle_root=str(bundle),
+                **overrides,
+            )
+        except Exception as error:
+            cause = user_error(error)
+            if cause is None:
+                raise
+            raise cause from error
+
+
+def plain_command(configs: Sequence[str]) -> str:
+    """Return the plain MONAI command, to be typed in the bundle's folder."""
+    files = [f"configs/{name}.yaml" for name in configs]
+    config = files[0] if len(files) == 1 else '"[' + ",".join(f"'{file}'" for file in files) + ']"'
+    return f"python -m monai.bundle run --config_file {config}"
+
+
+def user_error(error: BaseException) -> InputError | None:
+    """Return the user's error among an exception and its causes, if there is one."""
+    return next((link for link in _chain(error) if isinstance(link, InputError)), None)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Go from an exception to what caused it."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _check_ids(files: Sequence[str], overrides: Mapping[str, Any]) -> None:
+    """Refuse an id that no config has; MONAI would add a top-level one in silence."""
+    from monai.bundle import ConfigParser
+
+    content: Any = ConfigParser.load_config_files(list(files))
+    for name in overrides:
+        node = content
+        for part in name.replace("#", "::").split("::"):
+            index: Any = int(part) if isinstance(node, list) and part.isdigit() else part
+            try:
+                node = node[index]
+            except (KeyError, IndexError, TypeError):
+                known = ", ".join(sorted(key for key in content if not key.startswith("_")))
+                raise InputError(f"unknown config id {name!r}: the configs have {known}") from None

@@ -1,0 +1,132 @@
+"""A bundle's folder, read once and shared by all checks."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from custom.bundle.verification.outcome import CheckFailed
+
+__all__ = ["METADATA", "BundleFolder"]
+
+METADATA = Path("configs") / "metadata.json"
+_CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
+# Folders that a bundle's own runs write; they are no part of it.
+_GENERATED = ("data", "output")
+
+
+class BundleFolder:
+    """The parts of a bundle, parsed on first use.
+
+    Args:
+        root: The bundle's folder.
+        workspace: An existing folder for everything that checks write.
+        demo_dir: Folder of the small demonstration set; by default one in ``workspace``. Giving the
+            same folder to several bundles of one study saves making the set again.
+
+    Raises:
+        ValueError: If ``root`` is no folder.
+    """
+
+    def __init__(
+        self, root: str | Path, workspace: str | Path, demo_dir: str | Path | None = None
+    ) -> None:
+        self.root = Path(root).resolve()
+        self.workspace = Path(workspace).resolve()
+        self.demo_dir = Path(demo_dir or self.workspace / "demo").resolve()
+        if not self.root.is_dir():
+            raise ValueError(f"root must be a folder, got {root}")
+        self._folders = 0
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """Every file of the bundle, but not what its runs wrote."""
+        return sorted(
+            path
+            for path in self.root.rglob("*")
+            if path.is_file()
+            and path.relative_to(self.root).parts[0] not in _GENERATED
+            and "__pycache__" not in path.parts
+        )
+
+    @cached_property
+    def config_files(self) -> list[Path]:
+        """All YAML and JSON configs, without the metadata."""
+        folder = self.root / METADATA.parent
+        return [
+            path
+            for path in self.files
+            if path.parent == folder
+            and path.suffix in _CONFIG_SUFFIXES
+            and path != self.root / METADATA
+        ]
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """The parsed ``configs/metadata.json``."""
+        return self._mapping(self.root / METADATA, json.loads)
+
+    @cached_property
+    def configs(self) -> dict[str, dict[str, Any]]:
+        """Each config as it is written, by its file's name without suffix."""
+        return {path.stem: self._mapping(path, yaml.safe_load) for path in self.config_files}
+
+    @property
+    def workflows(self) -> dict[str, dict[str, Any]]:
+        """Configs that run by themselves: those that set ``bundle_root``."""
+        return {name: config for name, config in self.configs.items() if "bundle_root" in config}
+
+    @property
+    def overlays(self) -> dict[str, dict[str, Any]]:
+        """Configs that go over another one."""
+        return {name: config for name, config in self.configs.items() if "bundle_root" not in config}
+
+    def config(self, name: str) -> dict[str, Any]:
+        """Return one config as it is written.
+
+        Raises:
+            CheckFailed: If there is no such config.
+        """
+        if name not in self.configs:
+            raise CheckFailed(f"configs/{name}.yaml is missing: there are {sorted(self.configs)}")
+        return self.configs[name]
+
+    def config_file(self, name: str) -> Path:
+        """Return the file of a config.
+
+        Raises:
+            CheckFailed: If there is no such config.
+        """
+        self.config(name)
+        return next(path for path in self.config_files if path.stem == name)
+
+    def read_text(self, relative: str) -> str:
+        """Return the text of a file of the bundle.
+
+        Raises:
+            CheckFailed: If it is missing or not text.
+        """
+        try:
+            return (self.root / relative).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CheckFailed(f"{relative} cannot be read: {type(error).__name__}") from error
+
+    def new_folder(self, name: str) -> Path:
+        """Return the path of a folder in the workspace that no other check uses; not made yet."""
+        self._folders += 1
+        return self.workspace / f"{self._folders:02d}_{name}"
+
+    def _mapping(self, path: Path, parse: Any) -> dict[str, Any]:
+        """Parse a file that must hold a mapping."""
+        relative = path.relative_to(self.root)
+        try:
+            content = parse(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise CheckFailed(f"{relative} cannot be read: {' '.join(str(error).split())}") from error
+        if not isinstance(content, dict):
+            raise CheckFailed(f"{relative} must hold a mapping, got {type(content).__name__}")
+        return content

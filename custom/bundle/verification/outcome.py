@@ -1,0 +1,39 @@
+"""What a check of a bundle says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["CheckFailed", "CheckResult", "one_line"]
+
+_LONGEST = 400
+
+
+class CheckFailed(Exception):  # noqa: N818  (reads as a verdict: `raise CheckFailed(...)`)
+    """A bundle does not pass a check; the message is one line that says what, where and how."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The verdict of one check.
+
+    Attributes:
+        check_id: For example ``layout.license``.
+        passed: Whether the bundle passes.
+        message: One line; ``"ok"`` for a pass.
+        seconds: Time taken.
+    """
+
+    check_id: str
+    passed: bool
+    message: str
+    seconds: float
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first cause of an exception as one line of bounded length."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    text = " ".join(str(error).split())
+    named = text if isinstance(error, CheckFailed) else f"{type(error).__name__}: {text}"
+    return named if len(named) <= _LONGEST else named[: _LONGEST - 3] + "..."

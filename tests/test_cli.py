@@ -1,0 +1,138 @@
+import json
+
+import pytest
+
+from custom import cli
+from custom.bundle.launch import plain_command, user_error
+from custom.errors import InputError
+
+TRAIN = """
+imports:
+  - $import json
+  - $import pathlib
+bundle_root: .
+output_dir: $@bundle_root + '/output'
+dataset_dir: $@bundle_root + '/data'
+resume: false
+max_epochs: 5
+settings:
+  rate: 0.5
+  steps: [1, 2]
+run:
+  - "$pathlib.Path(@bundle_root, 'ran.json').write_text(json.dumps([@output_dir, @dataset_dir,
+    @resume, @max_epochs, @settings]))"
+"""
+INFERENCE = """
+bundle_root: .
+imports: ['$from custom.errors import InputError']
+input: null
+output_dir: out
+overwrite: false
+skip_existing: false
+device: cpu
+fail:
+  _target_: tests_cli_fail
+run: ['$@nothing']
+"""
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    configs = tmp_path / "bundles" / "study" / "configs"
+    configs.mkdir(parents=True)
+    (configs / "metadata.json").write_text("{}")
+    (configs / "train.yaml").write_text(TRAIN)
+    (configs / "inference.yaml").write_text(INFERENCE)
+    (configs / "longer.yaml").write_text("max_epochs: 50\n")
+    (configs / "steps.yaml").write_text("settings::steps: [3]\n")
+    return tmp_path / "bundles" / "study"
+
+
+def run(*words):
+    try:
+        cli.main(words)
+    except SystemExit as stop:
+        return stop.code or 0
+    return 0
+
+
+def what_ran(bundle):
+    return json.loads((bundle / "ran.json").read_text())
+
+
+def test_flags_become_config_ids_with_absolute_paths(bundle, monkeypatch):
+    monkeypatch.chdir(bundle.parents[1])
+    words = ["train", "stu", "--dataset", "1984", "--output=o", "--resume", "--max_epochs", "7"]
+    assert run(*words, "--settings::rate", "1e-3") == 0
+    root = bundle.parents[1]
+    expected = [str(root / "o"), str(root / "1984"), True, 7, {"rate": 1e-3, "steps": [1, 2]}]
+    assert what_ran(bundle) == expected
+
+
+@pytest.mark.parametrize(
+    "words", [["--config", "longer", "steps.yaml"], ["--config=longer", "--config", "steps"]]
+)
+def test_overlays_go_over_the_config_in_order(bundle, words):
+    assert run("train", str(bundle), *words) == 0
+    assert what_ran(bundle)[3:] == [50, {"rate": 0.5, "steps": [3]}]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["train", "nosuch"], 1, "is no bundle"),
+        (["train", "BUNDLE", "--config", "nosuch"], 1, "there are inference, longer"),
+        (["train", "BUNDLE", "--max_epoch", "3"], 1, "unknown config id 'max_epoch'"),
+        (["train", "BUNDLE", "--settings::rat", "3"], 1, "unknown config id 'settings::rat'"),
+        (["train", "BUNDLE", "surplus"], 2, "unexpected 'surplus'"),
+        (["train"], 2, ""),
+        (["nosuch"], 2, ""),
+        (["restore", "BUNDLE", "--input", "x"], 2, "--output"),
+        (["restore", "BUNDLE", "--input=x", "--output=y", "--overwrite", "--skip-existing"], 2, ""),
+        (["restore", "BUNDLE", "--input=x", "--output=y", "--device", "gpu9"], 1, "device 'gpu9'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_an_exit_code(bundle, capsys, words, code, message):
+    assert run(*[str(bundle) if word == "BUNDLE" else word for word in words]) == code
+    assert message in capsys.readouterr().err
+    assert not (bundle / "ran.json").exists()
+
+
+def test_an_error_inside_a_run_is_one_line(bundle, capsys):
+    assert run("restore", str(bundle), "--input", "a.nii.gz", "--output", "b") == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if "mri-bundles:" in line]
+    assert len(lines) == 1
+    assert "--traceback" in lines[0]
+
+
+def test_the_user_s_error_is_found_behind_those_it_caused():
+    inner = InputError("no such scan")
+    outer = RuntimeError("Failed to instantiate component")
+    outer.__cause__ = inner
+    assert user_error(outer) is inner
+    assert user_error(KeyError("x")) is None
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_verb_has_help(verb, capfd):
+    assert run(verb, "--help") == 0
+    text = "".join(capfd.readouterr())
+    assert f"mri-bundles {verb}" in text
+    assert "Args" not in text
+
+
+def test_a_name_that_begins_two_bundles_is_refused(bundle, monkeypatch, capsys):
+    second = bundle.parent / "study_two" / "configs"
+    second.mkdir(parents=True)
+    (second / "metadata.json").write_text("{}")
+    monkeypatch.chdir(bundle.parents[1])
+    assert run("train", "stud") == 1
+    assert "study, study_two" in capsys.readouterr().err
+    assert run("train", "study") == 0
+
+
+def test_plain_command_is_what_a_user_types():
+    assert plain_command(["train"]) == "python -m monai.bundle run --config_file configs/train.yaml"
+    assert plain_command(["train", "tuned"]).endswith(
+        "\"['configs/train.yaml','configs/tuned.yaml']\""
+    )
