@@ -83,7 +83,9 @@ class BundleFolder:
     @property
     def overlays(self) -> dict[str, dict[str, Any]]:
         """Configs that go over another one."""
-        return {name: config for name, config in self.configs.items() if "bundle_root" not in config}
+        return {
+            name: config for name, config in self.configs.items() if "bundle_root" not in config
+        }
 
     def config(self, name: str) -> dict[str, Any]:
         """Return one config as it is written.
@@ -126,7 +128,9 @@ class BundleFolder:
         try:
             content = parse(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
-            raise CheckFailed(f"{relative} cannot be read: {' '.join(str(error).split())}") from error
+            raise CheckFailed(
+                f"{relative} cannot be read: {' '.join(str(error).split())}"
+            ) from error
         if not isinstance(content, dict):
             raise CheckFailed(f"{relative} must hold a mapping, got {type(content).__name__}")
         return content

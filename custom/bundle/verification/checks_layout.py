@@ -82,7 +82,9 @@ def card_sections(bundle: BundleFolder) -> None:
 
 def _sections(markdown: str) -> list[tuple[str, str]]:
     """Split a Markdown text into titles and what stands below each, subsections included."""
-    prose = re.sub(r"^```.*?^```", lambda block: block[0].replace("#", ""), markdown, flags=re.M | re.S)
+    prose = re.sub(
+        r"^```.*?^```", lambda block: block[0].replace("#", ""), markdown, flags=re.M | re.S
+    )
     found = list(re.finditer(r"^(#{1,6})\s+(.+)$", prose, re.MULTILINE))
     sections = []
     for index, heading in enumerate(found):

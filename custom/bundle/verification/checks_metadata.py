@@ -17,7 +17,7 @@ __all__ = ["packages", "schema", "version_changelog", "zoo_fields"]
 
 SCHEMA_FOLDER = Path(__file__).resolve().parents[1] / "schema"
 # What the schema leaves free, but the Model Zoo's tools and readers use.
-ZOO_FIELDS = ("name", "changelog", "intended_use", "references", "eval_metrics", "data_source")
+ZOO_FIELDS = ("name", "changelog", "intended_use", "references", "data_source")
 CORE_PACKAGES = {"monai_version": "monai", "pytorch_version": "torch", "numpy_version": "numpy"}
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
@@ -39,7 +39,7 @@ def schema(bundle: BundleFolder) -> None:
 def zoo_fields(bundle: BundleFolder) -> None:
     """Name, intended use, references, and modality and channels of each tensor are stated."""
     for field in ZOO_FIELDS:
-        if not bundle.metadata.get(field) and field != "eval_metrics":
+        if not bundle.metadata.get(field):
             raise CheckFailed(f"{METADATA} lacks {field!r}")
     formats = bundle.metadata.get("network_data_format", {})
     for side in ("inputs", "outputs"):

@@ -1,0 +1,118 @@
+"""Checks of what a bundle's configs say to MONAI."""
+
+from __future__ import annotations
+
+import inspect
+from pydoc import locate
+from typing import Any
+
+from custom.bundle.verification.bundle_folder import BundleFolder
+from custom.bundle.verification.checks_text import walk
+from custom.bundle.verification.outcome import CheckFailed
+
+__all__ = ["one_network", "parse", "targets", "zoo_key_names"]
+
+# What every workflow has, what evaluation and inference share, and what each needs besides: the ids
+# that MONAI's tools, the Model Zoo's contribution rules and our command line look for.
+_COMMON = (
+    *("bundle_root", "dataset_dir", "output_dir", "demo_dir", "demo_size", "demo", "datalist"),
+    *("seed", "device", "network_def", "network", "initialize", "run"),
+)
+_FLAT = ("ckpt_path", "preprocessing", "dataset", "dataloader", "inferer", "handlers", "evaluator")
+REQUIRED_IDS = {
+    "train": (
+        *_COMMON,
+        *("ckpt_dir", "resume", "max_epochs", "val_interval", "use_mlflow"),
+        *("loss", "optimizer", "lr_scheduler"),
+        *("train::preprocessing", "train::dataset", "train::dataloader", "train::inferer"),
+        *("train::handlers", "train::trainer", "train::trainer::max_epochs"),
+        *("validate::preprocessing", "validate::dataset", "validate::dataloader"),
+        *("validate::inferer", "validate::handlers", "validate::key_metric", "validate::evaluator"),
+    ),
+    "evaluate": (*_COMMON, *_FLAT, "split"),
+    "inference": (*_COMMON, *_FLAT, "postprocessing", "input", "overwrite", "skip_existing"),
+}
+# Names of older bundles that MONAI's tools no longer look for.
+_OLD_IDS = {"training": "run", "eval": "run", "evaluating": "run", "inferring": "run"}
+
+
+def parse(bundle: BundleFolder) -> None:
+    """All configs can be read, and every ``@reference`` in them leads somewhere."""
+    for name in bundle.workflows:
+        _references(bundle, [name])
+    for name in bundle.overlays:
+        _references(bundle, ["train", name])
+
+
+def _references(bundle: BundleFolder, names: list[str]) -> None:
+    """Raise if a reference of configs that are laid over each other has no target."""
+    from monai.bundle import ConfigParser, ReferenceResolver
+
+    parser = ConfigParser()
+    parser.read_config([str(bundle.config_file(name)) for name in names])
+    parser.parse()
+    for place, value in walk(parser.get()):
+        references = ReferenceResolver.match_refs_pattern(value) if isinstance(value, str) else {}
+        for reference in references:
+            if reference not in parser:
+                raise CheckFailed(
+                    f"{' + '.join(names)}: {place} refers to @{reference}: no such id"
+                )
+
+
+def targets(bundle: BundleFolder) -> None:
+    """Every ``_target_`` exists, and takes the arguments that the config gives it."""
+    from monai.bundle import ComponentLocator, ConfigComponent
+
+    locator = ComponentLocator()
+    for name, config in bundle.configs.items():
+        for place, value in walk(config):
+            target = value.get("_target_") if isinstance(value, dict) else None
+            if not isinstance(target, str) or target.startswith("$"):
+                continue
+            component: Any = ConfigComponent(config=value, locator=locator)
+            found = locate(component.resolve_module_name())
+            where = f"configs/{name}: {place}"
+            if not callable(found):
+                raise CheckFailed(f"{where}: _target_ {target!r} does not exist")
+            _arguments(where, target, found, component.resolve_args())
+
+
+def _arguments(where: str, target: str, component: Any, given: dict[str, Any]) -> None:
+    """Raise if a component does not take an argument that it is given."""
+    try:
+        signature = inspect.signature(component)
+    except (TypeError, ValueError):
+        return  # built in C: it says itself, when called
+    try:
+        signature.bind_partial(**given)
+    except TypeError as error:
+        raise CheckFailed(f"{where}: {target} {error}") from error
+
+
+def zoo_key_names(bundle: BundleFolder) -> None:
+    """The three workflows have the ids that other tools, and the command line, look for."""
+    for name, required in REQUIRED_IDS.items():
+        config = bundle.config(name)
+        present = {place for place, _ in walk(config)} | set(config)
+        missing = [place for place in required if place not in present]
+        if missing:
+            raise CheckFailed(f"configs/{name}.yaml lacks the ids {', '.join(missing)}")
+        old = [place for place in _OLD_IDS if place in config]
+        if old:
+            raise CheckFailed(f"configs/{name}.yaml: the id {old[0]!r} is now {_OLD_IDS[old[0]]!r}")
+
+
+def one_network(bundle: BundleFolder) -> None:
+    """All workflows define the same network: the definition is copied, and copies drift."""
+    definitions = {
+        name: config["network_def"]
+        for name, config in bundle.workflows.items()
+        if "network_def" in config
+    }
+    if not definitions:
+        raise CheckFailed("no config has 'network_def'")
+    first, *others = definitions
+    for name in others:
+        if definitions[name] != definitions[first]:
+            raise CheckFailed(f"network_def differs between configs/{first} and configs/{name}")

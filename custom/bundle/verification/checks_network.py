@@ -1,0 +1,175 @@
+"""Checks of a bundle's network and of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
+from custom.bundle.verification.outcome import CheckFailed
+from custom.data.atomic import sha256_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+__all__ = [
+    "WEIGHTS",
+    "checkpoint",
+    "fits_network",
+    "in_out",
+    "load_weights",
+    "torchscript",
+    "weights_hash",
+]
+
+WEIGHTS = Path("models") / "model.pt"
+# Sizes put in for the variables of a declared shape: an odd one where any size is allowed.
+_ANY, _MULTIPLE, _POWER = 45, 2, 1
+_TOLERANCE = 1e-5
+
+
+def in_out(bundle: BundleFolder) -> None:
+    """The network turns the declared inputs into the declared outputs: channels, size, dtype.
+
+    As MONAI's ``verify_net_in_out``, which leaves the output's size unchecked. Several inputs are
+    given in the order of the metadata, as the schema says.
+    """
+    import torch
+
+    declared = bundle.metadata["network_data_format"]
+    for side, name in (("inputs", "image"), ("outputs", "pred")):
+        if name not in declared[side]:
+            raise CheckFailed(f"{METADATA}: network_data_format.{side} needs {name!r}")
+    with torch.no_grad():
+        output = _network(bundle)(*_inputs(declared))
+    outputs = output if isinstance(output, (tuple, list)) else [output]
+    for tensor, (name, expected) in zip(outputs, declared["outputs"].items(), strict=False):
+        shape = _shape(expected)
+        if tuple(tensor.shape) != shape:
+            raise CheckFailed(f"output {name!r} is {tuple(tensor.shape)}, declared is {shape}")
+        if tensor.dtype != _dtype(expected):
+            raise CheckFailed(f"output {name!r} is {tensor.dtype}, declared is {_dtype(expected)}")
+
+
+def load_weights(bundle: BundleFolder) -> None:
+    """The shipped weights load without pickle, fit the network and are finite."""
+    file = bundle.root / WEIGHTS
+    if not file.is_file():
+        raise CheckFailed(f"{WEIGHTS} is missing: train the bundle and copy its best checkpoint")
+    fits_network(bundle, file)
+
+
+def fits_network(bundle: BundleFolder, file: Path) -> None:
+    """Raise unless a file holds finite weights of the bundle's network, and nothing else."""
+    import torch
+
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
+        raise CheckFailed(f"{file.name} must be a bare state dict: names and tensors, nothing else")
+    expected = {name: tuple(value.shape) for name, value in _network(bundle).state_dict().items()}
+    given = {name: tuple(value.shape) for name, value in state.items()}
+    odd = [name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name)]
+    if odd:
+        name = min(odd)
+        raise CheckFailed(
+            f"{file.name} does not fit network_def: {name} is {given.get(name, 'missing')} in the "
+            f"file, {expected.get(name, 'missing')} in the network"
+        )
+    broken = [name for name, value in state.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise CheckFailed(f"{file.name}: {broken[0]} is not finite")
+
+
+def weights_hash(bundle: BundleFolder) -> None:
+    """The SHA-256 in the metadata is that of the shipped weights."""
+    file = bundle.root / WEIGHTS
+    if not file.is_file():
+        raise CheckFailed(f"{WEIGHTS} is missing")
+    recorded = bundle.metadata.get("weights", {}).get("sha256")
+    if recorded != sha256_of(file):
+        raise CheckFailed(
+            f"{METADATA}: weights.sha256 is {recorded!r}, that of {WEIGHTS} is {sha256_of(file)}"
+        )
+
+
+def torchscript(bundle: BundleFolder) -> None:
+    """MONAI's export to TorchScript, loaded again, gives the same output."""
+    import torch
+    from monai.bundle import ckpt_export
+
+    file = bundle.new_folder("torchscript") / "model.ts"
+    file.parent.mkdir(parents=True)
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(file),
+        ckpt_file=str(checkpoint(bundle)),
+        meta_file=str(bundle.root / METADATA),
+        config_file=str(bundle.config_file("inference")),
+        bundle_root=str(bundle.root),
+    )
+    network = _network(bundle)
+    network.load_state_dict(torch.load(checkpoint(bundle), map_location="cpu", weights_only=True))
+    inputs = list(_inputs(bundle.metadata["network_data_format"]))
+    exported: Module = torch.jit.load(str(file))  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        before, after = network(*inputs), exported.eval()(*inputs)
+    difference = float((before - after).abs().max())
+    if not difference <= _TOLERANCE:
+        raise CheckFailed(f"the TorchScript model's output is off by {difference:.2g}")
+
+
+def checkpoint(bundle: BundleFolder) -> Path:
+    """Return the shipped weights, or untrained ones while a bundle has none."""
+    import torch
+
+    shipped = bundle.root / WEIGHTS
+    if shipped.is_file():
+        return shipped
+    untrained = bundle.workspace / "untrained.pt"
+    if not untrained.is_file():
+        torch.manual_seed(0)
+        torch.save(_network(bundle).state_dict(), untrained)
+    return untrained
+
+
+def _network(bundle: BundleFolder) -> Module:
+    """Build the network of the inference workflow, on the CPU, for evaluation."""
+    from monai.bundle import ConfigParser
+
+    parser = ConfigParser()
+    parser.read_config(str(bundle.config_file("inference")))
+    network: Module = parser.get_parsed_content("network_def")
+    return network.cpu().eval()
+
+
+def _inputs(declared: Mapping[str, Any]) -> Iterator[Tensor]:
+    """Make random inputs as the metadata declare them."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    for tensor in declared["inputs"].values():
+        yield torch.rand(_shape(tensor), generator=generator).to(_dtype(tensor))
+
+
+def _shape(tensor: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return ``(1, C, *spatial)`` with numbers put in for ``*``, ``n`` and ``p``."""
+    from monai.utils import safe_eval
+
+    sizes = (_ANY if size == "*" else size for size in tensor["spatial_shape"])
+    variables = {"n": _MULTIPLE, "p": _POWER}
+    spatial = (
+        int(safe_eval(size, dict(variables))) if isinstance(size, str) else size for size in sizes
+    )
+    return (1, tensor["num_channels"], *spatial)
+
+
+def _dtype(tensor: Mapping[str, Any]) -> Any:
+    """Return the torch dtype of a declared tensor."""
+    import torch
+
+    dtype = getattr(torch, tensor["dtype"], None)
+    if not isinstance(dtype, torch.dtype):
+        raise CheckFailed(f"{METADATA}: dtype {tensor['dtype']!r} is none of torch's")
+    return dtype

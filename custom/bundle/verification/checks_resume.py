@@ -1,0 +1,95 @@
+"""Check that a training goes on where a kill ended it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
+from custom.bundle.verification.killed_training import training_state
+from custom.bundle.verification.outcome import CheckFailed
+from custom.bundle.verification.workflows import open_workflow, overrides_of
+
+__all__ = ["resume"]
+
+_EPOCHS = 2
+_TIMEOUT_S = 300
+
+
+def resume(bundle: BundleFolder) -> None:
+    """After a kill in epoch 3, training goes on in epoch 3 with everything as it was after 2.
+
+    Network, optimiser, scheduler and best validation are compared when the first resumed epoch
+    starts with what the killed process noted, so it does not matter how a bundle stores them.
+    """
+    from ignite.engine import Events
+
+    output = bundle.new_folder("resume")
+    ids = {"ckpt_dir": str(output / "models"), "seed": 7}
+    noted = _state_at_kill(bundle, output, {**ids, "max_epochs": _EPOCHS + 2})
+    found: dict[str, Any] = {}
+    ids |= {"resume": True, "max_epochs": _EPOCHS + 1}
+    workflow = open_workflow(bundle, "train", output, **ids)
+
+    def look_once() -> None:
+        if not found:
+            found.update(copy.deepcopy(training_state(workflow)))
+            found["epoch"] -= 1  # counts the epoch that starts now
+
+    workflow.trainer.add_event_handler(Events.EPOCH_STARTED, look_once)
+    workflow.run()
+    workflow.finalize()
+    if not found:
+        raise CheckFailed("the resumed training did no epoch")
+    if place := _difference(noted, found):
+        raise CheckFailed(f"after a kill in epoch {_EPOCHS + 1}, {place}")
+
+
+def _state_at_kill(bundle: BundleFolder, output: Path, ids: Mapping[str, Any]) -> dict[str, Any]:
+    """Train in a process that is killed in the epoch after the second; return what it noted."""
+    import torch
+
+    output.mkdir(parents=True)
+    state, request = output / "state_at_kill.pt", output / "request.json"
+    overrides = {"bundle_root": str(bundle.root), **overrides_of(bundle, "train", output, **ids)}
+    content = {
+        "config": str(bundle.config_file("train")),
+        "metadata": str(bundle.root / METADATA),
+        "overrides": overrides,
+        "epochs": _EPOCHS,
+        "state": str(state),
+    }
+    request.write_text(json.dumps(content), encoding="utf-8")
+    command = [sys.executable, "-m", "custom.bundle.verification.killed_training", str(request)]
+    ended = subprocess.run(
+        command, cwd=output, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+    )
+    if ended.returncode != -signal.SIGKILL:
+        said = (ended.stderr.strip() or "nothing").splitlines()[-1]
+        raise CheckFailed(f"the training to be killed ended by itself: it said {said}")
+    noted: dict[str, Any] = torch.load(state, map_location="cpu", weights_only=True)
+    return noted
+
+
+def _difference(noted: Any, found: Any, place: str = "") -> str | None:
+    """Say where two nested states differ, or return None."""
+    import torch
+
+    if isinstance(noted, (list, tuple)):
+        noted = dict(enumerate(noted))
+        found = dict(enumerate(found)) if isinstance(found, (list, tuple)) else found
+    if isinstance(noted, Mapping) and isinstance(found, Mapping):
+        if noted.keys() != found.keys():
+            return f"{place or 'the state'} has the entries {list(found)}, before {list(noted)}"
+        names = {key: f"{place}.{key}".lstrip(".") for key in noted}
+        inner = (_difference(noted[key], found[key], names[key]) for key in noted)
+        return next((text for text in inner if text), None)
+    if torch.is_tensor(noted) and torch.is_tensor(found):
+        return None if torch.equal(noted.cpu(), found.cpu()) else f"{place} has other values"
+    return None if noted == found else f"{place} is {found!r}, before {noted!r}"

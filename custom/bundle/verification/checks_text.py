@@ -1,0 +1,118 @@
+"""Checks of how a bundle's configs are written, before anything is built from them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
+from custom.bundle.verification.outcome import CheckFailed
+
+__all__ = ["no_absolute_paths", "no_duplicate_keys", "numbers", "walk"]
+
+# What YAML 1.1 reads as text, though it was meant as a number: no dot, or no sign.
+_EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
+_ABSOLUTE = re.compile(r"(/[A-Za-z]|~/|[A-Za-z]:[\\/])")
+# In prose: an absolute path of two parts or more, or a home folder; /path/to is a placeholder.
+_ABSOLUTE_IN_PROSE = re.compile(
+    r"(?<![\w.:/)\]}>@$*\"'+-])(~/[\w.-]+|/(?!path/to\b)[A-Za-z][\w.-]*/[\w./-]+)|\b[A-Z]:\\\w+"
+)
+_REFERENCE = re.compile(r"[@%][\w:#]+")
+
+
+def walk(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Go through nested mappings and lists; yield each value with its id (``a::b::0``)."""
+    yield place, content
+    pairs: Any = ()
+    if isinstance(content, dict):
+        pairs = content.items()
+    elif isinstance(content, list):
+        pairs = enumerate(content)
+    for key, value in pairs:
+        yield from walk(value, f"{place}::{key}" if place else str(key))
+
+
+def no_duplicate_keys(bundle: BundleFolder) -> None:
+    """No mapping has a key twice: YAML and JSON would take the last one in silence."""
+    for path in (*bundle.config_files, bundle.root / METADATA):
+        name = path.relative_to(bundle.root).as_posix()
+        try:
+            root = yaml.compose(bundle.read_text(name), Loader=yaml.SafeLoader)
+        except yaml.YAMLError:
+            continue  # config.parse and meta.schema say what is wrong
+        for node in _nodes(root):
+            _unique_keys(node, name)
+
+
+def _nodes(node: Any) -> Iterator[yaml.Node]:
+    """Go through a YAML node and all below it."""
+    if isinstance(node, yaml.MappingNode):
+        yield node
+        for key, value in node.value:
+            yield from _nodes(key)
+            yield from _nodes(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _nodes(value)
+
+
+def _unique_keys(node: yaml.Node, name: str) -> None:
+    """Raise if a mapping has a key twice; ``a#b`` and ``a::b`` are the same key to MONAI."""
+    seen: set[str] = set()
+    for key, _ in node.value:
+        text = str(key.value).replace("#", "::")
+        if text in seen:
+            line = key.start_mark.line + 1
+            raise CheckFailed(f"{name} line {line}: the key {text!r} is there twice")
+        seen.add(text)
+
+
+def numbers(bundle: BundleFolder) -> None:
+    """No number is written so that YAML takes it for text."""
+    for name, config in bundle.configs.items():
+        for place, value in walk(config):
+            if isinstance(value, str) and _EXPONENT.fullmatch(value.strip()):
+                raise CheckFailed(
+                    f"configs/{name}: {place} is the text {value!r}: write a dot and a signed "
+                    "exponent, as 1.0e-4"
+                )
+
+
+def no_absolute_paths(bundle: BundleFolder) -> None:
+    """Nothing names a place on somebody's disk."""
+    for name, config in (*bundle.configs.items(), (METADATA.stem, bundle.metadata)):
+        for place, value in walk(config):
+            for text in _literals(value) if isinstance(value, str) else ():
+                if _ABSOLUTE.match(text):
+                    raise CheckFailed(f"configs/{name}: {place} has the absolute path {text!r}")
+    for path in (*bundle.config_files, *bundle.files):
+        if path.suffix in (".yaml", ".yml", ".json", ".md", ".txt", ".conf"):
+            name = path.relative_to(bundle.root).as_posix()
+            for number, line in enumerate(bundle.read_text(name).splitlines(), 1):
+                if found := _ABSOLUTE_IN_PROSE.search(line):
+                    raise CheckFailed(f"{name} line {number} has the absolute path {found[0]!r}")
+
+
+def _literals(value: str) -> list[str]:
+    """Return a plain value, or the texts in an expression that do not continue another text."""
+    if not value.startswith("$"):
+        return [value]
+    try:
+        tree = ast.parse(_REFERENCE.sub("_reference", value[1:].strip()))
+    except SyntaxError:
+        return []
+    continued: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp):
+            continued.add(node.right)
+        elif isinstance(node, ast.JoinedStr):
+            continued.update(node.values[1:])
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in continued
+    ]

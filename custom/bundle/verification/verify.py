@@ -1,0 +1,150 @@
+"""Verify a bundle: every check, in the order in which a reader would want to know."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from custom.bundle.verification import (
+    checks_config,
+    checks_inference,
+    checks_layout,
+    checks_metadata,
+    checks_network,
+    checks_properties,
+    checks_resume,
+    checks_run,
+    checks_text,
+)
+from custom.bundle.verification.bundle_folder import BundleFolder
+from custom.bundle.verification.outcome import CheckFailed, CheckResult, one_line
+from custom.bundle.verification.quiet import quiet
+from custom.errors import InputError
+
+__all__ = ["CHECKS", "Check", "run_check", "verify_bundle"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that every bundle must pass.
+
+    Attributes:
+        check_id: ``<group>.<name>``; the group ``run`` trains or restores and takes seconds.
+        function: Returns if the bundle passes, raises :class:`CheckFailed` if not.
+        needs: Checks without which this one could only repeat their complaint.
+    """
+
+    check_id: str
+    function: Callable[[BundleFolder], None]
+    needs: tuple[str, ...] = ()
+
+
+_READABLE = ("layout.required_files", "config.parse")
+_BUILDS = (*_READABLE, "config.targets")
+_RUNS = (*_BUILDS, "config.zoo_key_names", "config.properties")
+
+CHECKS = (
+    Check("layout.required_files", checks_layout.required_files),
+    Check("layout.license", checks_layout.license_file),
+    Check("layout.data_license", checks_layout.data_license),
+    Check("layout.file_sizes", checks_layout.file_sizes),
+    Check("card.sections", checks_layout.card_sections, ("layout.required_files",)),
+    Check("meta.schema", checks_metadata.schema, ("layout.required_files",)),
+    Check("meta.zoo_fields", checks_metadata.zoo_fields, ("meta.schema",)),
+    Check("meta.version_changelog", checks_metadata.version_changelog, ("meta.schema",)),
+    Check("meta.packages", checks_metadata.packages, ("meta.schema",)),
+    Check("config.parse", checks_config.parse, ("layout.required_files",)),
+    Check("config.no_duplicate_keys", checks_text.no_duplicate_keys),
+    Check("config.numbers", checks_text.numbers, _READABLE),
+    Check("config.no_absolute_paths", checks_text.no_absolute_paths, (*_READABLE, "meta.schema")),
+    Check("config.targets", checks_config.targets, _READABLE),
+    Check("config.zoo_key_names", checks_config.zoo_key_names, _READABLE),
+    Check("config.one_network", checks_config.one_network, _READABLE),
+    Check("config.properties", checks_properties.properties, (*_RUNS[:-1], "meta.schema")),
+    Check("net.in_out", checks_network.in_out, (*_BUILDS, "meta.schema")),
+    Check("weights.load", checks_network.load_weights, _BUILDS),
+    Check("weights.hash", checks_network.weights_hash, ("meta.schema",)),
+    Check(
+        "weights.torchscript",
+        checks_network.torchscript,
+        (*_BUILDS, "net.in_out", "weights.load"),
+    ),
+    Check("run.train", checks_run.train, _RUNS),
+    Check("run.evaluate", checks_run.evaluate, _RUNS),
+    Check("run.infer_oblique", checks_inference.infer_oblique, _RUNS),
+    Check("run.deterministic", checks_run.deterministic, (*_RUNS, "run.train")),
+    Check("run.resume", checks_resume.resume, (*_RUNS, "run.train")),
+    Check("run.bad_inputs", checks_inference.bad_inputs, _RUNS),
+)
+
+
+def verify_bundle(
+    bundle_dir: str | Path,
+    only: Sequence[str] | None = None,
+    quick: bool = False,
+    demo_dir: str | Path | None = None,
+) -> list[CheckResult]:
+    """Run the checks on a bundle; nothing is written into its folder.
+
+    Args:
+        bundle_dir: The bundle's folder.
+        only: Ids of checks, or of groups (``meta``); by default all.
+        quick: Whether to leave out the group ``run``.
+        demo_dir: Where the small demonstration set is or shall be kept; by default it is made anew.
+
+    Returns:
+        One result a check, in order. A check whose needs failed counts as failed, and says so.
+
+    Raises:
+        InputError: If ``bundle_dir`` is no folder or ``only`` names an unknown check.
+    """
+    if not Path(bundle_dir).is_dir():
+        raise InputError(f"{bundle_dir} is no folder: give the folder of a bundle")
+    with tempfile.TemporaryDirectory(prefix="verify_") as workspace:
+        bundle = BundleFolder(bundle_dir, workspace, demo_dir)
+        return list(_results(bundle, _selected(only, quick)))
+
+
+def run_check(check: Check, bundle: BundleFolder) -> CheckResult:
+    """Run one check, whatever the others say; any exception is a failure with one line."""
+    started = time.perf_counter()
+    message = "ok"
+    try:
+        with quiet():
+            check.function(bundle)
+    except CheckFailed as error:
+        message = str(error)
+    except Exception as error:  # a broken bundle can fail in any way
+        message = one_line(error)
+    return CheckResult(check.check_id, message == "ok", message, time.perf_counter() - started)
+
+
+def _selected(only: Sequence[str] | None, quick: bool) -> list[Check]:
+    """Return the checks that are asked for."""
+    known = {name for check in CHECKS for name in (check.check_id, check.check_id.split(".")[0])}
+    unknown = sorted(set(only or ()) - known)
+    if unknown:
+        raise InputError(f"unknown check {unknown[0]!r}: there are {', '.join(sorted(known))}")
+    return [
+        check
+        for check in CHECKS
+        if (only is None or {check.check_id, check.check_id.split(".")[0]} & set(only))
+        and not (quick and check.check_id.startswith("run."))
+    ]
+
+
+def _results(bundle: BundleFolder, checks: Sequence[Check]) -> Iterator[CheckResult]:
+    """Run checks in order; leave out those whose needs have failed."""
+    failed: set[str] = set()
+    for check in checks:
+        missing = [name for name in check.needs if name in failed]
+        if missing:
+            result = CheckResult(check.check_id, False, f"not run: {missing[0]} failed", 0.0)
+        else:
+            result = run_check(check, bundle)
+        if not result.passed:
+            failed.add(check.check_id)
+        yield result

@@ -1,0 +1,117 @@
+"""Run a bundle's workflows on its small demonstration set, outside the bundle's folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from custom.bundle.launch import run_bundle
+from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
+from custom.bundle.verification.checks_network import checkpoint
+from custom.bundle.verification.outcome import CheckFailed
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigWorkflow
+
+__all__ = ["TinySet", "open_workflow", "overrides_of", "run", "tiny_set"]
+
+# Set for every run that has these ids: no data base of runs, no worker processes.
+_LIGHT = {"use_mlflow": False, "num_workers": 0}
+
+
+@dataclass(frozen=True)
+class TinySet:
+    """A small demonstration set.
+
+    Attributes:
+        folder: Its ``dataset_dir``.
+        image: The degraded image of its first test item, a NIfTI file.
+    """
+
+    folder: Path
+    image: Path
+
+
+def tiny_set(bundle: BundleFolder) -> TinySet:
+    """Return the bundle's demonstration set in its smallest size, made on first use.
+
+    Raises:
+        CheckFailed: If the bundle has no ``demo``, or the set has no test item.
+    """
+    from monai.bundle import ConfigParser
+
+    if "demo" not in bundle.config("train"):
+        raise CheckFailed("configs/train.yaml has no id 'demo': the small demonstration set")
+    parser = ConfigParser()
+    parser.read_config(str(bundle.config_file("train")))
+    parser.update({"bundle_root": str(bundle.root), "demo_dir": str(bundle.demo_dir)})
+    parser.update({"demo_size": "tiny"})
+    folder = Path(parser.get_parsed_content("demo").ensure())
+    items = json.loads((folder / "datalist.json").read_text(encoding="utf-8"))["test"]
+    if not items:
+        raise CheckFailed("the small demonstration set has no test item")
+    return TinySet(folder, folder / items[0]["image"])
+
+
+def overrides_of(bundle: BundleFolder, name: str, output: Path, **ids: Any) -> dict[str, Any]:
+    """Return the overrides that let a workflow run on the small set and write to ``output``.
+
+    Args:
+        bundle: The bundle.
+        name: Name of the workflow's config.
+        output: Its ``output_dir``.
+        **ids: More ids and their values; they win.
+    """
+    config = bundle.config(name)
+    tiny = tiny_set(bundle)
+    values = {"dataset_dir": str(tiny.folder), "output_dir": str(output), **_LIGHT}
+    values |= {"ckpt_path": str(checkpoint(bundle)), "input": str(tiny.image)}
+    return {key: value for key, value in values.items() if key in config} | ids
+
+
+def run(bundle: BundleFolder, name: str, output: Path, **ids: Any) -> None:
+    """Run one workflow to its end, as the command line does.
+
+    Raises:
+        CheckFailed: If the run wrote into the bundle's folder.
+        InputError: As the run itself.
+    """
+    before = _state(bundle)
+    run_bundle(bundle.root, [name], overrides_of(bundle, name, output, **ids))
+    changed = sorted(before.symmetric_difference(_state(bundle)))
+    if changed:
+        raise CheckFailed(f"running {name}.yaml changed {changed[0][0]} in the bundle's folder")
+
+
+def open_workflow(bundle: BundleFolder, name: str, output: Path, **ids: Any) -> ConfigWorkflow:
+    """Return an initialised workflow of MONAI's, to look at its parts.
+
+    Args:
+        bundle: The bundle.
+        name: Name of the workflow's config; ``train`` is a training, all others are inference.
+        output: Its ``output_dir``.
+        **ids: More ids and their values.
+    """
+    from monai.bundle import ConfigWorkflow
+
+    workflow = ConfigWorkflow(
+        config_file=str(bundle.config_file(name)),
+        meta_file=str(bundle.root / METADATA),
+        logging_file=False,
+        workflow_type="train" if name == "train" else "infer",
+        bundle_root=str(bundle.root),
+        **overrides_of(bundle, name, output, **ids),
+    )
+    workflow.initialize()
+    return workflow
+
+
+def _state(bundle: BundleFolder) -> set[tuple[str, int, int]]:
+    """Return name, size and time of change of every file in the bundle's folder, runs included."""
+    return {
+        (path.relative_to(bundle.root).as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
+        for path in bundle.root.rglob("*")
+        if path.is_file()
+    }

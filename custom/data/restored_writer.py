@@ -1,0 +1,187 @@
+"""Restored images as NIfTI files in the frame of their input, written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from monai.config import DtypeLike, KeysCollection, NdarrayOrTensor, PathLike
+from monai.data import ImageWriter
+from monai.data.utils import to_affine_nd
+from monai.transforms import MapTransform
+from monai.utils import MetaKeys, convert_to_numpy, ensure_tuple
+from numpy.typing import NDArray
+
+from custom.data.atomic import atomic_path
+from custom.errors import InputError
+
+__all__ = ["RestoredWriter", "SaveRestoredd", "sidecar_of"]
+
+# Geometry and units are all that is taken over: descrip, aux_file, intent_name and extensions
+# may name a person.
+_GEOMETRY = (
+    "pixdim",
+    "xyzt_units",
+    "qform_code",
+    "sform_code",
+    "quatern_b",
+    "quatern_c",
+    "quatern_d",
+    "qoffset_x",
+    "qoffset_y",
+    "qoffset_z",
+    "srow_x",
+    "srow_y",
+    "srow_z",
+)
+
+
+def sidecar_of(output: str | Path) -> Path:
+    """Return the JSON file that goes with a restored image."""
+    output = Path(output)
+    return output.with_name(output.name.removesuffix(".nii.gz") + ".json")
+
+
+class RestoredWriter(ImageWriter):
+    """Write an image whose grid may be finer than that of the file it was made from.
+
+    The sform and qform each keep their code and move with the grid, so a file whose two forms
+    name different spaces keeps both. An input without such codes (Zarr, Bruker) gives scanner
+    coordinates in millimetres.
+
+    Args:
+        output_dtype: Type on disk.
+
+    Raises:
+        InputError: If the file cannot be written; nothing is left of it then.
+    """
+
+    def __init__(self, output_dtype: DtypeLike = np.float32, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.output_dtype = output_dtype
+        self._header = nib.Nifti1Header()
+
+    def set_data_array(
+        self, data_array: NdarrayOrTensor, channel_dim: int | None = 0, **_: Any
+    ) -> None:
+        """Take an image; a single channel is dropped, more go last.
+
+        Args:
+            data_array: The image.
+            channel_dim: Its channel axis, or None.
+        """
+        array = np.asarray(convert_to_numpy(data_array), dtype=self.output_dtype)
+        if channel_dim is not None:
+            array = np.moveaxis(array, channel_dim, -1)
+            array = array[..., 0] if array.shape[-1] == 1 else array
+        self.data_obj = array
+
+    def set_metadata(self, meta_dict: Mapping[Any, Any] | None, **_: Any) -> None:
+        """Take the geometry from MONAI's meta data; the array must be set before.
+
+        Args:
+            meta_dict: ``affine`` of the image, ``original_affine`` of the input, and the
+                geometry fields of the input's NIfTI header if it had one.
+        """
+        meta = meta_dict or {}
+        affine = _matrix(meta.get(MetaKeys.AFFINE))
+        original = _matrix(meta.get(MetaKeys.ORIGINAL_AFFINE, affine))
+        self._header = _geometry(meta, affine, original, np.shape(self.data_obj))
+
+    def write(self, filename: PathLike, verbose: bool = False, **kwargs: Any) -> None:
+        """Write the file under a temporary name and rename it.
+
+        Args:
+            filename: The file, ``.nii`` or ``.nii.gz``.
+            verbose: Whether to log the name.
+            kwargs: Not used.
+        """
+        super().write(filename, verbose=verbose)
+        image = nib.Nifti1Image(self.data_obj, None, self._header)
+        image.header.set_data_dtype(self.output_dtype)
+        try:
+            with atomic_path(Path(filename)) as temporary:
+                nib.save(image, temporary)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InputError(f"cannot write {filename}: {reason}") from error
+
+
+class SaveRestoredd(MapTransform):
+    """Write images to the paths that the data items name.
+
+    Unlike MONAI's ``SaveImaged`` it lets the error through when a file cannot be written.
+
+    Args:
+        keys: Images to write.
+        path_key: Key of the path.
+        output_dtype: Type on disk.
+        allow_missing_keys: Whether ``keys`` may be absent.
+
+    Shape:
+        ``(C, X, Y[, Z])`` with the affine.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        path_key: str = "output",
+        output_dtype: DtypeLike = np.float32,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if len(ensure_tuple(keys)) != 1:
+            raise ValueError(f"keys must be one key, since path_key names one file, got {keys}")
+        self.path_key = path_key
+        self.output_dtype = output_dtype
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Write the images and return the data as they are."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            writer = RestoredWriter(self.output_dtype)
+            writer.set_data_array(data[key])
+            writer.set_metadata(data[key].meta)
+            writer.write(data[self.path_key])
+        return result
+
+
+def _matrix(affine: Any) -> NDArray[np.float64]:
+    """Return an affine as a ``(4, 4)`` array; the identity for None."""
+    if affine is None:
+        return np.eye(4)
+    array = np.asarray(convert_to_numpy(affine), dtype=float)
+    return np.asarray(to_affine_nd(3, array), dtype=float)
+
+
+def _geometry(
+    meta: Mapping[Any, Any],
+    affine: NDArray[np.float64],
+    original: NDArray[np.float64],
+    shape: tuple[int, ...],
+) -> nib.Nifti1Header:
+    """Return a header with the input's forms and units on the grid of the image."""
+    header = nib.Nifti1Header()
+    header.set_data_shape(shape)
+    if all(field in meta for field in _GEOMETRY):
+        for field in _GEOMETRY:
+            header[field] = np.asarray(convert_to_numpy(meta[field]))
+        to_input = np.linalg.solve(original, affine)
+        scanner, scanner_code = header.get_qform(coded=True)
+        aligned, aligned_code = header.get_sform(coded=True)
+        header["pixdim"][1:4] *= np.linalg.norm(to_input[:3, :3], axis=0)
+        if scanner is not None:
+            header.set_qform(scanner @ to_input, code=int(scanner_code))
+        if aligned is not None:
+            header.set_sform(aligned @ to_input, code=int(aligned_code))
+    else:
+        header.set_xyzt_units("mm")
+        header.set_qform(affine, code=1)
+        header.set_sform(affine, code=1)
+    if not np.allclose(header.get_best_affine(), affine, atol=1e-4):
+        # The input's forms contradict the affine that it was read with: say the latter plainly.
+        header.set_sform(affine, code=1)
+    return header

@@ -1,0 +1,176 @@
+"""Lungs, heart, great vessels, airways, ribs and breastbone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from custom.demo.shapes import Capsule, Ellipsoid, tube_distance
+from custom.demo.slab import Slab
+
+__all__ = ["Thorax"]
+
+Array = NDArray[np.float32]
+
+_WALL_MM = 2.2
+_RIB_DEPTH_MM = 1.75
+_TOP_MM = 17.0
+
+
+class Thorax:
+    """Organs between the neck and the diaphragm.
+
+    Args:
+        rng: Source of what differs from animal to animal.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        shift = rng.normal(0.0, 0.35, 3)
+        size = rng.normal(1.0, 0.06)
+        self.heart = Ellipsoid(
+            (-0.9 + shift[0], 1.2 + shift[1], 7.3 + shift[2]),
+            (4.0 * size, 3.7 * size, 4.9 * size),
+            -14.0,
+        )
+        self.dome_mm = float(rng.normal(3.2, 0.5))
+        self.rib_pitch_mm = float(rng.normal(1.95, 0.06))
+        self.rib_phase = float(rng.uniform())
+        self.wall_mm = float(rng.uniform(0.85, 1.25))
+
+    def diaphragm(self, slab: Slab) -> Array:
+        """Return the level above the diaphragm's dome."""
+        dome = np.float32(self.dome_mm) - np.float32(0.075) * (slab.x**2 + (slab.y - 1) ** 2)
+        return slab.z - np.maximum(dome, np.float32(-6.0))
+
+    def paint(self, slab: Slab) -> None:
+        """Paint the thorax into a slab whose body wall is there already."""
+        part = slab.crop((-12.0, -12.0, -7.0), (12.0, 12.0, _TOP_MM + 2))
+        if part is None:
+            return
+        above = self.diaphragm(part)
+        cavity = part.fields["body"] + np.float32(_WALL_MM)
+        cavity = np.maximum(cavity, np.float32(-3.6) - part.y - np.float32(0.3) * np.abs(part.x))
+        top = part.z + np.float32(0.12) * part.x**2 - np.float32(_TOP_MM)
+        cavity = np.maximum(np.maximum(cavity, top), -above)
+        part.paint("lung", cavity)
+        vessels = tube_distance(part.fields["tubes 1"], part.fields["tubes 2"], 1.1, 0.11)
+        part.paint("slow blood", np.maximum(vessels, cavity + np.float32(0.5)))
+        self._paint_mediastinum(part, cavity)
+        self._paint_heart(part)
+        self._paint_tubes(part)
+        self._paint_ribs(part, above)
+        self._paint_breastbone(part, above)
+
+    def _paint_mediastinum(self, slab: Slab, cavity: Array) -> None:
+        """Paint the fat about the heart's base and the thymus."""
+        for tissue, solid in (
+            ("fat", Ellipsoid((0.0, 0.8, 12.0), (1.5, 3.4, 4.5))),
+            ("gland", Ellipsoid((-1.0, 3.0, 12.6), (1.1, 1.0, 2.3))),
+            ("gland", Ellipsoid((1.0, 3.1, 12.9), (1.0, 1.0, 2.0))),
+        ):
+            part = solid.crop(slab)
+            if part is not None:
+                inside = np.maximum(solid.distance(part), part.y - np.float32(6.2))
+                part.paint(tissue, inside)
+        part = slab.crop((-0.6, 1.5, -2.0), (0.6, 8.0, 14.0))
+        if part is not None:
+            sheet = np.abs(part.x + 0.12 * part.fields["lobules"]) - np.float32(0.1)
+            part.paint("fat", np.maximum(sheet, part.fields["body"] + np.float32(2.0)))
+
+    def _paint_heart(self, slab: Slab) -> None:
+        """Paint pericardial fat, heart muscle, both ventricles and the atria."""
+        part = self.heart.crop(slab, 0.6)
+        if part is None:
+            return
+        outline = self.heart.distance(part)
+        part.paint("fat", outline - np.float32(0.22) - np.float32(0.15) * part.fields["lobules"])
+        part.paint("myocardium", outline)
+        centre, radii = np.array(self.heart.centre), np.array(self.heart.radii)
+        wall = self.wall_mm
+        left = Ellipsoid(
+            tuple(centre + (-0.9, -0.2, -0.4)), tuple(radii * (0.62, 0.66, 0.8) - wall * 0.4), -14.0
+        )
+        cavity = left.distance(part)
+        # Papillary muscles leave notches in the ventricle.
+        part.paint("slow blood", cavity + np.float32(0.25) * np.abs(part.fields["lobules"]))
+        part.paint("flowing blood", cavity + np.float32(0.65))
+        right = Ellipsoid(
+            tuple(centre + (0.35 * radii[0], 0.4, 0.2)), tuple(radii * (0.52, 0.78, 0.72)), -14.0
+        )
+        crescent = np.maximum(right.distance(part), np.float32(0.75) - cavity)
+        part.paint("slow blood", np.maximum(crescent, outline + np.float32(0.45)))
+        for side in (-1, 1):
+            atrium = Ellipsoid(
+                tuple(centre + (side * 1.6, -0.6, 3.6)), (1.25, 1.4, 1.2)
+            ).distance(part)
+            part.paint("myocardium", atrium)
+            part.paint("slow blood", atrium + np.float32(0.25))
+
+    def _paint_tubes(self, slab: Slab) -> None:
+        """Paint windpipe, gullet, aorta, caval vein and the great vessels of the neck."""
+        heart = np.array(self.heart.centre)
+        arch = heart + (-0.3, -1.0, 4.6)
+        _paint_vessel(slab, Capsule(heart + (-0.2, -0.6, 2.6), arch, 0.62))
+        _paint_vessel(slab, Capsule(arch, (-0.7, -1.9, arch[2] - 1.2), 0.6, 0.55))
+        _paint_vessel(slab, Capsule((0.7, 0.2, -3.0), heart + (1.3, -0.8, 2.0), 0.62))
+        for side in (-1, 1):
+            _paint_vessel(slab, Capsule(heart + (side * 1.5, -0.6, 3.8), (side * 1.9, 1.6, 20), 0.5))
+            _paint_vessel(slab, Capsule(heart + (0, -1, 3), (side * 2.6, -0.6, 8.5), 0.5, 0.3))
+        pipe = Capsule((0.1, 1.2, 23.0), (0.1, -1.2, 12.4), 0.8)
+        for tube in (
+            pipe,
+            Capsule((0.1, -1.2, 12.4), (1.9, -1.0, 9.8), 0.6, 0.45),
+            Capsule((0.1, -1.2, 12.4), (-1.7, -1.0, 9.8), 0.6, 0.45),
+        ):
+            part = tube.crop(slab, 0.3)
+            if part is not None:
+                distance = tube.distance(part)
+                part.paint("cartilage", distance - np.float32(0.22))
+                part.paint("gas", distance)
+        gullet = Capsule((-0.6, 0.4, 23.0), (-0.8, -2.6, 0.0), 0.6)
+        part = gullet.crop(slab)
+        if part is not None:
+            distance = gullet.distance(part)
+            part.paint("gut wall", distance)
+            part.paint("muscle", np.abs(distance + np.float32(0.12)) - np.float32(0.07))
+
+    def _paint_ribs(self, slab: Slab, above: Array) -> None:
+        """Paint slanting ribs with marrow, and the fat between the muscles of the wall."""
+        body = slab.fields["body"]
+        level = slab.z + np.float32(0.55) * (slab.y + np.float32(5.0))
+        turn = level * np.float32(1 / self.rib_pitch_mm) + np.float32(self.rib_phase)
+        along = (turn - np.floor(turn) - np.float32(0.5)) * np.float32(self.rib_pitch_mm)
+        depth = body + np.float32(_RIB_DEPTH_MM)
+        rib = np.hypot(depth, along * np.float32(0.88)) - np.float32(0.36)
+        limits = np.maximum(np.float32(1.6) - np.abs(slab.x), slab.z - np.float32(_TOP_MM))
+        limits = np.maximum(limits, np.float32(-4.8) - above)
+        sheet = np.abs(depth + np.float32(0.42)) - np.float32(0.05)
+        slab.paint("fat", np.maximum(sheet, limits))
+        rib = np.maximum(rib, limits)
+        slab.paint("cortical bone", rib)
+        # Towards the belly ribs are cartilage; towards the back they hold marrow.
+        slab.paint("cartilage", np.maximum(rib + np.float32(0.12), np.float32(3.0) - slab.y))
+        slab.paint("marrow", np.maximum(rib + np.float32(0.19), slab.y - np.float32(2.6)))
+
+    def _paint_breastbone(self, slab: Slab, above: Array) -> None:
+        """Paint the chain of sternal bones."""
+        part = slab.crop((-1.4, 3.0, -4.0), (1.4, 10.0, 17.0))
+        if part is None:
+            return
+        turn = part.z * np.float32(0.4) + np.float32(self.rib_phase)
+        along = np.abs(turn - np.floor(turn) - np.float32(0.5)) * np.float32(2.5)
+        distance = np.hypot(part.x, part.fields["body"] + np.float32(1.6)) - np.float32(0.65)
+        distance = np.maximum(distance, part.z - np.float32(16.0))
+        part.paint("cartilage", distance)
+        bone = np.maximum(distance, along - np.float32(1.02))
+        part.paint("cortical bone", bone)
+        part.paint("marrow", bone + np.float32(0.2))
+
+
+def _paint_vessel(slab: Slab, vessel: Capsule) -> None:
+    """Paint a vessel whose blood flows too fast to give signal, with a thin bright wall."""
+    part = vessel.crop(slab, 0.2)
+    if part is not None:
+        distance = vessel.distance(part)
+        part.paint("gut wall", distance - np.float32(0.1))
+        part.paint("flowing blood", distance)

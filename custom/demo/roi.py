@@ -1,0 +1,71 @@
+"""Regions for a contrast-to-noise ratio, drawn as a person draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+__all__ = ["disc_masks", "largest_disc"]
+
+ROI, BACKGROUND = 1, 2
+
+
+def largest_disc(region: NDArray[np.bool_], max_radius: float) -> NDArray[np.bool_]:
+    """Return the largest disc inside a region, up to a radius.
+
+    Args:
+        region: Mask, ``(X, Y)``. Outside of the array counts as outside of the region.
+        max_radius: Largest radius in pixels.
+
+    Returns:
+        Mask of the disc; empty if the region is.
+    """
+    depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+    if depth.max() <= 0:
+        return np.zeros_like(region)
+    centre = np.unravel_index(int(np.argmax(depth)), depth.shape)
+    # Strictly below the distance to the nearest pixel outside.
+    radius = min(float(depth[centre]) - 0.5, max_radius)
+    rows, columns = np.ogrid[: region.shape[0], : region.shape[1]]
+    disc: NDArray[np.bool_] = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 <= radius**2
+    return disc
+
+
+def disc_masks(
+    codes: NDArray[np.uint8],
+    candidates: Sequence[int],
+    background: int,
+    max_radius: float,
+    min_pixels: int,
+) -> tuple[int, NDArray[np.uint8]]:
+    """Draw a disc in an organ and one in the background on each slice of a stack.
+
+    Args:
+        codes: Tissue codes, ``(X, Y, S)``.
+        candidates: Codes of possible organs, best first.
+        background: Code of the background tissue.
+        max_radius: Largest radius in pixels.
+        min_pixels: An organ counts when its largest disc in the stack has as many pixels.
+
+    Returns:
+        The code of the organ, and the mask ``(X, Y, S)``: 1 in the organ's discs, 2 in those of
+        the background, 0 elsewhere. If no candidate is large enough, the one with the largest
+        disc is taken.
+    """
+    discs = {code: _stack_of_discs(codes == code, max_radius) for code in dict.fromkeys(candidates)}
+    sizes = {code: int(stack.sum(axis=(0, 1)).max()) for code, stack in discs.items()}
+    large = [code for code in candidates if sizes[code] >= min_pixels]
+    organ = large[0] if large else max(sizes, key=lambda code: sizes[code])
+    mask = np.zeros(codes.shape, np.uint8)
+    mask[_stack_of_discs(codes == background, max_radius)] = BACKGROUND
+    mask[discs[organ]] = ROI
+    return organ, mask
+
+
+def _stack_of_discs(region: NDArray[np.bool_], max_radius: float) -> NDArray[np.bool_]:
+    """Return the largest disc of each slice."""
+    slices = [largest_disc(region[..., index], max_radius) for index in range(region.shape[-1])]
+    return np.stack(slices, axis=-1)

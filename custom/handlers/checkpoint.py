@@ -1,0 +1,205 @@
+"""Save a training after each epoch, and take it up again."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import Evaluator, Trainer
+from monai.handlers import CheckpointLoader
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+from custom.data.atomic import atomic_path
+from custom.errors import InputError
+from custom.handlers.earlier_run import set_aside
+
+__all__ = ["BEST", "LAST", "BestMetric", "CheckpointResumer", "CheckpointWriter"]
+
+BEST = "model.pt"
+LAST = "last.pt"
+_TRAINER = "trainer"
+_RUN = "tracking_run"
+
+
+class BestMetric:
+    """The best key metric of an evaluator and its epoch, as something that can be saved.
+
+    Args:
+        evaluator: Evaluator that keeps them in its state, as MONAI's evaluators do.
+    """
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.state = evaluator.state
+
+    def state_dict(self) -> dict[str, float | int]:
+        """Return metric and epoch."""
+        return {"metric": float(self.state.best_metric), "epoch": int(self.state.best_metric_epoch)}
+
+    def load_state_dict(self, saved: Mapping[str, float | int]) -> None:
+        """Put metric and epoch back, so that only a better epoch counts as the best."""
+        self.state.best_metric = saved["metric"]
+        self.state.best_metric_epoch = saved["epoch"]
+
+
+class CheckpointWriter:
+    """Write ``last.pt`` after each epoch, and ``model.pt`` when it was the best one.
+
+    ``last.pt`` holds the state of every item and of the trainer; ``model.pt`` is the bare state
+    dict of the model. Both are written whole or not at all and load with ``weights_only=True``.
+    What an earlier training left in the folder is renamed, never written over.
+
+    Args:
+        folder: Where the files go.
+        items: What to save, by name; ``model`` is the network. Each has ``state_dict``.
+        evaluator: Evaluator that knows which epoch was the best.
+
+    Raises:
+        ValueError: If ``items`` has no ``model`` or claims the name ``trainer``.
+        InputError: While running, if the disk is full.
+    """
+
+    def __init__(self, folder: str | Path, items: Mapping[str, Any], evaluator: Evaluator) -> None:
+        if "model" not in items or _TRAINER in items:
+            raise ValueError(f"items must have 'model' and no {_TRAINER!r}, got {sorted(items)}")
+        self.folder = Path(folder)
+        self.items = dict(items)
+        self.evaluator = evaluator
+        self.logger = logging.getLogger(__name__)
+        self._fresh = True
+
+    def attach(self, engine: Trainer) -> None:
+        """Save at the end of each epoch."""
+        _keep_tracking_run(engine)
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
+        engine.add_event_handler(Events.COMPLETED, self._report)
+
+    def _start(self, engine: Trainer) -> None:
+        """Note whether the trainer has been given the state of an earlier run."""
+        self._fresh = engine.state.epoch == 0
+
+    def _save(self, engine: Trainer) -> None:
+        """Write the files of this epoch."""
+        if self._fresh:
+            for name in (BEST, LAST):
+                moved = set_aside(self.folder / name)
+                if moved:
+                    self.logger.info("kept the %s of an earlier training as %s", name, moved)
+            self._fresh = False
+        # The best comes first: if the process dies in between, the epoch is simply run again.
+        if self.evaluator.state.best_metric_epoch == engine.state.epoch:
+            _write(_state(self.items["model"]), self.folder / BEST)
+        states = {name: _state(item) for name, item in {**self.items, _TRAINER: engine}.items()}
+        _write(states, self.folder / LAST)
+
+    def _report(self, _: Trainer) -> None:
+        """Say where the best network lies."""
+        best = self.evaluator.state
+        if best.best_metric_epoch > 0:
+            self.logger.info(
+                "best %s %.5g at epoch %d: %s",
+                best.key_metric_name,
+                best.best_metric,
+                best.best_metric_epoch,
+                self.folder / BEST,
+            )
+
+
+class CheckpointResumer(CheckpointLoader):
+    """MONAI's loader for a training's ``last.pt``, with errors that a user can act on.
+
+    Args:
+        load_path: The ``last.pt`` to take up.
+        items: The same items as :class:`CheckpointWriter`'s. The trainer is added.
+        device: Where the tensors go.
+
+    Raises:
+        InputError: While starting, if the file is missing, damaged or of another training.
+    """
+
+    def __init__(
+        self, load_path: str | Path, items: Mapping[str, Any], device: torch.device | str = "cpu"
+    ) -> None:
+        # A device in MONAI's annotation is a dictionary, but torch.load takes a device as well.
+        super().__init__(str(load_path), dict(items), map_location=device)  # type: ignore[arg-type]
+
+    def attach(self, engine: Engine) -> None:
+        """Load when the trainer starts, before the handlers that are listed after this one."""
+        _keep_tracking_run(engine)
+        self.load_dict[_TRAINER] = engine
+        super().attach(engine)
+
+    def __call__(self, engine: Engine) -> None:
+        """Put every item back into its saved state."""
+        self._check(self._read(), engine)
+        try:
+            super().__call__(engine)
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{self.load_path} is of a training with another network, optimizer or schedule "
+                f"({reason}): give the configs it was made with, or set resume false"
+            ) from error
+
+    def _read(self) -> Mapping[str, Any]:
+        """Return the content of the file."""
+        if not Path(self.load_path).is_file():
+            raise InputError(
+                f"nothing to resume, {self.load_path} does not exist: give the ckpt_dir of an "
+                "interrupted training, or set resume false"
+            )
+        try:
+            content = torch.load(self.load_path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise InputError(
+                f"{self.load_path} is damaged ({type(error).__name__}): set resume false to train "
+                "anew; it will be kept under another name"
+            ) from error
+        if not isinstance(content, dict) or not self.load_dict.keys() <= content.keys():
+            raise InputError(
+                f"{self.load_path} is not the last state of a training: give the {LAST} in "
+                "ckpt_dir, or set resume false"
+            )
+        return content
+
+    def _check(self, content: Mapping[str, Any], engine: Engine) -> None:
+        """Refuse a state that the trainer cannot go on from."""
+        saved, now = content[_TRAINER]["epoch_length"], engine.state.epoch_length
+        if saved != now:
+            raise InputError(
+                f"{self.load_path} has {saved} steps an epoch, this training {now}: give the "
+                "dataset, batch_size and crops_per_slice it was made with, or set resume false"
+            )
+        epoch = content[_TRAINER]["iteration"] // saved
+        if epoch > engine.state.max_epochs:
+            raise InputError(
+                f"{self.load_path} is at epoch {epoch}, past max_epochs {engine.state.max_epochs}: "
+                "set max_epochs higher, or resume false"
+            )
+
+
+def _keep_tracking_run(engine: Engine) -> None:
+    """Let the trainer's state carry the identifier of its run in the experiment tracker."""
+    if _RUN not in engine.state_dict_user_keys:
+        engine.state_dict_user_keys.append(_RUN)
+        setattr(engine.state, _RUN, "")
+
+
+def _state(item: Any) -> Any:
+    """Return the state of an item; a network's without the wrapper of several devices."""
+    inner = item.module if isinstance(item, (DataParallel, DistributedDataParallel)) else item
+    return inner.state_dict()
+
+
+def _write(content: Any, path: Path) -> None:
+    """Save whole or not at all."""
+    # By way of memory: written directly, torch hides a full disk behind an error of its own.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())

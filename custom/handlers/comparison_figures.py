@@ -1,0 +1,176 @@
+"""Keep some slices of an evaluation, chosen by rule, and draw them at the end."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from numpy.typing import NDArray
+
+from custom.data.atomic import atomic_path
+from custom.data.csv_table import write_table
+from custom.handlers.quality_table import QualityTable, restored_items, slices_first
+
+__all__ = ["FIGURE_COLUMNS", "Comparison", "ComparisonFigures"]
+
+FIGURE_COLUMNS = ("file", "scan", "plane", "slice", "chosen")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One slice: what went in, what came out, and what it should be.
+
+    Args:
+        scan: The scan's name.
+        plane: ``axial``, ``coronal`` or ``sagittal``.
+        slice_index: From 0.
+        chosen: Why this slice is shown.
+        low: Degraded slice on the reference's grid, ``(X, Y)``.
+        restored: The model's, ``(X, Y)``.
+        high: Reference, ``(X, Y)``.
+        pixel_mm: Size of a pixel along ``X`` and ``Y``.
+        measures: Method to measure to value.
+    """
+
+    scan: str
+    plane: str
+    slice_index: int
+    chosen: str
+    low: NDArray[Any]
+    restored: NDArray[Any]
+    high: NDArray[Any]
+    pixel_mm: tuple[float, float]
+    measures: Mapping[str, Mapping[str, float]]
+
+    @property
+    def file_name(self) -> str:
+        """Name of the figure."""
+        return f"{self.scan}_slice{self.slice_index}.png"
+
+
+class ComparisonFigures:
+    """Draw slices of each plane: of the first scans the middle one, and the model's worst.
+
+    Shown are the middle kept slice of the first ``scans_per_plane`` scans of a plane, in the order
+    of the dataset, and the slice of the plane where the model's SSIM is lowest. Nobody picks them.
+
+    Writes ``figures/<scan>_slice<k>.png`` and ``figures/figures.csv``, which says why each was
+    chosen; figures of an earlier evaluation go.
+
+    Args:
+        table: Measures of the same evaluator; it must stand before this handler.
+        draw: Makes a matplotlib figure of a comparison.
+        output_dir: Folder in which ``figures`` is made.
+        scans_per_plane: Scans whose middle slice is shown, at least 0.
+        dots_per_inch: Resolution of the figures.
+
+    Raises:
+        ValueError: If ``scans_per_plane`` is negative.
+    """
+
+    def __init__(
+        self,
+        table: QualityTable,
+        draw: Callable[[Comparison], Any],
+        output_dir: str | Path,
+        scans_per_plane: int = 2,
+        dots_per_inch: int = 110,
+    ) -> None:
+        if scans_per_plane < 0:
+            raise ValueError(f"scans_per_plane must be at least 0, got {scans_per_plane}")
+        self.table = table
+        self.draw = draw
+        self.folder = Path(output_dir) / "figures"
+        self.scans_per_plane = scans_per_plane
+        self.dots_per_inch = dots_per_inch
+        self.start()
+
+    def attach(self, engine: Engine) -> None:
+        """Choose slices as stacks are restored, and draw at the end."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.choose)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def start(self) -> None:
+        """Forget what an earlier run chose."""
+        self.middle: defaultdict[str, list[Comparison]] = defaultdict(list)
+        self.worst: dict[str, Comparison] = {}
+
+    def choose(self, engine: Engine) -> None:
+        """Keep slices of the stack that the engine has just restored."""
+        for data in restored_items(engine):
+            measures = self._measures(str(data["scan"]))
+            if not measures:
+                continue
+            plane, kept = str(data.get("plane", "")), list(measures)
+            if len(self.middle[plane]) < self.scans_per_plane:
+                middle = kept[len(kept) // 2]
+                self.middle[plane].append(_compare(data, middle, measures[middle], "middle slice"))
+            worst = min(kept, key=lambda index: measures[index]["model"]["ssim"])
+            before = self.worst.get(plane)
+            if before is None or _ssim(measures[worst]) < _ssim(before.measures):
+                chosen = "lowest SSIM of the model in this plane"
+                self.worst[plane] = _compare(data, worst, measures[worst], chosen)
+
+    def write(self) -> None:
+        """Draw the chosen slices."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for old in self.folder.glob("*_slice*.png"):
+            old.unlink()
+        rows = []
+        for plane in self.worst:
+            chosen = {item.file_name: item for item in (self.worst[plane], *self.middle[plane])}
+            for name, item in sorted(chosen.items(), key=lambda pair: pair[1].chosen, reverse=True):
+                with atomic_path(self.folder / name) as temporary:
+                    self.draw(item).savefig(temporary, dpi=self.dots_per_inch)
+                rows.append(
+                    dict(
+                        zip(
+                            FIGURE_COLUMNS,
+                            (name, item.scan, item.plane, item.slice_index, item.chosen),
+                            strict=True,
+                        )
+                    )
+                )
+        write_table(self.folder / "figures.csv", FIGURE_COLUMNS, rows)
+
+    def _measures(self, scan: str) -> dict[int, dict[str, dict[str, float]]]:
+        """Return slice to method to measure to value of one scan."""
+        found: dict[int, dict[str, dict[str, float]]] = {}
+        for row in self.table.rows:
+            if row["scan"] == scan:
+                values = {name: row[name] for name in self.table.measures}
+                found.setdefault(row["slice"], {})[row["method"]] = values
+        return found
+
+
+def _ssim(measures: Mapping[str, Mapping[str, float]]) -> float:
+    """Return the model's SSIM."""
+    return measures["model"]["ssim"]
+
+
+def _compare(
+    data: Mapping[str, Any], index: int, measures: Mapping[str, Mapping[str, float]], chosen: str
+) -> Comparison:
+    """Cut one slice out of the stacks."""
+    low, restored, high = (
+        slices_first(data[key])[index, 0].float().numpy() for key in ("image", "pred", "label")
+    )
+    affine = torch.as_tensor(getattr(data["label"], "affine", torch.eye(4))).double()
+    width, height = torch.linalg.norm(affine[:3, :2], dim=0).tolist()
+    return Comparison(
+        scan=str(data["scan"]),
+        plane=str(data.get("plane", "")),
+        slice_index=index,
+        chosen=chosen,
+        low=low,
+        restored=restored,
+        high=high,
+        pixel_mm=(width, height),
+        measures=measures,
+    )

@@ -1,0 +1,56 @@
+"""Give each epoch random numbers of its own, whatever ran before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from ignite.engine import Events
+from monai.data.utils import set_rnd
+from monai.engines import Trainer
+from monai.utils import set_determinism
+
+__all__ = ["EpochSeed"]
+
+
+class EpochSeed:
+    """Seed all random numbers at the start of an epoch from the seed, the epoch and the rank.
+
+    An epoch then draws the same order of slices, crops and flips whether the training reached it
+    in one go or was interrupted and resumed before it.
+
+    Args:
+        seed: Seed of the training, 0 or more. A resumed training keeps the one it began with.
+        dataset: Training set whose random transforms are seeded too, when they run in this
+            process. Worker processes are seeded by torch, from its own seed.
+
+    Raises:
+        ValueError: If ``seed`` is negative.
+    """
+
+    def __init__(self, seed: int, dataset: Any = None) -> None:
+        if seed < 0:
+            raise ValueError(f"seed must be 0 or more, got {seed}")
+        self.seed = seed
+        self.dataset = dataset
+
+    def attach(self, engine: Trainer) -> None:
+        """Act at the start of each epoch."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Trainer) -> None:
+        """Seed this epoch."""
+        entropy = [self.seed, engine.state.epoch, engine.state.rank]
+        value = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+        set_determinism(seed=value)
+        if self.dataset is not None:
+            set_rnd(self.dataset, seed=value)
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the seed."""
+        return {"seed": self.seed}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Take the seed of the training that is resumed."""
+        self.seed = int(state["seed"])

@@ -1,0 +1,84 @@
+"""The configuration that is running: files merged, overrides applied."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+from monai.bundle import ConfigParser
+
+__all__ = ["config_parameters", "config_yaml", "executed_config"]
+
+# Parts whose settings are worth comparing between runs.
+_PARTS = ("network_def", "loss", "optimizer", "lr_scheduler", "early_stopping")
+_CODE = ("$", "@", "%")
+
+
+def executed_config() -> dict[str, Any]:
+    """Return the content of the config that this call stands in.
+
+    MONAI gives expressions no handle on the config around them, so the parser is found among
+    the callers. Write ``$executed_config()`` in a config.
+
+    Raises:
+        RuntimeError: If no config parser is among the callers.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, ConfigParser):
+            content: Any = owner.get()
+            return {key: _plain(value) for key, value in content.items() if key != "_meta_"}
+        frame = frame.f_back
+    raise RuntimeError("executed_config() can only be called by an expression in a config")
+
+
+def config_yaml(config: Mapping[str, Any]) -> str:
+    """Return a config as YAML text, in its own order."""
+    text: str = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def config_parameters(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a config sets, flat and as text, for an experiment tracker.
+
+    These are the plain values at the top, and the settings of network, loss, optimizer and
+    schedules with references replaced by what they stand for. Expressions are left out.
+
+    >>> config = {"learning_rate": 0.1, "device": "$torch.device('cpu')",
+    ...           "optimizer": {"_target_": "torch.optim.Adam", "lr": "@learning_rate"}}
+    >>> config_parameters(config)
+    {'learning_rate': '0.1', 'optimizer': 'torch.optim.Adam', 'optimizer.lr': '0.1'}
+    """
+    flat: dict[str, str] = {}
+    for key, value in config.items():
+        if key in _PARTS or not isinstance(value, dict):
+            flat |= {name: str(setting) for name, setting in _flatten(key, value, config)}
+    return flat
+
+
+def _flatten(name: str, value: Any, config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the plain values in and below ``value`` with dotted names."""
+    if isinstance(value, str) and value.startswith("@") and value[1:] in config:
+        value = config[value[1:]]
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flatten(name if key == "_target_" else f"{name}.{key}", inner, config)
+    elif not any(str(item).startswith(_CODE) for item in (value if _is_list(value) else [value])):
+        yield name, value
+
+
+def _is_list(value: Any) -> bool:
+    """Say whether a value is a list of settings."""
+    return isinstance(value, (list, tuple))
+
+
+def _plain(value: Any) -> Any:
+    """Return a copy that YAML can hold; objects given from Python become their text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if _is_list(value):
+        return [_plain(inner) for inner in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

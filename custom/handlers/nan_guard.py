@@ -1,0 +1,63 @@
+"""Stop a training whose loss is no number any more."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from ignite.engine import Events
+from monai.engines import Evaluator, IterationEvents, SupervisedTrainer
+
+from custom.errors import InputError
+from custom.handlers.validation_metric import key_metric, validated
+
+__all__ = ["NanGuard"]
+
+
+class NanGuard:
+    """End the run with one clear line when the loss or the validation is NaN or infinite.
+
+    The loss is looked at before it changes the network, the validation before anything is saved:
+    list this handler after the one that validates and before the one that saves.
+
+    Args:
+        evaluator: Evaluator whose key metric is looked at.
+        checkpoint: Where the last good state of the training lies, for the message.
+
+    Raises:
+        InputError: While running, if a value is not finite.
+    """
+
+    def __init__(self, evaluator: Evaluator, checkpoint: str | Path) -> None:
+        self.evaluator = evaluator
+        self.checkpoint = Path(checkpoint)
+
+    def attach(self, engine: SupervisedTrainer) -> None:
+        """Watch the loss of each step and the metric of each epoch."""
+        engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._check_loss)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._check_validation)
+
+    def _check_loss(self, engine: SupervisedTrainer) -> None:
+        """Look at the loss of this step."""
+        self._refuse(engine, "the training loss", float(engine.state.output["loss"].detach()))
+
+    def _check_validation(self, engine: SupervisedTrainer) -> None:
+        """Look at the key metric of this epoch."""
+        if validated(engine, self.evaluator):
+            self._refuse(engine, self.evaluator.state.key_metric_name, key_metric(self.evaluator))
+
+    def _refuse(self, engine: SupervisedTrainer, name: str, value: float) -> None:
+        """Raise if the value is not finite."""
+        if math.isfinite(value):
+            return
+        rate = engine.optimizer.param_groups[0]["lr"]
+        saved = (
+            f"the last good state is {self.checkpoint}, continue it with resume true"
+            if engine.state.epoch > 1 and self.checkpoint.exists()
+            else "nothing was saved yet"
+        )
+        raise InputError(
+            f"{name} is {value} at epoch {engine.state.epoch}, iteration {engine.state.iteration}: "
+            f"look for broken slices with 'mri-bundles qc' or lower learning_rate (now {rate:g}); "
+            f"{saved}"
+        )

@@ -1,0 +1,106 @@
+"""Draw a validation slice beside its input, its reference and what is left of the error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from monai.engines import Evaluator
+from torch import Tensor
+
+from custom.data.atomic import atomic_path
+from custom.handlers.comparison_figures import Comparison
+from custom.metrics.image_quality import (
+    mean_squared_error,
+    peak_signal_to_noise_ratio,
+    structural_similarity,
+    value_range,
+)
+
+__all__ = ["PreviewImages"]
+
+
+class PreviewImages:
+    """Save a picture of the same validation slice every few epochs.
+
+    Attach it to the evaluator of single slices. Files are named ``epoch_0010.png``.
+
+    Args:
+        draw: Makes a matplotlib figure of a comparison.
+        folder: Where the pictures go.
+        interval: Epochs from one picture to the next; the first epoch has one too.
+        slice_number: Which slice of the validation, counted from 1, in the order it is read.
+        dots_per_inch: Resolution of the pictures.
+
+    Raises:
+        ValueError: If ``interval`` or ``slice_number`` is less than 1.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[Comparison], Any],
+        folder: str | Path,
+        interval: int = 5,
+        slice_number: int = 1,
+        dots_per_inch: int = 90,
+    ) -> None:
+        if interval < 1 or slice_number < 1:
+            raise ValueError(
+                f"interval and slice_number must be at least 1, got {interval}, {slice_number}"
+            )
+        self.draw = draw
+        self.folder = Path(folder)
+        self.interval = interval
+        self.slice_number = slice_number
+        self.dots_per_inch = dots_per_inch
+
+    def attach(self, engine: Evaluator) -> None:
+        """Look at each validation step."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Evaluator) -> None:
+        """Save a picture if this is the slice and the epoch for one."""
+        epoch = engine.state.epoch
+        wanted = min(self.slice_number, engine.state.epoch_length)
+        if engine.state.iteration != wanted or (epoch > 1 and epoch % self.interval):
+            return
+        item = _compare({**engine.state.batch[0], **engine.state.output[0]}, f"epoch {epoch}")
+        with atomic_path(self.folder / f"epoch_{epoch:04d}.png") as temporary:
+            self.draw(item).savefig(temporary, dpi=self.dots_per_inch)
+
+
+def _compare(data: Mapping[str, Any], chosen: str) -> Comparison:
+    """Put the images of one slice, ``(1, X, Y)`` each, and their measures together."""
+    low, restored, high = (_plain(data[key]) for key in ("image", "pred", "label"))
+    affine = torch.as_tensor(getattr(data["label"], "affine", torch.eye(4))).double()
+    width, height = torch.linalg.norm(affine[:3, :2], dim=0).tolist()
+    return Comparison(
+        scan=str(data.get("scan", "")),
+        plane=str(data.get("plane", "")),
+        slice_index=int(data.get("slice", 0)),
+        chosen=chosen,
+        low=low[0].numpy(),
+        restored=restored[0].numpy(),
+        high=high[0].numpy(),
+        pixel_mm=(width, height),
+        measures={"input": _measure(low, high), "model": _measure(restored, high)},
+    )
+
+
+def _plain(image: Tensor) -> Tensor:
+    """Return the values alone, on the CPU."""
+    return torch.as_tensor(image).as_subclass(Tensor).detach().float().cpu()
+
+
+def _measure(image: Tensor, reference: Tensor) -> dict[str, float]:
+    """Measure one slice, with the range of its reference."""
+    pair = image.unsqueeze(0), reference.unsqueeze(0)
+    spread = value_range(pair[1]).clamp_min(torch.finfo(torch.float32).tiny)
+    return {
+        "mse": mean_squared_error(*pair).item(),
+        "psnr": peak_signal_to_noise_ratio(*pair, spread).item(),
+        "ssim": structural_similarity(*pair, spread).item(),
+    }

@@ -1,0 +1,151 @@
+"""A JSON sidecar that says how each restored image came about."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from custom.data.atomic import sha256_of, write_json
+from custom.data.input_formats import name_of
+from custom.data.restored_writer import sidecar_of
+from custom.errors import InputError
+
+__all__ = ["ProvenanceSidecar", "sha256_of_input"]
+
+NOTICE = "Research use only. Not for diagnosis or treatment."
+_PACKAGES = ("mri-restoration-bundles", "monai", "torch", "numpy", "nibabel", "pytorch-ignite")
+
+
+class ProvenanceSidecar:
+    """Write ``<name>_restored.json`` beside each restored image.
+
+    It holds the bundle and its version, the hashes of weights, configuration, input and output,
+    the parameters, seed, device and package versions. Nothing of the input's header goes in, and
+    no time: the same run gives the same sidecar.
+
+    Args:
+        metadata_file: The bundle's ``metadata.json``.
+        config_files: Configs of the run; their contents, the parameters and the network's
+            structure make the configuration's hash.
+        weights_file: The checkpoint.
+        parameters: What was set for this run; must be fit for JSON.
+        network: The network.
+        seed: Seed of the run.
+        device: Device of the run.
+        record: Keys of the data item whose numbers belong to the parameters.
+        source_key: Key of the path of the input.
+        path_key: Key of the path of the restored image.
+    """
+
+    def __init__(
+        self,
+        metadata_file: str | Path,
+        config_files: Sequence[str | Path],
+        weights_file: str | Path,
+        parameters: Mapping[str, Any],
+        network: torch.nn.Module,
+        seed: int,
+        device: torch.device | str,
+        record: Sequence[str] = (),
+        source_key: str = "source",
+        path_key: str = "output",
+    ) -> None:
+        self.metadata_file = Path(metadata_file)
+        self.config_files = [Path(file) for file in config_files]
+        self.weights_file = Path(weights_file)
+        self.parameters = dict(parameters)
+        self.network = network
+        self.seed = seed
+        self.device = str(device)
+        self.record = tuple(record)
+        self.source_key = source_key
+        self.path_key = path_key
+        self._run: dict[str, Any] = {}
+
+    def attach(self, engine: Engine) -> None:
+        """Register with an evaluator whose postprocessing writes the images."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def start(self, _: Engine) -> None:
+        """Gather what holds for the whole run."""
+        self._run = {
+            "notice": NOTICE,
+            "bundle": _bundle(self.metadata_file),
+            "weights": {"file": self.weights_file.name, "sha256": sha256_of(self.weights_file)},
+            "config_sha256": _sha256_of_json(
+                [
+                    [sha256_of(file) for file in self.config_files],
+                    self.parameters,
+                    str(self.network),
+                ]
+            ),
+            "seed": self.seed,
+            "device": self.device,
+            "packages": {"python": platform.python_version(), **_versions()},
+        }
+
+    def __call__(self, engine: Engine) -> None:
+        """Write the sidecars of one batch."""
+        for item in engine.state.batch:
+            source, output = Path(item[self.source_key]), Path(item[self.path_key])
+            recorded = {key: _plain(item[key]) for key in self.record}
+            content = {
+                **self._run,
+                "input": {
+                    "file": source.relative_to(name_of(source)[1]).as_posix(),
+                    "sha256": sha256_of_input(source),
+                },
+                "output": {"file": output.name, "sha256": sha256_of(output)},
+                "parameters": {**self.parameters, **recorded},
+            }
+            write_json(sidecar_of(output), content)
+
+
+def sha256_of_input(path: str | Path) -> str:
+    """Return the SHA-256 of a file, or of the names and contents of a folder's files."""
+    path = Path(path)
+    if path.is_file():
+        return sha256_of(path)
+    files = sorted(child for child in path.rglob("*") if child.is_file())
+    return _sha256_of_json([[file.relative_to(path).as_posix(), sha256_of(file)] for file in files])
+
+
+def _bundle(metadata_file: Path) -> dict[str, str]:
+    """Return a bundle's name and version."""
+    try:
+        metadata = json.loads(metadata_file.read_text(encoding="utf-8"))
+        name = metadata_file.resolve().parents[1].name
+        return {"name": str(metadata.get("name", name)), "version": str(metadata["version"])}
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{metadata_file}: no bundle version to be read there") from error
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of the packages that shape a result."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:  # a packaged bundle carries `custom` inside
+            versions[package] = "not installed as a package"
+    return versions
+
+
+def _sha256_of_json(content: Any) -> str:
+    """Return the SHA-256 of JSON text with sorted keys."""
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Return a tensor's numbers as Python's own."""
+    return value.tolist() if isinstance(value, torch.Tensor) else value

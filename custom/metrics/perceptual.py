@@ -1,0 +1,119 @@
+"""The learned perceptual metric LPIPS, from a backbone file on disk."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from custom.errors import InputError
+
+__all__ = ["PerceptualDistance", "load_perceptual_distance"]
+
+_SMALLEST = 32  # pixels; AlexNet's five stages leave nothing of less
+_STAGES = {0: "slice1", 3: "slice2", 6: "slice3", 8: "slice4", 10: "slice5"}
+
+
+class PerceptualDistance(nn.Module):
+    """LPIPS with the AlexNet backbone, between grey slices of a known range.
+
+    Grey values are brought to -1 ... 1 by the reference's minimum and the data range, clipped,
+    and repeated into three channels. 0 means equal; lower is better. The backbone was trained on
+    photographs: a hint about texture, not a proof of fidelity.
+
+    Args:
+        weights: State dictionary of torchvision's AlexNet, ``alexnet-owt-*.pth``. LPIPS's own
+            linear weights come with its package. Nothing is downloaded.
+
+    Shape:
+        ``predicted``, ``reference``: ``(B, 1, H, W)``, at least 32 x 32 pixels; ``data_range``:
+        ``()`` or ``(B,)``; output: ``(B,)``.
+
+    Raises:
+        InputError: If the packages of the extra ``perceptual`` are missing, or the file is
+            missing or not AlexNet's state dictionary.
+
+    Source:
+        Zhang, Isola, Efros, Shechtman, Wang, "The unreasonable effectiveness of deep features as
+        a perceptual metric", 2018.
+    """
+
+    def __init__(self, weights: str | Path) -> None:
+        super().__init__()
+        state = _read_backbone(Path(weights))
+        self.distance = _untrained_lpips()
+        for index, stage in _STAGES.items():
+            layer = getattr(self.distance.net, stage).get_submodule(str(index))
+            try:
+                layer.load_state_dict(
+                    {name: state[f"features.{index}.{name}"] for name in ("weight", "bias")}
+                )
+            except (KeyError, RuntimeError) as error:
+                raise InputError(
+                    f"lpips_weights {weights} is not the state dictionary of torchvision's "
+                    f"AlexNet: features.{index} is missing or of another shape"
+                ) from error
+        self.distance.requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def forward(self, predicted: Tensor, reference: Tensor, data_range: float | Tensor) -> Tensor:
+        """Return the distance of each slice."""
+        if predicted.shape != reference.shape or min(reference.shape[2:]) < _SMALLEST:
+            raise ValueError(
+                f"predicted and reference must be of one shape and at least {_SMALLEST} x "
+                f"{_SMALLEST} pixels, got {tuple(predicted.shape)} and {tuple(reference.shape)}"
+            )
+        low = reference.flatten(1).amin(1).reshape(-1, 1, 1, 1)
+        width = torch.as_tensor(data_range).to(reference).reshape(-1, 1, 1, 1)
+        pair = [
+            (((image - low) / width).clamp(0, 1) * 2 - 1).float().expand(-1, 3, -1, -1)
+            for image in (predicted, reference)
+        ]
+        value: Tensor = self.distance(*pair)
+        return value.reshape(-1)
+
+
+def load_perceptual_distance(weights: str | Path | None) -> PerceptualDistance | None:
+    """Return LPIPS, or ``None`` when no backbone file is given.
+
+    Args:
+        weights: See :class:`PerceptualDistance`.
+
+    Raises:
+        InputError: See :class:`PerceptualDistance`.
+    """
+    return None if weights is None else PerceptualDistance(weights)
+
+
+def _read_backbone(path: Path) -> dict[str, Tensor]:
+    """Read a state dictionary without running code from the file."""
+    if not path.is_file():
+        raise InputError(
+            f"lpips_weights {path} does not exist: give the file, or null to go without"
+        )
+    try:
+        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise InputError(f"lpips_weights {path} is not a readable state dictionary") from error
+    return state
+
+
+def _untrained_lpips() -> Any:
+    """Build LPIPS with its own linear weights and a backbone still to be filled."""
+    try:
+        import lpips
+    except ImportError as error:
+        raise InputError(
+            "lpips_weights needs the packages lpips and torchvision: "
+            "pip install 'mri-restoration-bundles[perceptual]'"
+        ) from error
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.filterwarnings(
+            "ignore", message="The parameter 'pretrained'", category=UserWarning
+        )
+        warnings.filterwarnings("ignore", message="Arguments other than", category=UserWarning)
+        return lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)

@@ -1,0 +1,172 @@
+"""One self-contained HTML page on an evaluation or a training."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from custom.bundle.locate import all_bundles
+from custom.data.atomic import atomic_path
+from custom.data.csv_table import read_table
+from custom.errors import InputError
+from custom.handlers.comparison_figures import FIGURE_COLUMNS
+from custom.report.figures import draw_distributions
+from custom.report.method_names import higher_is_better, measure_name, method_name
+from custom.report.mlflow_run import TrackedRun, find_run
+from custom.report.summary import format_mean, read_metrics
+from custom.report.training_curves import Curves, draw_curves, read_curves
+
+__all__ = ["write_report"]
+
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_LONGEST_CNR_TABLE = 60  # rows shown; cnr.csv holds all
+
+
+def write_report(folder_or_run: str | Path, stores: Iterable[str | Path] = ()) -> Path:
+    """Write the report of an evaluation folder, a training folder, or an MLflow run.
+
+    Args:
+        folder_or_run: Output folder of ``evaluate`` or ``train``, or the id of an MLflow run.
+        stores: MLflow's SQLite files to look into for a run, before ``./mlruns.db`` and the
+            default output folders of the bundles. ``MLFLOW_TRACKING_URI`` wins over all.
+
+    Returns:
+        ``report.html`` in the folder; for a run ``report_<run id>.html`` beside its store, or in
+        the working folder if the store is a server.
+
+    Raises:
+        InputError: If it is none of these, or its tables are broken.
+    """
+    folder = Path(folder_or_run)
+    if folder.is_dir():
+        if (folder / "summary.json").is_file() and (folder / "metrics.csv").is_file():
+            return _write(folder / "report.html", "evaluation.html", _evaluation(folder))
+        if (folder / "metrics.csv").is_file():
+            content = _training(f"Training in {folder.name}", read_curves(folder / "metrics.csv"))
+            return _write(folder / "report.html", "training.html", content)
+        raise InputError(
+            f"{folder} holds no result: give the output folder of 'evaluate' or 'train'"
+        )
+    if _RUN_ID.fullmatch(str(folder_or_run)):
+        return _write_run(find_run(str(folder_or_run), [*stores, *_default_stores()]))
+    raise InputError(f"{folder_or_run} is neither a folder nor the id of an MLflow run")
+
+
+def _default_stores() -> list[Path]:
+    """Return where trainings keep their runs unless told otherwise."""
+    roots = [Path(), Path("output/train"), *(root / "output/train" for root in all_bundles())]
+    return [root / "mlruns.db" for root in roots]
+
+
+def _write_run(run: TrackedRun) -> Path:
+    """Write the report of a tracked run."""
+    if not run.curves:
+        raise InputError(f"run {run.run_id} has no metric yet: it is {run.status}")
+    local = run.store.startswith("sqlite:///")
+    folder = Path(run.store.removeprefix("sqlite:///")).parent if local else Path()
+    facts = {"run": run.run_id, "status": run.status, "store": run.store, **run.parameters}
+    content = _training(f"Training {run.name}", run.curves, facts)
+    return _write(folder / f"report_{run.run_id}.html", "training.html", content)
+
+
+def _write(path: Path, template: str, content: Mapping[str, Any]) -> Path:
+    """Fill a template and write the page."""
+    pages = Environment(
+        loader=PackageLoader("custom.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters |= {
+        "mean": format_mean,
+        "measure": measure_name,
+        "method": method_name,
+        "arrow": lambda name: "↑" if higher_is_better(name) else "↓",
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(pages.get_template(template).render(content), encoding="utf-8")
+    return path
+
+
+def _evaluation(folder: Path) -> dict[str, Any]:
+    """Gather what the page of an evaluation shows."""
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        tables = {"All slices": {"": summary["overall"]}} | {
+            f"By {group}": summary[f"by_{group}"] for group in ("plane", "region", "animal")
+        }
+        metrics = summary["metrics"]
+        best = {
+            (title, group, name): _best(values, name)
+            for title, groups in tables.items()
+            for group, values in groups.items()
+            for name in metrics
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder / 'summary.json'} is not the summary of an evaluation: evaluate again"
+        ) from error
+    cnr = read_table(folder / "cnr.csv") if (folder / "cnr.csv").is_file() else []
+    return {
+        "title": f"Evaluation on {summary['dataset'].get('name', 'a dataset')}",
+        "summary": summary,
+        "tables": tables,
+        "best": best,
+        "distributions": _embed(draw_distributions(read_metrics(folder), metrics)),
+        "cnr": cnr[:_LONGEST_CNR_TABLE],
+        "cnr_rows": len(cnr),
+        "figures": _chosen_figures(folder / "figures"),
+    }
+
+
+def _best(values: Mapping[str, Any], name: str) -> str:
+    """Return the method with the best mean of a measure."""
+    means = {method: row[name]["mean"] for method, row in values.items()}
+    known = {method: mean for method, mean in means.items() if mean is not None}
+    choose = max if higher_is_better(name) else min
+    return choose(known, key=known.__getitem__) if known else ""
+
+
+def _chosen_figures(folder: Path) -> list[dict[str, Any]]:
+    """Return the comparison figures with what their table says."""
+    table = folder / "figures.csv"
+    rows = read_table(table, FIGURE_COLUMNS) if table.is_file() else []
+    return [
+        {**row, "source": _as_source((folder / row["file"]).read_bytes())}
+        for row in rows
+        if (folder / row["file"]).is_file()
+    ]
+
+
+def _training(title: str, curves: Curves, facts: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Gather what the page of a training shows."""
+    epochs = sorted({epoch for values in curves.values() for epoch in values})
+    return {
+        "title": title,
+        "curves": curves,
+        "drawing": _embed(draw_curves(curves)),
+        "facts": dict(facts or {}),
+        "epochs": epochs,
+    }
+
+
+def _embed(figure: Figure) -> Markup:
+    """Return a figure as the address of an image that the page carries itself."""
+    memory = BytesIO()
+    figure.savefig(memory, format="png", dpi=110)
+    return _as_source(memory.getvalue())
+
+
+def _as_source(png: bytes) -> Markup:
+    """Return a PNG file as a data address."""
+    return Markup("data:image/png;base64,") + base64.b64encode(png).decode("ascii")

@@ -1,0 +1,28 @@
+"""How methods and measures are called where people read them."""
+
+from __future__ import annotations
+
+__all__ = ["MEASURE_NAMES", "METHOD_NAMES", "higher_is_better", "measure_name", "method_name"]
+
+METHOD_NAMES = {
+    "input": "input (nearest)",
+    "bicubic": "bicubic",
+    "nlm": "non-local means",
+    "model": "our model",
+}
+MEASURE_NAMES = {"mse": "MSE", "psnr": "PSNR [dB]", "ssim": "SSIM", "lpips": "LPIPS"}
+
+
+def method_name(method: str) -> str:
+    """Return the name of a method for people, or the method itself."""
+    return METHOD_NAMES.get(method, method)
+
+
+def measure_name(measure: str) -> str:
+    """Return the name of a measure with its unit, or the measure itself."""
+    return MEASURE_NAMES.get(measure, measure)
+
+
+def higher_is_better(measure: str) -> bool:
+    """Say in which direction a measure improves."""
+    return measure in ("psnr", "ssim")

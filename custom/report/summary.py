@@ -1,0 +1,241 @@
+"""Summarise the table of an evaluation: overall, by plane, by region and by animal."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from custom.data.atomic import sha256_of, write_json
+from custom.data.csv_table import read_table
+from custom.errors import InputError
+from custom.handlers.quality_table import CNR_COLUMNS, SCAN_COLUMNS, QualityTable
+from custom.report.method_names import higher_is_better, measure_name, method_name
+from custom.versions import package_versions
+
+__all__ = ["EvaluationSummary", "format_mean", "read_metrics", "summarise", "summary_table"]
+
+Row = Mapping[str, Any]
+_GROUPS = ("plane", "region", "animal")
+_PACKAGES = ("mri-restoration-bundles", "monai", "torch", "numpy", "dipy", "scikit-image")
+_NO_LPIPS = "no backbone weights given (config id lpips_weights); nothing is downloaded"
+CONVENTIONS = {
+    "data_range": "max - min of each scan's whole reference stack, in the units of the MSE; "
+    "stored beside every number in metrics.csv",
+    "normaliser": "image and reference divided by the mean of the low-resolution slice",
+    "mse": "in squared units of the mean of the low-resolution slice",
+    "psnr": "10 log10(data_range^2 / MSE), in dB; slices equal to the reference (infinite) are "
+    "counted but not averaged",
+    "ssim": "Gaussian window of 1.5 pixels, 11 x 11, K1 0.01, K2 0.03, per slice",
+    "spread": "mean and sample standard deviation over slices; slices of one animal are not "
+    "independent",
+}
+
+
+class EvaluationSummary:
+    """Write ``summary.json`` beside the tables of an evaluation.
+
+    Args:
+        table: The measures, after the evaluator has run.
+        ckpt_path: Weights that were evaluated.
+        dataset_dir: The dataset's folder.
+        split: The split that was evaluated.
+    """
+
+    def __init__(
+        self,
+        table: QualityTable,
+        ckpt_path: str | Path,
+        dataset_dir: str | Path,
+        split: str,
+    ) -> None:
+        self.table = table
+        self.ckpt_path = Path(ckpt_path)
+        self.dataset_dir = Path(dataset_dir)
+        self.split = split
+
+    def write(self) -> Path:
+        """Write the file and return its path."""
+        folder = self.table.output_dir
+        rows = read_metrics(folder)
+        excluded = self.table.excluded
+        summary = {
+            "kind": "evaluation",
+            "dataset": self._dataset(),
+            "split": self.split,
+            "slices": {
+                "evaluated": len({(row["scan"], row["slice"]) for row in rows}),
+                "excluded": sum(map(len, excluded.values())),
+                "excluded_slices": excluded,
+            },
+            **summarise(rows),
+            "lpips": {"computed": "lpips" in rows[0]}
+            | ({} if "lpips" in rows[0] else {"reason": _NO_LPIPS}),
+            "cnr": self._cnr(folder),
+            "conventions": CONVENTIONS,
+            "checkpoint": {
+                "path": str(self.ckpt_path.resolve()),
+                "sha256": sha256_of(self.ckpt_path),
+            },
+            "versions": package_versions(_PACKAGES),
+            "use": "research use only",
+        }
+        return write_json(folder / "summary.json", summary)
+
+    def _dataset(self) -> dict[str, Any]:
+        """Say what the data are, in the words of the dataset."""
+        content = json.loads((self.dataset_dir / "datalist.json").read_text(encoding="utf-8"))
+        told = ("name", "description", "demonstration")
+        return {"folder": str(self.dataset_dir.resolve())} | {
+            name: content[name] for name in told if name in content
+        }
+
+    def _cnr(self, folder: Path) -> dict[str, Any]:
+        """Average the contrast-to-noise ratios."""
+        rows = read_table(folder / "cnr.csv", CNR_COLUMNS)
+        columns = ("LR CNR", "DL CNR", "HR CNR")
+        return {
+            "slices": len(rows),
+            "mean": {name: _spread([float(row[name]) for row in rows]) for name in columns},
+            "left_out": dict(self.table.cnr_left_out),
+        }
+
+
+def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
+    """Read ``metrics.csv`` of an evaluation with its measures as numbers.
+
+    Args:
+        folder: Output folder of an evaluation.
+
+    Raises:
+        InputError: If the table is missing, empty, or not that of an evaluation.
+    """
+    path = Path(folder) / "metrics.csv"
+    labels = {*SCAN_COLUMNS, "method"}
+    rows = read_table(path, (*SCAN_COLUMNS, "slice", "method", "mse", "psnr", "ssim"))
+    if not rows:
+        raise InputError(f"{path} holds no row: evaluate again")
+    try:
+        return [
+            {
+                name: value if name in labels else (int if name == "slice" else float)(value)
+                for name, value in row.items()
+            }
+            for row in rows
+        ]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path} holds something that is no number: {error}") from error
+
+
+def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+    """Average the measures of each method over all slices and over groups of them.
+
+    Args:
+        rows: One for each slice and method, as :func:`read_metrics` gives them.
+
+    Returns:
+        ``methods`` and ``metrics`` (their names), ``overall`` (method to measure to ``mean``,
+        ``std``, ``n``, and ``infinite`` where slices were equal to the reference), ``by_plane``,
+        ``by_region``, ``by_animal`` (group to the same), and ``model_against`` (method to the
+        mean gain of the model over it, slice by slice, and on how many slices it is better).
+    """
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    metrics = [name for name in ("mse", "psnr", "ssim", "lpips") if name in rows[0]]
+    groups = {
+        f"by_{group}": {
+            value: _by_method([row for row in rows if row[group] == value], methods, metrics)
+            for value in sorted({str(row[group]) for row in rows})
+        }
+        for group in _GROUPS
+    }
+    return {
+        "methods": methods,
+        "metrics": metrics,
+        "data_range": _spread([row["data_range"] for row in rows if row["method"] == methods[0]]),
+        "overall": _by_method(rows, methods, metrics),
+        **groups,
+        "model_against": _gains(rows, [name for name in methods if name != "model"], metrics),
+    }
+
+
+def summary_table(summary: Mapping[str, Any]) -> str:
+    """Return the overall result as plain text: a line a method, mean and deviation a measure.
+
+    Args:
+        summary: Content of ``summary.json``.
+    """
+    metrics = summary["metrics"]
+    lines = [["", *map(measure_name, metrics)]]
+    for method in summary["methods"]:
+        values = summary["overall"][method]
+        lines.append([method_name(method), *(format_mean(values[name]) for name in metrics)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    caption = (
+        f"Mean ± deviation over {summary['slices']['evaluated']} slices of the split "
+        f"{summary['split']!r} ({summary['slices']['excluded']} excluded). PSNR and SSIM with the "
+        f"data range max - min of each scan's reference stack (on average "
+        f"{summary['data_range']['mean']:.3g}, in means of the low-resolution slice, as the MSE)."
+    )
+    return "\n".join([text[0], "-" * len(max(text, key=len)), *text[1:], caption])
+
+
+def format_mean(value: Mapping[str, Any]) -> str:
+    """Return ``mean ± deviation`` with three digits of the mean after its leading zeros."""
+    mean, deviation = value["mean"], value["std"]
+    if mean is None:
+        return "-"
+    digits = 2 - math.floor(math.log10(abs(mean))) if mean else 3
+    digits = min(max(digits, 2), 5)
+    spread = "" if deviation is None else f" ± {deviation:.{digits}f}"
+    return f"{mean:.{digits}f}{spread}"
+
+
+def _spread(values: Iterable[float]) -> dict[str, Any]:
+    """Return mean, sample deviation and number of the finite values."""
+    given = list(values)
+    finite = [value for value in given if math.isfinite(value)]
+    result: dict[str, Any] = {
+        "mean": statistics.fmean(finite) if finite else None,
+        "std": statistics.stdev(finite) if len(finite) > 1 else None,
+        "n": len(finite),
+    }
+    return result | ({"infinite": len(given) - len(finite)} if len(finite) < len(given) else {})
+
+
+def _by_method(
+    rows: Sequence[Row], methods: Sequence[str], metrics: Sequence[str]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Average each measure of each method."""
+    return {
+        method: {
+            name: _spread(row[name] for row in rows if row["method"] == method) for name in metrics
+        }
+        for method in methods
+    }
+
+
+def _gains(
+    rows: Sequence[Row], others: Sequence[str], metrics: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Compare the model with each other method on the same slices."""
+    values = {(row["method"], row["scan"], row["slice"]): row for row in rows}
+    places = [(row["scan"], row["slice"]) for row in rows if row["method"] == "model"]
+    result: dict[str, dict[str, Any]] = {}
+    for other in others:
+        result[other] = {}
+        for name in metrics:
+            sign = 1 if higher_is_better(name) else -1
+            gain = [
+                sign * (values["model", *place][name] - values[other, *place][name])
+                for place in places
+            ]
+            better = sum(value > 0 for value in gain)
+            result[other][name] = _spread(gain) | {"better": better, "slices": len(gain)}
+    return result

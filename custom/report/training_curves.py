@@ -1,0 +1,100 @@
+"""Curves of a training: losses, validation measures and learning rate by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from custom.data.csv_table import read_table
+from custom.errors import InputError
+
+__all__ = ["Curves", "draw_curves", "read_curves"]
+
+Curves = dict[str, dict[int, float]]
+"""Name of a quantity to epoch to value."""
+
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a8f98")
+
+
+def read_curves(path: str | Path) -> Curves:
+    """Read the ``metrics.csv`` of a training: ``epoch`` and one column a quantity.
+
+    Args:
+        path: The table. Empty cells are epochs at which a quantity was not measured.
+
+    Raises:
+        InputError: If it cannot be read or holds no number.
+    """
+    curves: Curves = {}
+    try:
+        for row in read_table(path, ("epoch",)):
+            epoch = int(float(row.pop("epoch")))
+            for name, value in row.items():
+                if value:
+                    curves.setdefault(name, {})[epoch] = float(value)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} holds something that is no number: {error}") from error
+    if not curves:
+        raise InputError(f"{path} holds no epoch: train first")
+    return curves
+
+
+def draw_curves(curves: Mapping[str, Mapping[int, float]]) -> Figure:
+    """Draw one panel a kind of quantity.
+
+    ``train_loss`` and ``val_loss``, or ``train_mse`` and ``val_mse``, share a panel. Panels whose
+    values are all positive and span more than a factor of ten are logarithmic.
+
+    Args:
+        curves: Name to epoch to value.
+
+    Returns:
+        A figure of one row of panels.
+    """
+    panels: dict[str, list[str]] = {}
+    for name in curves:
+        if name == "seconds":  # how long an epoch took: in the table, but no curve
+            continue
+        panels.setdefault(_kind(name), []).append(name)
+    figure = Figure(
+        figsize=(max(3.7 * len(panels), 4.5), 3.3), facecolor="white", layout="constrained"
+    )
+    axes: Sequence[Axes] = figure.subplots(1, len(panels), squeeze=False)[0]
+    for ax, (kind, names) in zip(axes, panels.items(), strict=True):
+        values = [value for name in names for value in curves[name].values()]
+        for name, colour in zip(names, _COLOURS * len(names), strict=False):
+            epochs = sorted(curves[name])
+            ax.plot(
+                epochs,
+                [curves[name][epoch] for epoch in epochs],
+                color=colour,
+                label=name,
+                linewidth=1.6,
+                marker="o" if len(epochs) < 15 else "",
+                markersize=3.5,
+            )
+        if min(values) > 0 and max(values) / min(values) > 10:
+            ax.set_yscale("log")
+        ax.set_title(kind, fontsize=10)
+        ax.set_xlabel("epoch", fontsize=9)
+        ax.tick_params(labelsize=8)
+        ax.grid(color="#e6e9ee", linewidth=0.8)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(names) > 1:
+            ax.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _kind(name: str) -> str:
+    """Return the quantity without the part of the data it was measured on."""
+    for prefix in ("train_", "val_"):
+        if name.startswith(prefix):
+            return name.removeprefix(prefix)
+    return name

@@ -1,0 +1,150 @@
+"""Bring the slice axis of a stack last, where slice-wise methods want it, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.data.utils import to_affine_nd
+from monai.transforms import MapTransform
+from torch import Tensor
+
+__all__ = ["SliceAxis", "SliceAxisBackd", "SliceAxisLastd", "find_slice_axis"]
+
+SliceAxis = Literal["auto", 0, 1, 2]
+
+# Between isotropic scans written with rounded spacings and the least anisotropic stacks
+# (3D scans with partitions of 1.2 mm and pixels of 0.94 mm: 1.28).
+_ANISOTROPY = 1.2
+# What is stored for a 2D image, which is a slice itself.
+_NO_AXIS = -1
+
+
+def find_slice_axis(affine: Any, shape: Sequence[int], slice_axis: SliceAxis = "auto") -> int:
+    """Return the spatial axis that counts slices.
+
+    ``auto`` takes the only axis of length one; else the axis of the largest spacing, if that is
+    more than 1.2 times the next; else the last.
+
+    Args:
+        affine: ``(4, 4)``, voxel index to millimetres.
+        shape: Lengths of the three spatial axes.
+        slice_axis: ``auto``, or the axis.
+
+    Raises:
+        ValueError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
+    """
+    _check(slice_axis)
+    if slice_axis != "auto":
+        return slice_axis
+    single = [axis for axis, length in enumerate(shape) if length == 1]
+    if len(single) == 1:
+        return single[0]
+    spacing = torch.as_tensor(affine, dtype=torch.float64)[:3, :3].norm(dim=0)
+    second, largest = spacing.sort().values[1:]
+    return int(spacing.argmax()) if largest > _ANISOTROPY * second else 2
+
+
+class SliceAxisLastd(MapTransform):
+    """Move the slice axis last; a 2D image becomes a stack of one slice.
+
+    The affine follows, so every voxel keeps its place in the world. The axis it was is stored
+    under ``f"{key}_slice_axis"`` (-1 for a 2D image), for :class:`SliceAxisBackd`.
+
+    Args:
+        keys: Images to turn.
+        slice_axis: See :func:`find_slice_axis`.
+        allow_missing_keys: Whether ``keys`` may be absent.
+
+    Shape:
+        ``(C, X, Y, Z)`` or ``(C, X, Y)``; output ``(C, A, B, S)``.
+
+    Raises:
+        ValueError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        slice_axis: SliceAxis = "auto",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        _check(slice_axis)
+        self.slice_axis = slice_axis
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Turn the images."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            image = data[key]
+            if image.ndim == 3:
+                axis = _NO_AXIS
+                result[key] = _with_affine(image, image.unsqueeze(-1), [0, 1, 2])
+            else:
+                affine = image.affine if isinstance(image, MetaTensor) else torch.eye(4)
+                axis = find_slice_axis(affine, image.shape[1:], self.slice_axis)
+                result[key] = _move_axis(image, axis, 2)
+            result[f"{key}_slice_axis"] = axis
+        return result
+
+
+class SliceAxisBackd(MapTransform):
+    """Undo :class:`SliceAxisLastd`.
+
+    Args:
+        keys: Images to turn back.
+        axis_key: Key of the stored axis, ``f"{key}_slice_axis"``.
+        allow_missing_keys: Whether ``keys`` may be absent.
+
+    Shape:
+        ``(C, A, B, S)``; output ``(C, X, Y, Z)``, or ``(C, X, Y)`` if it was a 2D image.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, axis_key: str, allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.axis_key = axis_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Turn the images back."""
+        result = dict(data)
+        axis = int(data[self.axis_key])
+        for key in self.key_iterator(result):
+            image = data[key]
+            if axis == _NO_AXIS:
+                result[key] = _with_affine(image, image.squeeze(-1), [0, 1, 2])
+            else:
+                result[key] = _move_axis(image, 2, axis)
+        return result
+
+
+def _check(slice_axis: SliceAxis) -> None:
+    """Refuse what is no axis."""
+    if slice_axis not in ("auto", 0, 1, 2):
+        raise ValueError(f"slice_axis must be auto, 0, 1 or 2, got {slice_axis!r}")
+
+
+def _move_axis(image: Tensor, source: int, target: int) -> Tensor:
+    """Move one spatial axis, and the affine's column with it."""
+    order = [0, 1, 2]
+    order.insert(target, order.pop(source))
+    return _with_affine(image, image.movedim(source + 1, target + 1), order)
+
+
+def _with_affine(image: Tensor, turned: Tensor, order: list[int]) -> Tensor:
+    """Give a turned image the meta data of the image, with the affine's columns in ``order``."""
+    if not isinstance(image, MetaTensor):
+        return turned
+    affine = to_affine_nd(3, image.affine)
+    result = MetaTensor(
+        torch.as_tensor(turned).as_subclass(Tensor),
+        meta=image.meta,
+        applied_operations=image.applied_operations,
+    )
+    result.affine = affine[:, [*order, 3]]
+    return result

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine
+
+from custom.data.zarr_slices import write_stack
+from custom.errors import InputError
+from custom.handlers.provenance import ProvenanceSidecar, sha256_of_input
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    root = tmp_path / "my_bundle"
+    (root / "configs").mkdir(parents=True)
+    (root / "configs" / "metadata.json").write_text('{"version": "1.2.3"}')
+    (root / "configs" / "inference.yaml").write_text("seed: 0")
+    (root / "model.pt").write_bytes(b"weights")
+    return root
+
+
+def run(bundle: Path, item: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Run an engine over one item and return the sidecar."""
+    settings: dict[str, Any] = {
+        "metadata_file": bundle / "configs" / "metadata.json",
+        "config_files": [bundle / "configs" / "inference.yaml"],
+        "weights_file": bundle / "model.pt",
+        "parameters": {"scale": 2},
+        "network": torch.nn.Conv2d(1, 1, 3),
+        "seed": 5,
+        "device": torch.device("cpu"),
+        "record": ["image_slice_axis"],
+    }
+    engine = Engine(lambda engine, _: setattr(engine.state, "batch", [item]))
+    ProvenanceSidecar(**(settings | changes)).attach(engine)
+    engine.run([0], max_epochs=1)
+    sidecar = Path(item["output"].replace(".nii.gz", ".json"))
+    content = json.loads(sidecar.read_text())
+    assert isinstance(content, dict)
+    return content
+
+
+@pytest.fixture
+def item(tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / "a.nii.gz").write_bytes(b"input")
+    (tmp_path / "a_restored.nii.gz").write_bytes(b"output")
+    return {
+        "source": str(tmp_path / "a.nii.gz"),
+        "output": str(tmp_path / "a_restored.nii.gz"),
+        "image_slice_axis": torch.tensor(2),
+    }
+
+
+def test_sidecar_says_what_made_the_image(bundle: Path, item: dict[str, Any]) -> None:
+    content = run(bundle, item)
+    assert content["bundle"] == {"name": "my_bundle", "version": "1.2.3"}
+    assert content["weights"] == {
+        "file": "model.pt",
+        "sha256": hashlib.sha256(b"weights").hexdigest(),
+    }
+    assert content["input"] == {
+        "file": "a.nii.gz",
+        "sha256": hashlib.sha256(b"input").hexdigest(),
+    }
+    assert content["output"] == {
+        "file": "a_restored.nii.gz",
+        "sha256": hashlib.sha256(b"output").hexdigest(),
+    }
+    assert content["parameters"] == {"scale": 2, "image_slice_axis": 2}
+    assert (content["seed"], content["device"]) == (5, "cpu")
+    assert content["packages"]["torch"] == torch.__version__.partition("+")[0]
+    assert content["notice"].startswith("Research use only")
+
+
+def test_no_folder_of_this_machine_is_named(
+    bundle: Path, item: dict[str, Any], tmp_path: Path
+) -> None:
+    assert str(tmp_path) not in json.dumps(run(bundle, item))
+
+
+def test_the_same_run_gives_the_same_sidecar(bundle: Path, item: dict[str, Any]) -> None:
+    assert run(bundle, item) == run(bundle, item)
+
+
+def test_config_hash_follows_files_parameters_and_network(
+    bundle: Path, item: dict[str, Any]
+) -> None:
+    hashes = [
+        run(bundle, item)["config_sha256"],
+        run(bundle, item, parameters={"scale": 3})["config_sha256"],
+        run(bundle, item, network=torch.nn.Conv2d(1, 1, 5))["config_sha256"],
+    ]
+    (bundle / "configs" / "inference.yaml").write_text("seed: 1")
+    hashes.append(run(bundle, item)["config_sha256"])
+    assert len(set(hashes)) == 4
+
+
+def test_name_in_metadata_wins(bundle: Path, item: dict[str, Any]) -> None:
+    (bundle / "configs" / "metadata.json").write_text('{"version": "2.0.0", "name": "Mice"}')
+    assert run(bundle, item)["bundle"] == {"name": "Mice", "version": "2.0.0"}
+
+
+@pytest.mark.parametrize("content", ["{}", "not json", None])
+def test_metadata_without_version_is_one_line(
+    bundle: Path, item: dict[str, Any], content: str | None
+) -> None:
+    file = bundle / "configs" / "metadata.json"
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(InputError, match="no bundle version"):
+        run(bundle, item)
+
+
+def test_folders_are_hashed_by_names_and_contents(tmp_path: Path) -> None:
+    stack = np.random.default_rng(0).random((4, 4, 3))
+    for name in ("one", "two", "other"):
+        write_stack(tmp_path / f"{name}.zarr" / "image", stack, np.eye(4))
+    one, two, other = (tmp_path / f"{name}.zarr" / "image" for name in ("one", "two", "other"))
+    assert sha256_of_input(one) == sha256_of_input(two)
+    chunk = next(path for path in (other / "c").rglob("*") if path.is_file())
+    chunk.rename(chunk.with_name("9"))
+    assert sha256_of_input(one) != sha256_of_input(other)
+
+
+def test_zarr_input_is_named_within_its_store(
+    bundle: Path, item: dict[str, Any], tmp_path: Path
+) -> None:
+    array = tmp_path / "slices.zarr" / "m1" / "image"
+    write_stack(array, np.ones((3, 3, 2)), np.eye(4))
+    content = run(bundle, item | {"source": str(array)})
+    assert content["input"]["file"] == "slices.zarr/m1/image"

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from custom.transforms.classical_baselines import NonLocalMeans, NonLocalMeansd, noise_deviation
+
+
+def blocks(depth=4, size=48):
+    """Piecewise constant magnitude far above the noise, so that the noise is nearly Gaussian."""
+    image = np.full((size, size, depth), 100.0)
+    image[size // 4 : size // 2, size // 4 :] = 160
+    image[size // 2 :, : size // 2] = 220
+    return image
+
+
+def noisy(image, sigma, seed=0):
+    random = np.random.default_rng(seed)
+    return np.abs(
+        image + sigma * (random.standard_normal(image.shape) + 1j * random.standard_normal(image.shape))
+    )
+
+
+@pytest.mark.parametrize(("level", "variance"), [(0.0, 2 - np.pi / 2), (1000.0, 1.0)])
+def test_the_noise_is_found_as_the_filter_lets_it_through(level, variance):
+    # sqrt(6/7) (x - (4 neighbours + 2 x) / 6) of independent values keeps 10/21 of the variance,
+    # which is 2 - pi/2 (Rayleigh) without signal and 1 with much; DIPY divides by 2 - pi/2.
+    expected = 7.0 * np.sqrt(10 / 21 * variance / (2 - np.pi / 2))
+    found = noise_deviation(noisy(np.full((96, 96, 5), level), 7.0))
+    assert found == pytest.approx(expected, rel=0.02)
+
+
+def test_slices_that_differ_do_not_count_as_noise():
+    stack = noisy(np.zeros((64, 64, 6)), 5.0) + 1000 * np.arange(6)
+    assert noise_deviation(stack) == pytest.approx(noise_deviation(stack[..., :1]), rel=0.1)
+
+
+def test_noise_goes_and_edges_stay():
+    clean = blocks()
+    given = noisy(clean, 6.0)
+    denoised = NonLocalMeans()(torch.from_numpy(given)[None])[0].numpy()
+    before, after = np.mean((given - clean) ** 2), np.mean((denoised - clean) ** 2)
+    assert after < before / 5
+    edge = slice(22, 26)  # across the step from 160 to 220
+    steps = np.abs(np.diff(denoised[edge, 16], axis=0)).max(axis=0)
+    assert (steps > 40).all()
+
+
+@pytest.mark.parametrize("depth", [1, 2, 9])
+def test_stacks_of_any_depth_keep_their_shape(depth):
+    stack = torch.from_numpy(noisy(blocks(depth, 32), 5.0))[None]
+    denoised = NonLocalMeans()(stack)
+    assert denoised.shape == stack.shape
+    assert denoised.dtype == torch.float32
+    assert float((denoised - stack).std()) > 1
+
+
+def test_the_gain_of_the_scanner_does_not_matter():
+    stack = torch.from_numpy(noisy(blocks(2, 32), 5.0))[None]
+    torch.testing.assert_close(NonLocalMeans()(1e4 * stack), 1e4 * NonLocalMeans()(stack))
+
+
+def test_the_rician_bias_is_subtracted_only_on_demand():
+    background = torch.from_numpy(noisy(np.zeros((48, 48, 3)), 10.0))[None]
+    root_mean_square = 10 * np.sqrt(2)
+    assert float(NonLocalMeans()(background).mean()) == pytest.approx(root_mean_square, rel=0.03)
+    assert float(NonLocalMeans(rician=True)(background).mean()) < root_mean_square / 2
+
+
+def test_a_constant_stack_stays():
+    stack = torch.full((1, 20, 20, 2), 3.0)
+    torch.testing.assert_close(NonLocalMeans()(stack), stack)
+
+
+def test_only_the_named_stack_changes_and_geometry_stays():
+    stack = MetaTensor(
+        torch.from_numpy(noisy(blocks(2, 32), 5.0))[None],
+        affine=torch.diag(torch.tensor([0.2, 0.2, 0.6, 1.0])),
+    )
+    data = {"nlm": stack, "image": stack.clone()}
+    result = NonLocalMeansd("nlm")(data)
+    torch.testing.assert_close(result["image"], data["image"])
+    torch.testing.assert_close(result["nlm"].affine, stack.affine)
+    assert not torch.equal(result["nlm"], stack)
+
+
+@pytest.mark.parametrize("name", ["patch_radius", "block_radius"])
+def test_radii_must_be_positive(name):
+    with pytest.raises(ValueError, match=name):
+        NonLocalMeans(**{name: 0})
