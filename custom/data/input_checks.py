@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 import psutil
+from monai.utils import MetaKeys
 from numpy.typing import NDArray
 
 from custom.data.input_formats import ImageHeader, InputReader, format_of, read_header
 from custom.errors import InputError
-from custom.transforms.slice_axis import SliceAxis, find_slice_axis
+from custom.transforms.slice_axis import SliceAxis, check_slice_axis, find_slice_axis
 
 __all__ = ["InputChecks", "header_fault", "value_fault"]
 
@@ -50,6 +51,7 @@ class InputChecks:
 
     Raises:
         ValueError: If ``min_size < 1``.
+        InputError: If ``slice_axis`` names no axis.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class InputChecks:
     ) -> None:
         if min_size < 1:
             raise ValueError(f"min_size must be at least 1, got {min_size}")
+        check_slice_axis(slice_axis)
         self.min_size = min_size
         self.memory_per_voxel = memory_per_voxel
         self.memory_per_slice_voxel = memory_per_slice_voxel
@@ -95,13 +98,11 @@ class InputChecks:
     def _memory_fault(self, header: ImageHeader) -> str | None:
         """Compare the memory that a restoration needs with what is free."""
         needed = self.memory_per_voxel * header.voxels
-        if header.shape is not None and header.affine is not None:
-            length = 1
-            if len(header.shape) == 3:
-                axis = find_slice_axis(header.affine, header.shape, self.slice_axis)
-                length = header.shape[axis]
-            slices = header.voxels / length * min(self.slices_at_a_time, length)
-            needed += self.memory_per_slice_voxel * slices
+        length = 1
+        if len(header.shape) == 3:
+            length = header.shape[find_slice_axis(header.affine, header.shape, self.slice_axis)]
+        slices = header.voxels / length * min(self.slices_at_a_time, length)
+        needed += self.memory_per_slice_voxel * slices
         free = self.memory()
         if needed <= free:
             return None
@@ -126,28 +127,25 @@ def header_fault(header: ImageHeader, min_size: int, slice_axis: SliceAxis) -> s
         return "a complex image: give its magnitude"
     if header.voxels == 0:
         return "empty: it holds no voxel"
-    if header.affine is not None:
-        if not np.isfinite(header.affine).all():
-            return "its affine is not finite: mend the header (sform, qform)"
-        # Relative to the spacings, so that the voxels of a micrometre scan pass.
-        spacing = np.linalg.norm(header.affine[:3, :3], axis=0)
-        if not (spacing > 0).all() or abs(np.linalg.det(header.affine[:3, :3] / spacing)) < 1e-3:
-            return "its affine is singular (axes that coincide): mend the header (sform, qform)"
+    if not np.isfinite(header.affine).all():
+        return "its affine is not finite: mend the header (sform, qform)"
+    # Relative to the spacings, so that an affine in metres passes.
+    spacing = np.linalg.norm(header.affine[:3, :3], axis=0)
+    if not (spacing > 0).all() or abs(np.linalg.det(header.affine[:3, :3] / spacing)) < 1e-3:
+        return "its affine is singular (axes that coincide): mend the header (sform, qform)"
     return _shape_fault(header, min_size, slice_axis)
 
 
 def _shape_fault(header: ImageHeader, min_size: int, slice_axis: SliceAxis) -> str | None:
     """Return what is wrong with an image's shape, or None."""
     shape = header.shape
-    if shape is None:
-        return None
     if len(shape) > 3:
         return (
             f"{len(shape)}D with shape {shape}: split it into 3D images "
             "(nibabel.four_to_three, fslsplit or mrconvert -coord 3 N) and restore those"
         )
     in_plane = list(shape)
-    if len(shape) == 3 and header.affine is not None:
+    if len(shape) == 3:
         del in_plane[find_slice_axis(header.affine, shape, slice_axis)]
     if len(shape) < 2 or min(in_plane) < min_size:
         found = " x ".join(map(str, in_plane))
@@ -199,9 +197,7 @@ def _load(path: Path) -> tuple[NDArray[np.float32], ImageHeader]:
         _read_to_the_checksum(path)
     reader = InputReader()
     array, meta = reader.get_data(reader.read(str(path)))
-    header = ImageHeader(array.size, array.shape, array.dtype, np.asarray(meta["affine"]))
-    if header.dtype is not None and header.dtype.kind not in "biuf":
-        return np.zeros(0, np.float32), header
+    header = ImageHeader(array.shape, np.asarray(meta[MetaKeys.AFFINE]), array.dtype)
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is reported
         return array.astype(np.float32), header
 

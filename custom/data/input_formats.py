@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,16 +31,19 @@ class ImageHeader:
     """What a file says of its image before the image is loaded.
 
     Args:
-        voxels: Number of voxels; for a file that does not say, the most it can hold.
-        shape: Lengths of the axes, without trailing ones beyond the third, if known.
-        dtype: Type on disk, if known.
-        affine: ``(4, 4)``, voxel index to RAS millimetres, if known.
+        shape: Lengths of the axes, without trailing ones beyond the third.
+        affine: ``(4, 4)``, voxel index to RAS millimetres.
+        dtype: Type on disk; None for Bruker, whose reader takes real numbers only.
     """
 
-    voxels: int
-    shape: tuple[int, ...] | None = None
+    shape: tuple[int, ...]
+    affine: NDArray[np.float64]
     dtype: np.dtype[Any] | None = None
-    affine: NDArray[np.float64] | None = None
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels."""
+        return math.prod(self.shape)
 
 
 def format_of(path: PathLike) -> Format | None:
@@ -85,14 +89,17 @@ def read_header(path: PathLike) -> ImageHeader:
         shape = tuple(int(length) for length in image.shape)
         while len(shape) > 3 and shape[-1] == 1:
             shape = shape[:-1]
-        return ImageHeader(_product(shape), shape, image.get_data_dtype(), image.affine)
+        return ImageHeader(shape, image.affine, image.get_data_dtype())
     if kind == "zarr":
         array = zarr.open_array(str(path), mode="r")
         shape = (*array.shape[1:], *array.shape[:1])
         affine = np.asarray(array.attrs.asdict().get("affine", np.eye(4)), dtype=float)
-        return ImageHeader(_product(shape), shape, array.dtype, affine)
+        return ImageHeader(shape, affine, array.dtype)
     if kind == "bruker":
-        return ImageHeader(Path(path).stat().st_size // 2)  # 2dseq holds 2 or 4 bytes a voxel
+        from custom.data.bruker import read_bruker_header
+
+        bruker = read_bruker_header(Path(path))
+        return ImageHeader(bruker.size, bruker.affine)
     raise ValueError(f"path must name a NIfTI, Zarr or Bruker image, got {path}")
 
 
@@ -161,8 +168,3 @@ def _is_zarr_array(path: Path) -> bool:
         return bool(json.loads((path / "zarr.json").read_text())["node_type"] == "array")
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def _product(shape: Sequence[int]) -> int:
-    """Multiply the lengths of axes."""
-    return int(np.prod(shape, dtype=object)) if shape else 1

@@ -51,8 +51,8 @@ class InputSelection:
         self.output_dir = Path(output_dir).expanduser().resolve()
         if self.output_dir.exists() and not self.output_dir.is_dir():
             raise InputError(f"output_dir {self.output_dir} is a file: give a folder")
-        single = isinstance(inputs, (str, Path)) or not isinstance(inputs, Sequence)
-        self.inputs = [Path(str(name)).expanduser() for name in ([inputs] if single else inputs)]
+        listed = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        self.inputs = [Path(str(name)).expanduser() for name in listed]
         self.check = check
         self.overwrite = overwrite
         self.skip_existing = skip_existing
@@ -91,11 +91,12 @@ class InputSelection:
         return items
 
     def finish(self) -> None:
-        """End the run.
+        """Say where the results are.
 
         Raises:
             InputError: With one line for each refused input, if there is any.
         """
+        logger.info("%d images restored to %s", len(self.items), self.output_dir)
         if self.refused:
             raise InputError("\n".join(self.refused))
 

@@ -60,7 +60,7 @@ class RestoredWriter(ImageWriter):
     """
 
     def __init__(self, output_dtype: DtypeLike = np.float32, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.output_dtype = output_dtype
         self._header = nib.Nifti1Header()
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
+from scipy.sparse import csr_array
 
 __all__ = ["Profile", "RandomField"]
 
@@ -64,12 +65,15 @@ class RandomField:
                 np.asarray(coordinates_mm[position]) / self.spacing_mm[axis],
                 self.coefficients.shape[axis],
             )
-            # tensordot puts the new axis last, so after three rounds the order is right again.
-            values = np.tensordot(values, weights, axes=(0, 1))
+            # A sparse product, not BLAS: its threads would fight those that make the scans.
+            # The new axis goes last, so after three rounds the order is right again.
+            rest = values.shape[1:]
+            product = weights @ values.reshape(values.shape[0], -1)
+            values = np.moveaxis(product.reshape(-1, *rest), 0, -1)
         return np.ascontiguousarray(values)
 
 
-def _spline_weights(position: NDArray[np.floating], size: int) -> Array:
+def _spline_weights(position: NDArray[np.floating], size: int) -> csr_array:
     """Return the ``(len(position), size)`` periodic cubic B-spline weights."""
     cell = np.floor(position)
     t = position - cell
@@ -77,9 +81,9 @@ def _spline_weights(position: NDArray[np.floating], size: int) -> Array:
         [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1
     )
     columns = (cell[:, None].astype(int) + np.arange(-1, 3)) % size
-    weights = np.zeros((len(position), size), dtype=np.float32)
-    weights[np.arange(len(position))[:, None], columns] = taps / 6
-    return weights
+    rows = np.arange(0, 4 * len(position) + 1, 4)
+    shape = (len(position), size)
+    return csr_array(((taps / 6).astype(np.float32).ravel(), columns.ravel(), rows), shape=shape)
 
 
 class Profile:

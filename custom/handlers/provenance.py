@@ -95,7 +95,8 @@ class ProvenanceSidecar:
 
     def __call__(self, engine: Engine) -> None:
         """Write the sidecars of one batch."""
-        for item in engine.state.batch:
+        batch: Any = engine.state.batch
+        for item in batch:
             source, output = Path(item[self.source_key]), Path(item[self.path_key])
             recorded = {key: _plain(item[key]) for key in self.record}
             content = {

@@ -42,7 +42,7 @@ def draw_comparison(item: Comparison) -> Figure:
     Returns:
         A figure of two rows; the last panel lists the measures of this slice.
     """
-    figure = Figure(figsize=(10.5, 7.6), facecolor="white", layout="constrained")
+    figure = Figure(figsize=(10.5, 7.7), facecolor="white", layout="constrained")
     axes = figure.subplots(2, 3)
     white = max(float(np.percentile(item.high, 99.8)), np.finfo(float).tiny)
     images = {"low resolution": item.low, "restored": item.restored, "reference": item.high}
@@ -58,7 +58,9 @@ def draw_comparison(item: Comparison) -> Figure:
     limit = limit or 1.0
     for ax, (title, values) in zip(axes[1], residuals.items(), strict=False):
         shown = _show(ax, values, item.pixel_mm, title, cmap="RdBu_r", vmin=-limit, vmax=limit)
-    bar = figure.colorbar(shown, ax=axes[1, :2], shrink=0.85, pad=0.015, extend="both")
+    bar = figure.colorbar(
+        shown, ax=axes[1, :2], location="bottom", shrink=0.7, aspect=40, pad=0.02, extend="both"
+    )
     bar.set_label("difference / mean of the low-resolution slice", fontsize=9, color=_INK)
     bar.ax.tick_params(labelsize=8)
     _list_measures(axes[1, 2], item.measures)

@@ -28,7 +28,6 @@ from custom.report.training_curves import Curves, draw_curves, read_curves
 __all__ = ["write_report"]
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
-_LONGEST_CNR_TABLE = 60  # rows shown; cnr.csv holds all
 
 
 def write_report(folder_or_run: str | Path, stores: Iterable[str | Path] = ()) -> Path:
@@ -123,8 +122,7 @@ def _evaluation(folder: Path) -> dict[str, Any]:
         "tables": tables,
         "best": best,
         "distributions": _embed(draw_distributions(read_metrics(folder), metrics)),
-        "cnr": cnr[:_LONGEST_CNR_TABLE],
-        "cnr_rows": len(cnr),
+        "cnr": cnr,
         "figures": _chosen_figures(folder / "figures"),
     }
 

@@ -12,7 +12,9 @@ from monai.data.utils import to_affine_nd
 from monai.transforms import MapTransform
 from torch import Tensor
 
-__all__ = ["SliceAxis", "SliceAxisBackd", "SliceAxisLastd", "find_slice_axis"]
+from custom.errors import InputError
+
+__all__ = ["SliceAxis", "SliceAxisBackd", "SliceAxisLastd", "check_slice_axis", "find_slice_axis"]
 
 SliceAxis = Literal["auto", 0, 1, 2]
 
@@ -21,6 +23,16 @@ SliceAxis = Literal["auto", 0, 1, 2]
 _ANISOTROPY = 1.2
 # What is stored for a 2D image, which is a slice itself.
 _NO_AXIS = -1
+
+
+def check_slice_axis(slice_axis: SliceAxis) -> None:
+    """Refuse what names no axis; users set it, so the error is theirs to read.
+
+    Raises:
+        InputError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
+    """
+    if slice_axis not in ("auto", 0, 1, 2):
+        raise InputError(f"slice_axis must be auto, 0, 1 or 2, got {slice_axis!r}")
 
 
 def find_slice_axis(affine: Any, shape: Sequence[int], slice_axis: SliceAxis = "auto") -> int:
@@ -35,9 +47,9 @@ def find_slice_axis(affine: Any, shape: Sequence[int], slice_axis: SliceAxis = "
         slice_axis: ``auto``, or the axis.
 
     Raises:
-        ValueError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
+        InputError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
     """
-    _check(slice_axis)
+    check_slice_axis(slice_axis)
     if slice_axis != "auto":
         return slice_axis
     single = [axis for axis, length in enumerate(shape) if length == 1]
@@ -63,7 +75,7 @@ class SliceAxisLastd(MapTransform):
         ``(C, X, Y, Z)`` or ``(C, X, Y)``; output ``(C, A, B, S)``.
 
     Raises:
-        ValueError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
+        InputError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
     """
 
     def __init__(
@@ -73,7 +85,7 @@ class SliceAxisLastd(MapTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        _check(slice_axis)
+        check_slice_axis(slice_axis)
         self.slice_axis = slice_axis
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -121,12 +133,6 @@ class SliceAxisBackd(MapTransform):
             else:
                 result[key] = _move_axis(image, 2, axis)
         return result
-
-
-def _check(slice_axis: SliceAxis) -> None:
-    """Refuse what is no axis."""
-    if slice_axis not in ("auto", 0, 1, 2):
-        raise ValueError(f"slice_axis must be auto, 0, 1 or 2, got {slice_axis!r}")
 
 
 def _move_axis(image: Tensor, source: int, target: int) -> Tensor:

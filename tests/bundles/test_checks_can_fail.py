@@ -29,7 +29,7 @@ def parameters():
         yield pytest.param(mutation, id=f"{mutation.check_id}-{mutation.name}", marks=marks)
 
 
-@pytest.mark.parametrize("mutation", parameters())
+@pytest.mark.parametrize("mutation", list(parameters()))
 def test_exactly_the_check_fails(mutation, copy, demo_dirs):
     mutation.apply(copy)
     results = verify_bundle(

@@ -6,6 +6,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from paravision_files import write_scan
 
 from custom.data.input_checks import InputChecks, available_memory, value_fault
 from custom.data.zarr_slices import write_stack
@@ -28,13 +29,13 @@ def save(path: Path, array: np.ndarray, affine: Any = AFFINE) -> Path:
     return path
 
 
-def refusal(path: Path, checks: InputChecks | None = None) -> str:
+def refusal(path: Path, checks: InputChecks | None = None, prefix: Path | None = None) -> str:
     """Return the line that refuses a file; it must name the file and be one line."""
     with pytest.raises(InputError) as raised:
         (checks or InputChecks())(path)
     line = str(raised.value)
     assert "\n" not in line
-    assert line.startswith(str(path))
+    assert line.startswith(str(prefix or path))
     return line.removeprefix(str(path))
 
 
@@ -52,6 +53,13 @@ def test_any_number_of_slices_passes(tmp_path: Path, shape: tuple[int, ...]) -> 
 def test_zarr_passes(tmp_path: Path) -> None:
     write_stack(tmp_path / "a.zarr" / "image", magnitude(), AFFINE)
     InputChecks()(tmp_path / "a.zarr" / "image")
+
+
+def test_bruker_passes_and_its_reader_says_what_is_missing(tmp_path: Path) -> None:
+    path = write_scan(tmp_path / "study7", 5, magnitude().astype(np.int16))
+    InputChecks()(path)
+    (path.parent / "visu_pars").unlink()
+    assert "visu_pars" in refusal(path, prefix=path.parent)
 
 
 def test_values_are_judged_after_slope_and_intercept(tmp_path: Path) -> None:
@@ -240,6 +248,8 @@ def test_free_memory_is_that_of_this_machine() -> None:
     assert 0 < available_memory() <= int(fields["MemTotal"].split()[0]) * 1024
 
 
-def test_min_size_must_be_positive() -> None:
+def test_settings_are_checked_at_once() -> None:
+    with pytest.raises(InputError, match="slice_axis"):
+        InputChecks(slice_axis=7)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="min_size"):
         InputChecks(min_size=0)

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from monai.transforms import LoadImage
+from paravision_files import write_scan
 
 from custom.data.input_formats import InputReader, format_of, name_of, read_header
 from custom.data.zarr_slices import write_stack
@@ -62,11 +63,6 @@ def test_header_of_nifti_is_read_without_its_data(tmp_path: Path, stack: np.ndar
     np.testing.assert_allclose(header.affine, AFFINE)
 
 
-def test_a_bruker_file_bounds_its_voxels_by_its_length(tmp_path: Path) -> None:
-    (tmp_path / "2dseq").write_bytes(bytes(1000))
-    assert read_header(tmp_path / "2dseq").voxels == 500
-
-
 def test_both_formats_load_alike(tmp_path: Path, stack: np.ndarray) -> None:
     write_stack(tmp_path / "a.zarr" / "image", stack, AFFINE)
     nib.save(nib.Nifti1Image(stack, AFFINE), tmp_path / "a.nii.gz")
@@ -76,6 +72,16 @@ def test_both_formats_load_alike(tmp_path: Path, stack: np.ndarray) -> None:
         assert image.shape == (1, 6, 5, 4)
         np.testing.assert_array_equal(image.numpy()[0], stack)
         np.testing.assert_allclose(image.affine, AFFINE, rtol=1e-6)
+
+
+def test_bruker_is_read_by_its_own_reader(tmp_path: Path, stack: np.ndarray) -> None:
+    path = write_scan(tmp_path / "study7", 5, stack)
+    header = read_header(path)
+    image = LoadImage(reader=InputReader(), ensure_channel_first=True)(str(path))
+    np.testing.assert_array_equal(image.numpy()[0], stack)
+    assert header.shape == stack.shape
+    np.testing.assert_allclose(image.affine, header.affine)
+    assert name_of(path) == ("study7_5_1", tmp_path)
 
 
 def test_slope_and_intercept_are_applied(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ def noisy(image, sigma, seed=0):
 @pytest.mark.parametrize(("level", "variance"), [(0.0, 2 - np.pi / 2), (1000.0, 1.0)])
 def test_the_noise_is_found_as_the_filter_lets_it_through(level, variance):
     # sqrt(6/7) (x - (4 neighbours + 2 x) / 6) of independent values keeps 10/21 of the variance,
-    # which is 2 - pi/2 (Rayleigh) without signal and 1 with much; DIPY divides by 2 - pi/2.
-    expected = 7.0 * np.sqrt(10 / 21 * variance / (2 - np.pi / 2))
+    # which is 2 - pi/2 (Rayleigh) without signal and 1 with much.
+    expected = 7.0 * np.sqrt(10 / 21 * variance)
     found = noise_deviation(noisy(np.full((96, 96, 5), level), 7.0))
     assert found == pytest.approx(expected, rel=0.02)
 
@@ -46,13 +46,17 @@ def test_noise_goes_and_edges_stay():
     assert (steps > 40).all()
 
 
-@pytest.mark.parametrize("depth", [1, 2, 9])
-def test_stacks_of_any_depth_keep_their_shape(depth):
-    stack = torch.from_numpy(noisy(blocks(depth, 32), 5.0))[None]
-    denoised = NonLocalMeans()(stack)
-    assert denoised.shape == stack.shape
-    assert denoised.dtype == torch.float32
-    assert float((denoised - stack).std()) > 1
+@pytest.mark.parametrize("shape", [(32, 32, 1), (32, 32, 2), (32, 3, 9), (1, 1, 1)])
+def test_short_axes_give_the_same_each_time(shape):
+    # DIPY's own mirroring reads foreign memory here, which shows only now and then.
+    stack = torch.from_numpy(noisy(np.full(shape, 100.0), 5.0))[None]
+    first = NonLocalMeans()(stack)
+    assert first.shape == stack.shape
+    assert first.dtype == torch.float32
+    for _ in range(5):
+        junk = np.random.default_rng(0).standard_normal((4, 40, 40, 16)) * 1e3
+        del junk
+        torch.testing.assert_close(NonLocalMeans()(stack), first, rtol=0, atol=0)
 
 
 def test_the_gain_of_the_scanner_does_not_matter():
@@ -62,9 +66,12 @@ def test_the_gain_of_the_scanner_does_not_matter():
 
 def test_the_rician_bias_is_subtracted_only_on_demand():
     background = torch.from_numpy(noisy(np.zeros((48, 48, 3)), 10.0))[None]
-    root_mean_square = 10 * np.sqrt(2)
-    assert float(NonLocalMeans()(background).mean()) == pytest.approx(root_mean_square, rel=0.03)
-    assert float(NonLocalMeans(rician=True)(background).mean()) < root_mean_square / 2
+    square = 2 * 10**2  # of Rayleigh noise
+    without = NonLocalMeans()(background)
+    assert float(without.square().mean()) == pytest.approx(square, rel=0.05)
+    subtracted = NonLocalMeans(rician=True)(background)
+    left = square - 2 * noise_deviation(background[0].numpy()) ** 2
+    assert float(subtracted.square().mean()) == pytest.approx(left, rel=0.05)
 
 
 def test_a_constant_stack_stays():

@@ -326,9 +326,7 @@ def test_the_plain_command_runs_from_another_folder(tmp_path: Path, weights: str
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(CONFIG)]
     command += ["--bundle_root", str(BUNDLE), "--input", "['a.nii.gz','b.nii.gz']"]
     command += ["--output_dir", "out", "--ckpt_path", weights]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "refused: " in done.stdout + done.stderr
     assert "b.nii.gz: cannot be read" in done.stderr

@@ -1,0 +1,98 @@
+"""Cut away the air around the body, the same box for both scans of a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.filters import threshold_triangle
+
+__all__ = ["CropBox", "crop", "foreground_box"]
+
+# Specks below this share of the largest part are noise.
+_SMALL_PART = 0.05
+
+
+@dataclass(frozen=True)
+class CropBox:
+    """A range of voxels in the plane, all slices.
+
+    Args:
+        start: First voxel along both image axes.
+        stop: First voxel that is left out.
+    """
+
+    start: tuple[int, int]
+    stop: tuple[int, int]
+
+    def finer(self, scale: int) -> CropBox:
+        """Return the same box on a grid with ``scale`` times as many voxels."""
+        return CropBox(
+            (self.start[0] * scale, self.start[1] * scale),
+            (self.stop[0] * scale, self.stop[1] * scale),
+        )
+
+
+def foreground_box(
+    stack: NDArray[Any], spacing_mm: Sequence[float], margin_mm: float = 2.0, min_size: int = 32
+) -> CropBox:
+    """Return the smallest box that holds the body in every slice, and a margin.
+
+    The body is what exceeds the triangle threshold of the square root of the mean over all slices:
+    the mean suppresses noise, and the root and this threshold, which lies at the foot of the
+    background's peak in the histogram, let dark tissue count beside bright fat.
+
+    Args:
+        stack: Magnitudes, ``(X, Y, S)``.
+        spacing_mm: Voxel size along both image axes.
+        margin_mm: Air to keep on each side; quality control measures noise in it.
+        min_size: Fewest voxels along an axis, or all where there are fewer.
+    """
+    projection = np.sqrt(ndimage.gaussian_filter(np.abs(stack).mean(axis=-1).astype(float), 1.0))
+    if projection.min() == projection.max():
+        return CropBox((0, 0), (stack.shape[0], stack.shape[1]))
+    threshold = float(threshold_triangle(projection))  # type: ignore[no-untyped-call]
+    parts, count = ndimage.label(projection > threshold)
+    areas = ndimage.sum_labels(np.ones_like(parts), parts, range(1, count + 1))
+    body = np.isin(parts, 1 + np.flatnonzero(areas >= _SMALL_PART * areas.max()))
+    start, stop = [], []
+    for axis in (0, 1):
+        inside = np.flatnonzero(body.any(axis=1 - axis))
+        margin = int(np.ceil(margin_mm / spacing_mm[axis]))
+        first, last = _widen(
+            int(inside[0]) - margin, int(inside[-1]) + 1 + margin, min_size, stack.shape[axis]
+        )
+        start.append(first)
+        stop.append(last)
+    return CropBox((start[0], start[1]), (stop[0], stop[1]))
+
+
+def crop(
+    stack: NDArray[Any], affine: NDArray[np.float64], box: CropBox
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Cut a stack to a box and move the origin of its affine, so that no voxel changes its place.
+
+    Args:
+        stack: ``(X, Y, S)``.
+        affine: ``(4, 4)``, voxel index to millimetres.
+        box: The voxels to keep.
+    """
+    (left, low), (right, high) = box.start, box.stop
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, :2] @ np.asarray(box.start, dtype=float)
+    return stack[left:right, low:high], moved
+
+
+def _widen(first: int, last: int, min_size: int, length: int) -> tuple[int, int]:
+    """Widen a range evenly to a least size, inside an axis of a given length."""
+    missing = max(0, min(min_size, length) - (last - first))
+    first, last = first - missing // 2, last + missing - missing // 2
+    if first < 0:
+        first, last = 0, max(last, min(min_size, length))
+    if last > length:
+        first, last = min(first, length - min(min_size, length)), length
+    return max(first, 0), last

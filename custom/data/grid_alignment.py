@@ -1,0 +1,35 @@
+"""Move a stack by a fraction of a voxel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import fourier_shift
+
+__all__ = ["sample_shifted"]
+
+
+def sample_shifted(stack: NDArray[Any], shift_voxels: tuple[float, float]) -> NDArray[np.float32]:
+    r"""Sample each slice at places shifted in its plane, as its Fourier series goes on.
+
+    .. math:: y(i, j) = x(i + s_0, j + s_1)
+
+    Exact for a slice that the scanner sampled without aliasing. What falls below zero by ringing
+    at sharp edges is set to zero, since magnitudes are not negative.
+
+    Args:
+        stack: Magnitudes, ``(X, Y, S)``.
+        shift_voxels: ``s``, in voxels.
+
+    Returns:
+        The shifted stack; the same values if the shift is zero.
+    """
+    if not any(shift_voxels):
+        return stack.astype(np.float32)
+    moved = np.empty(stack.shape, np.float32)
+    for index in range(stack.shape[-1]):
+        spectrum = fourier_shift(np.fft.fft2(stack[..., index]), [-s for s in shift_voxels])
+        moved[..., index] = np.fft.ifft2(spectrum).real
+    return np.maximum(moved, min(0.0, float(stack.min())))

@@ -1,0 +1,69 @@
+from copy import deepcopy
+
+import pytest
+import torch
+import yaml
+from monai.bundle import ConfigParser
+
+from custom.handlers.executed_config import config_parameters, config_yaml, executed_config
+
+CONFIG = {
+    "imports": ["$from custom.handlers.executed_config import executed_config"],
+    "learning_rate": 0.1,
+    "crop_size": [8, 8],
+    "output_dir": "$'/tmp' + '/x'",
+    "dataset_dir": "/data/mice",
+    "network_def": {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3},
+    "optimizer": {"_target_": "torch.optim.SGD", "params": "$[]", "lr": "@learning_rate"},
+    "train": {"handler": {"config": "$executed_config()", "copy": "%network_def"}},
+}
+
+
+def parser():
+    config = ConfigParser(deepcopy(CONFIG))
+    config.parse(True)
+    return config
+
+
+def test_expression_gets_the_merged_content_around_it():
+    config = parser()
+    config["learning_rate"] = 0.2
+    found = config.get_parsed_content("train::handler::config")
+    assert found["learning_rate"] == 0.2
+    assert found["network_def"] == CONFIG["network_def"]
+    assert found["train"]["handler"]["copy"]["out_features"] == 3
+    assert "_meta_" not in found
+
+
+def test_what_comes_out_can_be_changed_without_harm():
+    config = parser()
+    config.get_parsed_content("train::handler::config")["network_def"]["in_features"] = 99
+    assert config["network_def::in_features"] == 2
+
+
+def test_outside_a_config_it_refuses():
+    with pytest.raises(RuntimeError, match="executed_config"):
+        executed_config()
+
+
+def test_yaml_gives_the_config_back_in_order_even_with_objects_in_it():
+    config = parser()
+    config["device"] = torch.device("cpu")
+    found = config.get_parsed_content("train::handler::config")
+    back = yaml.safe_load(config_yaml(found))
+    assert list(back) == [*CONFIG, "device"]
+    assert back["device"] == "cpu"
+    assert back["optimizer"]["lr"] == "@learning_rate"
+
+
+def test_parameters_are_plain_values_with_references_resolved():
+    assert config_parameters(CONFIG) == {
+        "learning_rate": "0.1",
+        "crop_size": "[8, 8]",
+        "dataset_dir": "/data/mice",
+        "network_def": "torch.nn.Linear",
+        "network_def.in_features": "2",
+        "network_def.out_features": "3",
+        "optimizer": "torch.optim.SGD",
+        "optimizer.lr": "0.1",
+    }

@@ -1,0 +1,152 @@
+import hashlib
+
+import mlflow
+import pytest
+from ignite.engine import Events
+
+from custom.errors import InputError
+from custom.handlers.mlflow_run import MLflowRun
+
+CONFIG = {"learning_rate": 0.1, "loss": {"_target_": "torch.nn.MSELoss"}}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """One store for all tests: making it takes seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlruns.db'}"
+
+
+@pytest.fixture(autouse=True)
+def _no_uri_from_outside(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def track(training, store, folder, **options):
+    handler = MLflowRun(
+        store,
+        "toy",
+        training.evaluator,
+        options.pop("config", CONFIG),
+        folder,
+        artifacts=[folder / "metrics.csv", folder / "previews"],
+        weights=folder / "model.pt",
+        **options,
+    )
+    training.attach(handler)
+    return handler
+
+
+def run_of(training, store):
+    client = mlflow.MlflowClient(store)
+    return client, client.get_run(training.trainer.state.tracking_run)
+
+
+def test_one_run_holds_training_and_validation_settings_and_files(toy, store, tmp_path):
+    training = toy([3.0, 1.0, 2.0])
+    track(training, store, tmp_path)
+    (tmp_path / "previews").mkdir()
+    (tmp_path / "metrics.csv").write_text("epoch")
+    (tmp_path / "previews" / "epoch_0001.png").write_text("image")
+    (tmp_path / "model.pt").write_text("weights")
+    training.run()
+
+    client, run = run_of(training, store)
+    assert run.info.status == "FINISHED"
+    history = client.get_metric_history(run.info.run_id, "val_mse")
+    assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 1.0), (3, 2.0)]
+    losses = client.get_metric_history(run.info.run_id, "train_loss")
+    assert [point.step for point in losses] == [1, 2, 3]
+    assert run.data.metrics["learning_rate"] == 0.1
+    assert run.data.params["learning_rate"] == "0.1"
+    assert run.data.params["loss"] == "torch.nn.MSELoss"
+    assert run.data.tags["best_epoch"] == "2"
+    assert run.data.tags["best_val_mse"] == "1"
+    assert run.data.tags["model_sha256"] == hashlib.sha256(b"weights").hexdigest()
+    paths = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert paths == {"config.yaml", "metrics.csv", "previews"}
+    (preview,) = client.list_artifacts(run.info.run_id, "previews")
+    assert preview.path == "previews/epoch_0001.png"
+
+
+def test_runs_have_names_of_their_own(toy, store, tmp_path):
+    names = set()
+    for _ in range(2):
+        training = toy([1.0])
+        track(training, store, tmp_path)
+        training.run()
+        names.add(run_of(training, store)[1].info.run_name)
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("bad"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+)
+def test_an_exception_marks_the_run_and_goes_on(toy, store, tmp_path, error, status):
+    training = toy([1.0])
+    track(training, store, tmp_path)
+
+    def fail():
+        raise error
+
+    training.trainer.add_event_handler(Events.ITERATION_COMPLETED, fail)
+    with pytest.raises(type(error)):
+        training.run()
+    assert run_of(training, store)[1].info.status == status
+
+
+def test_resumed_training_goes_on_in_its_run(toy, store, tmp_path):
+    first = toy([3.0, 2.0])
+    track(first, store, tmp_path)
+    first.run()
+    run_id = first.trainer.state.tracking_run
+
+    second = toy([1.0], max_epochs=3, start=2)
+    second.trainer.state.tracking_run = run_id
+    # A setting that changed on the way must not end the training; the first value stays.
+    track(second, store, tmp_path, config={**CONFIG, "learning_rate": 0.5, "batch_size": 4})
+    second.run()
+    client, run = run_of(second, store)
+    assert run.info.run_id == run_id
+    assert run.info.status == "FINISHED"
+    history = client.get_metric_history(run_id, "val_mse")
+    assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 2.0), (3, 1.0)]
+    assert run.data.params["learning_rate"] == "0.1"
+    assert run.data.params["batch_size"] == "4"
+
+
+def test_resume_without_the_old_store_begins_a_run_and_says_so(toy, store, tmp_path, caplog):
+    training = toy([1.0])
+    training.trainer.state.tracking_run = "0" * 32
+    track(training, store, tmp_path)
+    training.run()
+    assert "is not in this store" in caplog.text
+    assert run_of(training, store)[1].info.status == "FINISHED"
+
+
+def test_environment_wins_over_the_config(toy, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    training = toy([1.0])
+    track(training, f"sqlite:///{tmp_path / 'other.db'}", tmp_path)
+    training.run()
+    assert run_of(training, store)[1].info.status == "FINISHED"
+    assert not (tmp_path / "other.db").exists()
+
+
+def test_a_server_that_goes_away_does_not_end_the_training(
+    toy, store, tmp_path, monkeypatch, caplog
+):
+    training = toy([1.0, 2.0])
+    handler = track(training, store, tmp_path)
+
+    def away(*_, **__):
+        raise mlflow.exceptions.MlflowException("gone")
+
+    monkeypatch.setattr(handler, "_log_metrics", away)
+    assert training.run() == 2
+    assert "epoch 2 is missing in MLflow: gone" in caplog.text
+
+
+def test_store_that_cannot_be_used_is_one_clear_line(toy, tmp_path):
+    with pytest.raises(InputError, match=r"MLflow cannot be used .*use_mlflow false") as caught:
+        track(toy([1.0]), str(tmp_path / "mlruns"), tmp_path)
+    assert "\n" not in str(caught.value)
