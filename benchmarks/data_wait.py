@@ -52,7 +52,7 @@ def run() -> dict[str, Any]:
             bundle_root=str(BUNDLE),
             output_dir=folder,
             max_epochs=2,
-            tracking=False,
+            use_mlflow=False,
         )
         workflow.initialize()
         clock = Clock()

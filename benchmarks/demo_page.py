@@ -17,17 +17,19 @@ EVALUATION = REPOSITORY / "bundles" / "micro_mri_denoise" / "output" / "evaluate
 PICTURE = REPOSITORY / "docs" / "images" / "demo.png"
 MARKERS = re.compile(r"(<!-- demo table[^>]*-->\n).*?(<!-- end of demo table -->)", re.DOTALL)
 
+HEAD = """# Results on the demonstration set
+
+Written by `python -m benchmarks.demo_page` from the evaluation of `make demo`; do not edit.
+Synthetic mouse-like anatomy, animals that training never saw: these figures show that the bundle
+works, not how it does on a scanner's data (see [real data](real_data.md)).
+
+"""
+
 
 def page(summary: dict[str, object], figures: list[Path]) -> str:
     """Return the results page."""
     pictures = "\n\n".join(f"![{path.stem}](../images/demo_{path.name})" for path in figures)
-    return (
-        "# Results on the demonstration set\n\n"
-        "Written by `python -m benchmarks.demo_page` from the evaluation of `make demo`; do not edit.\n"
-        "Synthetic mouse-like anatomy, animals that training never saw: these figures show that the "
-        "bundle works,\nnot how it does on a scanner's data (see [real data](real_data.md)).\n\n"
-        f"```\n{summary_table(summary)}\n```\n\n{pictures}\n"
-    )
+    return HEAD + f"```\n{summary_table(summary)}\n```\n\n{pictures}\n"
 
 
 def one_a_plane(figures: list[Path]) -> list[Path]:

@@ -46,11 +46,13 @@ def write_report(folder_or_run: str | Path, stores: Iterable[str | Path] = ()) -
         InputError: If it is none of these, or its tables are broken.
     """
     folder = Path(folder_or_run)
+    table = folder / "metrics.csv"
     if folder.is_dir():
-        if (folder / "summary.json").is_file() and (folder / "metrics.csv").is_file():
+        if (folder / "summary.json").is_file() and table.is_file():
             return _write(folder / "report.html", "evaluation.html", _evaluation(folder))
-        if (folder / "metrics.csv").is_file():
-            content = _training(f"Training in {folder.name}", read_curves(folder / "metrics.csv"))
+        if table.is_file():
+            content = _training(f"Training in {folder.resolve().name}", read_curves(table))
+            content["preview"] = _last_preview(folder / "previews")
             return _write(folder / "report.html", "training.html", content)
         raise InputError(
             f"{folder} holds no result: give the output folder of 'evaluate' or 'train'"
@@ -155,7 +157,16 @@ def _training(title: str, curves: Curves, facts: Mapping[str, str] | None = None
         "drawing": _embed(draw_curves(curves)),
         "facts": dict(facts or {}),
         "epochs": epochs,
+        "preview": None,
     }
+
+
+def _last_preview(folder: Path) -> dict[str, Any] | None:
+    """Return the last preview image of a training, if there is one."""
+    images = sorted(folder.glob("epoch_*.png"))
+    if not images:
+        return None
+    return {"name": images[-1].stem.replace("_", " "), "source": _as_source(images[-1].read_bytes())}
 
 
 def _embed(figure: Figure) -> Markup:

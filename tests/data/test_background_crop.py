@@ -17,7 +17,7 @@ def test_the_box_holds_dark_tissue_and_the_margin():
     assert box.start[0] in range(13, 17)
     assert box.start[1] in range(33, 37)
     assert box.stop[0] in range(40, 44)
-    assert box.stop[1] in range(65, 68)
+    assert box.stop[1] in range(65, 69)
 
 
 def test_a_box_is_widened_to_the_least_size_inside_the_image():

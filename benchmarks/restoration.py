@@ -1,0 +1,141 @@
+"""Restoring a 300 x 300 x 30 stack: our model against DIPY's non-local means.
+
+Each method reads the same 150 x 150 x 30 NIfTI file and writes its result, in a process of its own,
+whose peak memory is taken; importing is not timed. SSIM is against the simulated 12-minute scan.
+
+Run: ``python -m benchmarks.restoration``
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from benchmarks.measure import REPOSITORY, Timing, in_new_process, save
+from custom.demo.mouse_anatomy import Mouse
+from custom.demo.mouse_scan import Protocol, scan_pair
+from custom.metrics.image_quality import slice_ssim
+
+BUNDLE = REPOSITORY / "bundles" / "micro_mri_denoise"
+RUNS = 3
+NAMES = {
+    "model": "our model",
+    "nlm_coarse": "non-local means on the acquired grid, then bicubic",
+    "nlm_fine": "bicubic, then non-local means with DIPY's defaults",
+}
+SETUP = """
+import json, resource, time
+import nibabel as nib, numpy as np, torch
+source, target = {source!r}, {target!r}
+def memory(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+"""
+MODEL = """
+from monai.bundle import ConfigWorkflow
+work = ConfigWorkflow(config_file={config!r}, workflow_type="infer", logging_file=False,
+                      bundle_root={bundle!r}, input=source, output_dir=target)
+work.initialize()
+before, begin = memory(), time.perf_counter()
+work.run()
+"""
+NON_LOCAL_MEANS = """
+from dipy.denoise.nlmeans import nlmeans
+from custom.transforms.classical_baselines import NonLocalMeans, noise_deviation
+from custom.transforms.upsample_in_plane import UpsampleInPlane
+finer = UpsampleInPlane(2, "bicubic")
+before, begin = memory(), time.perf_counter()
+low = nib.load(source)
+stack = torch.from_numpy(low.get_fdata(dtype=np.float32))[None]
+{work}
+nib.save(nib.Nifti1Image(fine, low.affine), target + "/scan_restored.nii.gz")
+"""
+COARSE = "fine = finer(NonLocalMeans()(stack))[0].numpy()"
+FINE = """
+fine = finer(stack)[0].numpy()
+fine = nlmeans(fine.astype(float), noise_deviation(fine), patch_radius=1, block_radius=5,
+               rician=False, method="classic").astype(np.float32)
+"""
+FINISH = """
+print(json.dumps({'seconds': time.perf_counter() - begin, 'peak': memory(), 'before': before}))
+"""
+
+
+def run() -> dict[str, Any]:
+    """Make the stack, restore it in three ways, and compare."""
+    pair = scan_pair(
+        Mouse(np.random.SeedSequence((0, 2000))),
+        "coronal",
+        "thorax-abdomen",
+        Protocol(num_slices=30),
+        np.random.SeedSequence((0, 2000, 1)),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "scan.nii.gz"
+        nib.save(nib.Nifti1Image(pair.image, pair.image_affine), source)
+        figures = {name: contender(name, source, pair.label) for name in NAMES}
+    model = figures["model"]["seconds"].median
+    for name in ("nlm_coarse", "nlm_fine"):
+        figures[f"{name}_over_model_time"] = figures[name]["seconds"].median / model
+    plain = {
+        name: value | {"seconds": vars(value["seconds"])} if isinstance(value, dict) else value
+        for name, value in figures.items()
+    }
+    save("restoration", plain)
+    return plain
+
+
+def contender(name: str, source: Path, reference: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Measure one method."""
+    target = source.parent / name
+    target.mkdir()
+    body = {
+        "model": MODEL.format(config=str(BUNDLE / "configs/inference.yaml"), bundle=str(BUNDLE)),
+        "nlm_coarse": NON_LOCAL_MEANS.format(work=COARSE),
+        "nlm_fine": NON_LOCAL_MEANS.format(work=FINE),
+    }[name]
+    code = SETUP.format(source=str(source), target=str(target)) + body + FINISH
+    draws = []
+    for _ in range(RUNS):
+        for old in target.iterdir():
+            old.unlink()
+        draws.append(in_new_process(code))
+    restored = nib.load(next(target.glob("*_restored.nii.gz"))).get_fdata(dtype=np.float32)
+    return {
+        "seconds": Timing.of([draw["seconds"] for draw in draws]),
+        "peak_mib": max(draw["peak"] for draw in draws),
+        "added_mib": max(draw["peak"] - draw["before"] for draw in draws),
+        "ssim": stack_ssim(restored, reference),
+    }
+
+
+def stack_ssim(restored: np.ndarray[Any, Any], reference: np.ndarray[Any, Any]) -> float:
+    """Return the mean SSIM over slices, with the range of the reference stack."""
+    first, second = (
+        torch.from_numpy(np.moveaxis(stack, -1, 0).copy())[:, None].float()
+        for stack in (restored, reference)
+    )
+    data_range = float(reference.max() - reference.min())
+    return float(slice_ssim(first, second, data_range).mean())
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Return the result as a table in Markdown."""
+    head = "| method | seconds (median of 3) | peak memory | of it for the work | SSIM |\n"
+    return (
+        head
+        + "|---|---|---|---|---|\n"
+        + "\n".join(
+            f"| {text} | {figures[name]['seconds']['median']:.1f} | "
+            f"{figures[name]['peak_mib']:.0f} MiB | {figures[name]['added_mib']:.0f} MiB | "
+            f"{figures[name]['ssim']:.3f} |"
+            for name, text in NAMES.items()
+        )
+    )
+
+
+if __name__ == "__main__":
+    print(table(run()))
