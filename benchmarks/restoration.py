@@ -19,7 +19,7 @@ import torch
 from benchmarks.measure import REPOSITORY, Timing, in_new_process, save
 from custom.demo.mouse_anatomy import Mouse
 from custom.demo.mouse_scan import Protocol, scan_pair
-from custom.metrics.image_quality import slice_ssim
+from custom.metrics.image_quality import structural_similarity
 
 BUNDLE = REPOSITORY / "bundles" / "micro_mri_denoise"
 RUNS = 3
@@ -119,7 +119,7 @@ def stack_ssim(restored: np.ndarray[Any, Any], reference: np.ndarray[Any, Any]) 
         for stack in (restored, reference)
     )
     data_range = float(reference.max() - reference.min())
-    return float(slice_ssim(first, second, data_range).mean())
+    return float(structural_similarity(first, second, data_range).mean())
 
 
 def table(figures: dict[str, Any]) -> str:

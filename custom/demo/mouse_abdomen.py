@@ -31,21 +31,21 @@ class Abdomen:
         size = np.clip(rng.normal(1.0, 0.07, 8), 0.85, 1.15)
         self.kidneys = [
             Ellipsoid(
-                tuple(np.array(centre) + 0.7 * shift[row]),
-                tuple(np.array((2.75, 2.7, 4.9)) * size[row]),
+                np.array(centre) + 0.7 * shift[row],
+                np.array((2.75, 2.7, 4.9)) * size[row],
                 8.0,
             )
             for row, centre in enumerate(((5.3, -2.2, -9.5), (-5.3, -2.0, -12.8)))
         ]
         self.liver_edge_mm = float(-8.0 + shift[2, 0])
         self.stomach = Ellipsoid(
-            tuple(np.array((-4.6, 1.6, -5.6)) + shift[3]),
-            tuple(np.array((4.0, 3.4, 2.9)) * size[3]),
+            np.array((-4.6, 1.6, -5.6)) + shift[3],
+            np.array((4.0, 3.4, 2.9)) * size[3],
             20.0,
         )
         self.stomach_content = str(rng.choice(["food", "food", "chyme"]))
         self.gallbladder = Ellipsoid(
-            tuple(np.array((1.4, 4.4, -2.8)) + shift[4]), tuple(np.array((0.9, 1.1, 1.6)) * size[4])
+            np.array((1.4, 4.4, -2.8)) + shift[4], np.array((0.9, 1.1, 1.6)) * size[4]
         )
         tip = np.array((-8.2, 3.4, -9.5)) + shift[5]
         self.spleen = [
@@ -53,8 +53,8 @@ class Abdomen:
             Capsule((-8.4, 0.2, -7.0), tip, 1.25 * size[5], 0.9 * size[5]),
         ]
         self.bladder = Ellipsoid(
-            tuple(np.array((0.0, 4.2, -26.5)) + shift[6]),
-            tuple(np.array((2.7, 2.4, 2.9)) * rng.uniform(0.7, 1.2)),
+            np.array((0.0, 4.2, -26.5)) + shift[6],
+            np.array((2.7, 2.4, 2.9)) * rng.uniform(0.7, 1.2),
         )
         self.gut = Gut(rng)
 
@@ -113,7 +113,7 @@ class Abdomen:
         part = slab.crop((-12.0, -8.0, -14.0), (12.0, 10.0, 6.0))
         if part is None:
             return
-        cavity = _under(cavity, slab, part)
+        cavity = slab.under(part, cavity)
         waves = np.float32(1.1) * part.fields["septa"]
         edge = np.float32(self.liver_edge_mm) + np.float32(0.35) * np.abs(part.x + 2.0) + waves
         outline = np.maximum(cavity + np.float32(0.12), (edge - part.z) * np.float32(0.8))
@@ -126,7 +126,9 @@ class Abdomen:
         portal = tube_distance(first, second, 1.1, 0.16) - calibre
         part.paint("gut wall", np.maximum(portal - np.float32(0.08), deep))
         part.paint("flowing blood", np.maximum(portal, deep))
-        veins = tube_distance(first - np.float32(0.9), second + np.float32(0.7), 1.1, 0.14) + calibre
+        veins = (
+            tube_distance(first - np.float32(0.9), second + np.float32(0.7), 1.1, 0.14) + calibre
+        )
         part.paint("flowing blood", np.maximum(veins, deep))
         fissure = np.abs(part.fields["fissures"]) * np.float32(3.2) - np.float32(0.05)
         part.paint("fat", np.maximum(fissure, outline))
@@ -146,7 +148,7 @@ class Abdomen:
         if part is None:
             return
         outline = np.maximum(
-            self.stomach.distance(part), _under(cavity, slab, part) + np.float32(0.4)
+            self.stomach.distance(part), slab.under(part, cavity) + np.float32(0.4)
         )
         part.paint("fat", outline - np.float32(0.15))
         part.paint("gut wall", outline)
@@ -163,7 +165,7 @@ class Abdomen:
         for piece in self.spleen:
             part = piece.crop(slab, 0.2)
             if part is not None:
-                room = _under(cavity, slab, part) + np.float32(0.25)
+                room = slab.under(part, cavity) + np.float32(0.25)
                 outline = np.maximum(piece.distance(part), room)
                 part.paint("fat", outline - np.float32(0.12))
                 part.paint("spleen", outline)
@@ -212,12 +214,3 @@ def _paint_kidney(slab: Slab, kidney: Ellipsoid, hilum: int) -> None:
     vein = np.hypot(y, z) - np.float32(0.3)
     along = np.abs(inwards - np.float32(kidney.radii[0])) - np.float32(0.8)
     part.paint("flowing blood", np.maximum(vein, along))
-
-
-def _under(values: Array, slab: Slab, part: Slab) -> Array:
-    """Return the part of ``values`` (on ``slab``) that lies under a crop of the slab."""
-    index = []
-    for axis, window in zip(slab.grid.axes_mm, part.grid.axes_mm, strict=True):
-        first = int(np.searchsorted(axis, window[0]))
-        index.append(slice(first, first + len(window)))
-    return values[tuple(index)]

@@ -37,7 +37,8 @@ class Brain:
     def outline(self, slab: Slab) -> Array:
         """Return the distance to the surface of the whole brain."""
         parts = [solid.distance(slab) for solid in (self.cerebrum, self.cerebellum, *self.bulbs)]
-        return np.minimum.reduce([*parts, self.stem.distance(slab)])
+        outline: Array = np.minimum.reduce([*parts, self.stem.distance(slab)])
+        return outline
 
     def paint(self, slab: Slab) -> None:
         """Paint the brain into a slab whose skull is there already."""
@@ -114,9 +115,13 @@ class Brain:
         part.paint("cerebrospinal fluid", np.maximum(lateral, y - np.float32(0.3)))
         hind = np.abs(below - np.float32(1.5)) - np.float32(0.8) * width * _taper(side, 2.8, 0.9)
         hind = np.maximum(hind, hippocampus - np.float32(0.5))
-        part.paint("cerebrospinal fluid", np.maximum(hind, np.abs(side - np.float32(2.8)) - np.float32(0.9)))
+        part.paint(
+            "cerebrospinal fluid",
+            np.maximum(hind, np.abs(side - np.float32(2.8)) - np.float32(0.9)),
+        )
         third = np.maximum(
-            side - np.float32(0.09) * _taper(y, 0.9, 1.3), np.abs(y - np.float32(0.9)) - np.float32(1.3)
+            side - np.float32(0.09) * _taper(y, 0.9, 1.3),
+            np.abs(y - np.float32(0.9)) - np.float32(1.3),
         )
         third = np.maximum(third, np.abs(z + np.float32(0.6)) - np.float32(1.9))
         part.paint("cerebrospinal fluid", third)
@@ -148,4 +153,5 @@ class Brain:
 def _taper(coordinate: Array, middle: float, half_mm: float) -> Array:
     """Return 1 in the middle of a range and 0 at both of its ends, a parabola between."""
     scaled = (coordinate - np.float32(middle)) / np.float32(half_mm)
-    return np.maximum(1 - scaled * scaled, 0)
+    weight: Array = np.maximum(1 - scaled * scaled, 0)
+    return weight

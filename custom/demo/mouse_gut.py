@@ -30,9 +30,7 @@ class Gut:
         self.pieces: list[tuple[Capsule, int]] = []
         self.contents: list[str] = []
         for number in range(loops):
-            point = np.array(
-                [rng.uniform(-9, 9), rng.uniform(-1.5, 7.5), rng.uniform(-28.0, -7.0)]
-            )
+            point = np.array([rng.uniform(-9, 9), rng.uniform(-1.5, 7.5), rng.uniform(-28.0, -7.0)])
             heading = rng.standard_normal(3)
             caecum = number == 0
             radius = 2.3 if caecum else float(rng.uniform(0.8, 1.3))

@@ -48,7 +48,9 @@ class Head:
             return
         outline = self.brain.outline(part)
         gap = outline - np.float32(0.07)
-        part.paint("fat", np.maximum(gap - np.float32(self.skull_mm + 0.1), np.float32(23.4) - part.z))
+        part.paint(
+            "fat", np.maximum(gap - np.float32(self.skull_mm + 0.1), np.float32(23.4) - part.z)
+        )
         skull = np.maximum(gap - np.float32(self.skull_mm), np.float32(23.4) - part.z)
         part.paint("cortical bone", skull)
         # Marrow in the thicker base of the skull.
@@ -111,7 +113,9 @@ class Head:
             distance = cavity.distance(part)
             part.paint("cortical bone", distance - np.float32(0.22))
             part.paint("gland", distance)
-            scroll = np.abs(np.sin(np.float32(4.2) * part.x + np.float32(1.4) * part.fields["septa"]))
+            scroll = np.abs(
+                np.sin(np.float32(4.2) * part.x + np.float32(1.4) * part.fields["septa"])
+            )
             air = np.maximum(np.float32(0.55) - scroll, distance * 2 + np.float32(0.5))
             part.paint("gas", air * np.float32(0.3))
         for tube, radius in (

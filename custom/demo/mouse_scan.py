@@ -152,7 +152,8 @@ def _centres(size: int) -> NDArray[np.float64]:
 def _resample_codes(codes: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Return the codes at the centres of a coarser grid over the same box."""
     nearest = np.floor((np.arange(size) + 0.5) * len(codes) / size).astype(int)
-    return codes[np.ix_(nearest, nearest)]
+    resampled: NDArray[np.uint8] = codes[np.ix_(nearest, nearest)]
+    return resampled
 
 
 def _regions(codes: NDArray[np.uint8], region: Region) -> tuple[str, NDArray[np.uint8]]:

@@ -103,6 +103,4 @@ class Spine:
         # The butterfly: two horns on each side and a bridge.
         horn = np.hypot(np.abs(across) - np.float32(0.26), up * np.float32(0.48))
         bridge = np.maximum(np.abs(across) - np.float32(0.3), np.abs(up) - np.float32(0.1))
-        slab.paint(
-            "grey matter", np.maximum(np.minimum(horn - np.float32(0.2), bridge), end)
-        )
+        slab.paint("grey matter", np.maximum(np.minimum(horn - np.float32(0.2), bridge), end))

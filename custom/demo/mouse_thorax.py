@@ -40,7 +40,8 @@ class Thorax:
     def diaphragm(self, slab: Slab) -> Array:
         """Return the level above the diaphragm's dome."""
         dome = np.float32(self.dome_mm) - np.float32(0.075) * (slab.x**2 + (slab.y - 1) ** 2)
-        return slab.z - np.maximum(dome, np.float32(-6.0))
+        level: Array = slab.z - np.maximum(dome, np.float32(-6.0))
+        return level
 
     def paint(self, slab: Slab) -> None:
         """Paint the thorax into a slab whose body wall is there already."""
@@ -88,34 +89,37 @@ class Thorax:
         centre, radii = np.array(self.heart.centre), np.array(self.heart.radii)
         wall = self.wall_mm
         left = Ellipsoid(
-            tuple(centre + (-0.9, -0.2, -0.4)), tuple(radii * (0.62, 0.66, 0.8) - wall * 0.4), -14.0
+            np.add(centre, (-0.9, -0.2, -0.4)), radii * (0.62, 0.66, 0.8) - wall * 0.4, -14.0
         )
         cavity = left.distance(part)
         # Papillary muscles leave notches in the ventricle.
         part.paint("slow blood", cavity + np.float32(0.25) * np.abs(part.fields["lobules"]))
         part.paint("flowing blood", cavity + np.float32(0.65))
         right = Ellipsoid(
-            tuple(centre + (0.35 * radii[0], 0.4, 0.2)), tuple(radii * (0.52, 0.78, 0.72)), -14.0
+            np.add(centre, (0.35 * radii[0], 0.4, 0.2)), radii * (0.52, 0.78, 0.72), -14.0
         )
         crescent = np.maximum(right.distance(part), np.float32(0.75) - cavity)
         part.paint("slow blood", np.maximum(crescent, outline + np.float32(0.45)))
         for side in (-1, 1):
-            atrium = Ellipsoid(
-                tuple(centre + (side * 1.6, -0.6, 3.6)), (1.25, 1.4, 1.2)
-            ).distance(part)
+            atrium = Ellipsoid(np.add(centre, (side * 1.6, -0.6, 3.6)), (1.25, 1.4, 1.2)).distance(
+                part
+            )
             part.paint("myocardium", atrium)
             part.paint("slow blood", atrium + np.float32(0.25))
 
     def _paint_tubes(self, slab: Slab) -> None:
         """Paint windpipe, gullet, aorta, caval vein and the great vessels of the neck."""
         heart = np.array(self.heart.centre)
-        arch = heart + (-0.3, -1.0, 4.6)
-        _paint_vessel(slab, Capsule(heart + (-0.2, -0.6, 2.6), arch, 0.62))
+        arch = np.add(heart, (-0.3, -1.0, 4.6))
+        _paint_vessel(slab, Capsule(np.add(heart, (-0.2, -0.6, 2.6)), arch, 0.62))
         _paint_vessel(slab, Capsule(arch, (-0.7, -1.9, arch[2] - 1.2), 0.6, 0.55))
-        _paint_vessel(slab, Capsule((0.7, 0.2, -3.0), heart + (1.3, -0.8, 2.0), 0.62))
+        _paint_vessel(slab, Capsule((0.7, 0.2, -3.0), np.add(heart, (1.3, -0.8, 2.0)), 0.62))
         for side in (-1, 1):
-            _paint_vessel(slab, Capsule(heart + (side * 1.5, -0.6, 3.8), (side * 1.9, 1.6, 20), 0.5))
-            _paint_vessel(slab, Capsule(heart + (0, -1, 3), (side * 2.6, -0.6, 8.5), 0.5, 0.3))
+            _paint_vessel(
+                slab, Capsule(np.add(heart, (side * 1.5, -0.6, 3.8)), (side * 1.9, 1.6, 20), 0.5)
+            )
+            root = np.add(heart, (0, -1, 3))
+            _paint_vessel(slab, Capsule(root, (side * 2.6, -0.6, 8.5), 0.5, 0.3))
         pipe = Capsule((0.1, 1.2, 23.0), (0.1, -1.2, 12.4), 0.8)
         for tube in (
             pipe,

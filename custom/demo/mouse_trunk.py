@@ -49,7 +49,7 @@ class Trunk:
             limb = self._limb(side)
             part = limb.crop(slab, 2.0)
             if part is not None:
-                outline = _view(torso, slab, part)
+                outline = slab.under(part, torso)
                 outline[...] = _blend(outline, limb.distance(part) - np.float32(0.7))
         return torso
 
@@ -121,12 +121,3 @@ def _blend(first: Array, second: Array, width_mm: float = 1.5) -> Array:
     overlap = np.clip(0.5 + (second - first) * np.float32(0.5 / width_mm), 0, 1)
     rounded = second + (first - second) * overlap
     return np.asarray(rounded - np.float32(width_mm) * overlap * (1 - overlap))
-
-
-def _view(values: Array, slab: Slab, part: Slab) -> Array:
-    """Return the part of ``values`` (on ``slab``) that lies under a crop of the slab."""
-    index = []
-    for axis, window in zip(slab.grid.axes_mm, part.grid.axes_mm, strict=True):
-        first = int(np.searchsorted(axis, window[0]))
-        index.append(slice(first, first + len(window)))
-    return values[tuple(index)]

@@ -48,24 +48,37 @@ def disc_masks(
         candidates: Codes of possible organs, best first.
         background: Code of the background tissue.
         max_radius: Largest radius in pixels.
-        min_pixels: An organ counts when its largest disc in the stack has as many pixels.
+        min_pixels: Smaller discs are not drawn.
 
     Returns:
-        The code of the organ, and the mask ``(X, Y, S)``: 1 in the organ's discs, 2 in those of
-        the background, 0 elsewhere. If no candidate is large enough, the one with the largest
-        disc is taken.
+        The code of the first organ that has a disc on any slice, or of the first candidate if
+        none has; and the mask ``(X, Y, S)``: 1 in the organ's discs, 2 in those of the
+        background, 0 elsewhere.
+
+    Raises:
+        ValueError: If there is no candidate.
     """
-    discs = {code: _stack_of_discs(codes == code, max_radius) for code in dict.fromkeys(candidates)}
-    sizes = {code: int(stack.sum(axis=(0, 1)).max()) for code, stack in discs.items()}
-    large = [code for code in candidates if sizes[code] >= min_pixels]
-    organ = large[0] if large else max(sizes, key=lambda code: sizes[code])
+    if not candidates:
+        raise ValueError("candidates must name at least one organ, got none")
+    organ, discs = candidates[0], np.zeros(codes.shape, np.bool_)
+    for candidate in candidates:
+        found = _stack_of_discs(codes == candidate, max_radius, min_pixels)
+        if found.any():
+            organ, discs = candidate, found
+            break
     mask = np.zeros(codes.shape, np.uint8)
-    mask[_stack_of_discs(codes == background, max_radius)] = BACKGROUND
-    mask[discs[organ]] = ROI
+    mask[_stack_of_discs(codes == background, max_radius, min_pixels)] = BACKGROUND
+    mask[discs] = ROI
     return organ, mask
 
 
-def _stack_of_discs(region: NDArray[np.bool_], max_radius: float) -> NDArray[np.bool_]:
-    """Return the largest disc of each slice."""
-    slices = [largest_disc(region[..., index], max_radius) for index in range(region.shape[-1])]
-    return np.stack(slices, axis=-1)
+def _stack_of_discs(
+    region: NDArray[np.bool_], max_radius: float, min_pixels: int
+) -> NDArray[np.bool_]:
+    """Return the largest disc of each slice, none where it is too small."""
+    discs = np.zeros(region.shape, np.bool_)
+    for index in range(region.shape[-1]):
+        disc = largest_disc(region[..., index], max_radius)
+        if disc.sum() >= min_pixels:
+            discs[..., index] = disc
+    return discs

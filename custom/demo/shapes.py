@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from custom.demo.slab import Slab
 __all__ = ["Capsule", "Ellipsoid", "ellipse_distance", "tube_distance"]
 
 Array = NDArray[np.float32]
+Point = Sequence[float] | NDArray[np.floating[Any]]
 
 
 def ellipse_distance(*terms: tuple[Array, Array | float]) -> Array:
@@ -25,14 +27,29 @@ def ellipse_distance(*terms: tuple[Array, Array | float]) -> Array:
     Args:
         terms: A coordinate and the half axis along it, for each axis.
     """
-    first = np.zeros((), dtype=np.float32)
-    second = np.zeros((), dtype=np.float32)
-    for coordinate, radius in terms:
-        scaled = coordinate / np.asarray(radius, dtype=np.float32)
-        first = first + scaled * scaled
-        scaled = scaled / np.asarray(radius, dtype=np.float32)
-        second = second + scaled * scaled
-    return np.asarray((first - np.sqrt(first)) / np.sqrt(second + np.float32(1e-12)))
+    inverse: list[Array] = [
+        np.float32(1) / np.asarray(radius, dtype=np.float32) for _, radius in terms
+    ]
+    scaled = [coordinate * factor for (coordinate, _), factor in zip(terms, inverse, strict=True)]
+    first = np.sqrt(_sum_of_squares(scaled))
+    second = np.sqrt(
+        _sum_of_squares([value * factor for value, factor in zip(scaled, inverse, strict=True)])
+    )
+    # k0 / k1 is a radius. In the centre, where both vanish, take the smallest half axis.
+    tiny = np.float32(1e-6)
+    largest = inverse[0]
+    for factor in inverse[1:]:
+        largest = np.maximum(largest, factor)
+    distance: Array = (first - 1) * ((first + tiny) / (second + tiny * largest))
+    return distance
+
+
+def _sum_of_squares(values: Sequence[Array]) -> Array:
+    """Return the sum of the squares of arrays of one shape."""
+    total = np.square(values[0])
+    for value in values[1:]:
+        total += np.square(value)
+    return total
 
 
 def tube_distance(first: Array, second: Array, spacing_mm: float, radius_mm: float) -> Array:
@@ -58,15 +75,15 @@ class Ellipsoid:
         pitch_deg: Turn from ``z`` (head) towards ``y`` (belly).
     """
 
-    centre: tuple[float, float, float]
-    radii: tuple[float, float, float]
+    centre: Point
+    radii: Point
     pitch_deg: float = 0.0
 
     def crop(self, slab: Slab, margin_mm: float = 0.0) -> Slab | None:
         """Return the part of the slab that the shape can reach."""
-        reach = np.array(self.radii)
+        reach = np.array(self.radii, dtype=float)
         if self.pitch_deg:
-            reach[1:] = max(self.radii[1:])
+            reach[1:] = reach[1:].max()
         centre = np.array(self.centre)
         return slab.crop(centre - reach - margin_mm, centre + reach + margin_mm)
 
@@ -98,8 +115,8 @@ class Capsule:
         end_radius: Radius at the other end; None for the same.
     """
 
-    start: Sequence[float]
-    end: Sequence[float]
+    start: Point
+    end: Point
     radius: float
     end_radius: float | None = None
 
@@ -123,4 +140,5 @@ class Capsule:
         for offset, slope in zip((x, y, z), axis, strict=True):
             offset -= along * slope
             square += np.square(offset, out=offset)
-        return np.sqrt(square, out=square) - (np.float32(self.radius) + change * along)
+        distance: Array = np.sqrt(square, out=square) - np.float32(self.radius) - change * along
+        return distance

@@ -84,9 +84,7 @@ class Slab:
         for letter, axis in zip(self.grid.order, self.grid.axes_mm, strict=True):
             number = "xyz".index(letter)
             margin = self.reach_mm[number] + self.edge_mm
-            first, last = np.searchsorted(
-                axis, [low_mm[number] - margin, high_mm[number] + margin]
-            )
+            first, last = np.searchsorted(axis, [low_mm[number] - margin, high_mm[number] + margin])
             if first >= last:
                 return None
             window.append(slice(int(first), int(last)))
@@ -102,6 +100,14 @@ class Slab:
             self.signal[index],
             self.codes[index],
         )
+
+    def under(self, part: Slab, values: Array) -> Array:
+        """Return, as a view, the part of an array on this slab that lies under a crop of it."""
+        index = []
+        for axis, window in zip(self.grid.axes_mm, part.grid.axes_mm, strict=True):
+            first = int(np.searchsorted(axis, window[0]))
+            index.append(slice(first, first + len(window)))
+        return values[tuple(index)]
 
     def paint(self, tissue: str, distance_mm: Array) -> None:
         """Fill the inside of a surface with a tissue.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.filters import threshold_otsu
+from skimage.filters import apply_hysteresis_threshold, threshold_otsu
 
 __all__ = [
     "SliceQuality",
@@ -69,19 +69,22 @@ class SliceQuality:
 
 
 def find_tissue(image: Image) -> Tissue:
-    """Tell tissue from air by Otsu's threshold of the smoothed slice's square root.
+    """Tell tissue from air by two of Otsu's thresholds of the smoothed slice.
 
-    The root lets dark tissue count as body beside bright fat.
+    The body exceeds the threshold of the square root, which lets dark tissue count beside bright
+    fat, and hangs together with tissue above the plain one, which a ghost beside the body does not.
 
     Args:
         image: Magnitudes, ``(X, Y)``.
     """
-    smooth = np.sqrt(ndimage.gaussian_filter(np.abs(image).astype(float), 1.0))
+    smooth = ndimage.gaussian_filter(np.abs(image).astype(float), 1.0)
     if smooth.min() == smooth.max():
         nothing = np.zeros(image.shape, bool)
         return Tissue(nothing, nothing, nothing)
-    threshold = float(threshold_otsu(smooth))  # type: ignore[no-untyped-call]
-    bright = ndimage.binary_opening(smooth > threshold)
+    high = float(threshold_otsu(smooth))  # type: ignore[no-untyped-call]
+    low = min(high, float(threshold_otsu(np.sqrt(smooth))) ** 2)  # type: ignore[no-untyped-call]
+    whole = apply_hysteresis_threshold(smooth, low, high)  # type: ignore[no-untyped-call]
+    bright = ndimage.binary_opening(whole)
     inside = ndimage.binary_erosion(bright, iterations=_EDGE_VOXELS)
     body = ndimage.binary_fill_holes(bright)
     near = ndimage.binary_dilation(body, iterations=2 * _EDGE_VOXELS)
@@ -156,7 +159,7 @@ def ghosting_ratio(image: Image, tissue: Tissue, phase_axis: int | None = None) 
 def gradient_focus(image: Image, region: Mask, deviation: float = 0.0) -> float:
     r"""Return the normalised gradient energy: high in a sharp slice, low in a blurred one.
 
-    .. math:: F = \frac{\operatorname{mean} |\nabla m|^2 - \sigma^2}{\operatorname{mean} m^2 - 2 \sigma^2}
+    .. math:: F = \frac{\overline{|\nabla m|^2} - \sigma^2}{\overline{m^2} - 2 \sigma^2}
 
     with central differences, to each of which white noise adds ``sigma^2 / 2``.
 
@@ -198,7 +201,9 @@ def entropy_focus(image: Image) -> float:
 
 
 def neighbour_correlation(stack: Image, index: int) -> float:
-    """Return the mean Pearson correlation of a slice with those before and after it.
+    """Return the Pearson correlation of a slice with the one before or after it, the larger.
+
+    The larger, so that a bad slice does not make its neighbours look bad.
 
     Args:
         stack: Magnitudes, ``(X, Y, S)``.
@@ -215,7 +220,7 @@ def neighbour_correlation(stack: Image, index: int) -> float:
     here = stack[..., index].astype(float).ravel()
     if not flat or np.ptp(here) == 0:
         return float("nan")
-    return float(np.mean([np.corrcoef(here, there)[0, 1] for there in flat]))
+    return max(float(np.corrcoef(here, there)[0, 1]) for there in flat)
 
 
 def measure_stack(stack: Image, phase_axis: int | None = None) -> list[SliceQuality]:

@@ -157,7 +157,8 @@ def test_correlation_with_neighbours():
     image = rng.random((20, 20))
     stack = np.stack([image, 3 * image + 1, 5 - image], axis=-1)
     assert neighbour_correlation(stack, 0) == pytest.approx(1)
-    assert neighbour_correlation(stack, 1) == pytest.approx(0, abs=1e-12)
+    assert neighbour_correlation(stack, 1) == pytest.approx(1)
+    assert neighbour_correlation(stack, 2) == pytest.approx(-1)
     assert np.isnan(neighbour_correlation(stack[..., :1], 0))
 
 

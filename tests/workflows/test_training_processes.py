@@ -16,7 +16,7 @@ from custom.demo.micro_mri import MicroMriDemo
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "micro_mri_denoise"
 OPTIONS = ["--network_def::features", "[4,8]", "--crop_size", "[32,32]", "--batch_size", "4"]
-OPTIONS += ["--crops_per_slice", "2"]
+OPTIONS += ["--crops_per_slice", "2", "--val_slice_step", "1"]
 # One thread: the sum of several depends on the machine's load.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": ""}
 

@@ -1,0 +1,215 @@
+import csv
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from custom.bundle.launch import run_bundle
+from custom.data.paired_dataset import PairedDatasetWriter
+from custom.errors import InputError
+
+BUNDLE = Path(__file__).parents[2] / "bundles" / "micro_mri_denoise"
+# restored = 0.8 x + 0.5, in means of the slice
+NETWORK = {"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_channels": 1, "kernel_size": 1}
+AFFINE = np.array([[0.0, 0.2, 0, 1], [0.2, 0, 0, 2], [0, 0, -0.6, 3], [0, 0, 0, 1.0]])
+
+
+def scans():
+    """Three test scans: of two planes, one without regions, one of another size."""
+    random = np.random.default_rng(0)
+    for animal, plane, shape in (
+        ("m1", "axial", (12, 10, 3)),
+        ("m1", "coronal", (9, 11, 1)),
+        ("m2", "axial", (12, 10, 3)),
+    ):
+        low = 1000 + 300 * random.standard_normal(shape)
+        high = low.repeat(2, 0).repeat(2, 1) + 100 * random.standard_normal(
+            (2 * shape[0], 2 * shape[1], shape[2])
+        )
+        mask = np.zeros(high.shape, np.uint8)
+        mask[:6, :6], mask[-6:, -6:] = 1, 2
+        yield animal, plane, low, high, None if plane == "coronal" else mask
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dataset")
+    with PairedDatasetWriter(folder, "test pairs", "random numbers") as writer:
+        for animal, plane, low, high, mask in scans():
+            name = f"{animal}_{plane}_head"
+            fine = AFFINE @ np.diag([0.5, 0.5, 1, 1])
+            where = {"animal": animal, "plane": plane, "region": "head"}
+            writer.add("test", name, low, AFFINE, high, fine, mask, **where)
+    (folder / "exclusions.csv").write_text("scan,slice,exclude,reason\nm1_axial_head,2,yes,ghost\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "model.pt"
+    torch.save({"weight": torch.full((1, 1, 1, 1), 0.8), "bias": torch.tensor([0.5])}, path)
+    return path
+
+
+def evaluate(dataset, weights, output, **overrides):
+    given = {"dataset_dir": dataset, "ckpt_path": weights, "output_dir": output}
+    given = {name: str(path) for name, path in given.items()}
+    run_bundle(BUNDLE, ["evaluate"], given | {"network_def": NETWORK, "device": "$torch.device('cpu')"} | overrides)
+
+
+@pytest.fixture(scope="module")
+def evaluated(dataset, weights, tmp_path_factory):
+    output = tmp_path_factory.mktemp("output")
+    evaluate(dataset, weights, output)
+    return output
+
+
+def read(path):
+    with path.open(newline="") as text:
+        return list(csv.DictReader(text))
+
+
+def test_every_kept_slice_has_every_method(evaluated):
+    rows = read(evaluated / "metrics.csv")
+    slices = {(row["scan"], row["slice"]) for row in rows}
+    assert slices == {
+        ("m1_axial_head", "0"),
+        ("m1_axial_head", "1"),
+        ("m1_coronal_head", "0"),
+        ("m2_axial_head", "0"),
+        ("m2_axial_head", "1"),
+        ("m2_axial_head", "2"),
+    }
+    methods = {"input", "bicubic", "nlm", "model"}
+    assert {(*place, method) for place in slices for method in methods} == {
+        (row["scan"], row["slice"], row["method"]) for row in rows
+    }
+    assert len(rows) == 24
+    assert "lpips" not in rows[0]
+
+
+def test_input_and_model_are_those_of_the_files(evaluated, dataset):
+    values = {(row["scan"], row["slice"], row["method"]): row for row in read(evaluated / "metrics.csv")}
+    low = nib.load(dataset / "images" / "m2_axial_head.nii.gz").get_fdata()
+    high = nib.load(dataset / "labels" / "m2_axial_head.nii.gz").get_fdata()
+    width = np.ptp(high)
+    for index in range(3):
+        nearest = low[..., index].repeat(2, 0).repeat(2, 1)
+        mean = nearest.mean()
+        for method, image in {"input": nearest, "model": 0.8 * nearest + 0.5 * mean}.items():
+            row = values["m2_axial_head", str(index), method]
+            reference = high[..., index]
+            expected = ((image - reference) ** 2).mean() / mean**2
+            assert float(row["mse"]) == pytest.approx(expected, rel=1e-5)
+            expected = peak_signal_noise_ratio(reference, image, data_range=width)
+            assert float(row["psnr"]) == pytest.approx(expected, abs=1e-4)
+            expected = structural_similarity(
+                reference,
+                image,
+                data_range=width,
+                gaussian_weights=True,
+                sigma=1.5,
+                use_sample_covariance=False,
+            )
+            assert float(row["ssim"]) == pytest.approx(expected, abs=1e-5)
+            assert float(row["data_range"]) == pytest.approx(width / mean, rel=1e-5)
+
+
+def test_the_baselines_come_from_the_scan_and_not_from_the_network(dataset, weights, evaluated, tmp_path):
+    other = tmp_path / "model.pt"
+    torch.save({"weight": torch.full((1, 1, 1, 1), 0.1), "bias": torch.zeros(1)}, other)
+    evaluate(dataset, other, tmp_path / "output", scans_per_plane=0)
+    pairs = zip(read(evaluated / "metrics.csv"), read(tmp_path / "output" / "metrics.csv"), strict=True)
+    for before, after in pairs:
+        assert (before == after) == (before["method"] != "model")
+
+
+def test_the_summary_says_what_was_done(evaluated, weights):
+    summary = json.loads((evaluated / "summary.json").read_text())
+    assert summary["dataset"]["name"] == "test pairs"
+    assert summary["slices"] == {
+        "evaluated": 6,
+        "excluded": 1,
+        "excluded_slices": {"m1_axial_head": [2]},
+    }
+    assert summary["methods"] == ["input", "bicubic", "nlm", "model"]
+    assert summary["by_plane"]["coronal"]["model"]["mse"]["n"] == 1
+    assert summary["by_animal"]["m1"]["model"]["mse"]["n"] == 3
+    assert summary["checkpoint"]["path"] == str(weights)
+    assert summary["cnr"]["left_out"] == {"no mask file": 1}
+    assert len(read(evaluated / "cnr.csv")) == summary["cnr"]["slices"] == 5
+
+
+def test_contrast_to_noise_of_the_files(evaluated, dataset):
+    row = read(evaluated / "cnr.csv")[2]
+    assert (row["Mouse"], row["Plane"], row["Slice"]) == ("m2", "axial", "0")
+    high = nib.load(dataset / "labels" / "m2_axial_head.nii.gz").get_fdata()[..., 0]
+    region, background = high[:6, :6], high[-6:, -6:]
+    expected = (region.mean() - background.mean()) / background.std()
+    assert float(row["HR CNR"]) == pytest.approx(expected, rel=1e-5)
+    # 0.8 x + 0.5 changes neither contrast nor noise relative to each other
+    assert float(row["DL CNR"]) == pytest.approx(float(row["LR CNR"]), rel=1e-4)
+
+
+def test_figures_and_report_are_there(evaluated):
+    rows = read(evaluated / "figures" / "figures.csv")
+    assert {row["plane"] for row in rows} == {"axial", "coronal"}
+    assert all((evaluated / "figures" / row["file"]).stat().st_size > 10_000 for row in rows)
+    text = (evaluated / "report.html").read_text()
+    assert text.count("data:image/png;base64,") == len(rows) + 1
+    assert not [path for path in evaluated.rglob("*") if path.name.startswith(".tmp")]
+
+
+def test_a_backbone_adds_a_column(dataset, weights, tmp_path):
+    models = pytest.importorskip("torchvision.models")
+    pytest.importorskip("lpips")
+    torch.save(models.alexnet(weights=None).state_dict(), tmp_path / "alexnet.pth")
+    small = {"nlm_block_radius": 1, "scans_per_plane": 0}
+    with pytest.raises(InputError, match=r"at least 32 x 32 pixels"):
+        evaluate(dataset, weights, tmp_path, lpips_weights=str(tmp_path / "alexnet.pth"), **small)
+
+
+def _other_network(path):
+    torch.save(torch.nn.Conv2d(1, 1, 3).state_dict(), path)
+
+
+@pytest.mark.parametrize(
+    ("write", "overrides", "word"),
+    [
+        (lambda path: None, {}, "does not exist"),
+        (lambda path: path.write_bytes(b"torn"), {}, "damaged"),
+        (_other_network, {}, "does not fit the network"),
+        (_other_network, {"split": "tset"}, "'tset' is unknown"),
+        (_other_network, {"split": "training"}, "holds no scan"),
+        (_other_network, {"exclusions": "/nowhere.csv"}, "does not exist|does not fit"),
+        (_other_network, {"lpips_weights": "/nowhere.pth"}, "lpips_weights /nowhere.pth"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(dataset, tmp_path, write, overrides, word):
+    path = tmp_path / "model.pt"
+    write(path)
+    with pytest.raises(InputError, match=word) as caught:
+        evaluate(dataset, path, tmp_path / "output", **overrides)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "output" / "summary.json").exists()
+
+
+def test_monai_finds_every_property_of_an_inference_workflow(dataset, weights, tmp_path):
+    from monai.bundle import ConfigWorkflow
+
+    workflow = ConfigWorkflow(
+        config_file=str(BUNDLE / "configs" / "evaluate.yaml"),
+        meta_file=str(BUNDLE / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type="infer",
+        bundle_root=str(BUNDLE),
+        dataset_dir=str(dataset),
+        ckpt_path=str(weights),
+        output_dir=str(tmp_path),
+    )
+    workflow.initialize()
+    assert not workflow.check_properties()
