@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 _MEASURES = ("snr", "ghosting", "focus", "entropy", "correlation")
 QC_COLUMNS = ("split", "scan", "animal", "plane", "region", "image", "slice", *_MEASURES, "flags")
+# Slice to slice, these vary by as much in a good scan, as a part of their median.
+_LEAST_SHARE = {"snr": 0.05, "focus": 0.05, "entropy": 0.02, "correlation": 0.02}
 # The stacks of an item, as people call them.
 _STACKS = {"fast": "image", "default": "label"}
 
@@ -56,7 +58,11 @@ class QualityLimits:
     def flags(self, measured: Sequence[SliceQuality]) -> list[list[str]]:
         """Return for each slice of a stack what is wrong with it, in words."""
         columns = {name: np.array([getattr(one, name) for one in measured]) for name in _MEASURES}
-        scores = {name: local_outlier_scores(values) for name, values in columns.items()}
+        scores = {
+            name: local_outlier_scores(values, _LEAST_SHARE[name])
+            for name, values in columns.items()
+            if name in _LEAST_SHARE
+        }
         found: list[list[str]] = []
         for index, one in enumerate(measured):
             worse = {

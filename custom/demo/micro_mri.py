@@ -116,21 +116,7 @@ class MicroMriDemo:
         )
         writer.head["recipe"] = self._recipe()
         for job, pair in self._pairs():
-            writer.add(
-                job.split,
-                job.scan,
-                pair.image,
-                pair.image_affine,
-                pair.label,
-                pair.label_affine,
-                pair.mask,
-                animal=_animal_name(job.animal),
-                plane=job.plane,
-                region=job.region,
-                roi=pair.organ,
-                background="muscle",
-                slice_thickness_mm=SLICE_MM,
-            )
+            _add(writer, job, pair)
         writer.close()
         return self.folder
 
@@ -200,6 +186,25 @@ def unseen_scan(
         with atomic_path(path) as temporary:
             nib.save(stack, temporary)
     return paths
+
+
+def _add(writer: PairedDatasetWriter, job: _Job, pair: ScanPair) -> None:
+    """Write one pair."""
+    writer.add(
+        job.split,
+        job.scan,
+        pair.image,
+        pair.image_affine,
+        pair.label,
+        pair.label_affine,
+        pair.mask,
+        animal=_animal_name(job.animal),
+        plane=job.plane,
+        region=job.region,
+        roi=pair.organ,
+        background="muscle",
+        slice_thickness_mm=SLICE_MM,
+    )
 
 
 def _scan(job: _Job, seed: int, protocol: Protocol) -> ScanPair:

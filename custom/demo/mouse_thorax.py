@@ -93,7 +93,8 @@ class Thorax:
         )
         cavity = left.distance(part)
         # Papillary muscles leave notches in the ventricle.
-        part.paint("slow blood", cavity + np.float32(0.25) * np.abs(part.fields["lobules"]))
+        notches: Array = np.float32(0.25) * np.abs(part.fields["lobules"])
+        part.paint("slow blood", cavity + notches)
         part.paint("flowing blood", cavity + np.float32(0.65))
         right = Ellipsoid(
             np.add(centre, (0.35 * radii[0], 0.4, 0.2)), radii * (0.52, 0.78, 0.72), -14.0
@@ -101,11 +102,9 @@ class Thorax:
         crescent = np.maximum(right.distance(part), np.float32(0.75) - cavity)
         part.paint("slow blood", np.maximum(crescent, outline + np.float32(0.45)))
         for side in (-1, 1):
-            atrium = Ellipsoid(np.add(centre, (side * 1.6, -0.6, 3.6)), (1.25, 1.4, 1.2)).distance(
-                part
-            )
-            part.paint("myocardium", atrium)
-            part.paint("slow blood", atrium + np.float32(0.25))
+            atrium = Ellipsoid(np.add(centre, (side * 1.6, -0.6, 3.6)), (1.25, 1.4, 1.2))
+            part.paint("myocardium", atrium.distance(part))
+            part.paint("slow blood", atrium.distance(part) + np.float32(0.25))
 
     def _paint_tubes(self, slab: Slab) -> None:
         """Paint windpipe, gullet, aorta, caval vein and the great vessels of the neck."""

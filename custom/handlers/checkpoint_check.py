@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 from ignite.engine import Engine
@@ -43,18 +42,11 @@ class CheckedCheckpointLoader(CheckpointLoader):
             raise InputError(f"checkpoint {path} does not exist: train first, or give --checkpoint")
         try:
             super().__call__(engine)
-        except (pickle.UnpicklingError, EOFError, OSError) as error:
-            raise _unreadable(path) from error
-        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
-            # torch reports a torn archive and weights that do not fit alike as RuntimeError.
-            if "state_dict" in str(error):
-                raise InputError(
-                    f"checkpoint {path} does not fit the network: give the configs (--config) "
-                    "that it was trained with"
-                ) from error
-            raise _unreadable(path) from error
-
-
-def _unreadable(path: str) -> InputError:
-    """Say that a file is no checkpoint."""
-    return InputError(f"checkpoint {path} is damaged or not a file of weights: give another one")
+        except Exception as error:  # torch raises many kinds for a damaged file
+            # A torn archive and weights that do not fit are both a RuntimeError.
+            fault, remedy = (
+                ("does not fit the network", "give the configs (--config) it was trained with")
+                if "state_dict" in str(error)
+                else ("is damaged or not a file of weights", "give another one")
+            )
+            raise InputError(f"checkpoint {path} {fault}: {remedy}") from error

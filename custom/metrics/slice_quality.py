@@ -131,7 +131,8 @@ def ghosting_ratio(image: Image, tissue: Tissue, phase_axis: int | None = None) 
     .. math:: g = \sqrt{\overline{m^2}_\mathrm{phase} - \overline{m^2}_\mathrm{read}} / A
 
     Ghosts repeat the body along the phase-encoding axis. The air beside the body along that axis
-    is compared with the air beside it along the other, which holds the same noise but no ghost.
+    is compared with the air beside it along the other, which holds the same noise but no ghost;
+    where the body leaves no such air, with the mean square of noise, ``2 sigma^2``.
 
     Args:
         image: Magnitudes, ``(X, Y)``.
@@ -142,17 +143,18 @@ def ghosting_ratio(image: Image, tissue: Tissue, phase_axis: int | None = None) 
         Root mean square of the ghost in the air along its axis over ``A`` of
         :func:`signal_level`; 0 if there is none, NaN if there is too little air.
     """
+    deviation = noise_deviation(image[tissue.air])
+    signal = signal_level(image[tissue.inside], deviation)
     beside = [tissue.body.any(axis=axis, keepdims=True) & tissue.air for axis in (0, 1)]
-    bands = [beside[0] & ~beside[1], beside[1] & ~beside[0]]
-    signal = signal_level(image[tissue.inside], noise_deviation(image[tissue.air]))
-    if min(int(band.sum()) for band in bands) < _FEWEST or not signal > 0:
+    bands = [image[beside[axis] & ~beside[1 - axis]] for axis in (0, 1)]
+    measurable = [axis for axis in (0, 1) if bands[axis].size >= _FEWEST]
+    power = [2 * deviation**2] * 2
+    for axis in measurable:
+        power[axis] = float(np.mean(np.square(bands[axis], dtype=float)))
+    asked = measurable if phase_axis is None else [a for a in measurable if a == phase_axis]
+    if not asked or not signal > 0:
         return float("nan")
-    power = [float(np.mean(np.square(image[band], dtype=float))) for band in bands]
-    excess = power[0] - power[1]
-    if phase_axis is None:
-        excess = abs(excess)
-    elif phase_axis == 1:
-        excess = -excess
+    excess = max(power[axis] - power[1 - axis] for axis in asked)
     return float(np.sqrt(max(excess, 0.0)) / signal)
 
 
@@ -248,16 +250,19 @@ def measure_stack(stack: Image, phase_axis: int | None = None) -> list[SliceQual
     return measured
 
 
-def local_outlier_scores(values: NDArray[Any], half_width: int = 2) -> NDArray[np.float64]:
+def local_outlier_scores(
+    values: NDArray[Any], least_share: float = 0.02, half_width: int = 2
+) -> NDArray[np.float64]:
     """Say how far each value lies from its neighbours, since anatomy changes slowly along slices.
 
     Args:
         values: One measure along a stack, ``(S,)``; may hold NaN.
+        least_share: Least standard deviation that is believed, as a part of the stack's median.
         half_width: Neighbours on each side whose median is compared.
 
     Returns:
         Difference from the median of the neighbours, in robust standard deviations of all these
-        differences, but at least 2 % of the stack's median. 0 where there is no neighbour or value.
+        differences; 0 where there is no neighbour or value.
     """
     values = np.asarray(values, dtype=float)
     differences = np.zeros_like(values)
@@ -268,6 +273,6 @@ def local_outlier_scores(values: NDArray[Any], half_width: int = 2) -> NDArray[n
             differences[index] = value - np.median(near)
     spread = 1.4826 * float(np.median(np.abs(differences - np.median(differences))))
     finite = values[np.isfinite(values)]
-    least = 0.02 * float(np.abs(np.median(finite))) if finite.size else 0.0
+    least = least_share * float(np.abs(np.median(finite))) if finite.size else 0.0
     scale = max(spread, least)
     return differences / scale if scale > 0 else np.zeros_like(values)

@@ -14,7 +14,12 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from custom.handlers.comparison_figures import Comparison
-from custom.report.method_names import higher_is_better, measure_name, method_name
+from custom.report.method_names import (
+    format_measure,
+    higher_is_better,
+    measure_name,
+    method_name,
+)
 
 __all__ = ["METHOD_COLOURS", "draw_comparison", "draw_distributions"]
 
@@ -159,7 +164,7 @@ def _list_measures(ax: Axes, measures: Mapping[str, Mapping[str, float]]) -> Non
         for name in names
     }
     table = ax.table(
-        cellText=[[f"{row[name]:.4g}" for name in names] for row in measures.values()],
+        cellText=[[format_measure(name, row[name]) for name in names] for row in measures.values()],
         rowLabels=[method_name(method) for method in measures],
         colLabels=[measure_name(name) for name in names],
         bbox=Bbox.from_bounds(0.34, 0.3, 0.66, 0.45),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from io import BytesIO
@@ -26,6 +27,8 @@ from custom.report.summary import format_mean, read_metrics
 from custom.report.training_curves import Curves, draw_curves, read_curves
 
 __all__ = ["write_report"]
+
+logger = logging.getLogger(__name__)
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -96,6 +99,7 @@ def _write(path: Path, template: str, content: Mapping[str, Any]) -> Path:
     }
     with atomic_path(path) as temporary:
         temporary.write_text(pages.get_template(template).render(content), encoding="utf-8")
+    logger.info("report: %s", path)
     return path
 
 
@@ -166,7 +170,10 @@ def _last_preview(folder: Path) -> dict[str, Any] | None:
     images = sorted(folder.glob("epoch_*.png"))
     if not images:
         return None
-    return {"name": images[-1].stem.replace("_", " "), "source": _as_source(images[-1].read_bytes())}
+    return {
+        "name": images[-1].stem.replace("_", " "),
+        "source": _as_source(images[-1].read_bytes()),
+    }
 
 
 def _embed(figure: Figure) -> Markup:

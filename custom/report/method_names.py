@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["MEASURE_NAMES", "METHOD_NAMES", "higher_is_better", "measure_name", "method_name"]
+__all__ = [
+    "MEASURE_NAMES",
+    "METHOD_NAMES",
+    "format_measure",
+    "higher_is_better",
+    "measure_name",
+    "method_name",
+]
 
 METHOD_NAMES = {
     "input": "input (nearest)",
@@ -21,6 +28,12 @@ def method_name(method: str) -> str:
 def measure_name(measure: str) -> str:
     """Return the name of a measure with its unit, or the measure itself."""
     return MEASURE_NAMES.get(measure, measure)
+
+
+def format_measure(measure: str, value: float) -> str:
+    """Return a value with the digits that mean something: hundredths of a decibel, 1e-3 of SSIM."""
+    digits = {"psnr": 2, "ssim": 3, "lpips": 3}
+    return f"{value:.{digits[measure]}f}" if measure in digits else f"{value:.3g}"
 
 
 def higher_is_better(measure: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,8 @@ from custom.report.method_names import higher_is_better, measure_name, method_na
 from custom.versions import package_versions
 
 __all__ = ["EvaluationSummary", "format_mean", "read_metrics", "summarise", "summary_table"]
+
+logger = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 _GROUPS = ("plane", "region", "animal")
@@ -83,7 +86,9 @@ class EvaluationSummary:
             "versions": package_versions(_PACKAGES),
             "use": "research use only",
         }
-        return write_json(folder / "summary.json", summary)
+        path = write_json(folder / "summary.json", summary)
+        logger.info("%s\n\n%s\n", path, summary_table(summary))
+        return path
 
     def _dataset(self) -> dict[str, Any]:
         """Say what the data are, in the words of the dataset."""

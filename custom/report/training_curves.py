@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -17,6 +16,7 @@ __all__ = ["Curves", "draw_curves", "read_curves"]
 Curves = dict[str, dict[int, float]]
 """Name of a quantity to epoch to value."""
 
+_PANELS_A_ROW = 3
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a8f98")
 
 
@@ -55,17 +55,17 @@ def draw_curves(curves: Mapping[str, Mapping[int, float]]) -> Figure:
         curves: Name to epoch to value.
 
     Returns:
-        A figure of one row of panels.
+        A figure with three panels a row.
     """
     panels: dict[str, list[str]] = {}
     for name in curves:
         if name == "seconds":  # how long an epoch took: in the table, but no curve
             continue
         panels.setdefault(_kind(name), []).append(name)
-    figure = Figure(
-        figsize=(max(3.7 * len(panels), 4.5), 3.3), facecolor="white", layout="constrained"
-    )
-    axes: Sequence[Axes] = figure.subplots(1, len(panels), squeeze=False)[0]
+    columns = min(_PANELS_A_ROW, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(3.7 * columns, 3.1 * rows), facecolor="white", layout="constrained")
+    axes = [figure.add_subplot(rows, columns, place + 1) for place in range(len(panels))]
     for ax, (kind, names) in zip(axes, panels.items(), strict=True):
         values = [value for name in names for value in curves[name].values()]
         for name, colour in zip(names, _COLOURS * len(names), strict=False):
@@ -86,7 +86,7 @@ def draw_curves(curves: Mapping[str, Mapping[int, float]]) -> Figure:
         ax.tick_params(labelsize=8)
         ax.grid(color="#e6e9ee", linewidth=0.8)
         ax.spines[["top", "right"]].set_visible(False)
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if len(names) > 1:
             ax.legend(fontsize=8, frameon=False)
     return figure

@@ -63,6 +63,8 @@ def test_one_line_gives_the_first_cause_on_one_line():
     error = RuntimeError("wrapped")
     error.__cause__ = ValueError("a\nb")
     assert one_line(error) == "ValueError: a b"
+    error.__cause__.__cause__ = error  # a circle, as `raise cause from error` makes
+    assert one_line(error) == "ValueError: a b"
     assert len(one_line(ValueError("x" * 9999))) == 400
 
 

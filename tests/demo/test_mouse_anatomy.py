@@ -28,7 +28,9 @@ def test_each_level_holds_its_organs(mouse):
     for codes in (found[7], found[-3], found[-11]):
         assert count(codes, "muscle") > 100
     assert count(found[32], "liver") == count(found[-11], "hippocampus") == 0
-    assert count(found[-3], "lung") == 0
+    # Only the lungs' recesses reach below the dome of the diaphragm.
+    assert count(found[-3], "lung") < 0.1 * count(found[7], "lung")
+    assert count(found[-11], "lung") == 0
 
 
 def test_air_surrounds_the_animal(mouse):

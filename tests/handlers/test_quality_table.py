@@ -62,7 +62,9 @@ def test_measures_are_those_of_the_acquired_intensities(tmp_path):
         high, image = raw["high"][..., index], raw[row["method"]][..., index]
         factor = raw["input"][..., index].mean()
         assert float(row["data_range"]) == pytest.approx(width / factor, rel=1e-6)
-        assert float(row["mse"]) == pytest.approx(((image - high) ** 2).mean() / factor**2, rel=1e-6)
+        assert float(row["mse"]) == pytest.approx(
+            ((image - high) ** 2).mean() / factor**2, rel=1e-6
+        )
         expected = peak_signal_noise_ratio(high, image, data_range=width)
         assert float(row["psnr"]) == pytest.approx(expected, abs=1e-5)
         expected = structural_similarity(

@@ -26,7 +26,9 @@ from custom.metrics.image_quality import (
 def pair(shape=(3, 1, 37, 52), gain=1.0, seed=0):
     """Smooth slices with edges, and noisy versions of them."""
     random = torch.Generator().manual_seed(seed)
-    x, y = torch.meshgrid(torch.linspace(0, 3, shape[2]), torch.linspace(0, 4, shape[3]), indexing="ij")
+    x, y = torch.meshgrid(
+        torch.linspace(0, 3, shape[2]), torch.linspace(0, 4, shape[3]), indexing="ij"
+    )
     clean = (torch.sin(x * y) + (x > 1) + 1.5).expand(shape) * torch.tensor(
         [1.0, 2.5, 0.3]
     ).reshape(3, 1, 1, 1)
@@ -65,7 +67,9 @@ def test_the_given_range_counts_and_not_that_of_the_slice():
     noisy, clean = pair()
     width = 7.5
     psnr = peak_signal_to_noise_ratio(noisy, clean, width)
-    expected = 10 * torch.log10(width**2 / (noisy.double() - clean.double()).square().mean((1, 2, 3)))
+    expected = 10 * torch.log10(
+        width**2 / (noisy.double() - clean.double()).square().mean((1, 2, 3))
+    )
     torch.testing.assert_close(psnr, expected)
     ssim = structural_similarity(noisy, clean, width)
     assert float(ssim[1]) == pytest.approx(skimage_ssim(noisy[1], clean[1], width), abs=1e-5)

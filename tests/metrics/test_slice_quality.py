@@ -78,6 +78,18 @@ def test_a_planted_ghost_is_recovered(axis, strength):
     assert ghosting_ratio(image, tissue, 1 - axis) == 0
 
 
+def test_a_body_from_edge_to_edge_is_compared_with_noise():
+    body = np.zeros((160, 160))
+    body[:, 60:100] = 100.0
+    ghost = 0.1 * np.roll(body, 50, 1)
+    noise = np.random.default_rng(8).normal(size=(2, *body.shape))
+    image = np.hypot(body + ghost + noise[0], noise[1])
+    tissue = find_tissue(image)
+    covered = np.mean(ghost[tissue.air] > 0)
+    assert ghosting_ratio(image, tissue, 1) == pytest.approx(0.1 * np.sqrt(covered), rel=0.05)
+    assert np.isnan(ghosting_ratio(image, tissue, 0))
+
+
 def test_noise_alone_is_hardly_a_ghost():
     image = magnitude(50.0 * DISC, 1.0)
     assert ghosting_ratio(image, find_tissue(image)) < 0.02

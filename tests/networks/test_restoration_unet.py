@@ -43,7 +43,7 @@ NETS = {levels: awake(features=tuple(range(2, 2 + levels))) for levels in (2, 3,
 
 @settings(max_examples=40, deadline=None)
 @given(size=SIZES, levels=st.sampled_from([2, 3, 4]))
-def test_any_size_keeps_its_shape_and_padding_changes_nothing_inside(size, levels):
+def test_any_size_is_taken_and_kept(size, levels):
     image = torch.rand(1, 1, *size)
     net = NETS[levels]
     with torch.no_grad():

@@ -18,15 +18,9 @@ def metric_rows():
         for method, gain in (("input", 0.0), ("bicubic", 1.0), ("model", 2.0)):
             for index in range(2):
                 psnr = 20 + offset + gain + index
+                values = (method, 4 * 10 ** (-psnr / 10), psnr, 0.5 + gain / 10, 2.0)
                 rows.append(
-                    dict(
-                        zip(
-                            COLUMNS,
-                            (scan, animal, plane, "head", index, method)
-                            + (10 ** (-psnr / 10) * 4, psnr, 0.5 + gain / 10, 2.0),
-                            strict=True,
-                        )
-                    )
+                    dict(zip(COLUMNS, (scan, animal, plane, "head", index, *values), strict=True))
                 )
     return rows
 

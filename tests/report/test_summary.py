@@ -79,7 +79,9 @@ def test_the_table_in_text(rows):
     assert lines[0].split() == ["MSE", "PSNR", "[dB]", "SSIM"]
     assert [line[:15].strip() for line in lines[2:5]] == ["input (nearest)", "bicubic", "our model"]
     assert "24.50 ± 2.38" in lines[4]
-    assert len({line.index("±", 30) for line in lines[2:5]}) == 1, "columns must stand below another"
+    assert len({line.index("±", 30) for line in lines[2:5]}) == 1, (
+        "columns must stand below another"
+    )
     assert "4 slices of the split 'test' (1 excluded)" in lines[-1]
     assert "data range max - min" in lines[-1]
 

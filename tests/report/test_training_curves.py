@@ -3,7 +3,9 @@ import pytest
 from custom.errors import InputError
 from custom.report.training_curves import draw_curves, read_curves
 
-TABLE = "epoch,train_loss,val_mse,val_psnr,learning_rate,seconds\n1,2.0,,,0.1,3\n2,0.1,0.2,30,0.05,3\n"
+TABLE = (
+    "epoch,train_loss,val_mse,val_psnr,learning_rate,seconds\n1,2.0,,,0.1,3\n2,0.1,0.2,30,0.05,3\n"
+)
 
 
 def test_curves_are_read_with_their_gaps(tmp_path):
@@ -30,7 +32,11 @@ def test_training_and_validation_share_a_panel(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("step,loss\n1,2\n", "lacks"), ("epoch,loss\n", "no epoch"), ("epoch,loss\n1,x\n", "no number")],
+    [
+        ("step,loss\n1,2\n", "lacks"),
+        ("epoch,loss\n", "no epoch"),
+        ("epoch,loss\n1,x\n", "no number"),
+    ],
 )
 def test_a_broken_table_is_named(tmp_path, text, word):
     (tmp_path / "metrics.csv").write_text(text)

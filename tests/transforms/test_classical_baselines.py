@@ -17,7 +17,8 @@ def blocks(depth=4, size=48):
 def noisy(image, sigma, seed=0):
     random = np.random.default_rng(seed)
     return np.abs(
-        image + sigma * (random.standard_normal(image.shape) + 1j * random.standard_normal(image.shape))
+        image
+        + sigma * (random.standard_normal(image.shape) + 1j * random.standard_normal(image.shape))
     )
 
 

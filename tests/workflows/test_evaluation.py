@@ -22,9 +22,9 @@ def scans():
     """Three test scans: of two planes, one without regions, one of another size."""
     random = np.random.default_rng(0)
     for animal, plane, shape in (
-        ("m1", "axial", (12, 10, 3)),
-        ("m1", "coronal", (9, 11, 1)),
-        ("m2", "axial", (12, 10, 3)),
+        ("m1", "axial", (18, 16, 3)),
+        ("m1", "coronal", (16, 17, 1)),
+        ("m2", "axial", (18, 16, 3)),
     ):
         low = 1000 + 300 * random.standard_normal(shape)
         high = low.repeat(2, 0).repeat(2, 1) + 100 * random.standard_normal(
@@ -58,7 +58,11 @@ def weights(tmp_path_factory):
 def evaluate(dataset, weights, output, **overrides):
     given = {"dataset_dir": dataset, "ckpt_path": weights, "output_dir": output}
     given = {name: str(path) for name, path in given.items()}
-    run_bundle(BUNDLE, ["evaluate"], given | {"network_def": NETWORK, "device": "$torch.device('cpu')"} | overrides)
+    run_bundle(
+        BUNDLE,
+        ["evaluate"],
+        given | {"network_def": NETWORK, "device": "$torch.device('cpu')"} | overrides,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +97,9 @@ def test_every_kept_slice_has_every_method(evaluated):
 
 
 def test_input_and_model_are_those_of_the_files(evaluated, dataset):
-    values = {(row["scan"], row["slice"], row["method"]): row for row in read(evaluated / "metrics.csv")}
+    values = {
+        (row["scan"], row["slice"], row["method"]): row for row in read(evaluated / "metrics.csv")
+    }
     low = nib.load(dataset / "images" / "m2_axial_head.nii.gz").get_fdata()
     high = nib.load(dataset / "labels" / "m2_axial_head.nii.gz").get_fdata()
     width = np.ptp(high)
@@ -119,11 +125,15 @@ def test_input_and_model_are_those_of_the_files(evaluated, dataset):
             assert float(row["data_range"]) == pytest.approx(width / mean, rel=1e-5)
 
 
-def test_the_baselines_come_from_the_scan_and_not_from_the_network(dataset, weights, evaluated, tmp_path):
+def test_the_baselines_come_from_the_scan_and_not_from_the_network(
+    dataset, weights, evaluated, tmp_path
+):
     other = tmp_path / "model.pt"
     torch.save({"weight": torch.full((1, 1, 1, 1), 0.1), "bias": torch.zeros(1)}, other)
     evaluate(dataset, other, tmp_path / "output", scans_per_plane=0)
-    pairs = zip(read(evaluated / "metrics.csv"), read(tmp_path / "output" / "metrics.csv"), strict=True)
+    pairs = zip(
+        read(evaluated / "metrics.csv"), read(tmp_path / "output" / "metrics.csv"), strict=True
+    )
     for before, after in pairs:
         assert (before == after) == (before["method"] != "model")
 
@@ -160,6 +170,7 @@ def test_figures_and_report_are_there(evaluated):
     assert {row["plane"] for row in rows} == {"axial", "coronal"}
     assert all((evaluated / "figures" / row["file"]).stat().st_size > 10_000 for row in rows)
     text = (evaluated / "report.html").read_text()
+    assert "No LPIPS column: no backbone weights given" in text
     assert text.count("data:image/png;base64,") == len(rows) + 1
     assert not [path for path in evaluated.rglob("*") if path.name.startswith(".tmp")]
 
@@ -169,8 +180,12 @@ def test_a_backbone_adds_a_column(dataset, weights, tmp_path):
     pytest.importorskip("lpips")
     torch.save(models.alexnet(weights=None).state_dict(), tmp_path / "alexnet.pth")
     small = {"nlm_block_radius": 1, "scans_per_plane": 0}
-    with pytest.raises(InputError, match=r"at least 32 x 32 pixels"):
-        evaluate(dataset, weights, tmp_path, lpips_weights=str(tmp_path / "alexnet.pth"), **small)
+    evaluate(dataset, weights, tmp_path, lpips_weights=str(tmp_path / "alexnet.pth"), **small)
+    assert all(0 < float(row["lpips"]) < 2 for row in read(tmp_path / "metrics.csv"))
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["lpips"] == {"computed": True}
+    assert summary["metrics"] == ["mse", "psnr", "ssim", "lpips"]
+    assert "No LPIPS column" not in (tmp_path / "report.html").read_text()
 
 
 def _other_network(path):

@@ -32,8 +32,12 @@ class CheckResult:
 
 def one_line(error: BaseException) -> str:
     """Return the first cause of an exception as one line of bounded length."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
+    seen: list[BaseException] = []  # an exception can be raised again from what it caused
+    link: BaseException | None = error
+    while link is not None and link not in seen:
+        seen.append(link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    error = seen[-1]
     text = " ".join(str(error).split())
     named = text if isinstance(error, CheckFailed) else f"{type(error).__name__}: {text}"
     return named if len(named) <= _LONGEST else named[: _LONGEST - 3] + "..."

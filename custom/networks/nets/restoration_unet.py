@@ -90,18 +90,14 @@ class RestorationUNet(nn.Module):
 
         # The decoder is listed from the coarsest level up, in the order of its execution.
         pairs = list(pairwise(features))
-        upward = pairs[::-1]
+        upward = list(zip(pairs, skips, strict=True))[::-1]
         self.stem = two_convolutions(in_channels, features[0])
         self.downs = nn.ModuleList(_down(spatial_dims, fine, down) for fine, _ in pairs)
         self.encoder = nn.ModuleList(two_convolutions(fine, coarse) for fine, coarse in pairs)
-        self.skips = nn.ModuleList(
-            _skip(spatial_dims, fine, skip)
-            for (fine, _), skip in zip(upward, skips[::-1], strict=True)
-        )
-        self.ups = nn.ModuleList(_up(spatial_dims, coarse, fine, up) for fine, coarse in upward)
+        self.skips = nn.ModuleList(_skip(spatial_dims, fine, skip) for (fine, _), skip in upward)
+        self.ups = nn.ModuleList(_up(spatial_dims, *pair[::-1], up) for pair, _ in upward)
         self.decoder = nn.ModuleList(
-            two_convolutions(skip + fine, fine)
-            for (fine, _), skip in zip(upward, skips[::-1], strict=True)
+            two_convolutions(skip + fine, fine) for (fine, _), skip in upward
         )
         self.head = Conv[Conv.CONV, spatial_dims](features[0], out_channels, kernel_size=1)
         if residual:
