@@ -146,7 +146,7 @@ def _candidates(
             fault = f"{name}: no partner, all its scans have {_written(efforts[0])}"
             return [], [], [LeftOut(scan.source, fault) for scan in latest_first]
         fast = [scan for scan in latest_first if _effort(scan) == efforts[0]]
-        default = [scan for scan in latest_first if _effort(scan) == efforts[-1]][:1]
+        default = [scan for scan in latest_first if _effort(scan) == efforts[-1]]
     if not fast or not default:
         missing = "default" if fast else "fast"
         return (

@@ -81,7 +81,7 @@ def draw_curves(curves: Mapping[str, Mapping[int, float]]) -> Figure:
             )
         if min(values) > 0 and max(values) / min(values) > 10:
             ax.set_yscale("log")
-        ax.set_title(kind, fontsize=10)
+        ax.set_title(kind if len(names) > 1 else names[0], fontsize=10)
         ax.set_xlabel("epoch", fontsize=9)
         ax.tick_params(labelsize=8)
         ax.grid(color="#e6e9ee", linewidth=0.8)
