@@ -12,9 +12,10 @@ of ``N_x N_y`` voxels from ``A`` averages has noise of
 
 in each channel. The field of view being fixed, a voxel's volume goes as ``V ~ 1 / (N_x N_y)``, so
 ``SNR ~ 1 / sigma ~ V sqrt(A N_x N_y)``: volume times the root of the number of samples, averages
-times phase encodings times read-out points. ``s`` belongs to the receiver bandwidth, which is
-the same for both scans. A 300 x 300 scan with 5 averages then has
-``sqrt(5) / 2 = 1.118`` times the SNR a voxel of a 150 x 150 scan with 1 average.
+times phase encodings times read-out points. ``s`` belongs to the receiver bandwidth, taken to be
+the same for both scans: the study does not state it. A 300 x 300 scan with 5 averages then has
+``sqrt(5) / 2 = 1.118`` times the SNR a voxel of a 150 x 150 scan with 1 average. Were the
+duration of the read-out the same instead, the ratio would be ``sqrt(10) / 4 = 0.791``.
 
 Source:
     METHODS.md, study 1 (acquisition); the noise of Fourier imaging as in any textbook of MRI.

@@ -12,6 +12,7 @@ from typing import Literal
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from custom.data.atomic import atomic_path
@@ -20,7 +21,7 @@ from custom.data.paired_dataset import DATALIST, PairedDatasetWriter
 from custom.demo.mouse_anatomy import Mouse, Plane
 from custom.demo.mouse_scan import PLANES, REGIONS, SLICE_MM, Protocol, Region, ScanPair, scan_pair
 
-__all__ = ["MicroMriDemo", "unseen_scan"]
+__all__ = ["MicroMriDemo"]
 
 Size = Literal["full", "tiny"]
 
@@ -120,6 +121,24 @@ class MicroMriDemo:
         writer.close()
         return self.folder
 
+    def unseen_scan(self, folder: str | Path, plane: Plane = "coronal") -> Path:
+        """Write a fast scan of an animal that is in no split, and its reference.
+
+        Args:
+            folder: Where to write ``unseen_mouse.nii.gz`` and, from the default scan of the same
+                slices, ``unseen_mouse_reference.nii.gz``.
+            plane: Orientation.
+
+        Returns:
+            Path of the fast scan.
+        """
+        job = _Job("unseen", _UNSEEN_ANIMAL, plane, "thorax-abdomen")
+        pair = _scan(job, self.seed, _PLANS[self.size].protocol)
+        path = Path(folder) / "unseen_mouse.nii.gz"
+        _write_stack(path, pair.image, pair.image_affine)
+        _write_stack(path.with_name("unseen_mouse_reference.nii.gz"), pair.label, pair.label_affine)
+        return path
+
     def _recipe(self) -> dict[str, str | int]:
         """Return what decides on the set's values."""
         return {"size": self.size, "seed": self.seed, "version": _RECIPE}
@@ -161,33 +180,6 @@ class MicroMriDemo:
             pool.shutdown(cancel_futures=True)
 
 
-def unseen_scan(
-    folder: str | Path, seed: int = 0, size: Size = "full", plane: Plane = "coronal"
-) -> tuple[Path, Path]:
-    """Write a fast scan of an animal that is in no split, and its reference.
-
-    Args:
-        folder: Where to write ``unseen_mouse.nii.gz`` and ``unseen_mouse_reference.nii.gz``.
-        seed: Seed of the demonstration set that the animal is to be foreign to.
-        size: Size of that set.
-        plane: Orientation.
-
-    Returns:
-        Paths of the fast scan and of the default scan of the same slices.
-    """
-    job = _Job("unseen", _UNSEEN_ANIMAL, plane, "thorax-abdomen")
-    pair = _scan(job, seed, _PLANS[size].protocol)
-    target = Path(folder)
-    paths = target / "unseen_mouse.nii.gz", target / "unseen_mouse_reference.nii.gz"
-    arrays = (pair.image, pair.image_affine), (pair.label, pair.label_affine)
-    for path, (array, affine) in zip(paths, arrays, strict=True):
-        stack = nib.Nifti1Image(array, affine)
-        stack.header.set_xyzt_units("mm")
-        with atomic_path(path) as temporary:
-            nib.save(stack, temporary)
-    return paths
-
-
 def _add(writer: PairedDatasetWriter, job: _Job, pair: ScanPair) -> None:
     """Write one pair."""
     writer.add(
@@ -205,6 +197,14 @@ def _add(writer: PairedDatasetWriter, job: _Job, pair: ScanPair) -> None:
         background="muscle",
         slice_thickness_mm=SLICE_MM,
     )
+
+
+def _write_stack(path: Path, stack: NDArray[np.float32], affine: NDArray[np.float64]) -> None:
+    """Write a NIfTI file in millimetres, whole or not at all."""
+    image = nib.Nifti1Image(stack, affine)
+    image.header.set_xyzt_units("mm")
+    with atomic_path(path) as temporary:
+        nib.save(image, temporary)
 
 
 def _scan(job: _Job, seed: int, protocol: Protocol) -> ScanPair:

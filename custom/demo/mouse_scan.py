@@ -53,7 +53,8 @@ class Protocol:
         default: The default scan, with twice the matrix.
         num_slices: Slices of a stack. They are spread over the region, with gaps.
         oversampling: Samples of the object a voxel of the default scan, along one axis.
-        muscle_snr: SNR of the default scan in muscle, the one number that physics leaves open.
+        muscle_snr: SNR of the default scan in muscle, the one number that physics leaves open;
+            16 is our choice, not a measurement.
         gain: Intensity units a unit of signal.
 
     Raises:

@@ -65,8 +65,10 @@ def rare_signal(
     return signal
 
 
-# Values inside the literature range at 7 T and body temperature, rounded. Fat keeps a long
-# apparent T2 in an echo train, since refocusing pulses suppress its J-modulation.
+# Meant to lie in the literature range at 7 T, but taken from general knowledge and not checked
+# against single publications; kidney, fat and gut content were then set by eye, for contrast like
+# that of T2-weighted mouse scans. Not for quantitative use. Fat keeps a long apparent T2 in an
+# echo train, since refocusing pulses suppress its J-modulation.
 TISSUES: dict[str, Tissue] = {
     name: Tissue(code, *values)
     for code, (name, values) in enumerate(

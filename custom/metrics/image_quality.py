@@ -91,12 +91,10 @@ def structural_similarity(
         Slices: ``(B, 1, H, W)``, at least 11 x 11 pixels; output: ``(B,)``.
 
     Raises:
-        ValueError: If the shapes do not fit, a slice is smaller than the window, or
-            ``data_range`` is not positive.
+        ValueError: If shapes do not fit, or a size or ``data_range`` is too small.
 
     Source:
-        Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to
-        structural similarity", 2004.
+        Wang et al., "Image quality assessment: from error visibility to structural similarity".
     """
     predicted, reference = _pair(predicted, reference)
     if min(predicted.shape[2:]) < SSIM_WINDOW:

@@ -63,11 +63,7 @@ def draw_comparison(item: Comparison) -> Figure:
     limit = limit or 1.0
     for ax, (title, values) in zip(axes[1], residuals.items(), strict=False):
         shown = _show(ax, values, item.pixel_mm, title, cmap="RdBu_r", vmin=-limit, vmax=limit)
-    bar = figure.colorbar(
-        shown, ax=axes[1, :2], location="bottom", shrink=0.7, aspect=40, pad=0.02, extend="both"
-    )
-    bar.set_label("difference / mean of the low-resolution slice", fontsize=9, color=_INK)
-    bar.ax.tick_params(labelsize=8)
+    _add_colour_bar(figure, shown, axes[1, :2])
     _list_measures(axes[1, 2], item.measures)
     figure.suptitle(
         f"{item.scan}, slice {item.slice_index}: {item.chosen}",
@@ -140,6 +136,15 @@ def _show(
     ax.set_title(title, fontsize=10, color=_INK)
     aspect = pixel_mm[1] / pixel_mm[0]
     return ax.imshow(image.T, origin="lower", interpolation="nearest", aspect=aspect, **style)
+
+
+def _add_colour_bar(figure: Figure, shown: AxesImage, axes: NDArray[Any]) -> None:
+    """Draw the scale of the residual maps below them."""
+    bar = figure.colorbar(
+        shown, ax=axes, location="bottom", shrink=0.7, aspect=40, pad=0.02, extend="both"
+    )
+    bar.set_label("difference / mean of the low-resolution slice", fontsize=9, color=_INK)
+    bar.ax.tick_params(labelsize=8)
 
 
 def _add_scale_bar(ax: Axes, item: Comparison) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -67,29 +68,35 @@ def draw_curves(curves: Mapping[str, Mapping[int, float]]) -> Figure:
     figure = Figure(figsize=(3.7 * columns, 3.1 * rows), facecolor="white", layout="constrained")
     axes = [figure.add_subplot(rows, columns, place + 1) for place in range(len(panels))]
     for ax, (kind, names) in zip(axes, panels.items(), strict=True):
-        values = [value for name in names for value in curves[name].values()]
-        for name, colour in zip(names, _COLOURS * len(names), strict=False):
-            epochs = sorted(curves[name])
-            ax.plot(
-                epochs,
-                [curves[name][epoch] for epoch in epochs],
-                color=colour,
-                label=name,
-                linewidth=1.6,
-                marker="o" if len(epochs) < 15 else "",
-                markersize=3.5,
-            )
-        if min(values) > 0 and max(values) / min(values) > 10:
-            ax.set_yscale("log")
-        ax.set_title(kind if len(names) > 1 else names[0], fontsize=10)
-        ax.set_xlabel("epoch", fontsize=9)
-        ax.tick_params(labelsize=8)
-        ax.grid(color="#e6e9ee", linewidth=0.8)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        if len(names) > 1:
-            ax.legend(fontsize=8, frameon=False)
+        _draw_panel(ax, kind, {name: curves[name] for name in names})
     return figure
+
+
+def _draw_panel(ax: Axes, kind: str, curves: Mapping[str, Mapping[int, float]]) -> None:
+    """Draw the curves of one kind of quantity."""
+    names = list(curves)
+    values = [value for curve in curves.values() for value in curve.values()]
+    for name, colour in zip(names, _COLOURS * len(names), strict=False):
+        epochs = sorted(curves[name])
+        ax.plot(
+            epochs,
+            [curves[name][epoch] for epoch in epochs],
+            color=colour,
+            label=name,
+            linewidth=1.6,
+            marker="o" if len(epochs) < 15 else "",
+            markersize=3.5,
+        )
+    if min(values) > 0 and max(values) / min(values) > 10:
+        ax.set_yscale("log")
+    ax.set_title(kind if len(names) > 1 else names[0], fontsize=10)
+    ax.set_xlabel("epoch", fontsize=9)
+    ax.tick_params(labelsize=8)
+    ax.grid(color="#e6e9ee", linewidth=0.8)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if len(names) > 1:
+        ax.legend(fontsize=8, frameon=False)
 
 
 def _kind(name: str) -> str:

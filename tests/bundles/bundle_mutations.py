@@ -218,9 +218,9 @@ def unknown_target(root):
     )
 
 
-@breaks("config.targets", "unexpected keyword argument 'rol_size'")
+@breaks("config.targets", "unexpected keyword argument 'kyes'")
 def unknown_argument(root):
-    extra = {"_target_": "SliceInferer", "rol_size": [1, 1]}
+    extra = {"_target_": "Flipd", "kyes": "image"}
     edit(root, "inference.yaml")(lambda config: config.update(extra=extra))
 
 
@@ -388,6 +388,7 @@ def inference_with_noise(root):
     def change(config):
         noise = {"_target_": "RandGaussianNoised", "keys": "pred", "prob": 1.0, "std": 1.0}
         config["postprocessing"]["transforms"].insert(0, noise)
+        config["initialize"] = []
 
     edit(root, "inference.yaml")(change)
 

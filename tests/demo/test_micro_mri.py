@@ -8,7 +8,7 @@ import pytest
 
 from custom.data.datalist import load_datalist
 from custom.data.kspace_acquisition import Acquisition
-from custom.demo.micro_mri import MicroMriDemo, unseen_scan
+from custom.demo.micro_mri import MicroMriDemo
 from custom.demo.mouse_anatomy import Mouse
 from custom.demo.mouse_scan import FIELD_OF_VIEW_MM, Protocol, scan_pair
 from custom.errors import InputError
@@ -120,8 +120,8 @@ def test_noise_of_both_scans_is_that_of_physics():
 
 
 def test_the_unseen_animal_is_in_no_split(demo, tmp_path):
-    image, reference = unseen_scan(tmp_path, seed=3, size="tiny")
-    low, high = nib.load(image), nib.load(reference)
+    image = demo.unseen_scan(tmp_path)
+    low, high = nib.load(image), nib.load(tmp_path / "unseen_mouse_reference.nii.gz")
     assert low.shape == (32, 32, 2)
     assert high.shape == (64, 64, 2)
     for item in chain(*load_datalist(demo.folder).values()):

@@ -1,8 +1,14 @@
 import numpy as np
 import pytest
+from small_evaluation import metric_rows
 
 from custom.handlers.comparison_figures import Comparison
 from custom.report.figures import draw_comparison, draw_distributions
+
+
+@pytest.fixture
+def rows():
+    return metric_rows()
 
 
 def comparison(low=None, high=None, pixel_mm=(0.1, 0.2)):

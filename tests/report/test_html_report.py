@@ -3,10 +3,16 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from small_evaluation import write_evaluation
 
 from custom.errors import InputError
 from custom.report.html_report import write_report
 from custom.report.mlflow_run import find_run
+
+
+@pytest.fixture
+def evaluation(tmp_path):
+    return write_evaluation(tmp_path / "evaluate")
 
 
 class Page(HTMLParser):

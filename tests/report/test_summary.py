@@ -6,6 +6,7 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+from small_evaluation import metric_rows, write_evaluation
 
 from custom.errors import InputError
 from custom.report.summary import (
@@ -15,6 +16,16 @@ from custom.report.summary import (
     summarise,
     summary_table,
 )
+
+
+@pytest.fixture
+def rows():
+    return metric_rows()
+
+
+@pytest.fixture
+def evaluation(tmp_path):
+    return write_evaluation(tmp_path / "evaluate")
 
 
 def test_means_by_hand(rows):

@@ -11,7 +11,7 @@ from custom.bundle.verification.bundle_folder import BundleFolder
 from custom.bundle.verification.checks_inference import restores_twice_the_same
 from custom.bundle.verification.checks_network import fits_network
 from custom.bundle.verification.outcome import CheckFailed
-from custom.bundle.verification.workflows import open_workflow, run
+from custom.bundle.verification.workflows import forget_seeds, open_workflow, run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,6 +73,7 @@ def _train_once(bundle: BundleFolder, name: str) -> dict[str, Tensor]:
     import torch
 
     output = bundle.new_folder(name)
+    forget_seeds()
     run(bundle, "train", output, ckpt_dir=str(output / "models"), max_epochs=1, seed=7)
     file = output / "models" / "model.pt"
     state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)

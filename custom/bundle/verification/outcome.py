@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from custom.bundle.launch import user_error
+from custom.errors import InputError
+
 __all__ = ["CheckFailed", "CheckResult", "one_line"]
 
 _LONGEST = 400
@@ -31,13 +34,15 @@ class CheckResult:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the first cause of an exception as one line of bounded length."""
+    """Return the first cause of an exception, or the user's error in it, as one bounded line."""
     seen: list[BaseException] = []  # an exception can be raised again from what it caused
     link: BaseException | None = error
     while link is not None and link not in seen:
         seen.append(link)
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
-    error = seen[-1]
+    error = user_error(error) or seen[-1]
     text = " ".join(str(error).split())
-    named = text if isinstance(error, CheckFailed) else f"{type(error).__name__}: {text}"
+    named = (
+        text if isinstance(error, (CheckFailed, InputError)) else f"{type(error).__name__}: {text}"
+    )
     return named if len(named) <= _LONGEST else named[: _LONGEST - 3] + "..."

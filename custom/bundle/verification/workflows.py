@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from custom.bundle.launch import run_bundle
 from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
 from custom.bundle.verification.checks_network import checkpoint
@@ -15,7 +17,7 @@ from custom.bundle.verification.outcome import CheckFailed
 if TYPE_CHECKING:
     from monai.bundle import ConfigWorkflow
 
-__all__ = ["TinySet", "open_workflow", "overrides_of", "run", "tiny_set"]
+__all__ = ["TinySet", "forget_seeds", "open_workflow", "overrides_of", "run", "tiny_set"]
 
 # Set for every run that has these ids: no data base of runs, no worker processes.
 _LIGHT = {"use_mlflow": False, "num_workers": 0}
@@ -67,6 +69,7 @@ def overrides_of(bundle: BundleFolder, name: str, output: Path, **ids: Any) -> d
     config = bundle.config(name)
     tiny = tiny_set(bundle)
     values = {"dataset_dir": str(tiny.folder), "output_dir": str(output), **_LIGHT}
+    values |= {"demo_dir": str(bundle.demo_dir), "demo_size": "tiny"}
     values |= {"ckpt_path": str(checkpoint(bundle)), "input": str(tiny.image)}
     return {key: value for key, value in values.items() if key in config} | ids
 
@@ -106,6 +109,16 @@ def open_workflow(bundle: BundleFolder, name: str, output: Path, **ids: Any) -> 
     )
     workflow.initialize()
     return workflow
+
+
+def forget_seeds() -> None:
+    """Make all random numbers unpredictable, as they are at the start of a process."""
+    import torch
+    from monai.utils import set_determinism
+
+    set_determinism(seed=None)
+    torch.seed()
+    np.random.seed(None)  # noqa: NPY002  (the generator that MONAI's transforms draw from)
 
 
 def _state(bundle: BundleFolder) -> set[tuple[str, int, int]]:

@@ -95,7 +95,9 @@ class RestorationUNet(nn.Module):
         self.downs = nn.ModuleList(_down(spatial_dims, fine, down) for fine, _ in pairs)
         self.encoder = nn.ModuleList(two_convolutions(fine, coarse) for fine, coarse in pairs)
         self.skips = nn.ModuleList(_skip(spatial_dims, fine, skip) for (fine, _), skip in upward)
-        self.ups = nn.ModuleList(_up(spatial_dims, *pair[::-1], up) for pair, _ in upward)
+        self.ups = nn.ModuleList(
+            _up(spatial_dims, coarse, fine, up) for (fine, coarse), _ in upward
+        )
         self.decoder = nn.ModuleList(
             two_convolutions(skip + fine, fine) for (fine, _), skip in upward
         )

@@ -1,7 +1,5 @@
 import json
 
-import pytest
-
 from custom.data.csv_table import write_table
 from custom.handlers.comparison_figures import FIGURE_COLUMNS
 from custom.handlers.quality_table import CNR_COLUMNS, SCAN_COLUMNS
@@ -25,15 +23,8 @@ def metric_rows():
     return rows
 
 
-@pytest.fixture
-def rows():
-    return metric_rows()
-
-
-@pytest.fixture
-def evaluation(tmp_path):
-    """The folder of an evaluation, as small as can be."""
-    folder = tmp_path / "evaluate"
+def write_evaluation(folder):
+    """Write the folder of an evaluation, as small as can be."""
     write_table(folder / "metrics.csv", COLUMNS, metric_rows())
     row = dict(zip(CNR_COLUMNS, ("m1", "axial", 0, 1.25, 2.5, 3.0, "head"), strict=True))
     write_table(folder / "cnr.csv", CNR_COLUMNS, [row])
