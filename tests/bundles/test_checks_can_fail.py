@@ -1,6 +1,8 @@
 """A check that cannot fail is worth nothing: break a copy of a bundle in one way a check."""
 
+import file_mutations  # noqa: F401  (registers its mutations)
 import pytest
+import run_mutations  # noqa: F401
 from bundle_mutations import MUTATIONS
 
 from custom.bundle.verification.verify import CHECKS, verify_bundle
@@ -10,7 +12,7 @@ BYSTANDERS = tuple(
     check.check_id
     for check in CHECKS
     if not check.check_id.startswith(("net.", "run.", "weights."))
-    and check.check_id != "config.properties"
+    and check.check_id not in ("config.properties", "config.overlays")
 )
 
 

@@ -84,9 +84,12 @@ def test_excluded_slices_are_left_out_and_counted(tmp_path):
         "m1_axial_head,9,yes,beyond the stack\nother,0,yes,\n"
     )
     item, _ = scan(exclusions=str(tmp_path / "bad.csv"))
-    table = QualityTable(tmp_path, METHODS)
+    table, everything = QualityTable(tmp_path, METHODS), QualityTable(tmp_path / "all", METHODS)
     run([item], table)
-    assert {row["slice"] for row in read(tmp_path / "metrics.csv")} == {"0", "2"}
+    run([scan()[0]], everything)
+    kept = read(tmp_path / "metrics.csv")
+    assert {row["slice"] for row in kept} == {"0", "2"}
+    assert kept == [row for row in read(tmp_path / "all" / "metrics.csv") if row["slice"] != "1"]
     assert table.excluded == {"m1_axial_head": [1]}
 
 

@@ -11,6 +11,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from custom.bundle.launch import run_bundle
 from custom.data.paired_dataset import PairedDatasetWriter
 from custom.errors import InputError
+from custom.transforms.classical_baselines import NonLocalMeans
+from custom.transforms.upsample_in_plane import UpsampleInPlane
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "micro_mri_denoise"
 # restored = 0.8 x + 0.5, in means of the slice
@@ -123,6 +125,24 @@ def test_input_and_model_are_those_of_the_files(evaluated, dataset):
             )
             assert float(row["ssim"]) == pytest.approx(expected, abs=1e-5)
             assert float(row["data_range"]) == pytest.approx(width / mean, rel=1e-5)
+
+
+def test_the_baselines_are_in_the_units_of_the_reference(evaluated, dataset):
+    low = nib.load(dataset / "images" / "m2_axial_head.nii.gz").get_fdata()
+    high = nib.load(dataset / "labels" / "m2_axial_head.nii.gz").get_fdata()
+    stack = torch.from_numpy(low)[None]
+    for method, acquired in {"bicubic": stack, "nlm": NonLocalMeans()(stack)}.items():
+        fine = UpsampleInPlane(2, "bicubic")(acquired)[0].double().numpy()
+        rows = [
+            row
+            for row in read(evaluated / "metrics.csv")
+            if (row["scan"], row["method"]) == ("m2_axial_head", method)
+        ]
+        for index, row in enumerate(rows):
+            expected = peak_signal_noise_ratio(
+                high[..., index], fine[..., index], data_range=np.ptp(high)
+            )
+            assert float(row["psnr"]) == pytest.approx(expected, abs=1e-3)
 
 
 def test_the_baselines_come_from_the_scan_and_not_from_the_network(

@@ -221,7 +221,7 @@ def test_mlflow_run_spans_interruption_and_ends_failed_on_an_error(dataset, tmp_
         steps = [point.step for point in client.get_metric_history(run.info.run_id, name)]
         assert steps == [1, 2], name
     assert run.data.params["network_def.features"] == "[4, 8]"
-    assert run.data.params["optimizer.lr"] == "0.001"
+    assert run.data.params["optimizer.lr"] == "0.002"
     merged = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert merged["network_def"]["features"] == [4, 8]
     assert merged["dataset_dir"] == str(dataset)

@@ -31,7 +31,7 @@ def resume(bundle: BundleFolder) -> None:
     from ignite.engine import Events
 
     output = bundle.new_folder("resume")
-    ids = {"ckpt_dir": str(output / "models"), "seed": 7}
+    ids: dict[str, Any] = {"ckpt_dir": str(output / "models"), "seed": 7}
     noted = _state_at_kill(bundle, output, {**ids, "max_epochs": _EPOCHS + 2})
     found: dict[str, Any] = {}
     ids |= {"resume": True, "max_epochs": _EPOCHS + 1}

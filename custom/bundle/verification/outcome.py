@@ -23,7 +23,7 @@ class CheckResult:
     Attributes:
         check_id: For example ``layout.license``.
         passed: Whether the bundle passes.
-        message: One line; ``"ok"`` for a pass.
+        message: One line that says what is wrong; empty for a pass.
         seconds: Time taken.
     """
 

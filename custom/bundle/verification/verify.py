@@ -14,10 +14,10 @@ from custom.bundle.verification import (
     checks_layout,
     checks_metadata,
     checks_network,
-    checks_properties,
     checks_resume,
     checks_run,
     checks_text,
+    checks_workflows,
 )
 from custom.bundle.verification.bundle_folder import BundleFolder
 from custom.bundle.verification.outcome import CheckFailed, CheckResult, one_line
@@ -42,7 +42,7 @@ class Check:
     needs: tuple[str, ...] = ()
 
 
-_READABLE = ("layout.required_files", "config.parse")
+_READABLE = ("layout.required_files", "config.no_duplicate_keys", "config.parse")
 _BUILDS = (*_READABLE, "config.targets")
 _RUNS = (*_BUILDS, "config.zoo_key_names", "config.properties")
 
@@ -56,14 +56,15 @@ CHECKS = (
     Check("meta.zoo_fields", checks_metadata.zoo_fields, ("meta.schema",)),
     Check("meta.version_changelog", checks_metadata.version_changelog, ("meta.schema",)),
     Check("meta.packages", checks_metadata.packages, ("meta.schema",)),
-    Check("config.parse", checks_config.parse, ("layout.required_files",)),
-    Check("config.no_duplicate_keys", checks_text.no_duplicate_keys),
+    Check("config.no_duplicate_keys", checks_text.no_duplicate_keys, ("layout.required_files",)),
+    Check("config.parse", checks_config.parse, ("config.no_duplicate_keys",)),
     Check("config.numbers", checks_text.numbers, _READABLE),
     Check("config.no_absolute_paths", checks_text.no_absolute_paths, (*_READABLE, "meta.schema")),
     Check("config.targets", checks_config.targets, _READABLE),
     Check("config.zoo_key_names", checks_config.zoo_key_names, _READABLE),
     Check("config.one_network", checks_config.one_network, _READABLE),
-    Check("config.properties", checks_properties.properties, (*_RUNS[:-1], "meta.schema")),
+    Check("config.properties", checks_workflows.properties, (*_RUNS[:-1], "meta.schema")),
+    Check("config.overlays", checks_workflows.overlays, _RUNS),
     Check("net.in_out", checks_network.in_out, (*_BUILDS, "meta.schema")),
     Check("weights.load", checks_network.load_weights, _BUILDS),
     Check("weights.hash", checks_network.weights_hash, ("meta.schema",)),
@@ -86,6 +87,7 @@ def verify_bundle(
     only: Sequence[str] | None = None,
     quick: bool = False,
     demo_dir: str | Path | None = None,
+    report: Callable[[CheckResult], None] | None = None,
 ) -> list[CheckResult]:
     """Run the checks on a bundle; nothing is written into its folder.
 
@@ -94,6 +96,7 @@ def verify_bundle(
         only: Ids of checks, or of groups (``meta``); by default all.
         quick: Whether to leave out the group ``run``.
         demo_dir: Where the small demonstration set is or shall be kept; by default it is made anew.
+        report: Called with each result as soon as it is there, since all take a minute.
 
     Returns:
         One result a check, in order. A check whose needs failed counts as failed, and says so.
@@ -105,13 +108,18 @@ def verify_bundle(
         raise InputError(f"{bundle_dir} is no folder: give the folder of a bundle")
     with tempfile.TemporaryDirectory(prefix="verify_") as workspace:
         bundle = BundleFolder(bundle_dir, workspace, demo_dir)
-        return list(_results(bundle, _selected(only, quick)))
+        results = []
+        for result in _results(bundle, _selected(only, quick)):
+            results.append(result)
+            if report is not None:
+                report(result)
+        return results
 
 
 def run_check(check: Check, bundle: BundleFolder) -> CheckResult:
     """Run one check, whatever the others say; any exception is a failure with one line."""
     started = time.perf_counter()
-    message = "ok"
+    message = ""
     try:
         with quiet():
             check.function(bundle)
@@ -119,7 +127,7 @@ def run_check(check: Check, bundle: BundleFolder) -> CheckResult:
         message = str(error)
     except Exception as error:  # a broken bundle can fail in any way
         message = one_line(error)
-    return CheckResult(check.check_id, message == "ok", message, time.perf_counter() - started)
+    return CheckResult(check.check_id, not message, message, time.perf_counter() - started)
 
 
 def _selected(only: Sequence[str] | None, quick: bool) -> list[Check]:

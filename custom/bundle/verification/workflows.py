@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,19 +89,22 @@ def run(bundle: BundleFolder, name: str, output: Path, **ids: Any) -> None:
         raise CheckFailed(f"running {name}.yaml changed {changed[0][0]} in the bundle's folder")
 
 
-def open_workflow(bundle: BundleFolder, name: str, output: Path, **ids: Any) -> ConfigWorkflow:
+def open_workflow(
+    bundle: BundleFolder, name: str, output: Path, overlays: Sequence[str] = (), **ids: Any
+) -> ConfigWorkflow:
     """Return an initialised workflow of MONAI's, to look at its parts.
 
     Args:
         bundle: The bundle.
         name: Name of the workflow's config; ``train`` is a training, all others are inference.
         output: Its ``output_dir``.
+        overlays: Names of configs to lay over it.
         **ids: More ids and their values.
     """
     from monai.bundle import ConfigWorkflow
 
     workflow = ConfigWorkflow(
-        config_file=str(bundle.config_file(name)),
+        config_file=[str(bundle.config_file(part)) for part in (name, *overlays)],
         meta_file=str(bundle.root / METADATA),
         logging_file=False,
         workflow_type="train" if name == "train" else "infer",

@@ -1,4 +1,4 @@
-"""Check of the properties by which other programs use a bundle's workflows."""
+"""Checks that build a bundle's workflows, without running them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from custom.bundle.verification.bundle_folder import BundleFolder
 from custom.bundle.verification.outcome import CheckFailed
 from custom.bundle.verification.workflows import open_workflow
 
-__all__ = ["properties"]
+__all__ = ["overlays", "properties"]
 
 _WORKFLOWS = ("train", "evaluate", "inference")
 
@@ -27,18 +27,38 @@ def properties(bundle: BundleFolder) -> None:
         for where, wanted, found in _references(bundle.config(name), known):
             if found != wanted:
                 raise CheckFailed(f"configs/{name}.yaml: {where} must be '{wanted}', got {found!r}")
-        # MONAI looks for the validation by each handler's _target_, and stops at anything else.
-        handlers = _get(bundle.config(name), "train::handlers")
-        for index, entry in enumerate(handlers if isinstance(handlers, list) else []):
-            if not isinstance(entry, dict):
-                raise CheckFailed(
-                    f"configs/{name}.yaml: train::handlers::{index} must be written out, got "
-                    f"{entry!r}: MONAI's check_properties() fails on it"
-                )
+        _handlers_written_out(name, bundle.config(name))
         workflow = open_workflow(bundle, name, bundle.new_folder(f"properties_{name}"))
         missing = workflow.check_properties()
         if missing:
             raise CheckFailed(f"configs/{name}.yaml: MONAI misses the properties {missing}")
+
+
+def overlays(bundle: BundleFolder) -> None:
+    """A model that an overlay defines can be trained, evaluated and used for inference.
+
+    Such an overlay replaces whole top-level ids, since the three workflows share no others.
+    """
+    for overlay, content in bundle.overlays.items():
+        if "network_def" not in content:
+            continue
+        nested = [key for key in content if "::" in key or "#" in key]
+        if nested:
+            raise CheckFailed(f"configs/{overlay}.yaml: {nested[0]!r} is no top-level id")
+        for name, product in zip(_WORKFLOWS, ("train::trainer", "network", "network"), strict=True):
+            output = bundle.new_folder(f"overlay_{overlay}_{name}")
+            open_workflow(bundle, name, output, [overlay]).parser.get_parsed_content(product)
+
+
+def _handlers_written_out(name: str, config: Mapping[str, Any]) -> None:
+    """Raise for a handler given by reference: MONAI's ``check_properties`` stops at it."""
+    handlers = _get(config, "train::handlers")
+    for index, entry in enumerate(handlers if isinstance(handlers, list) else []):
+        if not isinstance(entry, dict):
+            raise CheckFailed(
+                f"configs/{name}.yaml: train::handlers::{index} must be written out, got {entry!r}:"
+                " MONAI's check_properties() fails on it"
+            )
 
 
 def _references(
