@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from custom.bundle.arguments import (
+    absolute,
+    absolute_files,
+    as_list,
+    gather,
+    given,
+    usable_device,
+)
 from custom.errors import InputError
 
 __all__ = ["main"]
@@ -24,29 +31,12 @@ def _no_more(words: Sequence[Any]) -> None:
         raise UsageError(f"unexpected {' '.join(map(str, words))!r}: see --help")
 
 
-def _path(value: Any) -> str:
-    """Return an absolute path; the command line may have read a name as a number."""
-    return str(Path(str(value)).expanduser().resolve())
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    """Return what was given."""
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _names(config: Any) -> list[str]:
-    """Return the overlays as a list."""
-    if config is None:
-        return []
-    return [str(name) for name in (config if isinstance(config, (list, tuple)) else [config])]
-
-
 def _run(study: str, verb: str, config: Any, overrides: dict[str, Any]) -> None:
-    """Run one config of a bundle, with overlays."""
+    """Run one config of a bundle, with overlays and the files' names made absolute."""
     from custom.bundle.launch import run_bundle
     from custom.bundle.locate import find_bundle
 
-    run_bundle(find_bundle(str(study)), [verb, *_names(config)], overrides)
+    run_bundle(find_bundle(str(study)), [verb, *as_list(config)], absolute_files(overrides))
 
 
 def demo(study: str = DEFAULT_STUDY, *more: str) -> None:
@@ -81,8 +71,8 @@ def prepare(
     """
     _no_more(more)
     sources = source if isinstance(source, (list, tuple)) else [source]
-    overrides |= {"source": [_path(item) for item in sources], "output_dir": _path(output)}
-    _run(study, "prepare", config, _with_paths(overrides))
+    overrides |= {"source": [absolute(item) for item in sources], "output_dir": absolute(output)}
+    _run(study, "prepare", config, overrides)
 
 
 def qc(study: str, *more: str, dataset: str, config: Any = None, **overrides: Any) -> None:
@@ -96,7 +86,7 @@ def qc(study: str, *more: str, dataset: str, config: Any = None, **overrides: An
         overrides: Any id of the config.
     """
     _no_more(more)
-    _run(study, "qc", config, _with_paths(overrides) | {"dataset_dir": _path(dataset)})
+    _run(study, "qc", config, overrides | {"dataset_dir": absolute(dataset)})
 
 
 def train(
@@ -120,7 +110,9 @@ def train(
         overrides: Any id of the config, as --max_epochs 20 or --train::trainer::amp True.
     """
     _no_more(more)
-    overrides |= _given(dataset_dir=dataset and _path(dataset), output_dir=output and _path(output))
+    overrides |= given(
+        dataset_dir=dataset and absolute(dataset), output_dir=output and absolute(output)
+    )
     _run(study, "train", config, overrides | ({"resume": True} if resume else {}))
 
 
@@ -145,10 +137,10 @@ def evaluate(
         overrides: Any id of the config, as --split validation.
     """
     _no_more(more)
-    overrides |= _given(
-        dataset_dir=dataset and _path(dataset),
-        output_dir=output and _path(output),
-        ckpt_path=checkpoint and _path(checkpoint),
+    overrides |= given(
+        dataset_dir=dataset and absolute(dataset),
+        output_dir=output and absolute(output),
+        ckpt_path=checkpoint and absolute(checkpoint),
     )
     _run(study, "evaluate", config, overrides)
 
@@ -189,16 +181,16 @@ def restore(
         raise UsageError("restore needs --input FILE_OR_DIR and --output DIR")
     if overwrite and skip_existing:
         raise UsageError("give --overwrite or --skip-existing, not both")
-    inputs = [_path(item) for item in (input if isinstance(input, (list, tuple)) else [input])]
+    inputs = [absolute(item) for item in (input if isinstance(input, (list, tuple)) else [input])]
     overrides |= {
         "input": inputs if len(inputs) > 1 else inputs[0],
-        "output_dir": _path(output),
+        "output_dir": absolute(output),
         "overwrite": overwrite,
         "skip_existing": skip_existing,
     }
-    overrides |= _given(ckpt_path=checkpoint and _path(checkpoint), seed=seed)
+    overrides |= given(ckpt_path=checkpoint and absolute(checkpoint), seed=seed)
     if device is not None:
-        overrides["device"] = f"$torch.device({_device(device)!r})"
+        overrides["device"] = f"$torch.device({usable_device(device)!r})"
     _run(study, "inference", config, overrides)
 
 
@@ -217,7 +209,7 @@ def verify(study: str, *more: str, only: Any = None, quick: bool = False) -> Non
 
     failed = 0
     for bundle in all_bundles() if study == "all" else [find_bundle(str(study))]:
-        for result in verify_bundle(bundle, only=_names(only) or None, quick=quick):
+        for result in verify_bundle(bundle, only=as_list(only) or None, quick=quick):
             mark = "ok    " if result.passed else "FAILED"
             line = f"{mark} {bundle.name} {result.check_id} ({result.seconds:.1f} s)"
             print(f"{line}: {result.message}" if result.message else line)  # noqa: T201
@@ -244,42 +236,6 @@ VERBS = {
 }
 
 
-def _with_paths(overrides: dict[str, Any]) -> dict[str, Any]:
-    """Make the values that name files absolute, since configs count from the bundle."""
-    keys = ("split_file", "exclusions")
-    return {key: _path(value) if key in keys else value for key, value in overrides.items()}
-
-
-def _device(name: str) -> str:
-    """Return a device's name if it can be used."""
-    import torch
-
-    try:
-        torch.empty(1, device=torch.device(name))
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"device {name!r} cannot be used: {reason}") from error
-    return name
-
-
-def _gather(words: Sequence[str], flag: str = "--config") -> list[str]:
-    """Make one list of a flag that may be repeated or take several values."""
-    rest: list[str] = []
-    values: list[str] = []
-    taking = False
-    for word in words:
-        if word == flag:
-            taking = True
-        elif word.startswith(f"{flag}="):
-            values.append(word.removeprefix(f"{flag}="))
-        elif taking and not word.startswith("-"):
-            values.append(word)
-        else:
-            taking = False
-            rest.append(word)
-    return [*rest, f"{flag}={values!r}"] if values else rest
-
-
 def main(words: Sequence[str] | None = None) -> None:
     """Run the command line.
 
@@ -291,7 +247,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """
     import fire
 
-    arguments = _gather(list(sys.argv[1:] if words is None else words))
+    arguments = gather(list(sys.argv[1:] if words is None else words))
     traceback = "--traceback" in arguments
     arguments = [word for word in arguments if word != "--traceback"]
     if not arguments or {"--help", "-h"} & set(arguments):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from custom.data.scan_description import LeftOut, ScanDescription
 from custom.data.scan_finder import ScanFinder
 from custom.data.scan_pairing import ScanPair
 from custom.errors import InputError
+from custom.versions import package_versions
 
 __all__ = ["PREPARATION", "MicroMriPreparation"]
 
@@ -169,7 +169,7 @@ class MicroMriPreparation:
     def _report(self, records: Sequence[Any], left_out: Sequence[LeftOut]) -> dict[str, Any]:
         """Return what ``preparation.json`` says."""
         return {
-            "versions": {package: _version(package) for package in _PACKAGES},
+            "versions": package_versions(_PACKAGES),
             "settings": {
                 "method": self.find.method,
                 "reconstruction": self.find.reconstruction,
@@ -180,11 +180,3 @@ class MicroMriPreparation:
             "pairs": list(records),
             "not_paired": [vars(item) for item in left_out],
         }
-
-
-def _version(package: str) -> str | None:
-    """Return the version of an installed package."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

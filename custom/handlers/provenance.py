@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from custom.data.atomic import sha256_of, write_json
 from custom.data.input_formats import name_of
 from custom.data.restored_writer import sidecar_of
 from custom.errors import InputError
+from custom.versions import package_versions
 
 __all__ = ["ProvenanceSidecar", "sha256_of_input"]
 
@@ -90,7 +89,7 @@ class ProvenanceSidecar:
             ),
             "seed": self.seed,
             "device": self.device,
-            "packages": {"python": platform.python_version(), **_versions()},
+            "packages": package_versions(_PACKAGES),
         }
 
     def __call__(self, engine: Engine) -> None:
@@ -128,17 +127,6 @@ def _bundle(metadata_file: Path) -> dict[str, str]:
         return {"name": str(metadata.get("name", name)), "version": str(metadata["version"])}
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{metadata_file}: no bundle version to be read there") from error
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions of the packages that shape a result."""
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:  # a packaged bundle carries `custom` inside
-            versions[package] = "not installed as a package"
-    return versions
 
 
 def _sha256_of_json(content: Any) -> str:

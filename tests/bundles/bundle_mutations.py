@@ -22,17 +22,18 @@ class Mutation:
     says: str
 
 
-MUTATIONS = []
+def registry():
+    """Return an empty list of mutations, and a decorator that adds functions to it."""
+    mutations = []
 
+    def breaks(check_id, says):
+        def register(function):
+            mutations.append(Mutation(check_id, function.__name__, function, says))
+            return function
 
-def breaks(check_id, says):
-    """Register a function that breaks the bundle in the folder it is given."""
+        return register
 
-    def register(function):
-        MUTATIONS.append(Mutation(check_id, function.__name__, function, says))
-        return function
-
-    return register
+    return mutations, breaks
 
 
 def edit(root: Path, name: str):

@@ -1,6 +1,8 @@
 """Ways to break what a bundle's files say."""
 
-from bundle_mutations import METADATA, append, breaks, edit, metadata, replace
+from bundle_mutations import METADATA, append, edit, metadata, registry, replace
+
+MUTATIONS, breaks = registry()
 
 # ------------------------------------------------------------------ layout and card
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import torch
 import yaml
-from bundle_mutations import as_yaml, breaks, edit, entry, metadata, rewrite_weights, workflows
+from bundle_mutations import as_yaml, edit, entry, metadata, registry, rewrite_weights, workflows
+
+MUTATIONS, breaks = registry()
 
 # ------------------------------------------------------------------ network and weights
 

@@ -1,11 +1,12 @@
 """A check that cannot fail is worth nothing: break a copy of a bundle in one way a check."""
 
-import file_mutations  # noqa: F401  (registers its mutations)
+import file_mutations
 import pytest
-import run_mutations  # noqa: F401
-from bundle_mutations import MUTATIONS
+import run_mutations
 
 from custom.bundle.verification.verify import CHECKS, verify_bundle
+
+MUTATIONS = (*file_mutations.MUTATIONS, *run_mutations.MUTATIONS)
 
 # Fast checks that are run on every broken copy: they must not complain about what is not theirs.
 BYSTANDERS = tuple(

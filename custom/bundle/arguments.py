@@ -1,0 +1,69 @@
+"""Words of the command line, turned into overrides of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from custom.errors import InputError
+
+__all__ = ["absolute", "absolute_files", "as_list", "gather", "given", "usable_device"]
+
+# Config ids that name a file: the user's working folder is not the bundle's.
+_FILES = ("split_file", "exclusions", "lpips_weights")
+
+
+def absolute(value: Any) -> str:
+    """Return an absolute path; the command line may have read a name as a number."""
+    return str(Path(str(value)).expanduser().resolve())
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Return what was given."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def as_list(config: Any) -> list[str]:
+    """Return the overlays as a list."""
+    if config is None:
+        return []
+    return [str(name) for name in (config if isinstance(config, (list, tuple)) else [config])]
+
+
+def absolute_files(overrides: dict[str, Any]) -> dict[str, Any]:
+    """Make the values that name files absolute, since configs count from the bundle."""
+    return {
+        key: absolute(value) if key in _FILES and value is not None else value
+        for key, value in overrides.items()
+    }
+
+
+def usable_device(name: str) -> str:
+    """Return a device's name if it can be used."""
+    import torch
+
+    try:
+        torch.empty(1, device=torch.device(name))
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {name!r} cannot be used: {reason}") from error
+    return name
+
+
+def gather(words: Sequence[str], flag: str = "--config") -> list[str]:
+    """Make one list of a flag that may be repeated or take several values."""
+    rest: list[str] = []
+    values: list[str] = []
+    taking = False
+    for word in words:
+        if word == flag:
+            taking = True
+        elif word.startswith(f"{flag}="):
+            values.append(word.removeprefix(f"{flag}="))
+        elif taking and not word.startswith("-"):
+            values.append(word)
+        else:
+            taking = False
+            rest.append(word)
+    return [*rest, f"{flag}={values!r}"] if values else rest
