@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from custom.bundle.verification import checks_inference, checks_layout, checks_resume, checks_text
+from custom.bundle.verification import (
+    checks_inference,
+    checks_layout,
+    checks_resume,
+    checks_text,
+    workflows,
+)
 from custom.bundle.verification import verify as verify_module
 from custom.bundle.verification.bundle_folder import BundleFolder
 from custom.bundle.verification.outcome import CheckFailed, one_line
@@ -107,6 +113,20 @@ def _with_corner(affine, scale, corner):
 )
 def test_difference_of_two_states(found, says):
     assert checks_resume._difference({"a": [1, torch.ones(2)], "b": 3}, found) == says
+
+
+def test_the_state_of_a_folder_leaves_out_what_others_have_running(tmp_path):
+    for name in ("configs/train.yaml", "output/train/metrics.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("a")
+    bundle = BundleFolder(tmp_path, tmp_path)
+    before = workflows._state(bundle)
+    (tmp_path / "output/train/metrics.csv").write_text("more")
+    assert workflows._state(bundle) == before
+    (tmp_path / "output/other").mkdir()
+    assert workflows._state(bundle) - before == {("output/other", 0, 0)}
+    (tmp_path / "configs/train.yaml").write_text("other")
+    assert len(workflows._state(bundle) - before) == 2
 
 
 def fails(_):

@@ -11,12 +11,12 @@ import yaml
 
 from custom.bundle.verification.outcome import CheckFailed
 
-__all__ = ["METADATA", "BundleFolder"]
+__all__ = ["GENERATED", "METADATA", "BundleFolder"]
 
 METADATA = Path("configs") / "metadata.json"
 _CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 # Folders that a bundle's own runs write; they are no part of it.
-_GENERATED = ("data", "output")
+GENERATED = ("data", "output")
 
 
 class BundleFolder:
@@ -45,13 +45,7 @@ class BundleFolder:
     @cached_property
     def files(self) -> list[Path]:
         """Every file of the bundle, but not what its runs wrote."""
-        return sorted(
-            path
-            for path in self.root.rglob("*")
-            if path.is_file()
-            and path.relative_to(self.root).parts[0] not in _GENERATED
-            and "__pycache__" not in path.parts
-        )
+        return self.list_files()
 
     @cached_property
     def config_files(self) -> list[Path]:
@@ -86,6 +80,16 @@ class BundleFolder:
         return {
             name: config for name, config in self.configs.items() if "bundle_root" not in config
         }
+
+    def list_files(self) -> list[Path]:
+        """List every file of the bundle, but not what its runs wrote, as it is now."""
+        return sorted(
+            path
+            for path in self.root.rglob("*")
+            if path.is_file()
+            and path.relative_to(self.root).parts[0] not in GENERATED
+            and "__pycache__" not in path.parts
+        )
 
     def config(self, name: str) -> dict[str, Any]:
         """Return one config as it is written.

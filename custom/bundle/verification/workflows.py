@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from custom.bundle.launch import run_bundle
-from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
+from custom.bundle.verification.bundle_folder import GENERATED, METADATA, BundleFolder
 from custom.bundle.verification.checks_network import checkpoint
 from custom.bundle.verification.outcome import CheckFailed
 
@@ -126,9 +126,14 @@ def forget_seeds() -> None:
 
 
 def _state(bundle: BundleFolder) -> set[tuple[str, int, int]]:
-    """Return name, size and time of change of every file in the bundle's folder, runs included."""
+    """Return name, size and time of change of the bundle's files.
+
+    Of what its own runs write, only the names of the outermost folders count: a training that
+    somebody else has going there is not the check's business.
+    """
+    own = bundle.list_files()
+    foreign = [entry for name in GENERATED for entry in (bundle.root / name).glob("*")]
     return {
         (path.relative_to(bundle.root).as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
-        for path in bundle.root.rglob("*")
-        if path.is_file()
-    }
+        for path in own
+    } | {(path.relative_to(bundle.root).as_posix(), 0, 0) for path in foreign}
