@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from custom.bundle.arguments import (
     absolute,
@@ -15,6 +15,9 @@ from custom.bundle.arguments import (
     usable_device,
 )
 from custom.errors import InputError
+
+if TYPE_CHECKING:
+    from custom.bundle.verification.outcome import CheckResult
 
 __all__ = ["main"]
 
@@ -209,13 +212,18 @@ def verify(study: str, *more: str, only: Any = None, quick: bool = False) -> Non
 
     failed = 0
     for bundle in all_bundles() if study == "all" else [find_bundle(str(study))]:
-        for result in verify_bundle(bundle, only=as_list(only) or None, quick=quick):
-            mark = "ok    " if result.passed else "FAILED"
-            line = f"{mark} {bundle.name} {result.check_id} ({result.seconds:.1f} s)"
-            print(f"{line}: {result.message}" if result.message else line)  # noqa: T201
-            failed += not result.passed
+        print(bundle.name)  # noqa: T201
+        results = verify_bundle(bundle, as_list(only) or None, quick, report=_print_result)
+        failed += sum(not result.passed for result in results)
     if failed:
         raise InputError(f"{failed} checks failed")
+
+
+def _print_result(result: CheckResult) -> None:
+    """Print one line on a check as soon as it is done."""
+    mark = "ok    " if result.passed else "FAILED"
+    line = f"{mark} {result.check_id} ({result.seconds:.1f} s)"
+    print(f"{line}: {result.message}" if result.message else line, flush=True)  # noqa: T201
 
 
 def report(run_or_dir: str, *more: str) -> None:
