@@ -60,7 +60,11 @@ def environment() -> dict[str, Any]:
     import torch
 
     commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=REPOSITORY,
     )
     return {
         "commit": commit.stdout.strip() or "unknown",

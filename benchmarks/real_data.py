@@ -24,8 +24,8 @@ from typing import Any
 import matplotlib as mpl
 import nibabel as nib
 import numpy as np
-from dipy.denoise.noise_estimate import estimate_sigma
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from benchmarks.measure import REPOSITORY, RESULTS
 from custom.bundle.launch import run_bundle
@@ -65,6 +65,29 @@ def thick_slices(volume: Any) -> Iterator[tuple[str, NDArray[np.float32], NDArra
         yield names.get(code, "axial"), stack.astype(np.float32), affine
 
 
+def in_plane_noise(stack: NDArray[Any]) -> float:
+    """Return the noise inside the brain of a stack whose background is exactly zero.
+
+    The median magnitude of a second difference along both in-plane axes, over the deviation that
+    it has for white noise; two voxels of the brain's border are left out. Fine anatomy counts as
+    noise, so it is an upper bound.
+
+    Args:
+        stack: ``(X, Y, S)``.
+
+    Source:
+        Immerkaer, "Fast noise variance estimation", 1996: its kernel, with the median.
+    """
+    second = np.array([1.0, -2.0, 1.0])
+    kernel = np.outer(second, second)[..., None]
+    difference = ndimage.convolve(stack.astype(float), kernel)
+    inside = ndimage.binary_erosion(stack > 0, np.ones((5, 5, 1)))
+    gaussian_median = 0.6745  # median of |x| of a standard normal variable
+    return float(
+        np.median(np.abs(difference[inside])) / gaussian_median / np.sqrt((kernel**2).sum())
+    )
+
+
 def write_pairs(source: Path, target: Path) -> dict[str, float]:
     """Write the fast and the default scan of every brain, and return the noise by animal."""
     shutil.rmtree(target, ignore_errors=True)
@@ -73,9 +96,7 @@ def write_pairs(source: Path, target: Path) -> dict[str, float]:
     for index, path in enumerate(sorted(source.glob("*_T2w_150um_brain.nii.gz"))):
         animal = path.name.split("_T2w")[0].replace("_UT", "").replace("_TT", "").replace("_", "-")
         for plane, high, affine in thick_slices(nib.load(path)):
-            # The background is exactly zero, so noise is estimated where the brain is.
-            inside = high[high > 0]
-            high_std = float(np.mean(estimate_sigma(high, N=0)))
+            high_std = in_plane_noise(high)
             low_std = high_std * snr_ratio(DEFAULT_SCAN, FAST_SCAN)
             rng = np.random.default_rng((index, len(plane)))
             low = simulate_low_resolution(high, low_std, rng, high_noise_std=high_std)
@@ -85,7 +106,7 @@ def write_pairs(source: Path, target: Path) -> dict[str, float]:
             for kind, stack, frame in (("fast", low, coarse), ("default", high, affine)):
                 name = f"{animal}_{plane}_brain_{kind}.nii.gz"
                 nib.save(nib.Nifti1Image(stack, frame), target / name)
-            noise[animal] = high_std / float(np.median(inside))
+            noise[animal] = high_std / float(np.median(high[high > 0]))
     return noise
 
 
@@ -159,8 +180,6 @@ def describe(path: Path, restored: Any) -> dict[str, Any]:
         "restored_spacing": [round(float(size), 4) for size in restored.header.get_zooms()[:3]],
         "mean": float(np.asarray(image).mean()),
         "restored_mean": float(values.mean()),
-        "noise": float(np.mean(estimate_sigma(np.asarray(image, dtype=np.float32), N=0))),
-        "restored_noise": float(np.mean(estimate_sigma(values.astype(np.float32), N=0))),
     }
 
 
@@ -199,7 +218,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with the open data")
     parser.add_argument("--work", type=Path, required=True, help="folder for what is made")
-    parser.add_argument("--max_epochs", type=int, default=40)
+    parser.add_argument("--max_epochs", type=int, default=6)
     given = parser.parse_args()
     found = chain(given.data.resolve(), given.work.resolve(), given.max_epochs)
     others = restore_others(given.data.resolve(), given.work.resolve())
@@ -209,6 +228,7 @@ def main() -> None:
         noise_low=min(noise),
         noise_high=max(noise),
         animals=len(noise),
+        max_epochs=given.max_epochs,
         own=summary_table(found["summaries"]["own"]),
         shipped=summary_table(found["summaries"]["shipped"]),
         **others,

@@ -44,7 +44,7 @@ work.run()
 """
 NON_LOCAL_MEANS = """
 from dipy.denoise.nlmeans import nlmeans
-from custom.transforms.classical_baselines import NonLocalMeans, noise_deviation
+from custom.transforms.classical_baselines import NonLocalMeans, estimated_noise
 from custom.transforms.upsample_in_plane import UpsampleInPlane
 finer = UpsampleInPlane(2, "bicubic")
 before, begin = memory(), time.perf_counter()
@@ -56,7 +56,7 @@ nib.save(nib.Nifti1Image(fine, low.affine), target + "/scan_restored.nii.gz")
 COARSE = "fine = finer(NonLocalMeans()(stack))[0].numpy()"
 FINE = """
 fine = finer(stack)[0].numpy()
-fine = nlmeans(fine.astype(float), noise_deviation(fine), patch_radius=1, block_radius=5,
+fine = nlmeans(fine.astype(float), estimated_noise(fine), patch_radius=1, block_radius=5,
                rician=False, method="classic").astype(np.float32)
 """
 FINISH = """

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from custom.bundle.arguments import (
     absolute,
-    absolute_files,
     as_list,
     gather,
     given,
@@ -35,11 +34,11 @@ def _no_more(words: Sequence[Any]) -> None:
 
 
 def _run(study: str, verb: str, config: Any, overrides: dict[str, Any]) -> None:
-    """Run one config of a bundle, with overlays and the files' names made absolute."""
+    """Run one config of a bundle, with overlays."""
     from custom.bundle.launch import run_bundle
     from custom.bundle.locate import find_bundle
 
-    run_bundle(find_bundle(str(study)), [verb, *as_list(config)], absolute_files(overrides))
+    run_bundle(find_bundle(str(study)), [verb, *as_list(config)], overrides)
 
 
 def demo(study: str = DEFAULT_STUDY, *more: str) -> None:
@@ -203,15 +202,18 @@ def verify(study: str, *more: str, only: Any = None, quick: bool = False) -> Non
     Args:
         study: Name of a bundle, path to one, or all.
         more: Nothing more is taken.
-        only: Checks to run, by id or by the beginning of one, as run or config.parse.
+        only: Checks to run: an id, as config.parse, or a group, as run; several as "[run,meta]".
         quick: Leave out the checks that train or restore.
     """
     _no_more(more)
     from custom.bundle.locate import all_bundles, find_bundle
     from custom.bundle.verification.verify import verify_bundle
 
+    bundles = all_bundles() if study == "all" else [find_bundle(str(study))]
+    if not bundles:
+        raise InputError("no bundle found: run this where there is a folder bundles/, or name one")
     failed = 0
-    for bundle in all_bundles() if study == "all" else [find_bundle(str(study))]:
+    for bundle in bundles:
         print(bundle.name)  # noqa: T201
         results = verify_bundle(bundle, as_list(only) or None, quick, report=_print_result)
         failed += sum(not result.passed for result in results)

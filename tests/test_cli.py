@@ -113,6 +113,15 @@ def test_the_user_s_error_is_found_behind_those_it_caused():
     assert user_error(KeyError("x")) is None
 
 
+def test_a_file_in_the_working_folder_is_not_taken_for_the_verb_s_config(bundle, monkeypatch):
+    monkeypatch.chdir(bundle.parents[1])
+    (bundle.parents[1] / "train").write_text("not a config")
+    assert run("train", "study") == 0
+    (bundle.parents[1] / "steps.yaml").write_text("max_epochs: 9\n")
+    assert run("train", "study", "--config", "./steps.yaml") == 0
+    assert what_ran(bundle)[3] == 9
+
+
 @pytest.mark.parametrize("verb", cli.VERBS)
 def test_every_verb_has_help(verb, capfd):
     assert run(verb, "--help") == 0

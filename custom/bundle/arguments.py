@@ -8,10 +8,7 @@ from typing import Any
 
 from custom.errors import InputError
 
-__all__ = ["absolute", "absolute_files", "as_list", "gather", "given", "usable_device"]
-
-# Config ids that name a file: the user's working folder is not the bundle's.
-_FILES = ("split_file", "exclusions", "lpips_weights")
+__all__ = ["absolute", "as_list", "gather", "given", "usable_device"]
 
 
 def absolute(value: Any) -> str:
@@ -29,14 +26,6 @@ def as_list(config: Any) -> list[str]:
     if config is None:
         return []
     return [str(name) for name in (config if isinstance(config, (list, tuple)) else [config])]
-
-
-def absolute_files(overrides: dict[str, Any]) -> dict[str, Any]:
-    """Make the values that name files absolute, since configs count from the bundle."""
-    return {
-        key: absolute(value) if key in _FILES and value is not None else value
-        for key, value in overrides.items()
-    }
 
 
 def usable_device(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,8 @@ def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any
     files = find_config(bundle, configs)
     _check_ids(files, overrides)
     logging_file = bundle / "configs" / "logging.conf"
+    # MONAI logs a page on its own arguments before anything happens.
+    logging.getLogger("monai.bundle.scripts").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # MONAI warns on every run that configs can hold code; ours are the user's own.
         warnings.filterwarnings("ignore", message="parsing config_file")

@@ -56,7 +56,9 @@ def find_config(bundle: Path, names: Sequence[str]) -> list[str]:
     """
     files = []
     for name in names:
-        candidates = (Path(name), bundle / "configs" / name, bundle / "configs" / f"{name}.yaml")
+        own = (bundle / "configs" / f"{name}.yaml", bundle / "configs" / name)
+        # A file of the user's that happens to be called "train" is not the bundle's config.
+        candidates = (Path(name), *own) if Path(name).name != name else (*own, Path(name))
         file = next((path for path in candidates if path.is_file()), None)
         if file is None:
             known = ", ".join(sorted(path.stem for path in (bundle / "configs").glob("*.yaml")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,8 @@ from custom.data.paired_dataset import DATALIST, SPLITS
 from custom.errors import InputError
 
 __all__ = ["Demonstration", "load_datalist", "slice_items"]
+
+logger = logging.getLogger(__name__)
 
 _PATHS = ("image", "label", "mask", "store")
 EXCLUSIONS = "exclusions.csv"
@@ -71,8 +74,11 @@ def load_datalist(
 
 def _make_absolute(item: dict[str, Any], folder: Path, file: Path) -> None:
     """Make the paths of an item absolute and check that they exist."""
-    if "image" not in item or "scan" not in item:
-        raise InputError(f"{file}: every item needs 'image' and 'scan', got {sorted(item)}")
+    needed = ("scan", "image", "label", *(("num_slices",) if "store" in item else ()))
+    missing = [key for key in needed if key not in item]
+    if missing:
+        name = item.get("scan", item.get("image", "without a name"))
+        raise InputError(f"{file}: item {name} lacks {missing}: prepare the dataset again")
     for key in _PATHS:
         if key in item:
             path = folder / item[key]
@@ -90,7 +96,8 @@ def slice_items(
 
     Args:
         items: Items of :func:`load_datalist` with a ``store``.
-        exclusions: A list of bad slices; by default the one in the dataset's folder, if any.
+        exclusions: A list of bad slices; by default the one in the dataset's folder, if any. A
+            slice that a scan does not have is logged.
 
     Returns:
         Items whose ``image`` and ``label`` name single slices of the store, with ``scan``,
@@ -108,6 +115,7 @@ def slice_items(
         if source not in lists:
             lists[source] = read_exclusions(source)
         excluded = lists[source].get(item["scan"], set())
+        _warn_of_strangers(item, excluded, source)
         fields = {key: value for key, value in item.items() if key not in (*_PATHS, "exclusions")}
         spread += [
             {
@@ -122,3 +130,16 @@ def slice_items(
     if not spread:
         raise InputError("no slice is left: the list of scans is empty or all slices are excluded")
     return spread
+
+
+def _warn_of_strangers(item: Mapping[str, Any], excluded: set[int], source: object) -> None:
+    """Log the excluded slices that a scan does not have."""
+    strangers = sorted(index for index in excluded if index >= item["num_slices"])
+    if strangers:
+        logger.warning(
+            "%s: %s has %d slices, counted from 0: there are no slices %s to exclude",
+            source,
+            item["scan"],
+            item["num_slices"],
+            strangers,
+        )

@@ -48,7 +48,7 @@ def read_exclusions(path: str | Path | None) -> dict[str, set[int]]:
         for row in rows:
             answer = (row["exclude"] or "").strip().lower()
             index = (row["slice"] or "").strip()
-            if answer not in _YES | _NO or not index.isdigit():
+            if answer not in _YES | _NO or not index.isdecimal():
                 raise InputError(
                     f"exclusion list {file}, line {rows.line_num}: slice must be a whole number "
                     f"and exclude yes or no, got {index!r} and {answer!r}"
@@ -60,13 +60,22 @@ def read_exclusions(path: str | Path | None) -> dict[str, set[int]]:
 
 def _from_json(file: Path) -> dict[str, set[int]]:
     """Read the JSON form."""
+    form = f'exclusion list {file} is not of the form {{"scan": [slice, ...]}}'
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        return {str(scan): {int(index) for index in slices} for scan, slices in content.items()}
-    except (ValueError, AttributeError, TypeError) as error:
-        raise InputError(
-            f'exclusion list {file} is not of the form {{"scan": [slice, ...]}}: {error}'
-        ) from error
+    except ValueError as error:
+        raise InputError(f"{form}: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{form}: it holds no scans by name")
+    for scan, slices in content.items():
+        if not isinstance(slices, list) or not all(map(_is_index, slices)):
+            raise InputError(f"{form}: {scan!r} needs a list of whole numbers from 0 on")
+    return {scan: set(slices) for scan, slices in content.items() if slices}
+
+
+def _is_index(value: object) -> bool:
+    """Return whether a value of a JSON file can number a slice."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def write_exclusions(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> Path:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import fourier_shift
+from scipy.ndimage import fourier_shift, shift
 
-__all__ = ["sample_shifted"]
+__all__ = ["sample_shifted", "sample_shifted_regions"]
 
 
 def sample_shifted(stack: NDArray[Any], shift_voxels: tuple[float, float]) -> NDArray[np.float32]:
@@ -33,3 +33,21 @@ def sample_shifted(stack: NDArray[Any], shift_voxels: tuple[float, float]) -> ND
         spectrum = fourier_shift(np.fft.fft2(stack[..., index]), [-s for s in shift_voxels])
         moved[..., index] = np.fft.ifft2(spectrum).real
     return np.maximum(moved, min(0.0, float(stack.min())))
+
+
+def sample_shifted_regions(
+    regions: NDArray[np.uint8], shift_voxels: tuple[int, int]
+) -> NDArray[np.uint8]:
+    r"""Sample regions at places shifted by whole voxels, which mixes no numbers of regions.
+
+    .. math:: y(i, j) = x(i + s_0, j + s_1)
+
+    Args:
+        regions: Numbers of regions, ``(X, Y, S)``.
+        shift_voxels: ``s``, in voxels.
+
+    Returns:
+        The shifted regions; 0, no region, where the place lies outside.
+    """
+    offset = (-shift_voxels[0], -shift_voxels[1], 0)
+    return np.asarray(shift(regions, offset, order=0, mode="constant", cval=0), dtype=np.uint8)

@@ -83,11 +83,12 @@ class MicroMriPreparation:
             The path of its ``datalist.json``.
 
         Raises:
-            InputError: If there is nothing to read, or no pair.
+            InputError: If there is nothing to read, no pair, or the list of bad slices does not fit.
         """
         scans, left_out = self.find()
         pairs, unpaired = self.pair(scans)
         left_out = [*left_out, *unpaired]
+        self._check_exclusions(pairs)
         with dataset_folder(self.output_dir) as folder:
             writer = PairedDatasetWriter(folder, self.name, "fast and default scans, paired")
             records = self._write_pairs(writer, pairs, left_out)
@@ -100,7 +101,7 @@ class MicroMriPreparation:
                     f"{reason}"
                 )
             writer.close()
-            self._write_exclusions(folder, writer)
+            self._write_exclusions(folder)
             write_json(folder / PREPARATION, self._report(records, left_out))
         counts = ", ".join(f"{len(writer.items[split])} {split}" for split in SPLITS)
         logger.info(
@@ -141,24 +142,28 @@ class MicroMriPreparation:
                 region=pair.fast.region,
                 phase_axis=pair.fast.parameters.get("phase_axis"),
             )
-            records.append({"scan": pair.scan_id, "split": split, **loaded.record})
+            excluded = sorted((self.excluded or {}).get(pair.scan_id, ()))
+            head = {"scan": pair.scan_id, "split": split, "excluded_slices": excluded}
+            records.append(head | loaded.record)
         return records
 
-    def _write_exclusions(self, folder: Path, writer: PairedDatasetWriter) -> None:
+    def _check_exclusions(self, pairs: Sequence[ScanPair]) -> None:
+        """Refuse slices that a scan does not have, and name scans that are in no pair."""
+        slices = {pair.scan_id: pair.fast.size[2] for pair in pairs}
+        for scan, indices in (self.excluded or {}).items():
+            last = max(indices, default=-1)
+            if scan not in slices:
+                logger.warning("exclusions: there is no scan %s in the dataset", scan)
+            elif last >= slices[scan]:
+                raise InputError(
+                    f"exclusions: {scan} has {slices[scan]} slices, counted from 0: there is no "
+                    f"slice {last}"
+                )
+
+    def _write_exclusions(self, folder: Path) -> None:
         """Write the list of bad slices that was given, if one was."""
         if self.excluded is None:
             return
-        slices = {
-            item["scan"]: item["num_slices"] for part in writer.items.values() for item in part
-        }
-        for scan, indices in self.excluded.items():
-            if scan not in slices:
-                logger.warning("exclusions: there is no scan %s in the dataset", scan)
-            elif max(indices) >= slices[scan]:
-                raise InputError(
-                    f"exclusions: {scan} has {slices[scan]} slices, counted from 0: there is no "
-                    f"slice {max(indices)}"
-                )
         rows = [
             {"scan": scan, "slice": index, "exclude": "yes", "reason": "given to prepare"}
             for scan, indices in sorted(self.excluded.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from custom.data.atomic import sha256_of
 from custom.data.background_crop import crop, foreground_box
 from custom.data.bruker import read_2dseq
-from custom.data.grid_alignment import sample_shifted
+from custom.data.grid_alignment import sample_shifted, sample_shifted_regions
 from custom.data.input_checks import value_fault
 from custom.data.scan_description import ScanDescription
 from custom.data.scan_pairing import ScanPair
@@ -54,7 +55,8 @@ class PairLoader:
     Args:
         align_grids: Whether to bring the default scan, by a Fourier shift of at most about a
             voxel, to the box of the fast one. ParaVision's grids lie half a fine voxel apart, which
-            would count as an error of every method that keeps things in their place.
+            would count as an error of every method that keeps things in their place. A mask moves
+            with it, by the nearest number of whole voxels.
         crop_background: Whether to cut away the air around the body.
         crop_margin_mm: Air to keep on each side.
     """
@@ -80,15 +82,21 @@ class PairLoader:
         mask = None if default.mask is None else _read_mask(default.mask, default)
         label_affine = default.affine
         shift = tuple(s if abs(s) > _SAME_BOX else 0.0 for s in pair.shift_voxels)
+        # A half counts towards zero: the mask stays where it was drawn.
+        whole = (_nearest(shift[0]), _nearest(shift[1])) if self.align_grids else (0, 0)
         if self.align_grids:
             label = sample_shifted(label, (shift[0], shift[1]))
             label_affine = finer_affine(torch.as_tensor(fast.affine), 2).numpy()
+            if mask is not None:
+                mask = sample_shifted_regions(mask, whole)
         record: dict[str, Any] = {
             "fast": _record(fast),
             "default": _record(default),
             "label_shift_voxels": list(shift),
             "label_shifted": self.align_grids and any(shift),
         }
+        if mask is not None:
+            record["mask_shift_voxels"] = list(whole)
         image_affine = fast.affine
         if self.crop_background:
             # The default scan shows the body best; its box is looked for on the fast scan's grid.
@@ -100,6 +108,11 @@ class PairLoader:
             label, label_affine = crop(label, label_affine, box.finer(2))
             record["crop"] = {"start": list(box.start), "stop": list(box.stop)}
         return LoadedPair(image, image_affine, label, label_affine, mask, record)
+
+
+def _nearest(shift: float) -> int:
+    """Return the nearest whole number, of two the one closer to zero."""
+    return int(math.copysign(math.ceil(abs(shift) - 0.5), shift))
 
 
 def _read(scan: ScanDescription) -> NDArray[np.float32]:

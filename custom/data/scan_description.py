@@ -26,6 +26,8 @@ __all__ = [
 
 PLANES = ("sagittal", "coronal", "axial")  # by the RAS axis that the slices follow
 ScanKind = Literal["fast", "default"]
+_SCAN_NAMES = ("VisuAcquisitionProtocol", "ACQ_scan_name", "ACQ_protocol_name")
+_STUDY_NAMES = ("VisuStudyId", "VisuStudyDescription")
 # col_dir: lines follow each other along a column, so the second image axis is phase encoded.
 _PHASE_AXIS = {"row_dir": 0, "col_dir": 1}
 
@@ -130,21 +132,23 @@ def describe_bruker_scan(
     Args:
         header: Its parameters and geometry.
         source: What the scan is called towards people.
-        region_patterns: See :func:`find_region`; searched in the names of the study, the scan and
-            the protocol.
+        region_patterns: See :func:`find_region`; searched in the names of the scan and the
+            protocol, and if none matches there in those of the study, which may hold several
+            regions.
     """
     values = header.parameters
     study = header.path.parents[3].name
     animal = _first(values, "SUBJECT_id", "VisuSubjectId") or study
-    names = ("VisuAcquisitionProtocol", "ACQ_scan_name", "ACQ_protocol_name", "VisuStudyId")
-    texts = [study, *(_text(values.get(name)) for name in (*names, "VisuStudyDescription"))]
+    scan_names = [_text(values.get(name)) for name in _SCAN_NAMES]
+    study_names = [study, *(_text(values.get(name)) for name in _STUDY_NAMES)]
     number = header.path.parents[2].name
     return ScanDescription(
         path=header.path,
         source=source,
         animal=plain_name(_text(animal)),
         plane=plane_of(header.affine),
-        region=find_region(texts, region_patterns),
+        region=find_region(scan_names, region_patterns)
+        or find_region(study_names, region_patterns),
         size=header.size,
         affine=header.affine,
         averages=float(_number(values, "PVM_NAverages", "VisuAcqNumberOfAverages", "NA") or 1),

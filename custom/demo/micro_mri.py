@@ -18,6 +18,7 @@ from tqdm import tqdm
 from custom.data.atomic import atomic_path
 from custom.data.kspace_acquisition import DEFAULT_SCAN, FAST_SCAN, Acquisition
 from custom.data.paired_dataset import DATALIST, PairedDatasetWriter
+from custom.data.process_lock import process_lock
 from custom.demo.mouse_anatomy import Mouse, Plane
 from custom.demo.mouse_scan import PLANES, REGIONS, SLICE_MM, Protocol, Region, ScanPair, scan_pair
 
@@ -28,6 +29,7 @@ Size = Literal["full", "tiny"]
 # Raised whenever the same seed gives other images.
 _RECIPE = 2
 _UNSEEN_ANIMAL = 1000
+_LOCK = ".demonstration.lock"
 
 
 @dataclass(frozen=True)
@@ -93,20 +95,28 @@ class MicroMriDemo:
         """Make the set unless it is there with this size and seed, and return its folder.
 
         A set of another size, seed or recipe in the folder is replaced. ``datalist.json`` is
-        written last, so that an interrupted set is made again.
+        written last, so that an interrupted set is made again. Of several processes one makes the
+        set, and the others wait for it.
 
         Raises:
             InputError: If the folder holds a dataset that is no demonstration set, or the disk
                 is full.
         """
-        datalist = self.folder / DATALIST
+        if self._made_as() == self._recipe():
+            return self.folder
+        with process_lock(self.folder / _LOCK):
+            self._make()
+        return self.folder
+
+    def _make(self) -> None:
+        """Make the set, unless another process did while this one waited for the lock."""
         made_as = self._made_as()
         if made_as == self._recipe():
-            return self.folder
+            return
         if made_as is not None:
             # Only a demonstration set carries a recipe; any other dataset is left alone, and
             # the writer refuses it.
-            datalist.unlink()
+            (self.folder / DATALIST).unlink()
         writer = PairedDatasetWriter(
             self.folder,
             "mouse micro-MRI, demonstration",
@@ -119,7 +129,6 @@ class MicroMriDemo:
         for job, pair in self._pairs():
             _add(writer, job, pair)
         writer.close()
-        return self.folder
 
     def unseen_scan(self, folder: str | Path, plane: Plane = "coronal") -> Path:
         """Write a fast scan of an animal that is in no split, and its reference.

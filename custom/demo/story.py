@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -74,7 +75,6 @@ def _closing(evaluation: Path, restored: Path, trained: Path) -> str:
 
     summary = json.loads((evaluation / "summary.json").read_text(encoding="utf-8"))
     figures = sorted((evaluation / "figures").glob("*.png"))
-    mlflow = Path(sys.executable).with_name("mlflow")
     return "\n".join(
         [
             "",
@@ -83,10 +83,17 @@ def _closing(evaluation: Path, restored: Path, trained: Path) -> str:
             f"figure         {figures[0] if figures else 'none'}",
             f"report         {evaluation / 'report.html'}",
             f"restored scan  {restored}",
-            f"MLflow         {mlflow} ui --backend-store-uri sqlite:///{trained / 'mlruns.db'}",
+            f"MLflow         {_tracking(trained)}",
             "Research use only.",
         ]
     )
+
+
+def _tracking(trained: Path) -> str:
+    """Say where the run is tracked: in the user's own store, or how to look into the bundle's."""
+    own = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow = Path(sys.executable).with_name("mlflow")
+    return own or f"{mlflow} ui --backend-store-uri sqlite:///{trained / 'mlruns.db'}"
 
 
 def _say(text: str) -> None:

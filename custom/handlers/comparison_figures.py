@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from numpy.typing import NDArray
+from torch import Tensor
 
 from custom.data.atomic import atomic_path
 from custom.data.csv_table import write_table
-from custom.handlers.quality_table import QualityTable, restored_items, slices_first
+from custom.handlers.quality_table import QualityTable, restored_items
 
-__all__ = ["FIGURE_COLUMNS", "Comparison", "ComparisonFigures"]
+__all__ = ["FIGURE_COLUMNS", "Comparison", "ComparisonFigures", "compare", "image_values"]
 
 FIGURE_COLUMNS = ("file", "scan", "plane", "slice", "chosen")
 
@@ -110,12 +111,12 @@ class ComparisonFigures:
             plane, kept = str(data.get("plane", "")), list(measures)
             if len(self.middle[plane]) < self.scans_per_plane:
                 middle = kept[len(kept) // 2]
-                self.middle[plane].append(_compare(data, middle, measures[middle], "middle slice"))
+                self.middle[plane].append(compare(data, "middle slice", measures[middle], middle))
             worst = min(kept, key=lambda index: measures[index]["model"]["ssim"])
             before = self.worst.get(plane)
             if before is None or _ssim(measures[worst]) < _ssim(before.measures):
                 chosen = "lowest SSIM of the model in this plane"
-                self.worst[plane] = _compare(data, worst, measures[worst], chosen)
+                self.worst[plane] = compare(data, chosen, measures[worst], worst)
 
     def write(self) -> None:
         """Draw the chosen slices."""
@@ -149,28 +150,46 @@ class ComparisonFigures:
         return found
 
 
-def _ssim(measures: Mapping[str, Mapping[str, float]]) -> float:
-    """Return the model's SSIM."""
-    return measures["model"]["ssim"]
-
-
-def _compare(
-    data: Mapping[str, Any], index: int, measures: Mapping[str, Mapping[str, float]], chosen: str
+def compare(
+    data: Mapping[str, Any],
+    chosen: str,
+    measures: Mapping[str, Mapping[str, float]],
+    index: int | None = None,
 ) -> Comparison:
-    """Cut one slice out of the stacks."""
-    low, restored, high = (
-        slices_first(data[key])[index, 0].float().numpy() for key in ("image", "pred", "label")
-    )
+    """Put the images of one slice and its measures together.
+
+    Args:
+        data: ``image``, ``pred`` and ``label`` with what is known of the scan.
+        chosen: Why this slice is shown.
+        measures: Method to measure to value.
+        index: Which slice of the stacks to take; ``None`` where the images are single slices,
+            whose number is ``data["slice"]``.
+
+    Shape:
+        Images: ``(1, X, Y, S)``, or ``(1, X, Y)`` without ``index``.
+    """
+    low, restored, high = (image_values(data[key], index) for key in ("image", "pred", "label"))
     affine = torch.as_tensor(getattr(data["label"], "affine", torch.eye(4))).double()
     width, height = torch.linalg.norm(affine[:3, :2], dim=0).tolist()
     return Comparison(
-        scan=str(data["scan"]),
+        scan=str(data.get("scan", "")),
         plane=str(data.get("plane", "")),
-        slice_index=index,
+        slice_index=int(data.get("slice", 0)) if index is None else index,
         chosen=chosen,
-        low=low,
-        restored=restored,
-        high=high,
+        low=low[0].numpy(),
+        restored=restored[0].numpy(),
+        high=high[0].numpy(),
         pixel_mm=(width, height),
         measures=measures,
     )
+
+
+def image_values(image: Tensor, index: int | None = None) -> Tensor:
+    """Return the values alone, single precision on the CPU, of a slice or of one of a stack."""
+    values = torch.as_tensor(image).as_subclass(Tensor).detach().float().cpu()
+    return values if index is None else values[..., index]
+
+
+def _ssim(measures: Mapping[str, Mapping[str, float]]) -> float:
+    """Return the model's SSIM."""
+    return measures["model"]["ssim"]

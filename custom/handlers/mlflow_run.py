@@ -17,6 +17,7 @@ from monai.utils import optional_import
 
 from custom.data.atomic import atomic_path, sha256_of
 from custom.errors import InputError
+from custom.handlers.earlier_run import set_aside
 from custom.handlers.executed_config import config_parameters, config_yaml
 from custom.handlers.validation_metric import validated
 
@@ -40,7 +41,8 @@ class MLflowRun(MLFlowHandler):
         experiment_name: Experiment, one a bundle.
         evaluator: Engine whose metrics stand beside the trainer's own.
         config: Content of the merged config.
-        output_dir: Where the merged config is written, as ``config.yaml``.
+        output_dir: Where the merged config is written, as ``config.yaml``. That of an earlier
+            training is renamed.
         artifacts: Files and folders to keep with the run.
         weights: The best weights.
         run_name: Name of a new run; the default is made of the experiment, the time and chance.
@@ -107,6 +109,8 @@ class MLflowRun(MLFlowHandler):
             self._log_params(parameters)
         except Exception as error:
             raise _unusable(error) from error
+        if state.epoch == 0:
+            set_aside(self.config_file)
         with atomic_path(self.config_file) as temporary:
             temporary.write_text(config_yaml(self.config), encoding="utf-8")
         self.client.log_artifact(self.cur_run.info.run_id, str(self.config_file))

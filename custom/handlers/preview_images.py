@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from monai.engines import Evaluator
 from torch import Tensor
 
 from custom.data.atomic import atomic_path
-from custom.handlers.comparison_figures import Comparison
+from custom.handlers.comparison_figures import Comparison, compare, image_values
 from custom.metrics.image_quality import (
     mean_squared_error,
     peak_signal_to_noise_ratio,
@@ -26,7 +26,9 @@ __all__ = ["PreviewImages"]
 class PreviewImages:
     """Save a picture of the same validation slice every few epochs.
 
-    Attach it to the evaluator of single slices. Files are named ``epoch_0010.png``.
+    Attach it to the evaluator of single slices. Files are named ``epoch_0010.png``. An evaluator
+    does not know whether its trainer starts anew: list the folder in
+    :class:`custom.handlers.earlier_run.EarlierRun` to keep an earlier training's pictures apart.
 
     Args:
         draw: Makes a matplotlib figure of a comparison.
@@ -67,32 +69,12 @@ class PreviewImages:
         wanted = min(self.slice_number, engine.state.epoch_length)
         if engine.state.iteration != wanted or (epoch > 1 and epoch % self.interval):
             return
-        item = _compare({**engine.state.batch[0], **engine.state.output[0]}, f"epoch {epoch}")
+        data = {**engine.state.batch[0], **engine.state.output[0]}
+        low, restored, high = (image_values(data[key]) for key in ("image", "pred", "label"))
+        measures = {"input": _measure(low, high), "model": _measure(restored, high)}
+        item = compare(data, f"epoch {epoch}", measures)
         with atomic_path(self.folder / f"epoch_{epoch:04d}.png") as temporary:
             self.draw(item).savefig(temporary, dpi=self.dots_per_inch)
-
-
-def _compare(data: Mapping[str, Any], chosen: str) -> Comparison:
-    """Put the images of one slice, ``(1, X, Y)`` each, and their measures together."""
-    low, restored, high = (_plain(data[key]) for key in ("image", "pred", "label"))
-    affine = torch.as_tensor(getattr(data["label"], "affine", torch.eye(4))).double()
-    width, height = torch.linalg.norm(affine[:3, :2], dim=0).tolist()
-    return Comparison(
-        scan=str(data.get("scan", "")),
-        plane=str(data.get("plane", "")),
-        slice_index=int(data.get("slice", 0)),
-        chosen=chosen,
-        low=low[0].numpy(),
-        restored=restored[0].numpy(),
-        high=high[0].numpy(),
-        pixel_mm=(width, height),
-        measures={"input": _measure(low, high), "model": _measure(restored, high)},
-    )
-
-
-def _plain(image: Tensor) -> Tensor:
-    """Return the values alone, on the CPU."""
-    return torch.as_tensor(image).as_subclass(Tensor).detach().float().cpu()
 
 
 def _measure(image: Tensor, reference: Tensor) -> dict[str, float]:

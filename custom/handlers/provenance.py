@@ -20,6 +20,13 @@ from custom.versions import package_versions
 __all__ = ["ProvenanceSidecar", "sha256_of_input"]
 
 NOTICE = "Research use only. Not for diagnosis or treatment."
+# What says where a run reads and writes, not what it does to an image.
+_PLACES = frozenset(
+    {
+        *("input", "output_dir", "bundle_root", "dataset_dir", "ckpt_path"),
+        *("demo", "demo_dir", "demo_size", "overwrite", "skip_existing"),
+    }
+)
 _PACKAGES = ("mri-restoration-bundles", "monai", "torch", "numpy", "nibabel", "pytorch-ignite")
 
 
@@ -28,15 +35,15 @@ class ProvenanceSidecar:
 
     It holds the bundle and its version, the hashes of weights, configuration, input and output,
     the parameters, seed, device and package versions. Nothing of the input's header goes in, and
-    no time: the same run gives the same sidecar.
+    no time: the same run gives the same sidecar. The configuration is hashed as executed, with
+    overlays and overrides, but without the entries that name places.
 
     Args:
         metadata_file: The bundle's ``metadata.json``.
-        config_files: Configs of the run; their contents, the parameters and the network's
-            structure make the configuration's hash.
+        config: Content of the merged config, from
+            :func:`custom.handlers.executed_config.executed_config`.
         weights_file: The checkpoint.
         parameters: What was set for this run; must be fit for JSON.
-        network: The network.
         seed: Seed of the run.
         device: Device of the run.
         record: Keys of the data item whose numbers belong to the parameters.
@@ -47,10 +54,9 @@ class ProvenanceSidecar:
     def __init__(
         self,
         metadata_file: str | Path,
-        config_files: Sequence[str | Path],
+        config: Mapping[str, Any],
         weights_file: str | Path,
         parameters: Mapping[str, Any],
-        network: torch.nn.Module,
         seed: int,
         device: torch.device | str,
         record: Sequence[str] = (),
@@ -58,10 +64,9 @@ class ProvenanceSidecar:
         path_key: str = "output",
     ) -> None:
         self.metadata_file = Path(metadata_file)
-        self.config_files = [Path(file) for file in config_files]
+        self.config = {key: value for key, value in config.items() if key not in _PLACES}
         self.weights_file = Path(weights_file)
         self.parameters = dict(parameters)
-        self.network = network
         self.seed = seed
         self.device = str(device)
         self.record = tuple(record)
@@ -80,13 +85,7 @@ class ProvenanceSidecar:
             "notice": NOTICE,
             "bundle": _bundle(self.metadata_file),
             "weights": {"file": self.weights_file.name, "sha256": sha256_of(self.weights_file)},
-            "config_sha256": _sha256_of_json(
-                [
-                    [sha256_of(file) for file in self.config_files],
-                    self.parameters,
-                    str(self.network),
-                ]
-            ),
+            "config_sha256": _sha256_of_json(self.config),
             "seed": self.seed,
             "device": self.device,
             "packages": package_versions(_PACKAGES),
@@ -120,11 +119,15 @@ def sha256_of_input(path: str | Path) -> str:
 
 
 def _bundle(metadata_file: Path) -> dict[str, str]:
-    """Return a bundle's name and version."""
+    """Return the name of a bundle's folder, its display name and its version."""
     try:
         metadata = json.loads(metadata_file.read_text(encoding="utf-8"))
-        name = metadata_file.resolve().parents[1].name
-        return {"name": str(metadata.get("name", name)), "version": str(metadata["version"])}
+        folder = metadata_file.resolve().parents[1].name
+        return {
+            "id": folder,
+            "name": str(metadata.get("name", folder)),
+            "version": str(metadata["version"]),
+        }
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{metadata_file}: no bundle version to be read there") from error
 

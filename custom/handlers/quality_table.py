@@ -54,8 +54,9 @@ class QualityTable:
 
     Stacks come from the evaluator one at a time, each slice divided by a factor of its own (the
     mean of its low-resolution slice). MSE is in these units. The data range of PSNR and SSIM is
-    ``max - min`` of the scan's whole reference stack as acquired, brought to the units of the
-    slice, so both are what they would be on the acquired intensities.
+    ``max - min`` of the scan's kept reference slices together, as acquired, brought to the units
+    of the slice, so both are what they would be on the acquired intensities. An excluded slice
+    plays no part in it.
 
     Writes ``metrics.csv`` (``scan, animal, plane, region, slice, method, mse, psnr, ssim[,
     lpips], data_range``; slices count from 0) and ``cnr.csv`` when the evaluator has completed.
@@ -133,7 +134,7 @@ class QualityTable:
             return
         factors = data.get(self.scale_key, torch.ones(len(reference)))
         factors = torch.as_tensor(factors).cpu().double()
-        acquired = reference * factors.reshape(-1, 1, 1, 1)
+        acquired = (reference * factors.reshape(-1, 1, 1, 1))[kept]
         width = acquired.max() - acquired.min()
         if not width > 0:
             raise InputError(f"the reference of {scan} is constant: put it on the exclusion list")

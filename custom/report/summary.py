@@ -26,8 +26,8 @@ _GROUPS = ("plane", "region", "animal")
 _PACKAGES = ("mri-restoration-bundles", "monai", "torch", "numpy", "dipy", "scikit-image")
 _NO_LPIPS = "no backbone weights given (config id lpips_weights); nothing is downloaded"
 CONVENTIONS = {
-    "data_range": "max - min of each scan's whole reference stack, in the units of the MSE; "
-    "stored beside every number in metrics.csv",
+    "data_range": "max - min of each scan's reference stack without its excluded slices, in the "
+    "units of the MSE; stored beside every number in metrics.csv",
     "normaliser": "image and reference divided by the mean of the low-resolution slice",
     "mse": "in squared units of the mean of the low-resolution slice",
     "psnr": "10 log10(data_range^2 / MSE), in dB; slices equal to the reference (infinite) are "
@@ -185,7 +185,7 @@ def summary_table(summary: Mapping[str, Any]) -> str:
     caption = (
         f"Mean ± deviation over {summary['slices']['evaluated']} slices of the split "
         f"{summary['split']!r} ({summary['slices']['excluded']} excluded). PSNR and SSIM with the "
-        f"data range max - min of each scan's reference stack (on average "
+        f"data range max - min of each scan's kept reference slices (on average "
         f"{summary['data_range']['mean']:.3g}, in means of the low-resolution slice, as the MSE)."
     )
     return "\n".join([text[0], "-" * len(max(text, key=len)), *text[1:], caption])

@@ -13,10 +13,10 @@ from monai.transforms import MapTransform, Transform
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["NonLocalMeans", "NonLocalMeansd", "noise_deviation"]
+__all__ = ["NonLocalMeans", "NonLocalMeansd", "estimated_noise"]
 
 
-def noise_deviation(stack: NDArray[Any]) -> float:
+def estimated_noise(stack: NDArray[Any]) -> float:
     """Return DIPY's estimate of the noise in a stack of thick slices, in the stack's units.
 
     The median of the estimates of the single slices, without the correction for one coil: the
@@ -91,7 +91,7 @@ class NonLocalMeans(Transform):
         """Denoise one channel ``(X, Y, S)``."""
         from dipy.denoise.nlmeans import nlmeans
 
-        sigma = noise_deviation(stack)
+        sigma = estimated_noise(stack)
         if sigma == 0:
             return stack.astype(np.float32)
         # DIPY 1.12 mirrors the borders itself, but reads beyond the memory of an axis that is

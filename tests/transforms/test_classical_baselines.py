@@ -3,7 +3,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from custom.transforms.classical_baselines import NonLocalMeans, NonLocalMeansd, noise_deviation
+from custom.transforms.classical_baselines import NonLocalMeans, NonLocalMeansd, estimated_noise
 
 
 def blocks(depth=4, size=48):
@@ -27,13 +27,13 @@ def test_the_noise_is_found_as_the_filter_lets_it_through(level, variance):
     # sqrt(6/7) (x - (4 neighbours + 2 x) / 6) of independent values keeps 10/21 of the variance,
     # which is 2 - pi/2 (Rayleigh) without signal and 1 with much.
     expected = 7.0 * np.sqrt(10 / 21 * variance)
-    found = noise_deviation(noisy(np.full((96, 96, 5), level), 7.0))
+    found = estimated_noise(noisy(np.full((96, 96, 5), level), 7.0))
     assert found == pytest.approx(expected, rel=0.02)
 
 
 def test_slices_that_differ_do_not_count_as_noise():
     stack = noisy(np.zeros((64, 64, 6)), 5.0) + 1000 * np.arange(6)
-    assert noise_deviation(stack) == pytest.approx(noise_deviation(stack[..., :1]), rel=0.1)
+    assert estimated_noise(stack) == pytest.approx(estimated_noise(stack[..., :1]), rel=0.1)
 
 
 def test_noise_goes_and_edges_stay():
@@ -71,7 +71,7 @@ def test_the_rician_bias_is_subtracted_only_on_demand():
     without = NonLocalMeans()(background)
     assert float(without.square().mean()) == pytest.approx(square, rel=0.05)
     subtracted = NonLocalMeans(rician=True)(background)
-    left = square - 2 * noise_deviation(background[0].numpy()) ** 2
+    left = square - 2 * estimated_noise(background[0].numpy()) ** 2
     assert float(subtracted.square().mean()) == pytest.approx(left, rel=0.05)
 
 
