@@ -218,7 +218,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with the open data")
     parser.add_argument("--work", type=Path, required=True, help="folder for what is made")
-    parser.add_argument("--max_epochs", type=int, default=6)
+    parser.add_argument("--max_epochs", type=int, default=4)
     given = parser.parse_args()
     found = chain(given.data.resolve(), given.work.resolve(), given.max_epochs)
     others = restore_others(given.data.resolve(), given.work.resolve())

@@ -83,7 +83,7 @@ class MicroMriPreparation:
             The path of its ``datalist.json``.
 
         Raises:
-            InputError: If there is nothing to read, no pair, or the list of bad slices does not fit.
+            InputError: If there is nothing to read, no pair, or a slice to exclude does not exist.
         """
         scans, left_out = self.find()
         pairs, unpaired = self.pair(scans)

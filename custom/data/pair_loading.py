@@ -82,21 +82,18 @@ class PairLoader:
         mask = None if default.mask is None else _read_mask(default.mask, default)
         label_affine = default.affine
         shift = tuple(s if abs(s) > _SAME_BOX else 0.0 for s in pair.shift_voxels)
-        # A half counts towards zero: the mask stays where it was drawn.
         whole = (_nearest(shift[0]), _nearest(shift[1])) if self.align_grids else (0, 0)
+        if mask is not None:
+            mask = sample_shifted_regions(mask, whole)
         if self.align_grids:
             label = sample_shifted(label, (shift[0], shift[1]))
             label_affine = finer_affine(torch.as_tensor(fast.affine), 2).numpy()
-            if mask is not None:
-                mask = sample_shifted_regions(mask, whole)
         record: dict[str, Any] = {
             "fast": _record(fast),
             "default": _record(default),
             "label_shift_voxels": list(shift),
             "label_shifted": self.align_grids and any(shift),
-        }
-        if mask is not None:
-            record["mask_shift_voxels"] = list(whole)
+        } | ({} if mask is None else {"mask_shift_voxels": list(whole)})
         image_affine = fast.affine
         if self.crop_background:
             # The default scan shows the body best; its box is looked for on the fast scan's grid.
@@ -111,8 +108,12 @@ class PairLoader:
 
 
 def _nearest(shift: float) -> int:
-    """Return the nearest whole number, of two the one closer to zero."""
-    return int(math.copysign(math.ceil(abs(shift) - 0.5), shift))
+    """Return the nearest whole number.
+
+    A half, which is what ParaVision's grids differ by, goes to the one closer to zero, whatever
+    rounding made of it: a mask then stays where it was drawn, and all scans are treated alike.
+    """
+    return int(math.copysign(math.ceil(abs(shift) - 0.5 - _SAME_BOX), shift))
 
 
 def _read(scan: ScanDescription) -> NDArray[np.float32]:

@@ -186,8 +186,8 @@ def compare(
 
 def image_values(image: Tensor, index: int | None = None) -> Tensor:
     """Return the values alone, single precision on the CPU, of a slice or of one of a stack."""
-    values = torch.as_tensor(image).as_subclass(Tensor).detach().float().cpu()
-    return values if index is None else values[..., index]
+    values = torch.as_tensor(image).as_subclass(Tensor).detach()
+    return (values if index is None else values[..., index]).float().cpu()
 
 
 def _ssim(measures: Mapping[str, Mapping[str, float]]) -> float:

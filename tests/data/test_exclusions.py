@@ -18,7 +18,7 @@ def test_round_trip_keeps_only_what_a_person_said_yes_to(tmp_path):
 
 def test_json_form(tmp_path):
     path = tmp_path / "e.json"
-    path.write_text(json.dumps({"a": [1, 2]}))
+    path.write_text(json.dumps({"a": [1, 2], "b": []}))
     assert read_exclusions(path) == {"a": {1, 2}}
     assert read_exclusions(None) == {}
 
@@ -31,6 +31,13 @@ def test_json_form(tmp_path):
         ("e.csv", "scan,slice,exclude,reason\na,-1,yes,\n", "line 2"),
         ("e.json", "[1]", "not of the form"),
         ("e.json", "{", "not of the form"),
+        ("e.json", '{"a": "12"}', "'a' needs a list of whole numbers"),
+        ("e.json", '{"a": [0, -1]}', "'a' needs a list of whole numbers"),
+        ("e.json", '{"a": [1.5]}', "'a' needs a list of whole numbers"),
+        ("e.json", '{"a": ["1"]}', "'a' needs a list of whole numbers"),
+        ("e.json", '{"a": [true]}', "'a' needs a list of whole numbers"),
+        ("e.json", '{"a": 3}', "'a' needs a list of whole numbers"),
+        ("e.csv", "scan,slice,exclude,reason\na,²,yes,\n", "line 2"),
     ],
 )
 def test_nonsense_is_named(tmp_path, name, text, message):

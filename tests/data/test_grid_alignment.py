@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from custom.data.grid_alignment import sample_shifted
+from custom.data.grid_alignment import sample_shifted, sample_shifted_regions
 
 
 @pytest.mark.parametrize("shape", [(16, 20, 2), (15, 21, 2)])
@@ -21,3 +21,15 @@ def test_no_shift_changes_nothing_and_magnitudes_stay_positive():
     stack[3:5, 3:5] = 1
     np.testing.assert_array_equal(sample_shifted(stack, (0.0, 0.0)), stack)
     assert sample_shifted(stack, (-0.5, -0.5)).min() == 0
+
+
+def test_regions_move_with_the_image_by_whole_voxels():
+    regions = np.zeros((6, 7, 2), np.uint8)
+    regions[2, 3], regions[5, 3] = 1, 2
+    moved = sample_shifted_regions(regions, (1, -2))
+    image = sample_shifted(regions.astype(float), (1.0, -2.0))
+    np.testing.assert_allclose(moved, image, atol=1e-6)
+    assert moved.dtype == np.uint8
+    # What comes from outside is no region, though the image goes on periodically.
+    assert sample_shifted_regions(regions, (-1, 0)).max() == 1
+    np.testing.assert_array_equal(sample_shifted_regions(regions, (0, 0)), regions)

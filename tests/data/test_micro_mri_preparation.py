@@ -216,9 +216,34 @@ def test_exclusions_become_the_dataset_s(tmp_path, split_file, caplog):
     items = slice_items(load_datalist(tmp_path / "set")["training"])
     assert [item["slice"] for item in items] == [0, 2]
     assert "no scan mouse77_axial_x" in caplog.text
+    report = json.loads((tmp_path / "set" / "preparation.json").read_text())
+    assert report["pairs"][0]["excluded_slices"] == [1]
+
+
+def test_exclusions_that_do_not_fit_are_refused_before_pixels_are_read(
+    tmp_path, split_file, monkeypatch
+):
+    study = write_study(tmp_path / "studies", "mouse01")
+    bad = tmp_path / "bad.json"
     bad.write_text(json.dumps({"mouse01_axial_head-thorax": [SLICES]}))
+
+    def stop(*_):
+        raise AssertionError("pixels are read")
+
+    monkeypatch.setattr("custom.data.pair_loading.read_2dseq", stop)
+    arguments = {"source": study, "split_file": str(split_file), "exclusions": str(bad)}
     with pytest.raises(InputError, match="there is no slice 3"):
-        prepare(tmp_path / "other", **arguments)
+        prepare(tmp_path / "set", **arguments)
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("content", [{"mouse01_axial_head-thorax": []}, {}])
+def test_an_empty_list_excludes_nothing(tmp_path, split_file, content):
+    study = write_study(tmp_path / "studies", "mouse01")
+    bad = tmp_path / "bad.json"
+    bad.write_text(json.dumps(content))
+    prepare(tmp_path / "set", source=study, split_file=str(split_file), exclusions=str(bad))
+    assert len(slice_items(load_datalist(tmp_path / "set")["training"])) == SLICES
 
 
 def test_overwriting_needs_leave_and_keeps_a_person_s_list(tmp_path, split_file):

@@ -58,6 +58,28 @@ def test_the_dataset_s_own_exclusions_are_honoured(tmp_path):
         slice_items(items["training"], exclusions=other)
 
 
+def test_a_slice_that_a_scan_does_not_have_is_logged(tmp_path, caplog):
+    items = load_datalist(write_dataset(tmp_path / "set"))
+    bad = tmp_path / "bad.json"
+    # m2 is in another split: what is said of it cannot be judged here.
+    bad.write_text(json.dumps({"m1_axial_head": [2, 3, 7], "m2_axial_head": [9]}))
+    assert [item["slice"] for item in slice_items(items["training"], bad)] == [0, 1]
+    (record,) = caplog.records
+    text = "m1_axial_head has 3 slices, counted from 0: there are no slices [3, 7] to exclude"
+    assert text in record.getMessage()
+
+
+@pytest.mark.parametrize("key", ["scan", "image", "label", "num_slices"])
+def test_an_item_that_lacks_something_is_named(tmp_path, key):
+    file = write_dataset(tmp_path / "set") / "datalist.json"
+    content = json.loads(file.read_text())
+    del content["validation"][0][key]
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"item \S*m2_axial_head\S* lacks \['{key}'\]") as error:
+        load_datalist(file.parent)
+    assert "\n" not in str(error.value)
+
+
 def test_an_interrupted_writer_leaves_no_list_and_the_next_one_starts_clean(tmp_path):
     writer = PairedDatasetWriter(tmp_path, "a", "b")
     writer.add("test", "x", np.ones((2, 2, 1)), LOW, np.ones((4, 4, 1)), HIGH)

@@ -1,5 +1,8 @@
 import hashlib
 import json
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 import nibabel as nib
@@ -87,12 +90,36 @@ def test_an_interrupted_set_is_made_again(demo, tmp_path, monkeypatch):
     assert digest(tmp_path / "set") == digest(demo.folder)
 
 
+def test_two_at_once_make_one_complete_set(demo, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    folder = tmp_path / "set"
+    started, made = threading.Barrier(2), []
+
+    class Slow(MicroMriDemo):
+        def ensure(self):
+            started.wait(timeout=30)
+            return super().ensure()
+
+        def _pairs(self):
+            made.append(self)
+            yield from super()._pairs()
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(Slow(folder, "tiny", seed=3).ensure) for _ in range(2)]
+        assert [run.result(timeout=60) for run in runs] == [folder, folder]
+    assert len(made) == 1
+    assert "waiting for it" in caplog.text
+    assert digest(folder) == digest(demo.folder)
+    assert not list(folder.glob(".*"))
+
+
 def test_a_user_s_dataset_is_never_replaced(tmp_path):
     own = {"name": "mine", "training": [], "validation": [], "test": []}
     (tmp_path / "datalist.json").write_text(json.dumps(own))
     with pytest.raises(InputError, match="already holds a dataset"):
         MicroMriDemo(tmp_path, "tiny").ensure()
     assert json.loads((tmp_path / "datalist.json").read_text()) == own
+    assert [path.name for path in tmp_path.iterdir()] == ["datalist.json"]
 
 
 @pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])

@@ -5,6 +5,7 @@ import pytest
 from ignite.engine import Events
 
 from custom.errors import InputError
+from custom.handlers.earlier_run import EarlierRun
 from custom.handlers.mlflow_run import MLflowRun
 
 CONFIG = {"learning_rate": 0.1, "loss": {"_target_": "torch.nn.MSELoss"}}
@@ -68,6 +69,21 @@ def test_one_run_holds_training_and_validation_settings_and_files(toy, store, tm
     assert preview.path == "previews/epoch_0001.png"
 
 
+def test_a_new_training_keeps_the_files_of_an_earlier_one_apart(toy, store, tmp_path):
+    (tmp_path / "previews").mkdir()
+    (tmp_path / "previews" / "epoch_0099.png").write_text("old")
+    (tmp_path / "config.yaml").write_text("old")
+    training = toy([1.0])
+    training.attach(EarlierRun([tmp_path / "previews"]))
+    track(training, store, tmp_path)
+    training.run()
+    assert (tmp_path / "config.1.yaml").read_text() == "old"
+    assert "learning_rate" in (tmp_path / "config.yaml").read_text()
+    assert (tmp_path / "previews.1" / "epoch_0099.png").exists()
+    client, run = run_of(training, store)
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"config.yaml"}
+
+
 def test_runs_have_names_of_their_own(toy, store, tmp_path):
     names = set()
     for _ in range(2):
@@ -112,6 +128,7 @@ def test_resumed_training_goes_on_in_its_run(toy, store, tmp_path):
     assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 2.0), (3, 1.0)]
     assert run.data.params["learning_rate"] == "0.1"
     assert run.data.params["batch_size"] == "4"
+    assert not (tmp_path / "config.1.yaml").exists()
 
 
 def test_resume_without_the_old_store_begins_a_run_and_says_so(toy, store, tmp_path, caplog):

@@ -4,6 +4,7 @@ import torch
 from monai.data import DataLoader, MetaTensor
 from monai.engines import SupervisedEvaluator
 
+from custom.handlers.comparison_figures import compare
 from custom.handlers.preview_images import PreviewImages
 
 
@@ -63,6 +64,16 @@ def test_hands_over_images_pixel_size_and_measures(tmp_path):
     # The reference runs from 2 to 3, so the data range is 1.
     assert item.measures["model"]["psnr"] == pytest.approx(20 * np.log10(8), abs=1e-4)
     assert item.measures["input"]["ssim"] < item.measures["model"]["ssim"] < 1
+
+
+def test_a_slice_looks_the_same_alone_and_in_its_stack():
+    stacks = {key: torch.rand(1, 12, 16, 3) for key in ("image", "pred", "label")}
+    single = {key: stack[..., 2] for key, stack in stacks.items()} | {"slice": 2}
+    one, other = compare(single, "a test", {}), compare(stacks, "a test", {}, index=2)
+    assert (one.slice_index, other.slice_index) == (2, 2)
+    for name, key in (("low", "image"), ("restored", "pred"), ("high", "label")):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        np.testing.assert_array_equal(getattr(one, name), stacks[key][0, ..., 2])
 
 
 def test_a_short_validation_shows_its_last_slice(tmp_path):

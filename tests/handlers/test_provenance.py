@@ -14,13 +14,14 @@ from custom.data.zarr_slices import write_stack
 from custom.errors import InputError
 from custom.handlers.provenance import ProvenanceSidecar, sha256_of_input
 
+CONFIG = {"seed": 0, "input": "a.nii.gz", "output_dir": "out", "preprocessing": {"scale": 2}}
+
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     root = tmp_path / "my_bundle"
     (root / "configs").mkdir(parents=True)
     (root / "configs" / "metadata.json").write_text('{"version": "1.2.3"}')
-    (root / "configs" / "inference.yaml").write_text("seed: 0")
     (root / "model.pt").write_bytes(b"weights")
     return root
 
@@ -29,10 +30,9 @@ def run(bundle: Path, item: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """Run an engine over one item and return the sidecar."""
     settings: dict[str, Any] = {
         "metadata_file": bundle / "configs" / "metadata.json",
-        "config_files": [bundle / "configs" / "inference.yaml"],
+        "config": CONFIG,
         "weights_file": bundle / "model.pt",
         "parameters": {"scale": 2},
-        "network": torch.nn.Conv2d(1, 1, 3),
         "seed": 5,
         "device": torch.device("cpu"),
         "record": ["image_slice_axis"],
@@ -59,7 +59,11 @@ def item(tmp_path: Path) -> dict[str, Any]:
 
 def test_sidecar_says_what_made_the_image(bundle: Path, item: dict[str, Any]) -> None:
     content = run(bundle, item)
-    assert content["bundle"] == {"name": "my_bundle", "version": "1.2.3"}
+    assert content["bundle"] == {
+        "id": "my_bundle",
+        "name": "my_bundle",
+        "version": "1.2.3",
+    }
     assert content["weights"] == {
         "file": "model.pt",
         "sha256": hashlib.sha256(b"weights").hexdigest(),
@@ -88,22 +92,26 @@ def test_the_same_run_gives_the_same_sidecar(bundle: Path, item: dict[str, Any])
     assert run(bundle, item) == run(bundle, item)
 
 
-def test_config_hash_follows_files_parameters_and_network(
+def test_config_hash_follows_all_of_the_config_but_its_places(
     bundle: Path, item: dict[str, Any]
 ) -> None:
-    hashes = [
-        run(bundle, item)["config_sha256"],
-        run(bundle, item, parameters={"scale": 3})["config_sha256"],
-        run(bundle, item, network=torch.nn.Conv2d(1, 1, 5))["config_sha256"],
-    ]
-    (bundle / "configs" / "inference.yaml").write_text("seed: 1")
-    hashes.append(run(bundle, item)["config_sha256"])
-    assert len(set(hashes)) == 4
+    def config_hash(**changes: Any) -> Any:
+        return run(bundle, item, config=CONFIG | changes)["config_sha256"]
+
+    others = [{"seed": 1}, {"preprocessing": {"scale": 3}}, {"network_def": {"down": "max"}}]
+    assert len({config_hash(), *(config_hash(**change) for change in others)}) == 4
+    elsewhere = ("input", "output_dir", "bundle_root", "dataset_dir", "ckpt_path", "demo_dir")
+    assert config_hash() == config_hash(**dict.fromkeys(elsewhere, "/elsewhere"))
+    assert config_hash() == config_hash(overwrite=True, skip_existing=True)
 
 
 def test_name_in_metadata_wins(bundle: Path, item: dict[str, Any]) -> None:
     (bundle / "configs" / "metadata.json").write_text('{"version": "2.0.0", "name": "Mice"}')
-    assert run(bundle, item)["bundle"] == {"name": "Mice", "version": "2.0.0"}
+    assert run(bundle, item)["bundle"] == {
+        "id": "my_bundle",
+        "name": "Mice",
+        "version": "2.0.0",
+    }
 
 
 @pytest.mark.parametrize("content", ["{}", "not json", None])

@@ -89,8 +89,29 @@ def test_excluded_slices_are_left_out_and_counted(tmp_path):
     run([scan()[0]], everything)
     kept = read(tmp_path / "metrics.csv")
     assert {row["slice"] for row in kept} == {"0", "2"}
-    assert kept == [row for row in read(tmp_path / "all" / "metrics.csv") if row["slice"] != "1"]
+    others = [row for row in read(tmp_path / "all" / "metrics.csv") if row["slice"] != "1"]
+    # PSNR and SSIM have the range of what is kept.
+    assert [(row["slice"], row["method"], row["mse"]) for row in kept] == [
+        (row["slice"], row["method"], row["mse"]) for row in others
+    ]
     assert table.excluded == {"m1_axial_head": [1]}
+
+
+def test_an_excluded_slice_does_not_widen_the_data_range(tmp_path):
+    (tmp_path / "bad.json").write_text('{"m1_axial_head": [1]}')
+    (batch, output), raw = scan(exclusions=str(tmp_path / "bad.json"))
+    output["label"][0, 4, 4, 1] *= 20  # a spike
+    run([(batch, output)], QualityTable(tmp_path, METHODS))
+    width = np.ptp(raw["high"][..., [0, 2]])
+    rows = read(tmp_path / "metrics.csv")
+    assert [row["slice"] for row in rows] == ["0", "2"] * 2
+    for row in rows:
+        index = int(row["slice"])
+        factor = raw["input"][..., index].mean()
+        assert float(row["data_range"]) == pytest.approx(width / factor, rel=1e-6)
+        high, image = raw["high"][..., index], raw[row["method"]][..., index]
+        expected = peak_signal_noise_ratio(high, image, data_range=width)
+        assert float(row["psnr"]) == pytest.approx(expected, abs=1e-5)
 
 
 def test_nothing_left_is_said(tmp_path):

@@ -158,6 +158,28 @@ def test_the_baselines_come_from_the_scan_and_not_from_the_network(
         assert (before == after) == (before["method"] != "model")
 
 
+def _constant(path, value):
+    torch.save({"weight": torch.zeros(1, 1, 1, 1), "bias": torch.tensor([value])}, path)
+    return path
+
+
+def test_a_negative_prediction_counts_as_zero(dataset, tmp_path):
+    settings = {"nlm_block_radius": 1, "scans_per_plane": 0}
+    evaluate(dataset, _constant(tmp_path / "model.pt", -1.0), tmp_path / "output", **settings)
+    rows = read(tmp_path / "output" / "metrics.csv")
+    for row in (row for row in rows if row["method"] == "model"):
+        index = int(row["slice"])
+        low = nib.load(dataset / "images" / f"{row['scan']}.nii.gz").get_fdata()[..., index]
+        high = nib.load(dataset / "labels" / f"{row['scan']}.nii.gz").get_fdata()[..., index]
+        assert float(row["mse"]) == pytest.approx((high**2).mean() / low.mean() ** 2, rel=1e-5)
+
+
+def test_a_prediction_that_is_no_number_is_not_taken_for_zero(dataset, tmp_path):
+    weights = _constant(tmp_path / "model.pt", float("nan"))
+    with pytest.raises(InputError, match="model gives values that are not finite"):
+        evaluate(dataset, weights, tmp_path / "output", nlm_block_radius=1)
+
+
 def test_the_summary_says_what_was_done(evaluated, weights):
     summary = json.loads((evaluated / "summary.json").read_text())
     assert summary["dataset"]["name"] == "test pairs"

@@ -18,7 +18,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from custom.bundle.launch import user_error
+from custom.bundle.launch import run_bundle, user_error
 from custom.data.paired_dataset import PairedDatasetWriter
 from custom.data.zarr_slices import write_stack
 from custom.errors import InputError
@@ -63,14 +63,13 @@ def restore(inputs: Any, output: Path, **overrides: Any) -> None:
         inputs = [str(path) for path in inputs]
     elif isinstance(inputs, Path):
         inputs = str(inputs)
+    settings = {"config_file": str(CONFIG), "device": "cpu"} | overrides
     monai.bundle.run(
-        config_file=str(CONFIG),
         logging_file=False,  # the bundle's own would take the log away from the test
         bundle_root=str(BUNDLE),
         input=inputs,
         output_dir=str(output),
-        device="cpu",
-        **overrides,
+        **settings,
     )
 
 
@@ -196,7 +195,11 @@ def test_sidecar(tmp_path: Path, weights: str) -> None:
     restore(path, tmp_path / "out", ckpt_path=weights, seed=3, slices_per_batch=2)
     content = json.loads((tmp_path / "out" / "a_restored.json").read_text())
     metadata = json.loads(META.read_text())
-    assert content["bundle"]["version"] == metadata["version"]
+    assert content["bundle"] == {
+        "id": BUNDLE.name,
+        "name": metadata["name"],
+        "version": metadata["version"],
+    }
     assert content["weights"]["sha256"] == hashlib.sha256(Path(weights).read_bytes()).hexdigest()
     assert content["input"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert content["input"]["file"] == "a.nii.gz"
@@ -211,6 +214,66 @@ def test_sidecar(tmp_path: Path, weights: str) -> None:
         "amp": False,
     }
     assert "Research use only" in content["notice"]
+
+
+def test_the_config_hash_is_that_of_what_ran(tmp_path: Path, identity: dict[str, Any]) -> None:
+    path = save(tmp_path / "a.nii.gz", blob((20, 18, 2)))
+
+    def config_hash(name: str, *overlays: Path, **overrides: Any) -> Any:
+        files = [CONFIG, *overlays]
+        restore(path, tmp_path / name, config_file=[*map(str, files)], **identity | overrides)
+        return json.loads((tmp_path / name / "a_restored.json").read_text())["config_sha256"]
+
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("min_size: 8\n")
+    hashes = [
+        config_hash("plain"),
+        config_hash("override", **{"preprocessing::transforms::3::mode": "bilinear"}),
+        config_hash("overlay", overlay),
+    ]
+    assert len(set(hashes)) == 3
+    moved = tmp_path / "other.pt"
+    moved.write_bytes(Path(identity["ckpt_path"]).read_bytes())
+    assert config_hash("again", ckpt_path=str(moved), overwrite=True) == hashes[0]
+
+
+def test_a_restored_magnitude_is_never_negative(tmp_path: Path) -> None:
+    network = {"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_channels": 1, "kernel_size": 1}
+    state = {"weight": torch.zeros(1, 1, 1, 1), "bias": torch.tensor([-1.0])}
+    torch.save(state, tmp_path / "minus_one.pt")
+    path = save(tmp_path / "a.nii.gz", blob((20, 18, 2)))
+    ckpt_path = str(tmp_path / "minus_one.pt")
+    restore(path, tmp_path / "out", network_def=network, ckpt_path=ckpt_path)
+    result = np.asarray(nib.load(tmp_path / "out" / "a_restored.nii.gz").dataobj)
+    assert result.shape == (40, 36, 2)
+    assert not result.any()
+
+
+def test_half_precision_is_for_cuda_alone(tmp_path: Path, weights: str) -> None:
+    path = save(tmp_path / "a.nii.gz", blob((20, 18, 2)))
+    for amp in (False, True):
+        out, device = tmp_path / str(amp), "$torch.device('cpu')"
+        restore(path, out, ckpt_path=weights, amp=amp, device=device)
+        assert json.loads((out / "a_restored.json").read_text())["parameters"]["amp"] is False
+    one, other = (tmp_path / name / "a_restored.nii.gz" for name in ("False", "True"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("overlays", [[], ["tuned"], ["first_run"]])
+def test_skip_features_can_be_set_on_the_command_line(tmp_path: Path, overlays: list[str]) -> None:
+    configs = [str(BUNDLE / "configs" / f"{name}.yaml") for name in ("inference", *overlays)]
+    override = {"network_def::features": [4, 8, 8], "network_def::features_skip": [2, 6]}
+    parser = ConfigParser()
+    parser.read_config(configs)
+    parser.update(override)
+    network = parser.get_parsed_content("network_def")
+    assert [skip.out_channels for skip in network.skips] == [6, 2]
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    path = save(tmp_path / "a.nii.gz", blob((20, 18, 2)))
+    settings = {"input": str(path), "output_dir": str(tmp_path / "out"), "device": "cpu"}
+    settings |= {"ckpt_path": str(tmp_path / "model.pt")}
+    run_bundle(BUNDLE, ["inference", *overlays], settings | override)
+    assert (tmp_path / "out" / "a_restored.nii.gz").is_file()
 
 
 def test_bad_inputs_do_not_stop_the_others(

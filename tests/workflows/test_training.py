@@ -104,6 +104,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(whole, dataset, tmp_path):
     assert all(same(states[0][index], states[1][index]) for index in states[0])
     best = [torch.load(out / "models" / "model.pt", weights_only=True) for out in (tmp_path, whole)]
     assert same(*best)
+    assert not (tmp_path / "previews.1").exists()
 
 
 def test_seed_decides(whole, dataset, tmp_path):
@@ -112,11 +113,13 @@ def test_seed_decides(whole, dataset, tmp_path):
 
 
 def test_new_training_in_the_same_folder_keeps_the_earlier_one(dataset, tmp_path):
-    train(dataset, tmp_path, max_epochs=1)
+    train(dataset, tmp_path, max_epochs=2, preview_interval=2)
     earlier = (tmp_path / "models" / "last.pt").read_bytes()
     train(dataset, tmp_path, max_epochs=1, seed=1)
     assert (tmp_path / "models" / "last.1.pt").read_bytes() == earlier
     assert (tmp_path / "metrics.1.csv").exists()
+    pictures = {path.name: len(list(path.iterdir())) for path in tmp_path.glob("previews*")}
+    assert pictures == {"previews": 1, "previews.1": 2}
 
 
 def test_early_stopping_ends_a_training_that_does_not_improve(dataset, tmp_path):

@@ -83,10 +83,12 @@ def test_killed_and_resumed_equals_uninterrupted(dataset, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_network(dataset, tmp_path):
+def test_two_processes_train_one_network(tmp_path):
+    """And share the demonstration set, which neither finds when it starts."""
+    dataset = tmp_path / "demo"
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
     config = "['configs/train.yaml','configs/multi_gpu_train.yaml']"
-    more = ("--max_epochs", "2")
+    more = ("--max_epochs", "2", "--demo_dir", str(dataset), "--demo_size", "tiny")
     words = command(dataset, tmp_path, *more, config=config, launcher=launcher)
     environment = {k: v for k, v in ENVIRONMENT.items() if k != "MLFLOW_TRACKING_URI"}
     result = subprocess.run(
