@@ -209,7 +209,7 @@ def draw(path: Path, restored: Any, target: Path) -> None:
         frame.set_title(title)
         frame.set_axis_off()
     target.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(target, dpi=70)
+    figure.savefig(target, dpi=60, pil_kwargs={"optimize": True})
     plt.close(figure)
 
 

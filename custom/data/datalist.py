@@ -43,7 +43,8 @@ def load_datalist(
         demo: The bundle's demonstration set, if it has one.
 
     Returns:
-        The items of ``training``, ``validation`` and ``test``. Each also carries ``exclusions``,
+        The items of ``training``, ``validation`` and ``test``, without the fields that are
+        null. Each also carries ``exclusions``,
         the path of the dataset's list of bad slices, when there is one.
 
     Raises:
@@ -61,8 +62,15 @@ def load_datalist(
         raise InputError(f"{folder} holds no {DATALIST}: make it with 'mri-bundles prepare'")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        splits = {split: [dict(item) for item in content[split]] for split in SPLITS}
-    except (ValueError, KeyError, TypeError) as error:
+        # What is null is not known: no batch can be made of it.
+        splits = {
+            split: [
+                {key: value for key, value in item.items() if value is not None}
+                for item in content[split]
+            ]
+            for split in SPLITS
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{file} is broken ({type(error).__name__}: {error}): it needs the lists {SPLITS}"
         ) from error

@@ -3,6 +3,7 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+from torch.utils.data import default_collate
 
 from custom.data.datalist import load_datalist, slice_items
 from custom.data.exclusions import write_exclusions
@@ -135,6 +136,16 @@ def test_a_broken_list_is_named(tmp_path, text):
     (tmp_path / "datalist.json").write_text(text)
     with pytest.raises(InputError, match=r"datalist\.json is broken"):
         load_datalist(tmp_path)
+
+
+def test_a_field_that_is_null_does_not_reach_a_batch(tmp_path):
+    folder = write_dataset(tmp_path / "set")
+    content = json.loads((folder / "datalist.json").read_text())
+    content["test"][0]["phase_axis"] = None
+    (folder / "datalist.json").write_text(json.dumps(content))
+    items = slice_items(load_datalist(folder)["test"])
+    assert "phase_axis" not in items[0]
+    assert default_collate(items)["animal"] == ["m3"] * 3
 
 
 def test_a_missing_file_is_named(tmp_path):

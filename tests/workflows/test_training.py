@@ -190,8 +190,10 @@ def test_published_settings_train_as_overlays(dataset, tmp_path, overlay):
 
 @pytest.mark.parametrize("overlay", ["tuned", "first_run"])
 def test_published_overlays_replace_whole_top_level_ids_of_the_training(overlay):
-    base, over = (yaml.safe_load(Path(path).read_text()) for path in configs("train", overlay))
-    assert set(over) <= set(base)
+    names = ("train", "evaluate", "inference", overlay)
+    *bases, over = (yaml.safe_load(Path(path).read_text()) for path in configs(*names))
+    assert set(over) <= set().union(*bases)
+    assert not any("::" in name or "#" in name for name in over)
 
 
 def test_properties_of_a_training_workflow_are_complete(dataset, tmp_path):
