@@ -23,6 +23,7 @@ from custom.metrics.image_quality import structural_similarity
 
 BUNDLE = REPOSITORY / "bundles" / "micro_mri_denoise"
 RUNS = 3
+ENOUGH_SECONDS = 30.0  # what takes longer than this is run once
 NAMES = {
     "model": "our model",
     "nlm_coarse": "non-local means on the acquired grid, then bicubic",
@@ -103,6 +104,8 @@ def contender(name: str, source: Path, reference: np.ndarray[Any, Any]) -> dict[
         for old in target.iterdir():
             old.unlink()
         draws.append(in_new_process(code))
+        if draws[-1]["seconds"] > ENOUGH_SECONDS:
+            break
     restored = nib.load(next(target.glob("*_restored.nii.gz"))).get_fdata(dtype=np.float32)
     return {
         "seconds": Timing.of([draw["seconds"] for draw in draws]),
@@ -124,7 +127,7 @@ def stack_ssim(restored: np.ndarray[Any, Any], reference: np.ndarray[Any, Any]) 
 
 def table(figures: dict[str, Any]) -> str:
     """Return the result as a table in Markdown."""
-    head = "| method | seconds (median of 3) | peak memory | of it for the work | SSIM |\n"
+    head = "| method | seconds (once if above 30) | peak memory | of it for the work | SSIM |\n"
     return (
         head
         + "|---|---|---|---|---|\n"
