@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from benchmarks import data_wait, import_time, restoration, slice_reading
-from benchmarks.measure import RESULTS, environment
+from benchmarks.measure import RESULTS
 
 PAGE = Path(__file__).with_name("page.md")
 
@@ -19,9 +19,16 @@ def main() -> None:
     for benchmark in (slice_reading, import_time, restoration, data_wait):
         print(f"{benchmark.__name__} ...", flush=True)
         benchmark.run()
+    write_page()
+
+
+def write_page() -> None:
+    """Write the page from the figures that were saved."""
     names = ("slice_reading", "import_time", "restoration", "data_wait")
     saved = {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in names}
-    record = ", ".join(f"{key} {value}" for key, value in environment().items())
+    record = ", ".join(
+        f"{key} {value}" for key, value in saved["restoration"]["environment"].items()
+    )
     table = restoration.table(saved["restoration"])
     page = PAGE.read_text(encoding="utf-8").format(
         environment=record, restoration_table=table, **saved
