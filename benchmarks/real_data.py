@@ -144,7 +144,10 @@ def chain(data: Path, work: Path, max_epochs: int) -> dict[str, Any]:
         run_bundle(
             BUNDLE, ["evaluate"], dataset | {"ckpt_path": str(path), "output_dir": str(folder)}
         )
-        summaries[name] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        # Where things lay on one machine is nobody's result.
+        del summary["dataset"]["folder"], summary["checkpoint"]["path"]
+        summaries[name] = summary
     return {"noise": noise, "summaries": summaries}
 
 
