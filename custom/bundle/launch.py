@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,9 @@ from custom.bundle.locate import find_config
 from custom.errors import InputError
 
 __all__ = ["plain_command", "run_bundle", "user_error"]
+
+# How MONAI begins its message when a part of a config cannot be made.
+_INSTANTIATING = "Failed to instantiate component"
 
 
 def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any]) -> None:
@@ -57,8 +61,25 @@ def plain_command(configs: Sequence[str]) -> str:
 
 
 def user_error(error: BaseException) -> InputError | None:
-    """Return the user's error among an exception and its causes, if there is one."""
-    return next((link for link in _chain(error) if isinstance(link, InputError)), None)
+    """Return the user's error among an exception and its causes, if there is one.
+
+    A part that refuses an argument raises a ``ValueError`` that names it. Met while a config is
+    read, that argument is a setting of the user's.
+    """
+    links = list(_chain(error))
+    for link in links:
+        if isinstance(link, InputError):
+            return link
+    for link, outer in zip(links[1:], links, strict=False):
+        if type(link) is ValueError and _refused_here(link) and _INSTANTIATING in str(outer):
+            return InputError(" ".join(str(link).split()))
+    return None
+
+
+def _refused_here(error: BaseException) -> bool:
+    """Say whether an exception was raised by one of our own parts."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("custom.")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -7,8 +7,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from custom.bundle.verification.bundle_folder import METADATA
-from custom.bundle.verification.checks_network import WEIGHTS
+from custom.bundle.verification.bundle_folder import METADATA, WEIGHTS
 from custom.data.atomic import sha256_of
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
-from custom.bundle.verification.checks_network import WEIGHTS, checkpoint
+from custom.bundle.verification.bundle_folder import METADATA, WEIGHTS, BundleFolder
+from custom.bundle.verification.checks_network import checkpoint
+from custom.bundle.verification.verify import CHECKS
 from custom.data.atomic import sha256_of
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
@@ -17,9 +18,26 @@ MODEL = BUNDLES / "micro_mri_denoise"
 
 
 def pytest_generate_tests(metafunc):
-    if "bundle_root" in metafunc.fixturenames:
+    """Ask every check of every bundle, and of its further models what concerns those."""
+    if "check" in metafunc.fixturenames:
         roots = sorted(path.parents[1] for path in BUNDLES.glob(f"*/{METADATA}"))
-        metafunc.parametrize("bundle_root", roots, ids=lambda root: root.name, scope="session")
+        models = [(root, variant) for root in roots for variant in (None, *variants_of(root))]
+        asked = [
+            pytest.param(
+                (root, variant),
+                check,
+                id=f"{'+'.join(filter(None, (root.name, variant)))}-{check.check_id}",
+            )
+            for root, variant in models
+            for check in CHECKS
+            if variant is None or check.of_variants
+        ]
+        metafunc.parametrize(("model", "check"), asked, scope="session")
+
+
+def variants_of(root):
+    """Return the names of the further models of a bundle."""
+    return json.loads((root / METADATA).read_text()).get("variants", {})
 
 
 @pytest.fixture(autouse=True)
@@ -36,10 +54,11 @@ def demo_dirs(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def bundle(bundle_root, tmp_path_factory, demo_dirs):
-    """A bundle of the repository with a workspace for the session."""
-    workspace = tmp_path_factory.mktemp(bundle_root.name)
-    return BundleFolder(bundle_root, workspace, demo_dirs(bundle_root.name))
+def bundle(model, tmp_path_factory, demo_dirs):
+    """A bundle of the repository, or a further model of it, with a workspace for the session."""
+    root, variant = model
+    workspace = tmp_path_factory.mktemp(root.name)
+    return BundleFolder(root, workspace, demo_dirs(root.name), variant)
 
 
 @pytest.fixture(scope="session")

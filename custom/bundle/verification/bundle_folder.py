@@ -11,9 +11,10 @@ import yaml
 
 from custom.bundle.verification.outcome import CheckFailed
 
-__all__ = ["GENERATED", "METADATA", "BundleFolder"]
+__all__ = ["GENERATED", "METADATA", "WEIGHTS", "BundleFolder", "is_search_space"]
 
 METADATA = Path("configs") / "metadata.json"
+WEIGHTS = Path("models") / "model.pt"
 _CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 # Folders that a bundle's own runs write; they are no part of it.
 GENERATED = ("data", "output")
@@ -27,17 +28,24 @@ class BundleFolder:
         workspace: An existing folder for everything that checks write.
         demo_dir: Folder of the small demonstration set; by default one in ``workspace``. Giving the
             same folder to several bundles of one study saves making the set again.
+        variant: Another model of the same study: the name of an overlay that the metadata list
+            under ``variants``. Configs and metadata are then those with the overlay applied.
 
     Raises:
         ValueError: If ``root`` is no folder.
     """
 
     def __init__(
-        self, root: str | Path, workspace: str | Path, demo_dir: str | Path | None = None
+        self,
+        root: str | Path,
+        workspace: str | Path,
+        demo_dir: str | Path | None = None,
+        variant: str | None = None,
     ) -> None:
         self.root = Path(root).resolve()
         self.workspace = Path(workspace).resolve()
         self.demo_dir = Path(demo_dir or self.workspace / "demo").resolve()
+        self.variant = variant
         if not self.root.is_dir():
             raise ValueError(f"root must be a folder, got {root}")
         self._folders = 0
@@ -57,17 +65,47 @@ class BundleFolder:
             if path.parent == folder
             and path.suffix in _CONFIG_SUFFIXES
             and path != self.root / METADATA
+            and not is_search_space(path)
         ]
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
-        """The parsed ``configs/metadata.json``."""
-        return self._mapping(self.root / METADATA, json.loads)
+        """The parsed ``configs/metadata.json``; for a variant with its own weights and format."""
+        content = self._mapping(self.root / METADATA, json.loads)
+        if self.variant is None:
+            return content
+        listed = content.get("variants", {}).get(self.variant)
+        if not isinstance(listed, dict):
+            raise CheckFailed(f"{METADATA} does not list the variant {self.variant!r}")
+        own = f"{self.variant}_data_format"  # the schema's way to describe a further network
+        if own not in content:
+            raise CheckFailed(f"{METADATA} lacks {own!r}")
+        return {**content, **listed, "network_data_format": content[own]}
+
+    @property
+    def variants(self) -> list[str]:
+        """Names of the further models that the metadata list."""
+        listed = self._mapping(self.root / METADATA, json.loads).get("variants", {})
+        return list(listed) if isinstance(listed, dict) else []
+
+    @property
+    def weights(self) -> Path:
+        """File of the shipped weights; it need not exist."""
+        named = self.metadata.get("weights", {}).get("file", WEIGHTS.as_posix())
+        return self.root / str(named)
 
     @cached_property
     def configs(self) -> dict[str, dict[str, Any]]:
         """Each config as it is written, by its file's name without suffix."""
-        return {path.stem: self._mapping(path, yaml.safe_load) for path in self.config_files}
+        read = {path.stem: self._mapping(path, yaml.safe_load) for path in self.config_files}
+        if self.variant is None:
+            return read
+        if self.variant not in read:
+            raise CheckFailed(f"configs/{self.variant}.yaml is missing: the metadata list it")
+        return {
+            name: {**config, **read[self.variant]} if "bundle_root" in config else config
+            for name, config in read.items()
+        }
 
     @property
     def workflows(self) -> dict[str, dict[str, Any]]:
@@ -101,14 +139,21 @@ class BundleFolder:
             raise CheckFailed(f"configs/{name}.yaml is missing: there are {sorted(self.configs)}")
         return self.configs[name]
 
-    def config_file(self, name: str) -> Path:
-        """Return the file of a config.
+    def run_names(self, name: str) -> list[str]:
+        """Return the names of the configs that make up a workflow, in their order."""
+        return [name] if self.variant is None else [name, self.variant]
+
+    def run_files(self, *names: str) -> list[str]:
+        """Return the files of configs, with that of the variant after the first.
 
         Raises:
             CheckFailed: If there is no such config.
         """
-        self.config(name)
-        return next(path for path in self.config_files if path.stem == name)
+        ordered = [*self.run_names(names[0]), *names[1:]]
+        for name in ordered:
+            self.config(name)
+        files = {path.stem: str(path) for path in self.config_files}
+        return [files[name] for name in ordered]
 
     def read_text(self, relative: str) -> str:
         """Return the text of a file of the bundle.
@@ -138,3 +183,8 @@ class BundleFolder:
         if not isinstance(content, dict):
             raise CheckFailed(f"{relative} must hold a mapping, got {type(content).__name__}")
         return content
+
+
+def is_search_space(path: Path) -> bool:
+    """Say whether a YAML file describes a hyperparameter search, not a workflow or an overlay."""
+    return any(line.startswith("parameters:") for line in path.read_text("utf-8").splitlines())

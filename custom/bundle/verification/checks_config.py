@@ -49,7 +49,7 @@ def _references(bundle: BundleFolder, names: list[str]) -> None:
     from monai.bundle import ConfigParser, ReferenceResolver
 
     parser = ConfigParser()
-    parser.read_config([str(bundle.config_file(name)) for name in names])
+    parser.read_config(bundle.run_files(*names))
     parser.parse()
     for place, value in walk(parser.get()):
         references = ReferenceResolver.match_refs_pattern(value) if isinstance(value, str) else {}

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 __all__ = [
-    "WEIGHTS",
     "checkpoint",
     "fits_network",
     "in_out",
@@ -24,7 +23,6 @@ __all__ = [
     "weights_hash",
 ]
 
-WEIGHTS = Path("models") / "model.pt"
 # Sizes put in for the variables of a declared shape: an odd one where any size is allowed.
 _ANY, _MULTIPLE, _POWER = 45, 2, 1
 _TOLERANCE = 1e-5
@@ -55,9 +53,10 @@ def in_out(bundle: BundleFolder) -> None:
 
 def load_weights(bundle: BundleFolder) -> None:
     """The shipped weights load without pickle, fit the network and are finite."""
-    file = bundle.root / WEIGHTS
+    file = bundle.weights
     if not file.is_file():
-        raise CheckFailed(f"{WEIGHTS} is missing: train the bundle and copy its best checkpoint")
+        name = file.relative_to(bundle.root)
+        raise CheckFailed(f"{name} is missing: train the bundle and copy its best checkpoint")
     fits_network(bundle, file)
 
 
@@ -83,15 +82,17 @@ def fits_network(bundle: BundleFolder, file: Path) -> None:
 
 
 def weights_hash(bundle: BundleFolder) -> None:
-    """The SHA-256 in the metadata is that of the shipped weights."""
-    file = bundle.root / WEIGHTS
-    if not file.is_file():
-        raise CheckFailed(f"{WEIGHTS} is missing")
-    recorded = bundle.metadata.get("weights", {}).get("sha256")
-    if recorded != sha256_of(file):
-        raise CheckFailed(
-            f"{METADATA}: weights.sha256 is {recorded!r}, that of {WEIGHTS} is {sha256_of(file)}"
-        )
+    """The SHA-256 in the metadata is that of the shipped weights, and of what belongs to them."""
+    about = bundle.metadata.get("weights", {})
+    name = bundle.weights.relative_to(bundle.root).as_posix()
+    for file, recorded in {name: about.get("sha256"), **about.get("beside", {})}.items():
+        if not (bundle.root / file).is_file():
+            raise CheckFailed(f"{file} is missing")
+        if recorded != sha256_of(bundle.root / file):
+            raise CheckFailed(
+                f"{METADATA}: the sha256 of {file} is {recorded!r}, that of the file is "
+                f"{sha256_of(bundle.root / file)}"
+            )
 
 
 def torchscript(bundle: BundleFolder) -> None:
@@ -106,7 +107,7 @@ def torchscript(bundle: BundleFolder) -> None:
         filepath=str(file),
         ckpt_file=str(checkpoint(bundle)),
         meta_file=str(bundle.root / METADATA),
-        config_file=str(bundle.config_file("inference")),
+        config_file=bundle.run_files("inference"),
         bundle_root=str(bundle.root),
     )
     network = _network(bundle)
@@ -124,9 +125,8 @@ def checkpoint(bundle: BundleFolder) -> Path:
     """Return the shipped weights, or untrained ones while a bundle has none."""
     import torch
 
-    shipped = bundle.root / WEIGHTS
-    if shipped.is_file():
-        return shipped
+    if bundle.weights.is_file():
+        return bundle.weights
     untrained = bundle.workspace / "untrained.pt"
     if not untrained.is_file():
         torch.manual_seed(0)
@@ -139,7 +139,7 @@ def _network(bundle: BundleFolder) -> Module:
     from monai.bundle import ConfigParser
 
     parser = ConfigParser()
-    parser.read_config(str(bundle.config_file("inference")))
+    parser.read_config(bundle.run_files("inference"))
     network: Module = parser.get_parsed_content("network_def")
     return network.cpu().eval()
 

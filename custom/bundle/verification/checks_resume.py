@@ -59,7 +59,7 @@ def _state_at_kill(bundle: BundleFolder, output: Path, ids: Mapping[str, Any]) -
     state, request = output / "state_at_kill.pt", output / "request.json"
     overrides = {"bundle_root": str(bundle.root), **overrides_of(bundle, "train", output, **ids)}
     content = {
-        "config": str(bundle.config_file("train")),
+        "config": bundle.run_files("train"),
         "metadata": str(bundle.root / METADATA),
         "overrides": overrides,
         "epochs": _EPOCHS,

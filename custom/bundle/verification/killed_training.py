@@ -44,7 +44,7 @@ def train_and_be_killed(request: dict[str, Any]) -> None:
     """Train, write the state after ``epochs`` epochs, and die one step into the next epoch.
 
     Args:
-        request: ``config`` and ``metadata`` (paths), ``overrides``, ``epochs``, ``state`` (path).
+        request: ``config`` (paths), ``metadata`` and ``state`` (path), ``overrides``, ``epochs``.
     """
     import torch
     from ignite.engine import Events

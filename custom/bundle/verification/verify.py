@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from custom.bundle.verification import (
@@ -41,7 +42,17 @@ class Check:
     function: Callable[[BundleFolder], None]
     needs: tuple[str, ...] = ()
 
+    @property
+    def of_variants(self) -> bool:
+        """Whether it is also asked of every further model that the metadata list."""
+        group = self.check_id.split(".")[0]
+        return group in ("net", "weights", "run") or self.check_id in _ALSO_OF_VARIANTS
 
+
+_ALSO_OF_VARIANTS = (
+    *("meta.schema", "meta.zoo_fields"),
+    *("config.zoo_key_names", "config.one_network", "config.properties"),
+)
 _READABLE = ("layout.required_files", "config.no_duplicate_keys", "config.parse")
 _BUILDS = (*_READABLE, "config.targets")
 _RUNS = (*_BUILDS, "config.zoo_key_names", "config.properties")
@@ -88,6 +99,7 @@ def verify_bundle(
     quick: bool = False,
     demo_dir: str | Path | None = None,
     report: Callable[[CheckResult], None] | None = None,
+    variants: bool = True,
 ) -> list[CheckResult]:
     """Run the checks on a bundle; nothing is written into its folder.
 
@@ -97,9 +109,11 @@ def verify_bundle(
         quick: Whether to leave out the group ``run``.
         demo_dir: Where the small demonstration set is or shall be kept; by default it is made anew.
         report: Called with each result as soon as it is there, since all take a minute.
+        variants: Whether to check the further models of the bundle too.
 
     Returns:
-        One result a check, in order. A check whose needs failed counts as failed, and says so.
+        One result a check, in order; those of a variant are named ``<variant>: <check>``. A check
+        whose needs failed counts as failed, and says so.
 
     Raises:
         InputError: If ``bundle_dir`` is no folder or ``only`` names an unknown check.
@@ -107,13 +121,31 @@ def verify_bundle(
     if not Path(bundle_dir).is_dir():
         raise InputError(f"{bundle_dir} is no folder: give the folder of a bundle")
     with tempfile.TemporaryDirectory(prefix="verify_") as workspace:
+        checks = _selected(only, quick)
         bundle = BundleFolder(bundle_dir, workspace, demo_dir)
         results = []
-        for result in _results(bundle, _selected(only, quick)):
+        for result in chain(
+            _results(bundle, checks), _variant_results(bundle, checks) if variants else ()
+        ):
             results.append(result)
             if report is not None:
                 report(result)
         return results
+
+
+def _variant_results(bundle: BundleFolder, checks: Sequence[Check]) -> Iterator[CheckResult]:
+    """Run the checks of every further model of the bundle."""
+    try:
+        names = bundle.variants
+    except CheckFailed:
+        return  # metadata that cannot be read are the complaint of another check
+    own = [check for check in checks if check.of_variants]
+    for name in names:
+        folder = bundle.new_folder(name)
+        folder.mkdir(parents=True)
+        variant = BundleFolder(bundle.root, folder, bundle.demo_dir, name)
+        for result in _results(variant, own):
+            yield replace(result, check_id=f"{name}: {result.check_id}")
 
 
 def run_check(check: Check, bundle: BundleFolder) -> CheckResult:

@@ -48,7 +48,7 @@ def tiny_set(bundle: BundleFolder) -> TinySet:
     if "demo" not in bundle.config("train"):
         raise CheckFailed("configs/train.yaml has no id 'demo': the small demonstration set")
     parser = ConfigParser()
-    parser.read_config(str(bundle.config_file("train")))
+    parser.read_config(bundle.run_files("train"))
     parser.update({"bundle_root": str(bundle.root), "demo_dir": str(bundle.demo_dir)})
     parser.update({"demo_size": "tiny"})
     folder = Path(parser.get_parsed_content("demo").ensure())
@@ -83,7 +83,7 @@ def run(bundle: BundleFolder, name: str, output: Path, **ids: Any) -> None:
         InputError: As the run itself.
     """
     before = _state(bundle)
-    run_bundle(bundle.root, [name], overrides_of(bundle, name, output, **ids))
+    run_bundle(bundle.root, bundle.run_names(name), overrides_of(bundle, name, output, **ids))
     changed = sorted(before.symmetric_difference(_state(bundle)))
     if changed:
         raise CheckFailed(f"running {name}.yaml changed {changed[0][0]} in the bundle's folder")
@@ -104,7 +104,7 @@ def open_workflow(
     from monai.bundle import ConfigWorkflow
 
     workflow = ConfigWorkflow(
-        config_file=[str(bundle.config_file(part)) for part in (name, *overlays)],
+        config_file=bundle.run_files(name, *overlays),
         meta_file=str(bundle.root / METADATA),
         logging_file=False,
         workflow_type="train" if name == "train" else "infer",
