@@ -1,0 +1,231 @@
+"""Process that runs from a clean image to its measured noisy pair, and back."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from custom.errors import InputError
+from custom.networks.schedulers.noise_profiles import noise_profile
+
+__all__ = ["AnchoredPathScheduler", "Parameterisation"]
+
+logger = logging.getLogger(__name__)
+
+Parameterisation = Literal["path", "scaled_path", "noise_schedule"]
+
+
+class AnchoredPathScheduler(nn.Module):
+    r"""The path from a clean image ``x_0`` to its measured noisy pair, the anchor ``x_T*``.
+
+    .. math::
+        x_t = x_{t-1} + \tfrac{1}{T} R + \sigma f(t)\, e_t, \qquad R = x_T^* - x_0, \qquad
+        \sigma = \beta \Big/ \sqrt{\textstyle\sum_{s=1}^{T} f(s)^2}
+
+    with independent ``e_t`` of zero mean and unit variance, whatever their distribution. So
+    :math:`x_t` has the mean :math:`x_0 + \tfrac{t}{T} R` and the variance
+    :math:`\sigma^2 \sum_{s \le t} f(s)^2`, which is :math:`\beta^2` at the end.
+
+    A network predicts ``r`` from ``x_t`` and the position ``t / T``. Parameterisations of the
+    estimate of the clean image:
+
+    - ``path``: :math:`\hat{x}_0 = x_t - r`;
+    - ``scaled_path``: :math:`\hat{x}_0 = x_t - \tfrac{t}{T} r`;
+    - ``noise_schedule``: :math:`\hat{x}_0 = x_t - f(t)\, r`, the published one.
+
+    Args:
+        num_steps: ``T``, at least 2.
+        end_std: ``beta``, the deviation of ``x_T``, in units of the standardised image.
+        noise_profile: Name of ``f``, see :func:`~.noise_profiles.noise_profile`.
+        parameterisation: What the network's prediction stands for.
+
+    Shape:
+        Images, residuals, noise and predictions: ``(B, C, *spatial)``. Steps: ``(B,)``, int64, in
+        ``0..T``. Deviations: ``(B, 1, ...)``, to broadcast.
+
+    Raises:
+        InputError: If an argument is out of its range.
+
+    Erratum:
+        ``beta`` was printed under the root of ``sigma``, so that the variance of the end was
+        ``beta``, not ``beta^2``. With ``noise_schedule`` the profiles that end at 0 leave the
+        prediction of the first reverse step, ``t = T``, without effect; ``path`` has no such step.
+
+    Source:
+        METHODS.md, study 1; Conejo Rupp et al. 2025, equations (9) to (11) and (19) to (36).
+    """
+
+    profile: Tensor  # (T + 1,), f(t); 0 at t = 0, which is no step
+    noise_std: Tensor  # (T + 1,), deviation of x_t
+
+    def __init__(
+        self,
+        num_steps: int = 100,
+        end_std: float = 0.01,
+        noise_profile: str = "parabola",
+        parameterisation: Parameterisation = "path",
+    ) -> None:
+        super().__init__()
+        if not (math.isfinite(end_std) and end_std > 0):
+            raise InputError(f"end_std must be positive, got {end_std}")
+        if parameterisation not in get_args(Parameterisation):
+            known = ", ".join(get_args(Parameterisation))
+            raise InputError(f"parameterisation must be one of {known}, got {parameterisation!r}")
+        profile = _chain_profile(noise_profile, num_steps)
+        energy = profile.square().cumsum(0)
+        self.num_steps = num_steps
+        self.end_std = end_std
+        self.parameterisation = parameterisation
+        self._total_energy = float(energy[-1])
+        # Not in a state dict: the arguments say all that the tables do.
+        self.register_buffer("profile", profile.float(), persistent=False)
+        noise_std = (end_std * (energy / energy[-1]).sqrt()).float()
+        self.register_buffer("noise_std", noise_std, persistent=False)
+
+    @property
+    def sigma(self) -> float:
+        """Deviation of the noise that a step adds where the profile is 1."""
+        return self.end_std / math.sqrt(self._total_energy)
+
+    def positions(self, step: Tensor) -> Tensor:
+        """Return ``t / T`` as the network sees it, ``(B,)``, float32."""
+        return step.float() / self.num_steps
+
+    def moments(self, clean: Tensor, anchor: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean and the standard deviation of ``x_t``.
+
+        Args:
+            clean: ``x_0``.
+            anchor: ``x_T*``, the measured noisy image.
+            step: ``t`` of each sample.
+        """
+        mean = torch.lerp(clean, anchor, _column(self.positions(step), clean))
+        return mean, _column(self.noise_std[step], clean)
+
+    def step_forward(self, x: Tensor, residual: Tensor, noise: Tensor, step: Tensor) -> Tensor:
+        """Go from ``x_{t-1}`` to ``x_t``: one link of the chain.
+
+        Args:
+            x: ``x_{t-1}``.
+            residual: ``R``, anchor minus clean image.
+            noise: ``e_t``, of zero mean and unit variance.
+            step: ``t`` of each sample, in ``1..T``.
+        """
+        gain = _column(self.sigma * self.profile[step], x)
+        return x + residual / self.num_steps + gain * noise
+
+    def estimate_clean(self, x_t: Tensor, prediction: Tensor, step: Tensor) -> Tensor:
+        """Return the estimate of the clean image that the network's prediction stands for.
+
+        Args:
+            x_t: The image at step ``t``.
+            prediction: ``r``, what the network said of it.
+            step: ``t`` of each sample.
+        """
+        if self.parameterisation == "path":
+            return x_t - prediction
+        scaled = self.parameterisation == "scaled_path"
+        gain = self.positions(step) if scaled else self.profile[step]
+        return x_t - _column(gain, x_t) * prediction
+
+    def step_back(
+        self, x_t: Tensor, clean: Tensor, step: Tensor, to_step: Tensor, noise: Tensor | None = None
+    ) -> Tensor:
+        r"""Go back along the line through ``x_t`` and the estimate of the clean image.
+
+        .. math::
+            x_u = \hat{x}_0 + \tfrac{u}{t} (x_t - \hat{x}_0)
+            + \sigma \sqrt{\textstyle\sum_{s=u+1}^{t} f(s)^2}\; e
+
+        For ``u = t - 1`` the noise is that of the forward link, :math:`\sigma f(t)\, e_t`.
+
+        Args:
+            x_t: The image at step ``t``.
+            clean: The estimate of ``x_0``.
+            step: ``t`` of each sample, in ``1..T``.
+            to_step: ``u`` of each sample, in ``0..t``.
+            noise: ``e``, of zero mean and unit variance; without it the step is deterministic.
+
+        Source:
+            METHODS.md, study 1; the source gives no reverse process.
+        """
+        back = torch.lerp(clean, x_t, _column(to_step.float() / step.float(), x_t))
+        if noise is None:
+            return back
+        return back + _column(self._noise_between(to_step, step), x_t) * noise
+
+    def timesteps(self, num_inference_steps: int | None = None) -> Tensor:
+        """Return the steps of a reverse pass, from ``T`` down; after the last comes 0.
+
+        Args:
+            num_inference_steps: How many, in ``1..T``, evenly spread; all ``T`` by default.
+
+        Returns:
+            ``(num_inference_steps,)``, int64, strictly descending.
+
+        Raises:
+            InputError: If there are fewer than 1 or more than ``T``.
+
+        Example:
+            >>> AnchoredPathScheduler(num_steps=100).timesteps(4)
+            tensor([100,  75,  50,  25])
+        """
+        total = self.num_steps
+        count = total if num_inference_steps is None else num_inference_steps
+        if not 1 <= count <= total:
+            raise InputError(f"num_inference_steps must lie in 1..num_steps ({total}), got {count}")
+        # In integers: spaced by T / count >= 1, no two round to the same step.
+        return torch.tensor([(2 * total * k + count) // (2 * count) for k in range(count, 0, -1)])
+
+    def critical_end_std(self, residual_rms: float) -> float:
+        r"""Return ``beta_crit``, above which the noise of a step outweighs its way to the anchor.
+
+        .. math:: \beta_\mathrm{crit} = \frac{\mathrm{RMS}(R)}{T} \sqrt{\textstyle\sum_s f(s)^2}
+
+        for the parabola :math:`\sqrt{\tfrac{8}{15} (T^4 - 1) / T^5}\; \mathrm{RMS}(R)`.
+
+        Args:
+            residual_rms: Root mean square of the residuals, in units of the standardised image.
+
+        Source:
+            METHODS.md, study 1; Conejo Rupp et al. 2025, equations (33) to (36).
+        """
+        return residual_rms / self.num_steps * math.sqrt(self._total_energy)
+
+    def warn_if_unstable(self, residual_rms: float) -> None:
+        """Log one warning if ``end_std`` is above its critical value for these residuals."""
+        critical = self.critical_end_std(residual_rms)
+        if self.end_std > critical:
+            logger.warning(
+                "end_std %.4g is above its critical value %.4g (residuals of RMS %.4g, %d steps): "
+                "the noise of a step outweighs its way to the noisy scan; lower end_std or "
+                "num_steps",
+                self.end_std,
+                critical,
+                residual_rms,
+                self.num_steps,
+            )
+
+    def _noise_between(self, start: Tensor, end: Tensor) -> Tensor:
+        """Return the deviation that the links ``start + 1 .. end`` add, ``(B,)``."""
+        # Summed and not taken from noise_std: the difference of two cumulative sums would lose
+        # the small links at either end to rounding.
+        step = torch.arange(self.num_steps + 1, device=self.profile.device)
+        inside = (step > start[:, None]) & (step <= end[:, None])
+        return self.sigma * (self.profile.square() * inside).sum(1).sqrt()
+
+
+def _chain_profile(name: str, num_steps: int) -> Tensor:
+    """Return the profile with 0 at ``t = 0``, where the chain has no link."""
+    profile = noise_profile(name, num_steps)
+    profile[0] = 0
+    return profile
+
+
+def _column(values: Tensor, like: Tensor) -> Tensor:
+    """Shape one value a sample to broadcast over images, in their type."""
+    return values.to(like.dtype).view(-1, *[1] * (like.ndim - 1))

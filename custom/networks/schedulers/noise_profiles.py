@@ -1,0 +1,104 @@
+"""How the noise of a path from clean to noisy is spread over its steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from custom.errors import InputError
+
+__all__ = ["NOISE_PROFILES", "noise_profile", "parabola_variance"]
+
+
+def _parabola(position: Tensor) -> Tensor:
+    """``4 u (1 - u)``, the source's choice."""
+    return 4 * position * (1 - position)
+
+
+def _sine(position: Tensor) -> Tensor:
+    """``sin(pi u)``, written so that it is 0 and not 1e-16 at ``u = 1``."""
+    return torch.sin(math.pi * torch.minimum(position, 1 - position))
+
+
+def _cosine_bell(position: Tensor) -> Tensor:
+    """``sin(pi u)^2``: starts and ends without a slope."""
+    return _sine(position).square()
+
+
+def _triangle(position: Tensor) -> Tensor:
+    """``1 - |2 u - 1|``."""
+    return 1 - (2 * position - 1).abs()
+
+
+def _constant(position: Tensor) -> Tensor:
+    """1: the variance grows as the path does, and the last step still adds noise."""
+    return torch.ones_like(position)
+
+
+NOISE_PROFILES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "parabola": _parabola,
+    "sine": _sine,
+    "cosine_bell": _cosine_bell,
+    "triangle": _triangle,
+    "constant": _constant,
+}
+"""Profiles by name, each a function of the position ``u = t / T`` with a maximum of 1."""
+
+
+def noise_profile(name: str, num_steps: int) -> Tensor:
+    r"""Return the noise profile :math:`f(t / T)` at ``t = 0..T``.
+
+    Args:
+        name: ``parabola`` (the source's), ``sine``, ``cosine_bell``, ``triangle`` or ``constant``.
+        num_steps: ``T``, at least 2.
+
+    Returns:
+        ``(T + 1,)``, float64. The entry of ``t = 0`` belongs to no step of the chain.
+
+    Raises:
+        InputError: If the name is unknown or ``num_steps < 2``.
+
+    Source:
+        METHODS.md, study 1; Conejo Rupp et al. 2025, equation (20), which calls for other choices.
+
+    Example:
+        >>> noise_profile("parabola", 4)
+        tensor([0.0000, 0.7500, 1.0000, 0.7500, 0.0000], dtype=torch.float64)
+    """
+    if name not in NOISE_PROFILES:
+        raise InputError(f"noise_profile must be one of {', '.join(NOISE_PROFILES)}, got {name!r}")
+    if num_steps < 2:
+        raise InputError(f"num_steps must be at least 2, got {num_steps}")
+    position = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
+    return NOISE_PROFILES[name](position)
+
+
+def parabola_variance(step: Tensor, num_steps: int, sigma: float) -> Tensor:
+    r"""Return the variance of :math:`x_t` under the parabola, in closed form.
+
+    .. math::
+        \operatorname{Var}[x_t] = \tfrac{8}{15} \sigma^2 T^{-4}\, t (t + 1)
+        [6 t^3 - 15 t^2 T + 9 t^2 + 10 t T^2 - 15 t T + t + 5 T^2 - 1]
+
+    At ``t = T`` this is :math:`\tfrac{8}{15} \sigma^2 (T^4 - 1) / T^3`.
+
+    Args:
+        step: ``t``, in ``0..T``.
+        num_steps: ``T``.
+        sigma: Deviation that one step adds where the profile is 1.
+
+    Returns:
+        The variance, float64, of the shape of ``step``.
+
+    Erratum:
+        Printed as ``Var[x_T]``, the variance of the end, though it depends on ``t``.
+
+    Source:
+        METHODS.md, study 1; Conejo Rupp et al. 2025, equations (27) and (28).
+    """
+    t, end = step.double(), float(num_steps)
+    bracket = 6 * t**3 - 15 * t**2 * end + 9 * t**2 + 10 * t * end**2 - 15 * t * end + t
+    return 8 / 15 * sigma**2 / end**4 * t * (t + 1) * (bracket + 5 * end**2 - 1)
