@@ -1,19 +1,22 @@
-"""Load the weights to evaluate, and say in one line why that is not possible."""
+"""Load the weights to evaluate when the engine starts."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-from ignite.engine import Engine
-from monai.handlers import CheckpointLoader
+import torch
+from ignite.engine import Engine, Events
 from torch import nn
 
-from custom.errors import InputError
+from custom.networks.saved_weights import load_weights
 
 __all__ = ["CheckedCheckpointLoader"]
 
+logger = logging.getLogger(__name__)
 
-class CheckedCheckpointLoader(CheckpointLoader):
+
+class CheckedCheckpointLoader:
     """MONAI's checkpoint loader for one network, with errors that a user can act on.
 
     Reads a bare state dictionary (``model.pt``) as well as a training checkpoint that holds one
@@ -30,23 +33,17 @@ class CheckedCheckpointLoader(CheckpointLoader):
     """
 
     def __init__(
-        self, load_path: str | Path, network: nn.Module, map_location: str = "cpu"
+        self, load_path: str | Path, network: nn.Module, map_location: str | torch.device = "cpu"
     ) -> None:
-        # A device in MONAI's annotation is a dictionary, but torch.load takes a name as well.
-        super().__init__(str(load_path), {"model": network}, map_location=map_location)  # type: ignore[arg-type]
+        self.load_path = load_path
+        self.network = network
+        self.map_location = map_location
+
+    def attach(self, engine: Engine) -> None:
+        """Load when the engine starts."""
+        engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
         """Load the weights."""
-        path = self.load_path
-        if not Path(path).is_file():
-            raise InputError(f"checkpoint {path} does not exist: train first, or give --checkpoint")
-        try:
-            super().__call__(engine)
-        except Exception as error:  # torch raises many kinds for a damaged file
-            # A torn archive and weights that do not fit are both a RuntimeError.
-            fault, remedy = (
-                ("does not fit the network", "give the configs (--config) it was trained with")
-                if "state_dict" in str(error)
-                else ("is damaged or not a file of weights", "give another one")
-            )
-            raise InputError(f"checkpoint {path} {fault}: {remedy}") from error
+        load_weights(self.load_path, self.network, self.map_location)
+        logger.info("weights: %s", self.load_path)

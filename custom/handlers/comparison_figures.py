@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from custom.data.atomic import atomic_path
 from custom.data.csv_table import write_table
 from custom.handlers.quality_table import QualityTable, restored_items
+from custom.transforms.restore_with import RestoreWithd
 
 __all__ = ["FIGURE_COLUMNS", "Comparison", "ComparisonFigures", "compare", "image_values"]
 
@@ -36,6 +37,7 @@ class Comparison:
         high: Reference, ``(X, Y)``.
         pixel_mm: Size of a pixel along ``X`` and ``Y``.
         measures: Method to measure to value.
+        peers: Method to what it restored, ``(X, Y)``: other networks beside the model.
     """
 
     scan: str
@@ -47,6 +49,7 @@ class Comparison:
     high: NDArray[Any]
     pixel_mm: tuple[float, float]
     measures: Mapping[str, Mapping[str, float]]
+    peers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def file_name(self) -> str:
@@ -68,6 +71,7 @@ class ComparisonFigures:
         draw: Makes a matplotlib figure of a comparison.
         output_dir: Folder in which ``figures`` is made.
         scans_per_plane: Scans whose middle slice is shown, at least 0.
+        peers: What the evaluator ran besides; what each network among it restored is shown too.
         dots_per_inch: Resolution of the figures.
 
     Raises:
@@ -80,6 +84,7 @@ class ComparisonFigures:
         draw: Callable[[Comparison], Any],
         output_dir: str | Path,
         scans_per_plane: int = 2,
+        peers: Iterable[Any] = (),
         dots_per_inch: int = 110,
     ) -> None:
         if scans_per_plane < 0:
@@ -89,6 +94,8 @@ class ComparisonFigures:
         self.folder = Path(output_dir) / "figures"
         self.scans_per_plane = scans_per_plane
         self.dots_per_inch = dots_per_inch
+        restored = [peer.output_key for peer in peers if isinstance(peer, RestoreWithd)]
+        self.peers = {name: key for name, key in table.methods.items() if key in restored}
         self.start()
 
     def attach(self, engine: Engine) -> None:
@@ -111,12 +118,14 @@ class ComparisonFigures:
             plane, kept = str(data.get("plane", "")), list(measures)
             if len(self.middle[plane]) < self.scans_per_plane:
                 middle = kept[len(kept) // 2]
-                self.middle[plane].append(compare(data, "middle slice", measures[middle], middle))
+                self.middle[plane].append(
+                    compare(data, "middle slice", measures[middle], middle, self.peers)
+                )
             worst = min(kept, key=lambda index: measures[index]["model"]["ssim"])
             before = self.worst.get(plane)
             if before is None or _ssim(measures[worst]) < _ssim(before.measures):
                 chosen = "lowest SSIM of the model in this plane"
-                self.worst[plane] = compare(data, chosen, measures[worst], worst)
+                self.worst[plane] = compare(data, chosen, measures[worst], worst, self.peers)
 
     def write(self) -> None:
         """Draw the chosen slices."""
@@ -155,6 +164,7 @@ def compare(
     chosen: str,
     measures: Mapping[str, Mapping[str, float]],
     index: int | None = None,
+    peers: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Put the images of one slice and its measures together.
 
@@ -164,6 +174,7 @@ def compare(
         measures: Method to measure to value.
         index: Which slice of the stacks to take; ``None`` where the images are single slices,
             whose number is ``data["slice"]``.
+        peers: Methods to show beside the model, each with the key of its images.
 
     Shape:
         Images: ``(1, X, Y, S)``, or ``(1, X, Y)`` without ``index``.
@@ -181,6 +192,9 @@ def compare(
         high=high[0].numpy(),
         pixel_mm=(width, height),
         measures=measures,
+        peers={
+            name: image_values(data[key], index)[0].numpy() for name, key in (peers or {}).items()
+        },
     )
 
 

@@ -34,6 +34,7 @@ __all__ = [
 SCAN_COLUMNS = ("scan", "animal", "plane", "region")
 # The first six are the source's Table 3; the region tells two stacks of one plane apart.
 CNR_COLUMNS = ("Mouse", "Plane", "Slice", "LR CNR", "DL CNR", "HR CNR", "Region")
+_CNR_STACKS = {"LR CNR": "input", "DL CNR": "model", "HR CNR": "reference"}
 _MEASURES = {
     "mse": lambda predicted, reference, _: mean_squared_error(predicted, reference),
     "psnr": peak_signal_to_noise_ratio,
@@ -59,7 +60,9 @@ class QualityTable:
     plays no part in it.
 
     Writes ``metrics.csv`` (``scan, animal, plane, region, slice, method, mse, psnr, ssim[,
-    lpips], data_range``; slices count from 0) and ``cnr.csv`` when the evaluator has completed.
+    lpips], data_range``; slices count from 0) and ``cnr.csv`` when the evaluator has completed. The
+    latter has the columns of the source's table, and one more for each further method, ``<method>
+    CNR``, which is empty where that method left a background without noise.
 
     Args:
         output_dir: Folder of the tables.
@@ -122,7 +125,13 @@ class QualityTable:
             raise InputError("no slice is left to evaluate: the exclusion list names all of them")
         columns = (*SCAN_COLUMNS, "slice", "method", *self.measures, "data_range")
         write_table(self.output_dir / "metrics.csv", columns, self.rows)
-        write_table(self.output_dir / "cnr.csv", CNR_COLUMNS, self.cnr_rows)
+        columns = (*CNR_COLUMNS, *self._further_cnr())
+        write_table(self.output_dir / "cnr.csv", columns, self.cnr_rows)
+
+    def _further_cnr(self) -> dict[str, str]:
+        """Return the CNR columns that the source's table does not have, and their methods."""
+        known = _CNR_STACKS.values()
+        return {f"{method} CNR": method for method in self.methods if method not in known}
 
     def _measure_scan(self, data: Mapping[str, Any]) -> None:
         """Add the rows of one scan."""
@@ -183,28 +192,23 @@ class QualityTable:
             self.cnr_left_out["no mask file"] += len(kept)
             return
         regions = slices_first(mask)[kept, 0].round().numpy()
-        columns = {"LR CNR": "input", "DL CNR": "model", "HR CNR": "reference"}
+        columns = _CNR_STACKS | self._further_cnr()
         for i, index in enumerate(kept):
             images: dict[str, NDArray[Any]] = {
-                column: stacks[name][i, 0].numpy() for column, name in columns.items()
+                name: stacks[name][i, 0].numpy() for name in columns.values()
             }
-            problems = [cnr_problem(image, regions[i]) for image in images.values()]
-            problem = next((text for text in problems if text is not None), None)
+            problems = {name: cnr_problem(image, regions[i]) for name, image in images.items()}
+            needed = [problems[name] for name in _CNR_STACKS.values()]
+            problem = next((text for text in needed if text is not None), None)
             if problem is not None:
                 self.cnr_left_out[problem] += 1
                 continue
-            self.cnr_rows.append(
-                {
-                    "Mouse": about["animal"],
-                    "Plane": about["plane"],
-                    "Slice": index,
-                    **{
-                        column: contrast_to_noise_ratio(image, regions[i])
-                        for column, image in images.items()
-                    },
-                    "Region": about["region"],
-                }
-            )
+            ratios = {
+                column: "" if problems[name] else contrast_to_noise_ratio(images[name], regions[i])
+                for column, name in columns.items()
+            }
+            place = {"Mouse": about["animal"], "Plane": about["plane"], "Slice": index}
+            self.cnr_rows.append({**place, "Region": about["region"], **ratios})
 
 
 def restored_items(engine: Engine) -> list[dict[str, Any]]:

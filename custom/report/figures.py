@@ -28,6 +28,7 @@ METHOD_COLOURS = {
     "input": "#8a8f98",
     "bicubic": "#56b4e9",
     "nlm": "#e69f00",
+    "unet": "#0072b2",
     "model": "#009e73",
 }
 _OTHER_COLOUR = "#cc79a7"
@@ -35,36 +36,36 @@ _INK = "#1d2733"
 _BAR_LENGTHS_MM = (0.5, 1, 2, 5, 10, 20, 50)
 
 
-def draw_comparison(item: Comparison) -> Figure:
-    """Draw low | restored | high, and what low and restored are off by.
+def draw_comparison(item: Comparison, names: Mapping[str, str] | None = None) -> Figure:
+    """Draw low | peers | restored | high, and what all but the last are off by.
 
-    The three images share one grey window (0 to the 99.8th percentile of the reference); both
-    residual maps, image minus reference, share one scale that is symmetric about zero.
+    The images share one grey window (0 to the 99.8th percentile of the reference); the residual
+    maps, image minus reference, share one scale that is symmetric about zero.
 
     Args:
         item: The slice.
+        names: What methods are called here, see :func:`~custom.report.method_names.method_name`.
 
     Returns:
         A figure of two rows; the last panel lists the measures of this slice.
     """
-    figure = Figure(figsize=(10.5, 7.7), facecolor="white", layout="constrained")
-    axes = figure.subplots(2, 3)
+    images = {
+        "low resolution": item.low,
+        **{method_name(method, names): image for method, image in item.peers.items()},
+        (names or {}).get("model", "restored"): item.restored,
+    }
+    columns = len(images) + 1
+    figure = Figure(figsize=(3.5 * columns, 7.7), facecolor="white", layout="constrained")
+    axes = figure.subplots(2, columns)
     white = max(float(np.percentile(item.high, 99.8)), np.finfo(float).tiny)
-    images = {"low resolution": item.low, "restored": item.restored, "reference": item.high}
-    for ax, (title, image) in zip(axes[0], images.items(), strict=True):
+    for ax, (title, image) in zip(
+        axes[0], [*images.items(), ("reference", item.high)], strict=True
+    ):
         _show(ax, image, item.pixel_mm, title, cmap="gray", vmin=0, vmax=white)
     _add_scale_bar(axes[0, 0], item)
-
-    residuals = {
-        "low resolution - reference": item.low - item.high,
-        "restored - reference": item.restored - item.high,
-    }
-    limit = max(float(np.percentile(np.abs(values), 99.5)) for values in residuals.values())
-    limit = limit or 1.0
-    for ax, (title, values) in zip(axes[1], residuals.items(), strict=False):
-        shown = _show(ax, values, item.pixel_mm, title, cmap="RdBu_r", vmin=-limit, vmax=limit)
-    _add_colour_bar(figure, shown, axes[1, :2])
-    _list_measures(axes[1, 2], item.measures)
+    residuals = {f"{title} - reference": image - item.high for title, image in images.items()}
+    _show_residuals(figure, axes[1, :-1], residuals, item.pixel_mm)
+    _list_measures(axes[1, -1], item.measures, names)
     figure.suptitle(
         f"{item.scan}, slice {item.slice_index}: {item.chosen}",
         fontsize=12,
@@ -74,12 +75,17 @@ def draw_comparison(item: Comparison) -> Figure:
     return figure
 
 
-def draw_distributions(rows: Sequence[Mapping[str, Any]], measures: Sequence[str]) -> Figure:
+def draw_distributions(
+    rows: Sequence[Mapping[str, Any]],
+    measures: Sequence[str],
+    names: Mapping[str, str] | None = None,
+) -> Figure:
     """Draw every slice's measures, one panel a measure and one column a method.
 
     Args:
         rows: Rows of ``metrics.csv`` with numbers.
         measures: Columns to draw.
+        names: What methods are called here, see :func:`~custom.report.method_names.method_name`.
 
     Returns:
         A figure with a box (quartiles, median) over the points of each method.
@@ -92,7 +98,8 @@ def draw_distributions(rows: Sequence[Mapping[str, Any]], measures: Sequence[str
             values = np.array([row[measure] for row in rows if row["method"] == method], float)
             values = values[np.isfinite(values)]
             _draw_column(ax, position, values, _colour(method), spread)
-        ax.set_xticks(range(len(methods)), [method_name(m).replace(" ", "\n", 1) for m in methods])
+        labels = [method_name(method, names).replace(" ", "\n", 1) for method in methods]
+        ax.set_xticks(range(len(methods)), labels)
         ax.tick_params(labelsize=8)
         arrow = "higher is better" if higher_is_better(measure) else "lower is better"
         ax.set_title(f"{measure_name(measure)} ({arrow})", fontsize=10, color=_INK)
@@ -138,6 +145,20 @@ def _show(
     return ax.imshow(image.T, origin="lower", interpolation="nearest", aspect=aspect, **style)
 
 
+def _show_residuals(
+    figure: Figure,
+    axes: NDArray[Any],
+    residuals: Mapping[str, NDArray[Any]],
+    pixel_mm: tuple[float, float],
+) -> None:
+    """Show residual maps with one scale that is symmetric about zero."""
+    limit = max(float(np.percentile(np.abs(values), 99.5)) for values in residuals.values())
+    limit = limit or 1.0
+    for ax, (title, values) in zip(axes, residuals.items(), strict=True):
+        shown = _show(ax, values, pixel_mm, title, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    _add_colour_bar(figure, shown, axes)
+
+
 def _add_colour_bar(figure: Figure, shown: AxesImage, axes: NDArray[Any]) -> None:
     """Draw the scale of the residual maps below them."""
     bar = figure.colorbar(
@@ -160,7 +181,9 @@ def _add_scale_bar(ax: Axes, item: Comparison) -> None:
     )
 
 
-def _list_measures(ax: Axes, measures: Mapping[str, Mapping[str, float]]) -> None:
+def _list_measures(
+    ax: Axes, measures: Mapping[str, Mapping[str, float]], called: Mapping[str, str] | None
+) -> None:
     """Write the slice's measures as a small table, the best of each in bold."""
     ax.set_axis_off()
     names = list(next(iter(measures.values())))
@@ -170,7 +193,7 @@ def _list_measures(ax: Axes, measures: Mapping[str, Mapping[str, float]]) -> Non
     }
     table = ax.table(
         cellText=[[format_measure(name, row[name]) for name in names] for row in measures.values()],
-        rowLabels=[method_name(method) for method in measures],
+        rowLabels=[method_name(method, called) for method in measures],
         colLabels=[measure_name(name) for name in names],
         bbox=Bbox.from_bounds(0.34, 0.3, 0.66, 0.45),
         cellLoc="center",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 __all__ = [
     "MEASURE_NAMES",
     "METHOD_NAMES",
@@ -15,14 +17,20 @@ METHOD_NAMES = {
     "input": "input (nearest)",
     "bicubic": "bicubic",
     "nlm": "non-local means",
+    "unet": "plain U-Net",
     "model": "our model",
 }
 MEASURE_NAMES = {"mse": "MSE", "psnr": "PSNR [dB]", "ssim": "SSIM", "lpips": "LPIPS"}
 
 
-def method_name(method: str) -> str:
-    """Return the name of a method for people, or the method itself."""
-    return METHOD_NAMES.get(method, method)
+def method_name(method: str, names: Mapping[str, str] | None = None) -> str:
+    """Return the name of a method for people, or the method itself.
+
+    Args:
+        method: As in the tables, for example ``model``.
+        names: Names that go before :data:`METHOD_NAMES`, for example ``{"model": "APDDM"}``.
+    """
+    return {**METHOD_NAMES, **(names or {})}.get(method, method)
 
 
 def measure_name(measure: str) -> str:

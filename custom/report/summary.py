@@ -14,7 +14,10 @@ from custom.data.atomic import sha256_of, write_json
 from custom.data.csv_table import read_table
 from custom.errors import InputError
 from custom.handlers.quality_table import CNR_COLUMNS, SCAN_COLUMNS, QualityTable
+from custom.handlers.restoration_times import RestorationTimes
 from custom.report.method_names import higher_is_better, measure_name, method_name
+from custom.report.time_summary import summarise_times
+from custom.transforms.restore_with import RestoreWithd
 from custom.versions import package_versions
 
 __all__ = ["EvaluationSummary", "format_mean", "read_metrics", "summarise", "summary_table"]
@@ -35,6 +38,8 @@ CONVENTIONS = {
     "ssim": "Gaussian window of 1.5 pixels, 11 x 11, K1 0.01, K2 0.03, per slice",
     "spread": "mean and sample standard deviation over slices; slices of one animal are not "
     "independent",
+    "seconds_per_slice": "of the restoration alone, median and range over scans, on the machine of "
+    "this evaluation; model_ratio is the model's time over the method's, scan by scan",
 }
 
 
@@ -46,6 +51,9 @@ class EvaluationSummary:
         ckpt_path: Weights that were evaluated.
         dataset_dir: The dataset's folder.
         split: The split that was evaluated.
+        times: How long model and peers took, if that was measured.
+        peers: What the evaluator ran besides; of each network among it the weights are named.
+        method_names: What methods are called in the report, for example ``{"model": "APDDM"}``.
     """
 
     def __init__(
@@ -54,11 +62,17 @@ class EvaluationSummary:
         ckpt_path: str | Path,
         dataset_dir: str | Path,
         split: str,
+        times: RestorationTimes | None = None,
+        peers: Iterable[Any] = (),
+        method_names: Mapping[str, str] | None = None,
     ) -> None:
         self.table = table
         self.ckpt_path = Path(ckpt_path)
         self.dataset_dir = Path(dataset_dir)
         self.split = split
+        self.times = times
+        self.peers = [peer for peer in peers if isinstance(peer, RestoreWithd)]
+        self.method_names = dict(method_names or {})
 
     def write(self) -> Path:
         """Write the file and return its path."""
@@ -75,14 +89,14 @@ class EvaluationSummary:
                 "excluded_slices": excluded,
             },
             **summarise(rows),
+            "method_names": self.method_names,
+            "seconds_per_slice": summarise_times(self.times.rows if self.times else []),
             "lpips": {"computed": "lpips" in rows[0]}
             | ({} if "lpips" in rows[0] else {"reason": _NO_LPIPS}),
             "cnr": self._cnr(folder),
             "conventions": CONVENTIONS,
-            "checkpoint": {
-                "path": str(self.ckpt_path.resolve()),
-                "sha256": sha256_of(self.ckpt_path),
-            },
+            "checkpoint": _checkpoint(self.ckpt_path),
+            "peers": {peer.output_key: _checkpoint(peer.ckpt_path) for peer in self.peers},
             "versions": package_versions(_PACKAGES),
             "use": "research use only",
         }
@@ -101,12 +115,19 @@ class EvaluationSummary:
     def _cnr(self, folder: Path) -> dict[str, Any]:
         """Average the contrast-to-noise ratios."""
         rows = read_table(folder / "cnr.csv", CNR_COLUMNS)
-        columns = ("LR CNR", "DL CNR", "HR CNR")
+        columns = [name for name in (rows[0] if rows else CNR_COLUMNS) if name.endswith(" CNR")]
         return {
             "slices": len(rows),
-            "mean": {name: _spread([float(row[name]) for row in rows]) for name in columns},
+            "mean": {
+                name: _spread([float(row[name]) for row in rows if row[name]]) for name in columns
+            },
             "left_out": dict(self.table.cnr_left_out),
         }
+
+
+def _checkpoint(path: Path) -> dict[str, str]:
+    """Say which weights these were."""
+    return {"path": str(path.resolve()), "sha256": sha256_of(path)}
 
 
 def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
@@ -172,11 +193,15 @@ def summary_table(summary: Mapping[str, Any]) -> str:
     Args:
         summary: Content of ``summary.json``.
     """
-    metrics = summary["metrics"]
-    lines = [["", *map(measure_name, metrics)]]
+    metrics, names = summary["metrics"], summary.get("method_names")
+    times = summary.get("seconds_per_slice", {})
+    lines = [["", *map(measure_name, metrics), *(["s/slice"] if times else [])]]
     for method in summary["methods"]:
         values = summary["overall"][method]
-        lines.append([method_name(method), *(format_mean(values[name]) for name in metrics)])
+        means = [format_mean(values[name]) for name in metrics]
+        time = [f"{times[method]['median']:.3g}"] if method in times else []
+        lines.append([method_name(method, names), *means, *time])
+    lines = [line + [""] * (len(lines[0]) - len(line)) for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

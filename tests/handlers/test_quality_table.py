@@ -5,11 +5,13 @@ import pytest
 import torch
 from ignite.engine import Engine
 from monai.data import MetaTensor
+from monai.inferers import SimpleInferer
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from custom.errors import InputError
 from custom.handlers.comparison_figures import ComparisonFigures
 from custom.handlers.quality_table import CNR_COLUMNS, QualityTable
+from custom.transforms.restore_with import RestoreWithd
 
 METHODS = {"input": "image", "model": "pred"}
 
@@ -139,6 +141,21 @@ def test_contrast_to_noise_in_the_layout_of_the_source(tmp_path):
     assert table.cnr_left_out == {"no background drawn": 1, "no region of interest drawn": 1}
 
 
+def test_a_further_method_has_a_ratio_of_its_own(tmp_path):
+    mask = torch.zeros(1, 32, 28, 3, dtype=torch.uint8)
+    mask[:, :8, :8], mask[:, 16:, 16:] = 1, 2
+    (batch, output), _ = scan(mask=mask)
+    output["smooth"] = 2 * output["label"]  # the ratio does not depend on the gain
+    output["smooth"][:, 16:, 16:, 2] = 0.5  # no noise is left: no ratio
+    table = QualityTable(tmp_path, METHODS | {"smooth": "smooth"})
+    run([(batch, output)], table)
+    rows = read(tmp_path / "cnr.csv")
+    assert tuple(rows[0]) == (*CNR_COLUMNS, "smooth CNR")
+    assert [row["smooth CNR"] for row in rows] == [rows[0]["HR CNR"], rows[1]["HR CNR"], ""]
+    assert all(float(row["DL CNR"]) for row in rows)
+    assert not table.cnr_left_out
+
+
 def test_a_further_measure_has_its_column(tmp_path):
     item, _ = scan()
 
@@ -214,3 +231,20 @@ def test_the_middle_and_the_worst_slice_are_drawn(tmp_path):
     np.testing.assert_allclose(middle.restored * factor, raw["model"][..., 2], rtol=1e-5)
     assert middle.pixel_mm == pytest.approx((0.1, 0.2))
     assert middle.measures["model"]["ssim"] > middle.measures["input"]["ssim"]
+    assert middle.peers == {}
+
+
+def test_what_a_peer_restored_is_drawn_under_the_name_of_its_method(tmp_path):
+    torch.save(torch.nn.Conv2d(1, 1, 1).state_dict(), tmp_path / "peer.pt")
+    peer = RestoreWithd(
+        "image", "other", torch.nn.Conv2d(1, 1, 1), tmp_path / "peer.pt", SimpleInferer()
+    )
+    (batch, output), _ = scan()
+    output["other"] = 3 * output["label"]
+    methods = METHODS | {"label again": "label", "plain": "other"}
+    table, draw = QualityTable(tmp_path, methods), Drawing()
+    figures = ComparisonFigures(table, draw, tmp_path, peers=[abs, peer])
+    run([(batch, output)], table, figures)
+    for item in draw.items:
+        assert list(item.peers) == ["plain"]
+        np.testing.assert_allclose(item.peers["plain"], 3 * item.high, rtol=1e-6)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_evaluation import metric_rows
@@ -57,6 +59,24 @@ def test_images_share_a_window_and_residuals_a_symmetric_scale():
     assert panels["restored"].axes.get_aspect() == pytest.approx(2)
 
 
+def test_a_peer_has_an_image_and_a_residual_map_beside_the_model():
+    item = comparison()
+    peer = item.high + 0.01
+    figure = draw_comparison(replace(item, peers={"unet": peer}), {"model": "APDDM"})
+    panels = shown(figure)
+    assert list(panels) == [
+        "low resolution",
+        "plain U-Net",
+        "APDDM",
+        "reference",
+        "low resolution - reference",
+        "plain U-Net - reference",
+        "APDDM - reference",
+    ]
+    np.testing.assert_allclose(panels["plain U-Net - reference"].get_array(), 0.01)
+    assert len({image.get_clim() for image in list(panels.values())[4:]}) == 1
+
+
 def test_the_best_of_each_measure_is_bold():
     figure = draw_comparison(comparison())
     table = next(ax for ax in figure.axes if ax.tables).tables[0]
@@ -66,6 +86,17 @@ def test_the_best_of_each_measure_is_bold():
         if cell.get_text().get_fontweight() == "bold"
     }
     assert bold == {(2, 0), (2, 1), (1, 2)}
+
+
+def test_methods_are_called_what_the_evaluation_calls_them(rows):
+    names = {"model": "APDDM"}
+    table = next(ax for ax in draw_comparison(comparison(), names).axes if ax.tables).tables[0]
+    assert [table[line, -1].get_text().get_text() for line in (1, 2)] == [
+        "input (nearest)",
+        "APDDM",
+    ]
+    ticks = draw_distributions(rows, ["psnr"], names).axes[0].get_xticklabels()
+    assert [tick.get_text() for tick in ticks] == ["input\n(nearest)", "bicubic", "APDDM"]
 
 
 def test_an_empty_slice_can_be_drawn(tmp_path):

@@ -6,6 +6,8 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+import torch
+from monai.inferers import SimpleInferer
 from small_evaluation import metric_rows, write_evaluation
 
 from custom.errors import InputError
@@ -16,6 +18,7 @@ from custom.report.summary import (
     summarise,
     summary_table,
 )
+from custom.transforms.restore_with import RestoreWithd
 
 
 @pytest.fixture
@@ -97,18 +100,47 @@ def test_the_table_in_text(rows):
     assert "data range max - min" in lines[-1]
 
 
+def test_the_table_in_text_has_names_and_times_if_there_are_any(rows):
+    summary = summarise(rows) | {"split": "test", "slices": {"evaluated": 4, "excluded": 1}}
+    summary["method_names"] = {"model": "APDDM", "bicubic": "cubic"}
+    summary["seconds_per_slice"] = {"model": {"median": 1.23456}}
+    lines = summary_table(summary).splitlines()
+    assert lines[0].split()[-1] == "s/slice"
+    assert [line[:15].strip() for line in lines[2:5]] == ["input (nearest)", "cubic", "APDDM"]
+    assert lines[4].split()[-1] == "1.23"
+    assert lines[3].split()[-1] == "0.000", "a method without a time has an empty cell"
+
+
 def test_what_is_written_says_where_it_comes_from(evaluation, tmp_path):
     dataset = tmp_path / "data"
     dataset.mkdir()
     (dataset / "datalist.json").write_text('{"name": "mice", "demonstration": true, "test": []}')
     weights = tmp_path / "model.pt"
     weights.write_bytes(b"weights")
+    peer_weights = tmp_path / "peer.pt"
+    torch.save(torch.nn.Conv2d(1, 1, 1).state_dict(), peer_weights)
     table = SimpleNamespace(
         output_dir=evaluation,
         excluded={"m1_axial": [3, 4]},
         cnr_left_out=Counter({"no mask file": 2}),
     )
-    path = EvaluationSummary(table, weights, dataset, "test").write()
+    cnr = (evaluation / "cnr.csv").read_text().splitlines()
+    lines = [f"{cnr[0]},unet CNR", f"{cnr[1]},4", f"{cnr[1]},"]  # one slice without a ratio
+    (evaluation / "cnr.csv").write_text("\n".join(lines))
+    rows = [
+        {"scan": "a", "slices": 2, "method": name, "seconds_per_slice": seconds}
+        for name, seconds in {"unet": 0.5, "model": 2.0}.items()
+    ]
+    peer = RestoreWithd("image", "unet", torch.nn.Conv2d(1, 1, 1), peer_weights, SimpleInferer())
+    path = EvaluationSummary(
+        table,
+        weights,
+        dataset,
+        "test",
+        times=SimpleNamespace(rows=rows),
+        peers=[peer, abs],  # whatever restores nothing has no weights
+        method_names={"model": "APDDM"},
+    ).write()
     summary = json.loads(path.read_text())
     assert summary["dataset"]["name"] == "mice"
     assert summary["dataset"]["demonstration"] is True
@@ -118,7 +150,16 @@ def test_what_is_written_says_where_it_comes_from(evaluation, tmp_path):
         "excluded_slices": {"m1_axial": [3, 4]},
     }
     assert summary["checkpoint"]["sha256"] == hashlib.sha256(b"weights").hexdigest()
-    assert summary["cnr"]["mean"]["DL CNR"] == {"mean": 2.5, "std": None, "n": 1}
+    assert summary["peers"] == {
+        "unet": {
+            "path": str(peer_weights),
+            "sha256": hashlib.sha256(peer_weights.read_bytes()).hexdigest(),
+        }
+    }
+    assert summary["method_names"] == {"model": "APDDM"}
+    assert summary["seconds_per_slice"]["unet"]["model_ratio"] == 4
+    assert summary["cnr"]["mean"]["DL CNR"] == {"mean": 2.5, "std": 0, "n": 2}
+    assert summary["cnr"]["mean"]["unet CNR"] == {"mean": 4, "std": None, "n": 1}
     assert summary["cnr"]["left_out"] == {"no mask file": 2}
     assert summary["lpips"]["computed"] is False
     assert "lpips_weights" in summary["lpips"]["reason"]

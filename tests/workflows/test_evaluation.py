@@ -158,6 +158,64 @@ def test_the_baselines_come_from_the_scan_and_not_from_the_network(
         assert (before == after) == (before["method"] != "model")
 
 
+def peers(weights):
+    """A peer that restores as the model of the other tests does: 0.8 x + 0.5."""
+    slices = {"_target_": "SliceInferer", "spatial_dim": 2, "roi_size": [-1, -1]}
+    restore = {
+        "_target_": "custom.transforms.restore_with.RestoreWithd",
+        "keys": "image",
+        "output_key": "unet",
+        "network": NETWORK,
+        "ckpt_path": str(weights),
+        "inferer": slices,
+        "device": "@device",
+    }
+    return [restore, {"_target_": "Activationsd", "keys": "unet", "other": "$torch.relu"}]
+
+
+def test_a_peer_stands_beside_the_model_with_the_numbers_it_has_alone(
+    dataset, weights, evaluated, tmp_path
+):
+    methods = {"input": "image", "unet": "unet", "model": "pred"}
+    other = tmp_path / "model.pt"
+    torch.save({"weight": torch.full((1, 1, 1, 1), 0.1), "bias": torch.zeros(1)}, other)
+    given = {"methods": methods, "peers": peers(weights), "method_names": {"model": "APDDM"}}
+    evaluate(dataset, other, tmp_path / "output", nlm_block_radius=1, **given)
+    rows = read(tmp_path / "output" / "metrics.csv")
+    beside = [row | {"method": "model"} for row in rows if row["method"] == "unet"]
+    assert beside == [row for row in read(evaluated / "metrics.csv") if row["method"] == "model"]
+    assert beside != [row for row in rows if row["method"] == "model"]
+
+    ratios = read(tmp_path / "output" / "cnr.csv")
+    alone = [row["DL CNR"] for row in read(evaluated / "cnr.csv")]
+    assert [row["unet CNR"] for row in ratios] == alone
+    assert [row["LR CNR"] for row in ratios] == [
+        row["LR CNR"] for row in read(evaluated / "cnr.csv")
+    ]
+
+    summary = json.loads((tmp_path / "output" / "summary.json").read_text())
+    assert summary["peers"]["unet"]["path"] == str(weights)
+    assert summary["model_against"]["unet"]["psnr"]["slices"] == 6
+    times = read(tmp_path / "output" / "times.csv")
+    assert [(row["method"], row["slices"]) for row in times] == [
+        (method, depth) for depth in "313" for method in ("unet", "model")
+    ]
+    assert all(float(row["seconds_per_slice"]) > 0 for row in times)
+    assert summary["seconds_per_slice"]["unet"]["model_ratio"] > 0
+    text = (tmp_path / "output" / "report.html").read_text()
+    assert "higher PSNR than plain U-Net" in text
+    assert "of APDDM" in text
+
+
+def test_a_peer_without_weights_ends_the_run_before_anything_is_restored(
+    dataset, weights, tmp_path
+):
+    methods = {"input": "image", "unet": "unet", "model": "pred"}
+    with pytest.raises(InputError, match=r"gone\.pt does not exist: .* 'unet'"):
+        evaluate(dataset, weights, tmp_path, methods=methods, peers=peers(tmp_path / "gone.pt"))
+    assert not list(tmp_path.iterdir())
+
+
 def _constant(path, value):
     torch.save({"weight": torch.zeros(1, 1, 1, 1), "bias": torch.tensor([value])}, path)
     return path

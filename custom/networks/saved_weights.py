@@ -1,0 +1,54 @@
+"""Fill a network with saved weights, and say in one line why that is not possible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from custom.errors import InputError
+
+__all__ = ["load_weights"]
+
+
+def load_weights(
+    path: str | Path,
+    network: nn.Module,
+    map_location: str | torch.device = "cpu",
+    setting: str = "--checkpoint",
+) -> None:
+    """Fill a network from a bare state dictionary, or from a checkpoint that holds one.
+
+    Args:
+        path: ``model.pt``, or ``last.pt``, which holds the weights under ``model``. Only tensors
+            and plain containers are read from it (``weights_only``), never code.
+        network: The network to fill.
+        map_location: Device to load to.
+        setting: Where the user names the file, for the messages.
+
+    Raises:
+        InputError: If the file is missing, unreadable, or holds weights of another network.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"checkpoint {path} does not exist: train first, or give {setting}")
+    try:
+        content: Any = torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise _damaged(path) from error
+    if not isinstance(content, Mapping):
+        raise _damaged(path)
+    try:
+        network.load_state_dict(content.get("model", content))
+    except Exception as error:  # RuntimeError for other shapes, others for what is no tensor
+        raise InputError(
+            f"checkpoint {path} does not fit the network: give the configs (--config) it was "
+            "trained with"
+        ) from error
+
+
+def _damaged(path: str | Path) -> InputError:
+    """Return the error for a file that holds no weights."""
+    return InputError(f"checkpoint {path} is damaged or not a file of weights: give another one")
