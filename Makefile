@@ -28,7 +28,7 @@ install: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[dev,preprocess,perceptual]"
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[dev,preprocess,perceptual,tune]"
 	touch $@
 
 clean:

@@ -5,6 +5,8 @@ import pytest
 from custom import cli
 from custom.bundle.launch import plain_command, user_error
 from custom.errors import InputError
+from custom.tuning import search
+from custom.verbs import tools
 
 TRAIN = """
 imports:
@@ -90,12 +92,51 @@ def test_overlays_go_over_the_config_in_order(bundle, words):
         (["restore", "BUNDLE", "--input", "x"], 2, "--output"),
         (["restore", "BUNDLE", "--input=x", "--output=y", "--overwrite", "--skip-existing"], 2, ""),
         (["restore", "BUNDLE", "--input=x", "--output=y", "--device", "gpu9"], 1, "device 'gpu9'"),
+        (["tune", "BUNDLE"], 2, "--trials N, a whole number of at least 1"),
+        (["tune", "BUNDLE", "--trials"], 2, "--trials N"),
+        (["tune", "BUNDLE", "--trials", "0"], 2, "--trials N"),
+        (["tune", "BUNDLE", "--trials", "2.5"], 2, "--trials N"),
+        (["tune", "BUNDLE", "--trials", "3", "--seed", "-1"], 2, "--seed N"),
+        (["tune", "BUNDLE", "--trials", "3"], 1, "no config 'tune'"),
+        (["tune", "BUNDLE", "--trials", "3", "surplus"], 2, "unexpected 'surplus'"),
     ],
 )
 def test_wrong_usage_is_one_line_and_an_exit_code(bundle, capsys, words, code, message):
     assert run(*[str(bundle) if word == "BUNDLE" else word for word in words]) == code
     assert message in capsys.readouterr().err
     assert not (bundle / "ran.json").exists()
+
+
+def test_tune_asks_for_a_search(bundle, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(search, "search", lambda request: asked.append(request) or ["best.yaml"])
+    (bundle / "configs" / "small.yaml").write_text("parameters: {}\n")
+    monkeypatch.chdir(bundle.parents[1])
+    words = ["tune", "study", "--space", "configs/small.yaml", "--trials", "7", "--seed=3"]
+    assert run(*words, "--config", "longer", "steps", "--dataset", "1984", "--max_epochs", "2") == 0
+    assert capsys.readouterr().out == "best.yaml\n"
+    assert asked == [
+        search.SearchRequest(
+            bundle=bundle,
+            space=bundle / "configs" / "small.yaml",
+            trials=7,
+            output=bundle / "output" / "small",
+            overlays=["longer", "steps"],
+            overrides={"max_epochs": 2, "dataset_dir": str(bundle.parents[1] / "1984")},
+            seed=3,
+        )
+    ]
+    assert asked[0].study_name == "study-small"
+    assert asked[0].storage_url == f"sqlite:///{bundle / 'output' / 'small' / 'study.db'}"
+    assert run(*words[:-1], "--output", "o", "--storage=mysql://h/d", "--name", "1984") == 0
+    assert asked[1].output == bundle.parents[1] / "o"
+    assert (asked[1].storage_url, asked[1].study_name) == ("mysql://h/d", "1984")
+
+
+def test_tune_says_how_to_get_optuna(bundle, monkeypatch, capsys):
+    monkeypatch.setattr(tools, "find_spec", lambda _: None)
+    assert run("tune", str(bundle), "--trials", "1") == 1
+    assert "optuna is not installed: pip install" in capsys.readouterr().err
 
 
 def test_an_error_inside_a_run_is_one_line(bundle, capsys):

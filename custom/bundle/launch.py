@@ -7,12 +7,15 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from custom.bundle.config_ids import check_ids
 from custom.bundle.locate import find_config
 from custom.errors import InputError
 
-__all__ = ["plain_command", "run_bundle", "user_error"]
+__all__ = ["causes", "find_cause", "plain_command", "run_bundle", "user_error"]
+
+Cause = TypeVar("Cause", bound=BaseException)
 
 # How MONAI begins its message when a part of a config cannot be made.
 _INSTANTIATING = "Failed to instantiate component"
@@ -30,9 +33,11 @@ def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any
         InputError: If a config or an id is unknown, or the run ended in an error of the user's.
     """
     import monai.bundle
+    from monai.bundle import ConfigParser
 
     files = find_config(bundle, configs)
-    _check_ids(files, overrides)
+    content: Any = ConfigParser.load_config_files(files)
+    check_ids(content, overrides)
     logging_file = bundle / "configs" / "logging.conf"
     # MONAI logs a page on its own arguments before anything happens.
     logging.getLogger("monai.bundle.scripts").setLevel(logging.WARNING)
@@ -66,7 +71,7 @@ def user_error(error: BaseException) -> InputError | None:
     A part that refuses an argument raises a ``ValueError`` that names it. Met while a config is
     read, that argument is a setting of the user's.
     """
-    links = list(_chain(error))
+    links = list(causes(error))
     for link in links:
         if isinstance(link, InputError):
             return link
@@ -76,14 +81,13 @@ def user_error(error: BaseException) -> InputError | None:
     return None
 
 
-def _refused_here(error: BaseException) -> bool:
-    """Say whether an exception was raised by one of our own parts."""
-    frames = list(traceback.walk_tb(error.__traceback__))
-    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("custom.")
+def find_cause(error: BaseException, kind: type[Cause]) -> Cause | None:
+    """Return the first exception of a kind among an exception and its causes."""
+    return next((link for link in causes(error) if isinstance(link, kind)), None)
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Go from an exception to what caused it."""
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Go from an exception to what caused it, itself first."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
@@ -92,17 +96,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _check_ids(files: Sequence[str], overrides: Mapping[str, Any]) -> None:
-    """Refuse an id that no config has; MONAI would add a top-level one in silence."""
-    from monai.bundle import ConfigParser
-
-    content: Any = ConfigParser.load_config_files(list(files))
-    for name in overrides:
-        node = content
-        for part in name.replace("#", "::").split("::"):
-            index: Any = int(part) if isinstance(node, list) and part.isdigit() else part
-            try:
-                node = node[index]
-            except (KeyError, IndexError, TypeError):
-                known = ", ".join(sorted(key for key in content if not key.startswith("_")))
-                raise InputError(f"unknown config id {name!r}: the configs have {known}") from None
+def _refused_here(error: BaseException) -> bool:
+    """Say whether an exception was raised by one of our own parts."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("custom.")

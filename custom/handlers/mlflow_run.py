@@ -21,7 +21,7 @@ from custom.handlers.earlier_run import set_aside
 from custom.handlers.executed_config import config_parameters, config_yaml
 from custom.handlers.validation_metric import validated
 
-__all__ = ["MLflowRun"]
+__all__ = ["MLflowRun", "unusable_store"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,8 @@ class MLflowRun(MLFlowHandler):
         artifacts: Files and folders to keep with the run.
         weights: The best weights.
         run_name: Name of a new run; the default is made of the experiment, the time and chance.
+        parent_run: Identifier of the run that a new run stands below, as a trial below its search.
+        tags: Tags of a new run.
 
     Raises:
         InputError: If MLflow is missing, or its store cannot be used.
@@ -64,6 +66,8 @@ class MLflowRun(MLFlowHandler):
         artifacts: Sequence[str | Path] = (),
         weights: str | Path | None = None,
         run_name: str | None = None,
+        parent_run: str | None = None,
+        tags: Mapping[str, Any] | None = None,
     ) -> None:
         if not optional_import("mlflow")[1]:
             raise InputError("mlflow is not installed: pip install mlflow, or set use_mlflow false")
@@ -78,12 +82,15 @@ class MLflowRun(MLFlowHandler):
                 close_on_complete=True,
             )
         except Exception as error:
-            raise _unusable(error) from error
+            raise unusable_store(error) from error
         self.evaluator = evaluator
         self.config = config
         self.config_file = Path(output_dir) / "config.yaml"
         self.weights = None if weights is None else Path(weights)
         self.files = [Path(path) for path in artifacts]
+        self.tags = {name: str(value) for name, value in (tags or {}).items()}
+        if parent_run:
+            self.tags["mlflow.parentRunId"] = parent_run
         self._logged: dict[Path, int] = {}
 
     def attach(self, engine: Engine) -> None:
@@ -99,7 +106,7 @@ class MLflowRun(MLFlowHandler):
             self.cur_run = self._earlier_run(getattr(state, "tracking_run", ""))
             if self.cur_run is None:
                 self.cur_run = self.client.create_run(
-                    self.experiment.experiment_id, run_name=self.run_name
+                    self.experiment.experiment_id, run_name=self.run_name, tags=self.tags
                 )
             state.tracking_run = self.cur_run.info.run_id
             super().start(engine)
@@ -108,7 +115,7 @@ class MLflowRun(MLFlowHandler):
             self._delete_exist_param_in_dict(parameters)
             self._log_params(parameters)
         except Exception as error:
-            raise _unusable(error) from error
+            raise unusable_store(error) from error
         if state.epoch == 0:
             set_aside(self.config_file)
         with atomic_path(self.config_file) as temporary:
@@ -188,8 +195,8 @@ class MLflowRun(MLFlowHandler):
         raise error
 
 
-def _unusable(error: Exception) -> InputError:
-    """Say that the store cannot be used."""
+def unusable_store(error: Exception) -> InputError:
+    """Return the error that says why MLflow's store cannot be used."""
     reason = " ".join(str(error).split())[:300]
     return InputError(
         f"MLflow cannot be used ({reason}): mend MLFLOW_TRACKING_URI or tracking_uri, or set "

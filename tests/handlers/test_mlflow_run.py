@@ -84,6 +84,23 @@ def test_a_new_training_keeps_the_files_of_an_earlier_one_apart(toy, store, tmp_
     assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"config.yaml"}
 
 
+def test_a_run_can_stand_below_another_with_tags(toy, store, tmp_path):
+    client = mlflow.MlflowClient(store)
+    experiment = client.create_experiment("searches")
+    parent = client.create_run(experiment).info.run_id
+    training = toy([1.0])
+    track(training, store, tmp_path, parent_run=parent, tags={"optuna_trial": 7})
+    training.run()
+    _, run = run_of(training, store)
+    assert run.data.tags["mlflow.parentRunId"] == parent
+    assert run.data.tags["optuna_trial"] == "7"
+
+    alone = toy([1.0])
+    track(alone, store, tmp_path)
+    alone.run()
+    assert "mlflow.parentRunId" not in run_of(alone, store)[1].data.tags
+
+
 def test_runs_have_names_of_their_own(toy, store, tmp_path):
     names = set()
     for _ in range(2):

@@ -37,27 +37,43 @@ _OLD_IDS = {"training": "run", "eval": "run", "evaluating": "run", "inferring": 
 
 
 def parse(bundle: BundleFolder) -> None:
-    """All configs can be read, and every ``@reference`` in them leads somewhere."""
+    """All configs can be read, and every ``@reference`` in them leads somewhere.
+
+    What an overlay says for one workflow need not make sense in the others.
+    """
     for name in bundle.workflows:
-        _references(bundle, [name])
+        _no_loose_end([name], _loose_ends(bundle, [name]))
+    over = [name for name in REQUIRED_IDS if name in bundle.workflows]
     for name in bundle.overlays:
-        _references(bundle, ["train", name])
+        found = [_loose_ends(bundle, [workflow, name]) for workflow in over]
+        own = {
+            place: reference
+            for place, reference in (found[0] if found else {}).items()
+            if all(other.get(place) == reference for other in found)
+        }
+        _no_loose_end([over[0] if over else "", name], own)
 
 
-def _references(bundle: BundleFolder, names: list[str]) -> None:
-    """Raise if a reference of configs that are laid over each other has no target."""
+def _no_loose_end(names: list[str], loose: dict[str, str]) -> None:
+    """Raise if a reference leads nowhere."""
+    for place, reference in loose.items():
+        raise CheckFailed(f"{' + '.join(names)}: {place} refers to @{reference}: no such id")
+
+
+def _loose_ends(bundle: BundleFolder, names: list[str]) -> dict[str, str]:
+    """Return the references without a target of configs laid over each other, by place."""
     from monai.bundle import ConfigParser, ReferenceResolver
 
     parser = ConfigParser()
     parser.read_config(bundle.run_files(*names))
     parser.parse()
-    for place, value in walk(parser.get()):
-        references = ReferenceResolver.match_refs_pattern(value) if isinstance(value, str) else {}
-        for reference in references:
-            if reference not in parser:
-                raise CheckFailed(
-                    f"{' + '.join(names)}: {place} refers to @{reference}: no such id"
-                )
+    return {
+        place: reference
+        for place, value in walk(parser.get())
+        if isinstance(value, str)
+        for reference in ReferenceResolver.match_refs_pattern(value)
+        if reference not in parser
+    }
 
 
 def targets(bundle: BundleFolder) -> None:

@@ -1,0 +1,89 @@
+"""What the page of a search shows, read from the search's folder."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from custom.data.csv_table import read_table
+from custom.errors import InputError
+
+__all__ = ["SEARCH_SUMMARY", "format_setting", "search_content"]
+
+SEARCH_SUMMARY = "search.json"
+_PICTURES = {
+    "history": "Each completed trial, and the best so far.",
+    "intermediate": "Every trial by epoch; a pruned trial ends early.",
+    "importances": "How much each parameter has to do with a trial being good (PED-ANOVA).",
+    "slice": "Value against each parameter; the darker, the later the trial.",
+}
+_RATHER_FEW = 20  # completed trials, below which importances change from search to search
+
+
+def search_content(folder: Path) -> dict[str, Any]:
+    """Gather what the page of a search shows.
+
+    Args:
+        folder: Output folder of ``tune``.
+
+    Returns:
+        Title, summary, rows of the table, best trial first, and the pictures as bytes.
+
+    Raises:
+        InputError: If the files of the search are broken.
+    """
+    file = folder / SEARCH_SUMMARY
+    try:
+        summary = json.loads(file.read_text(encoding="utf-8"))
+        rows = read_table(folder / "trials.csv", ("trial", "state", "value", "notes"))
+        rows.sort(key=lambda row: _place(row, summary["direction"]))
+        return {
+            "title": f"Search {summary['study']}",
+            "summary": summary,
+            "changed": _changed(summary),
+            "columns": [name for name in (rows[0] if rows else ()) if name != "notes"],
+            "rows": rows,
+            "few": summary["trials"].get("complete", 0) < _RATHER_FEW,
+            "pictures": [
+                {"text": text, "png": (folder / "plots" / f"{name}.png").read_bytes()}
+                for name, text in _PICTURES.items()
+                if (folder / "plots" / f"{name}.png").is_file()
+            ],
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{file} is not the summary of a search: tune again") from error
+
+
+def format_setting(value: Any) -> str:
+    """Return a parameter's value as text, numbers with four digits.
+
+    >>> [format_setting(value) for value in (0.00123456, "0.00123456", 32, "strided", True)]
+    ['0.001235', '0.001235', '32', 'strided', 'True']
+    """
+    try:
+        return f"{float(value):.4g}" if "." in str(value) or "e-" in str(value) else str(value)
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def _place(row: Mapping[str, str], direction: str) -> tuple[float, int]:
+    """Return where a trial stands in the table: by value, then those without one by number."""
+    sign = 1 if direction == "minimize" else -1
+    return (sign * float(row["value"]) if row["value"] else math.inf, int(row["trial"]))
+
+
+def _changed(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the first and the best trial side by side, a row a parameter."""
+    first, best = summary["first"], summary["best"]
+    if best is None:
+        return []
+    names = dict.fromkeys([*first["drawn"], *best["drawn"]])
+    return [
+        {"name": name, "first": first["drawn"].get(name, ""), "best": best["drawn"].get(name, "")}
+        for name in names
+    ]

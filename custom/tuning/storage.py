@@ -1,0 +1,99 @@
+"""Where a search keeps its trials: a file, or a database that several machines share."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import RDBStorage
+
+from custom.data.process_lock import process_lock
+from custom.errors import InputError
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+__all__ = ["SearchStorage"]
+
+_GRACE = 4  # heartbeats that may be missed
+_SQLITE_TIMEOUT = 60  # seconds that one process waits for another
+
+
+class SearchStorage:
+    """An Optuna storage with heartbeats, and a lock where the database has none of its own.
+
+    Args:
+        url: Any URL of Optuna's, as ``sqlite:////data/study.db`` or ``postgresql://host/name``.
+        on_lost: Called with the study and a trial whose worker is not heard of any more.
+        heartbeat_seconds: Time between two signs of life; a trial is given up after four.
+
+    Raises:
+        InputError: If the storage cannot be reached.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        on_lost: Callable[[Study, FrozenTrial], None] | None = None,
+        heartbeat_seconds: int = 30,
+    ) -> None:
+        self.heartbeat_seconds = heartbeat_seconds
+        self._lock_file: Path | None = None
+        try:
+            self.url = sqlalchemy.make_url(url)
+            options = self._options()
+            with self.lock(), warnings.catch_warnings():
+                # Heartbeats are Optuna's own way to find dead workers, yet called experimental.
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                self.backend = RDBStorage(
+                    url,
+                    engine_kwargs=options,
+                    heartbeat_interval=heartbeat_seconds,
+                    grace_period=_GRACE * heartbeat_seconds,
+                    heartbeat_stale_trial_callback=on_lost,
+                )
+        except Exception as error:  # each database has errors of its own
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"storage {self.shown(url)} cannot be used ({reason}): start its server or mend "
+                "--storage; left out, it is a file in the output folder"
+            ) from error
+
+    def _options(self) -> dict[str, Any]:
+        """Return what SQLAlchemy is told, and note the file to lock."""
+        if self.url.get_backend_name() != "sqlite":
+            return {"pool_pre_ping": True}  # a server may close a connection between two epochs
+        if self.url.database not in (None, "", ":memory:"):
+            file = Path(str(self.url.database))
+            self._lock_file = file.with_name(f".{file.name}.lock")
+        return {"connect_args": {"timeout": _SQLITE_TIMEOUT}}
+
+    def lock(self) -> contextlib.AbstractContextManager[None]:
+        """Keep other workers from beginning a trial.
+
+        Database servers see to it themselves. SQLite does not: two processes could take up the
+        same trial.
+        """
+        if self._lock_file is None:
+            return contextlib.nullcontext()
+        return process_lock(self._lock_file)
+
+    def beat(self, study: Study, number: int) -> None:
+        """Note a sign of life of a trial's worker."""
+        study_id = self.backend.get_study_id_from_name(study.study_name)
+        trial_id = self.backend.get_trial_id_from_study_id_trial_number(study_id, number)
+        self.backend.record_heartbeat(trial_id)
+
+    @staticmethod
+    def shown(url: str) -> str:
+        """Return a storage's URL without its password."""
+        try:
+            return sqlalchemy.make_url(url).render_as_string(hide_password=True)
+        except sqlalchemy.exc.ArgumentError:
+            return repr(url)

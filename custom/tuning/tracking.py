@@ -1,0 +1,241 @@
+"""Track a search in MLflow: one run for the search, and below it one for each trial."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai.handlers import MLFlowHandler
+from monai.utils import optional_import
+
+from custom.data.process_lock import process_lock
+from custom.errors import InputError
+from custom.handlers.mlflow_run import unusable_store
+from custom.tuning.trial_records import SURPLUS
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+__all__ = ["STATE_TAG", "TRIAL_TAG", "Tracker"]
+
+logger = logging.getLogger(__name__)
+
+TRIAL_TAG = "optuna_trial"
+STATE_TAG = "optuna_state"
+_PARENT_TAG = "mlflow.parentRunId"  # what MLflow's own pages nest runs by
+_ATTRIBUTE = "mlflow_run:"
+_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+# Workers of several machines that begin in the same moment see each other's run after this time.
+_SETTLE_SECONDS = 1.0
+
+
+class Tracker:
+    """Keep a search's MLflow run, and mark the runs that its trials make.
+
+    The run's identifier is kept in the study, so that every worker and every resumed search joins
+    it as long as they use the same store. A worker whose store does not hold it, such as a file on
+    another machine, begins a run of its own there.
+
+    Args:
+        tracking_uri: Store to use unless ``MLFLOW_TRACKING_URI`` names one.
+        experiment_name: Experiment, that of the bundle's trainings.
+        folder: The search's output folder.
+        metric: Name of the value that the search follows.
+        settings: What the search was told, kept as parameters of its run.
+        enabled: ``False`` tracks nothing.
+    """
+
+    def __init__(
+        self,
+        tracking_uri: str,
+        experiment_name: str,
+        folder: str | Path,
+        metric: str,
+        settings: Mapping[str, Any] | None = None,
+        enabled: bool = True,
+    ) -> None:
+        self.tracking_uri = tracking_uri
+        self.experiment_name = experiment_name
+        self.folder = Path(folder)
+        self.metric = metric
+        self.settings = dict(settings or {})
+        self.enabled = enabled
+        self.run_id: str | None = None
+        self._study: Study
+        self._store: Any = None
+
+    def start(self, study: Study) -> None:
+        """Join the search's run, or begin it.
+
+        Raises:
+            InputError: If MLflow is missing, or its store cannot be used.
+        """
+        self._study = study
+        if not self.enabled:
+            return
+        if not optional_import("mlflow")[1]:
+            raise InputError("mlflow is not installed: pip install mlflow, or set use_mlflow false")
+        try:
+            # Two processes that make one SQLite store at once break it.
+            with process_lock(self.folder / ".tracking.lock"):
+                # MONAI's handler knows which stores work, and where their files go.
+                self._store = MLFlowHandler(self.tracking_uri, experiment_name=self.experiment_name)
+                self._store._set_experiment()
+                self.run_id = self._known_run() or self._begin()
+            self._client.update_run(self.run_id, status="RUNNING")
+        except Exception as error:
+            raise unusable_store(error) from error
+
+    def overrides(self, number: int) -> dict[str, Any]:
+        """Return the config ids that put a trial's run below that of the search."""
+        if not self.enabled:
+            return {"use_mlflow": False}
+        return {
+            "tracking_uri": self.tracking_uri,
+            "experiment_name": self.experiment_name,
+            "run_name": f"{self._study.study_name}-trial-{number:04d}",
+            "parent_run": self.run_id,
+            "run_tags": {TRIAL_TAG: number},
+        }
+
+    def finish_trial(self, trial: FrozenTrial) -> None:
+        """Log what a trial drew and how it ended, and the best value so far.
+
+        A store that is away for a while costs entries, not the search.
+        """
+        if not self.enabled:
+            return
+        try:
+            self._mark(trial, self._trial_runs(trial.number).get(trial.number))
+        except Exception as error:
+            logger.warning("trial %d is missing in MLflow: %s", trial.number, _line(error))
+
+    def finish(self, study: Study, files: Iterable[str | Path] = ()) -> None:
+        """Log the result; the run ends unless another worker still runs trials.
+
+        Args:
+            study: The search.
+            files: What to keep with the run; those of a folder ``plots`` stay in it.
+        """
+        if not self.enabled:
+            return
+        try:
+            self._mark_missing(study)
+            for path in map(Path, files):
+                inside = path.parent.name if path.parent != self.folder else None
+                self._client.log_artifact(self.run_id, str(path), inside)
+            self._end("FINISHED")
+        except Exception as error:
+            logger.warning("the end of the search is missing in MLflow: %s", _line(error))
+        finally:
+            self._store._dispose_sqlite_store()
+
+    def stop(self) -> None:
+        """Mark the run as stopped by the user, unless another worker still runs trials."""
+        if not self.enabled:
+            return
+        try:
+            self._end("KILLED")
+        except Exception as error:
+            logger.warning("the stop of the search is missing in MLflow: %s", _line(error))
+        finally:
+            self._store._dispose_sqlite_store()
+
+    def _end(self, status: str) -> None:
+        """End the search's run, unless another worker still runs trials."""
+        trials = self._study.get_trials(deepcopy=False)
+        if not any(trial.state.name == "RUNNING" for trial in trials):
+            self._client.set_terminated(self.run_id, status)
+
+    @property
+    def _client(self) -> Any:
+        """The client of the store."""
+        return self._store.client
+
+    def _known_run(self) -> str | None:
+        """Return the oldest run of this study that the store holds."""
+        from mlflow.exceptions import MlflowException
+
+        held = []
+        for name in self._study.user_attrs:
+            if not name.startswith(_ATTRIBUTE):
+                continue
+            try:
+                info = self._client.get_run(name.removeprefix(_ATTRIBUTE)).info
+            except MlflowException:  # of a worker with another store
+                continue
+            if info.lifecycle_stage == "active":
+                held.append((info.start_time, info.run_id))
+        return min(held)[1] if held else None
+
+    def _begin(self) -> str:
+        """Begin the search's run; of workers that do so at once, all take the oldest."""
+        name = f"{self._study.study_name}-search"
+        run = self._client.create_run(self._store.experiment.experiment_id, run_name=name)
+        own = str(run.info.run_id)
+        self._study.set_user_attr(f"{_ATTRIBUTE}{own}", True)
+        time.sleep(_SETTLE_SECONDS)
+        chosen = self._known_run() or own
+        if chosen != own:
+            self._client.delete_run(own)
+            return chosen
+        for key, value in self.settings.items():
+            self._client.log_param(own, key, value)
+        return own
+
+    def _trial_runs(self, number: int | None = None) -> dict[int, Any]:
+        """Return the runs below the search's by trial; of this trial alone, if given."""
+        wanted = f"tags.`{_PARENT_TAG}` = '{self.run_id}'"
+        if number is not None:
+            wanted += f" and tags.{TRIAL_TAG} = '{number}'"
+        runs: dict[int, Any] = {}
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._store.experiment.experiment_id], wanted, page_token=token
+            )
+            runs |= {int(run.data.tags[TRIAL_TAG]): run for run in page}
+            token = page.token
+            if not token:
+                return runs
+
+    def _mark_missing(self, study: Study) -> None:
+        """Mark the runs of trials that nobody marked, as their worker was killed."""
+        runs = self._trial_runs()
+        for trial in study.get_trials(deepcopy=False):
+            run = runs.get(trial.number)
+            marked = run is not None and run.data.tags.get(STATE_TAG) == trial.state.name
+            if trial.state.is_finished() and SURPLUS not in trial.user_attrs and not marked:
+                self._mark(trial, run)
+
+    def _mark(self, trial: FrozenTrial, run: Any) -> None:
+        """Log a finished trial; one that ended before its training gets a run here."""
+        client = self._client
+        if run is None:
+            made = self.overrides(trial.number)
+            tags = {_PARENT_TAG: self.run_id, TRIAL_TAG: str(trial.number)}
+            run = client.create_run(
+                self._store.experiment.experiment_id, run_name=made["run_name"], tags=tags
+            )
+        own = run.info.run_id
+        # With a prefix: the config may have a parameter of this name, written differently.
+        for name, value in trial.params.items():
+            client.log_param(own, f"drawn.{name}", value)
+        for name, value in trial.user_attrs.items():
+            client.set_tag(own, f"trial.{name}", str(value))
+        metric = f"best_{self.metric}"
+        if trial.value is not None and trial.state.name == "COMPLETE":
+            client.log_metric(own, metric, trial.value)
+            client.log_metric(self.run_id, metric, self._study.best_value, step=trial.number)
+            client.set_tag(self.run_id, "best_trial", str(self._study.best_trial.number))
+        client.set_terminated(own, _STATUS[trial.state.name])
+        client.set_tag(own, STATE_TAG, trial.state.name)
+
+
+def _line(error: Exception) -> str:
+    """Return an error's message as one line."""
+    return " ".join(str(error).split())[:300]

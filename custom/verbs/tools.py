@@ -1,0 +1,138 @@
+"""The verbs that do more than run one config."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from custom.bundle.arguments import absolute, as_list, given
+from custom.errors import InputError
+from custom.verbs.usage import UsageError, no_more
+
+if TYPE_CHECKING:
+    from custom.bundle.verification.outcome import CheckResult
+
+__all__ = ["demo", "report", "tune", "verify"]
+
+DEFAULT_STUDY = "micro_mri_denoise"
+
+
+def demo(study: str = DEFAULT_STUDY, *more: str) -> None:
+    """Show a study from data to report on its demonstration set.
+
+    Makes the data, trains with the plain MONAI command, evaluates, restores an unseen scan and
+    prints the table, the figure, the report and how to open MLflow.
+
+    Args:
+        study: Name of a bundle, or path to one.
+        more: Nothing more is taken.
+    """
+    no_more(more)
+    from custom.bundle.locate import find_bundle
+    from custom.demo.story import tell
+
+    tell(find_bundle(str(study)))
+
+
+def tune(
+    study: str,
+    *more: str,
+    trials: Any = None,
+    space: str = "tune",
+    output: str | None = None,
+    storage: str | None = None,
+    name: str | None = None,
+    config: Any = None,
+    dataset: str | None = None,
+    seed: Any = 0,
+    **overrides: Any,
+) -> None:
+    """Search for better settings with Optuna; each trial is a training of the study.
+
+    Writes best.yaml, which train takes as --config, a table of all trials, plots and a page. The
+    same command goes on with a search that was stopped. Given to a second process with the same
+    --storage, or the same --output, both share the trials.
+
+    Args:
+        study: Name of a bundle, or path to one.
+        more: Nothing more is taken.
+        trials: How many trials the search is to have in the end, of all processes together.
+        space: Search space: a file in configs/ by name, or a path.
+        output: Folder for trials and results; output/<space> in the bundle if left out.
+        storage: Optuna storage URL for several machines; a file in the output folder if left out.
+        name: Name of the search in the storage; made of bundle and space if left out.
+        config: Overlay after train.yaml for every trial; may be repeated.
+        dataset: Folder of the dataset; the demonstration set if left out.
+        seed: Seed of what is drawn; the trainings keep the config's own.
+        overrides: Any id of the config, as --val_slice_step 4, for every trial.
+    """
+    no_more(more)
+    for flag, value, least in (("trials", trials, 1), ("seed", seed, 0)):
+        if type(value) is not int or value < least:
+            raise UsageError(f"tune needs --{flag} N, a whole number of at least {least}")
+    if find_spec("optuna") is None:
+        raise InputError("optuna is not installed: pip install 'mri-restoration-bundles[tune]'")
+    from custom.bundle.locate import find_bundle
+    from custom.tuning.search import SearchRequest, find_space, search
+
+    bundle = find_bundle(str(study))
+    file = find_space(bundle, str(space))
+    request = SearchRequest(
+        bundle=bundle,
+        space=file,
+        trials=trials,
+        output=Path(absolute(output) if output is not None else bundle / "output" / file.stem),
+        storage=storage,
+        overlays=as_list(config),
+        overrides=overrides | given(dataset_dir=dataset and absolute(dataset)),
+        name=None if name is None else str(name),
+        seed=seed,
+    )
+    for path in search(request):
+        print(path)  # noqa: T201
+
+
+def verify(study: str, *more: str, only: Any = None, quick: bool = False) -> None:
+    """Check bundles: layout, metadata, configs, network, weights and short runs.
+
+    Args:
+        study: Name of a bundle, path to one, or all.
+        more: Nothing more is taken.
+        only: Checks to run: an id, as config.parse, or a group, as run; several as "[run,meta]".
+        quick: Leave out the checks that train or restore.
+    """
+    no_more(more)
+    from custom.bundle.locate import all_bundles, find_bundle
+    from custom.bundle.verification.verify import verify_bundle
+
+    bundles = all_bundles() if study == "all" else [find_bundle(str(study))]
+    if not bundles:
+        raise InputError("no bundle found: run this where there is a folder bundles/, or name one")
+    failed = 0
+    for bundle in bundles:
+        print(bundle.name)  # noqa: T201
+        results = verify_bundle(bundle, as_list(only) or None, quick, report=_print_result)
+        failed += sum(not result.passed for result in results)
+    if failed:
+        raise InputError(f"{failed} checks failed")
+
+
+def _print_result(result: CheckResult) -> None:
+    """Print one line on a check as soon as it is done."""
+    mark = "ok    " if result.passed else "FAILED"
+    line = f"{mark} {result.check_id} ({result.seconds:.1f} s)"
+    print(f"{line}: {result.message}" if result.message else line, flush=True)  # noqa: T201
+
+
+def report(run_or_dir: str, *more: str) -> None:
+    """Write the HTML report of an evaluation folder, a training folder, or an MLflow run.
+
+    Args:
+        run_or_dir: Output folder of evaluate or train, or the id of an MLflow run.
+        more: Nothing more is taken.
+    """
+    no_more(more)
+    from custom.report.html_report import write_report
+
+    print(write_report(str(run_or_dir)))  # noqa: T201

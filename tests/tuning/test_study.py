@@ -1,0 +1,140 @@
+import optuna
+import pytest
+
+from custom.errors import InputError
+from custom.tuning.space import load_space
+from custom.tuning.storage import SearchStorage
+from custom.tuning.strategies import make_pruner, make_sampler
+from custom.tuning.study import open_study
+from custom.tuning.trial_records import RETRY_OF, draw_position
+
+SPACE = """
+metric: val_mse
+direction: minimize
+sampler: {name: tpe, n_startup_trials: 3}
+parameters:
+  x: {type: float, low: -5.0, high: 5.0, id: x}
+  kind: {type: categorical, choices: [a, b], id: kind}
+"""
+
+
+@pytest.fixture
+def space(tmp_path):
+    (tmp_path / "space.yaml").write_text(SPACE)
+    return load_space(tmp_path / "space.yaml")
+
+
+def run(study, space, count):
+    for _ in range(count):
+        trial = study.ask()
+        drawn = space.draw(trial)
+        study.tell(trial, (drawn["x"] - 1) ** 2 + (drawn["kind"] == "a"))
+    return [trial.params for trial in study.get_trials()]
+
+
+def new_study(options, seed=0):
+    return optuna.create_study(sampler=make_sampler(options, seed))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"name": "random"},
+        {"name": "tpe", "n_startup_trials": 3},
+        {"name": "tpe", "n_startup_trials": 3, "multivariate": True, "group": True},
+    ],
+)
+def test_a_search_taken_up_draws_what_it_would_have_drawn_in_one_go(options, space):
+    whole = run(new_study(options), space, 12)
+    assert len({tuple(params.items()) for params in whole}) == 12
+    first = new_study(options)
+    run(first, space, 5)
+    second = new_study(options)
+    second.add_trials(first.get_trials())
+    assert run(second, space, 7) == whole
+    assert run(new_study(options, seed=1), space, 1) != whole[:1]
+
+
+def test_a_repeated_trial_moves_no_later_draw(space):
+    whole = run(new_study({"name": "tpe", "n_startup_trials": 3}), space, 8)
+    study = new_study({"name": "tpe", "n_startup_trials": 3})
+    run(study, space, 4)
+    lost = study.ask()
+    space.draw(lost)
+    study.tell(lost, state=optuna.trial.TrialState.FAIL)
+    frozen = study.get_trials()[-1]
+    study.add_trial(
+        optuna.create_trial(
+            state=optuna.trial.TrialState.WAITING,
+            params=frozen.params,
+            distributions=frozen.distributions,
+            user_attrs={RETRY_OF: 4},
+        )
+    )
+    drawn = run(study, space, 4)
+    assert drawn[:4] + drawn[5:] == whole
+    trials = study.get_trials()
+    assert [draw_position(trial, trials) for trial in trials] == [0, 1, 2, 3, 4, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (make_pruner, {"name": "best"}, "pruner 'best' is unknown: take one of halving, median"),
+        (make_pruner, {"name": "median", "warmup": 3}, "pruner 'median': .*'warmup'"),
+        (make_pruner, {"name": "median", "n_warmup_steps": -3}, "pruner 'median'"),
+        (lambda o: make_sampler(o, 0), {"name": "grid"}, "sampler 'grid' is unknown"),
+        (lambda o: make_sampler(o, 0), {"name": "tpe", "x": 1}, "sampler 'tpe': .*'x'"),
+        (lambda o: make_sampler(o, 0), {"name": "tpe", "seed": 1}, "the seed is that of"),
+    ],
+)
+def test_wrong_strategies_are_named(make, options, message):
+    with pytest.raises(InputError, match=message):
+        make(options)
+
+
+def test_a_negative_seed_is_refused():
+    with pytest.raises(ValueError, match="seed"):
+        make_sampler({"name": "random"}, -1)
+
+
+def test_a_study_is_taken_up_only_with_what_it_was_begun_with(tmp_path, space):
+    url = f"sqlite:///{tmp_path / 'new' / 'study.db'}"
+    begun = open_study(SearchStorage(url), "s", space, {"bundle": "one"})
+    begun.add_trial(optuna.create_trial(value=1.0))
+    again = open_study(SearchStorage(url), "s", space, {"bundle": "one"})
+    assert len(again.trials) == 1
+    with pytest.raises(InputError, match=r"'s' in sqlite:.*was begun with another bundle: go on"):
+        open_study(SearchStorage(url), "s", space, {"bundle": "two"})
+    with pytest.raises(InputError, match="another seed"):
+        open_study(SearchStorage(url), "s", space, {"bundle": "one"}, seed=1)
+    (tmp_path / "space.yaml").write_text(SPACE.replace("5.0", "6.0"))
+    wider = load_space(tmp_path / "space.yaml")
+    with pytest.raises(InputError, match="another space and bundle"):
+        open_study(SearchStorage(url), "s", wider, {"bundle": "two"})
+    assert not open_study(SearchStorage(url), "t", wider, {"bundle": "two"}).trials
+
+
+def test_a_study_of_somebody_else_is_not_taken_over(tmp_path, space):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    foreign = optuna.create_study(storage=url, study_name="s")
+    foreign.add_trial(optuna.create_trial(value=1.0))
+    with pytest.raises(InputError, match="was begun with another space"):
+        open_study(SearchStorage(url), "s", space, {})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "redis://localhost", "nosql://x/y", "postgresql://me:secret@127.0.0.1:9/x"],
+)
+def test_a_storage_that_cannot_be_reached_is_one_line_without_password(url):
+    with pytest.raises(InputError, match="cannot be used") as caught:
+        SearchStorage(url)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path):
+    (tmp_path / "study.db").write_text("Not a database, but long enough to be read as one." * 50)
+    with pytest.raises(InputError, match=r"study\.db cannot be used"):
+        SearchStorage(f"sqlite:///{tmp_path / 'study.db'}")
