@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from benchmarks import data_wait, import_time, restoration, slice_reading
+from benchmarks import data_wait, import_time, restoration, slice_reading, training_step
 from benchmarks.measure import RESULTS
 
 PAGE = Path(__file__).with_name("page.md")
@@ -16,7 +16,7 @@ PAGE = Path(__file__).with_name("page.md")
 
 def main() -> None:
     """Run, then write the page."""
-    for benchmark in (slice_reading, import_time, restoration, data_wait):
+    for benchmark in (slice_reading, import_time, restoration, data_wait, training_step):
         print(f"{benchmark.__name__} ...", flush=True)
         benchmark.run()
     write_page()
@@ -24,7 +24,7 @@ def main() -> None:
 
 def write_page() -> None:
     """Write the page from the figures that were saved."""
-    names = ("slice_reading", "import_time", "restoration", "data_wait")
+    names = ("slice_reading", "import_time", "restoration", "data_wait", "training_step")
     saved = {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in names}
     record = ", ".join(
         f"{key} {value}" for key, value in saved["restoration"]["environment"].items()

@@ -1,5 +1,12 @@
-import numpy as np
+import json
 
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from benchmarks import apddm_page, publish_apddm, training_step
+from benchmarks.measure import Timing
 from benchmarks.real_data import in_plane_noise, thick_slices
 
 
@@ -27,3 +34,101 @@ def test_thick_slices_average_four_and_lie_where_they_lay():
     stack, frame = stacks["axial"]
     np.testing.assert_allclose(stack[5, 3, 1], values[5, 4:8, 3].mean(), rtol=1e-6)
     np.testing.assert_allclose(frame @ [5, 3, 1, 1], affine @ [5, 5.5, 3, 1], atol=1e-6)
+
+
+def test_both_training_steps_are_timed_on_equal_batches(monkeypatch):
+    saved = {}
+    monkeypatch.setattr(training_step, "WARM_UP", 0)
+    monkeypatch.setattr(training_step, "save", lambda name, figures: saved.update({name: figures}))
+    figures = training_step.run(steps=1)
+    assert saved == {"training_step": figures}
+    assert isinstance(figures["plain"], Timing)
+    ratio = figures["anchored_path"].median / figures["plain"].median
+    assert figures["anchored_path_over_plain"] == pytest.approx(ratio)
+    assert figures["batch"] == [16, 1, 96, 96]
+
+
+def test_a_training_step_changes_every_weight():
+    config = training_step.settings("apddm.yaml")
+    network, update = training_step.prepared(config.get_parsed_content("network_def"))
+    before = [weight.detach().clone() for weight in network.parameters()]
+    update(sum((weight - 1).square().sum() for weight in network.parameters()))
+    assert all(
+        bool((old != new).any()) for old, new in zip(before, network.parameters(), strict=True)
+    )
+
+
+def test_a_picture_is_made_to_fit(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (400, 600, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    publish_apddm.save_small(tmp_path / "a.png", tmp_path / "a.jpg", most=60_000)
+    assert (tmp_path / "a.jpg").stat().st_size <= 60_000
+    with Image.open(tmp_path / "a.jpg") as small:
+        assert small.width / small.height == pytest.approx(1.5, abs=0.01)
+    with pytest.raises(SystemExit, match="does not fit"):
+        publish_apddm.save_small(tmp_path / "a.png", tmp_path / "b.jpg", most=100)
+
+
+def test_the_side_by_side_overlay_replaces_known_ids_only(tmp_path):
+    weights = {"noise_schedule": tmp_path / "a.pt", "unet": tmp_path / "b.pt"}
+    overlay = publish_apddm.side_by_side(weights)
+    configs = publish_apddm.BUNDLE / "configs"
+    evaluate = yaml.safe_load((configs / "evaluate.yaml").read_text(encoding="utf-8"))
+    assert set(overlay) <= set(evaluate)
+    published, plain, _ = overlay["peers"]
+    assert published["inferer"]["scheduler"]["parameterisation"] == "noise_schedule"
+    assert plain["network"]["_target_"].endswith("RestorationUNet")
+    assert {peer["output_key"] for peer in (published, plain)} < set(overlay["methods"])
+
+
+def test_published_weights_are_those_that_were_evaluated(tmp_path):
+    models, bundle = tmp_path / "path" / "models", tmp_path / "bundle"
+    models.mkdir(parents=True)
+    (models / "model.pt").write_bytes(b"weights")
+    (models / "residuals.zarr.zip").write_bytes(b"bank")
+    (bundle / "configs").mkdir(parents=True)
+    weights = {"sha256": None, "beside": {"models/residuals.zarr.zip": None}}
+    metadata = {"variants": {"apddm": {"weights": weights, "eval_metrics": {}}}}
+    file = bundle / "configs" / "metadata.json"
+    file.write_text(json.dumps(metadata))
+    digest = publish_apddm.sha256_of(models / "model.pt")
+    summary = {
+        "checkpoint": {"sha256": digest},
+        "overall": {"model": {"psnr": {"mean": 31.23456}}},
+    }
+    publish_apddm.publish_weights(tmp_path, bundle, summary)
+    variant = json.loads(file.read_text())["variants"]["apddm"]
+    assert (bundle / "models" / "apddm.pt").read_bytes() == b"weights"
+    assert variant["weights"]["sha256"] == digest
+    bank = publish_apddm.sha256_of(bundle / "models" / "residuals.zarr.zip")
+    assert variant["weights"]["beside"] == {"models/residuals.zarr.zip": bank}
+    assert variant["eval_metrics"] == {"psnr": 31.23}
+    with pytest.raises(SystemExit, match="was not made with"):
+        publish_apddm.publish_weights(tmp_path, bundle, summary | {"checkpoint": {"sha256": "0"}})
+
+
+def test_the_tables_of_the_anchored_path_page(tmp_path):
+    row = {"steps": 2, "stochastic": False, "mse": 0.5, "psnr": 31.0, "ssim": 0.9, "seconds": 0.25}
+    found = {"input": {"mse": 1.0, "psnr": 25.0, "ssim": 0.5}, "rows": [row]}
+    lines = apddm_page.steps_table(found, {**found, "rows": [row | {"stochastic": True}]})
+    assert lines.splitlines()[2:] == [
+        "| input (nearest) |  |  | 1 | 25.00 | 0.5000 |  |",
+        "| path | 2 | deterministic | 0.5 | 31.00 | 0.9000 | 0.25 |",
+        "| noise_schedule | 2 | with noise | 0.5 | 31.00 | 0.9000 | 0.25 |",
+    ]
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "metrics.csv").write_text(
+        "epoch,val_mse,seconds\n1,0.3,30\n2,0.2,30\n3,0.25,30\n"
+    )
+    assert apddm_page.training_table(tmp_path).splitlines()[2:] == [
+        "| APDDM, path | 3 | 2 | 0.2 | 1.5 |"
+    ]
+    summary = {
+        "cnr": {
+            "mean": {"DL CNR": {"mean": 2.0, "std": 0.5}, "unet CNR": {"mean": None, "std": None}}
+        }
+    }
+    assert apddm_page.cnr_table(summary).splitlines()[2:] == [
+        "| APDDM, path | 2.00 ± 0.50 |",
+        "| plain U-Net | - |",
+    ]

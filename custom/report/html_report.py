@@ -1,4 +1,4 @@
-"""One self-contained HTML page on an evaluation or a training."""
+"""One self-contained HTML page on an evaluation, a training or a search."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from custom.data.atomic import atomic_path
 from custom.data.csv_table import read_table
 from custom.errors import InputError
 from custom.handlers.comparison_figures import FIGURE_COLUMNS
+from custom.report.diagnostics_folder import read_diagnostics
 from custom.report.figures import draw_distributions
 from custom.report.method_names import higher_is_better, measure_name, method_name
 from custom.report.mlflow_run import TrackedRun, find_run
+from custom.report.search_page import SEARCH_SUMMARY, format_setting, search_content
 from custom.report.summary import format_mean, read_metrics
 from custom.report.training_curves import Curves, draw_curves, read_curves
 
@@ -34,10 +36,11 @@ _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def write_report(folder_or_run: str | Path, stores: Iterable[str | Path] = ()) -> Path:
-    """Write the report of an evaluation folder, a training folder, or an MLflow run.
+    """Write the report of an evaluation folder, a training folder, a search, or an MLflow run.
 
     Args:
-        folder_or_run: Output folder of ``evaluate`` or ``train``, or the id of an MLflow run.
+        folder_or_run: Output folder of ``evaluate``, ``train`` or ``tune``, or the id of an MLflow
+            run.
         stores: MLflow's SQLite files to look into for a run, before ``./mlruns.db`` and the
             default output folders of the bundles. ``MLFLOW_TRACKING_URI`` wins over all.
 
@@ -57,8 +60,10 @@ def write_report(folder_or_run: str | Path, stores: Iterable[str | Path] = ()) -
             content = _training(f"Training in {folder.resolve().name}", read_curves(table))
             content["preview"] = _last_preview(folder / "previews")
             return _write(folder / "report.html", "training.html", content)
+        if (folder / SEARCH_SUMMARY).is_file():
+            return _write(folder / "report.html", "search.html", _search(folder))
         raise InputError(
-            f"{folder} holds no result: give the output folder of 'evaluate' or 'train'"
+            f"{folder} holds no result: give the output folder of 'evaluate', 'train' or 'tune'"
         )
     if _RUN_ID.fullmatch(str(folder_or_run)):
         return _write_run(find_run(str(folder_or_run), [*stores, *_default_stores()]))
@@ -95,6 +100,7 @@ def _write(path: Path, template: str, content: Mapping[str, Any]) -> Path:
         "mean": format_mean,
         "measure": measure_name,
         "method": method_name,
+        "setting": format_setting,
         "arrow": lambda name: "↑" if higher_is_better(name) else "↓",
     }
     with atomic_path(path) as temporary:
@@ -110,7 +116,7 @@ def _evaluation(folder: Path) -> dict[str, Any]:
         tables = {"All slices": {"": summary["overall"]}} | {
             f"By {group}": summary[f"by_{group}"] for group in ("plane", "region", "animal")
         }
-        metrics = summary["metrics"]
+        metrics, names = summary["metrics"], summary.get("method_names")
         best = {
             (title, group, name): _best(values, name)
             for title, groups in tables.items()
@@ -127,9 +133,13 @@ def _evaluation(folder: Path) -> dict[str, Any]:
         "summary": summary,
         "tables": tables,
         "best": best,
-        "distributions": _embed(draw_distributions(read_metrics(folder), metrics)),
+        "distributions": _embed(draw_distributions(read_metrics(folder), metrics, names)),
         "cnr": cnr,
         "figures": _chosen_figures(folder / "figures"),
+        "diagnostics": [
+            {**row, "source": _as_source(row["path"].read_bytes())}
+            for row in read_diagnostics(folder)
+        ],
     }
 
 
@@ -163,6 +173,14 @@ def _training(title: str, curves: Curves, facts: Mapping[str, str] | None = None
         "epochs": epochs,
         "preview": None,
     }
+
+
+def _search(folder: Path) -> dict[str, Any]:
+    """Gather what the page of a search shows."""
+    content = search_content(folder)
+    for picture in content["pictures"]:
+        picture["source"] = _as_source(picture["png"])
+    return content
 
 
 def _last_preview(folder: Path) -> dict[str, Any] | None:

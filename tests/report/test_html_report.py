@@ -1,4 +1,5 @@
 import base64
+import json
 import re
 from html.parser import HTMLParser
 
@@ -78,6 +79,34 @@ def test_the_tables_hold_the_means(page):
     assert overall[3][:1] + overall[3][2:] == ["our model", "24.50 ± 2.38", "0.700 ± 0.000", "4"]
     assert [row[0] for row in by_plane[1:]] == ["axial", "", "", "coronal", "", ""]
     assert parsed.tables[-1][1] == ["m1", "axial", "0", "1.25", "2.50", "3.00", "head"]
+
+
+def test_a_peer_is_compared_in_time_too(evaluation):
+    summary = json.loads((evaluation / "summary.json").read_text())
+    summary["method_names"] = {"model": "APDDM", "bicubic": "plain U-Net"}
+    common = {"min": 0.1, "max": 5.0, "scans": 3, "slices": 90}
+    summary["seconds_per_slice"] = {
+        "model": {"median": 1.5, **common},
+        "bicubic": {"median": 0.25, "model_ratio": 6.0, **common},
+    }
+    (evaluation / "summary.json").write_text(json.dumps(summary))
+    text = write_report(evaluation).read_text()
+    overall, *_, times, _ = Page(text).tables
+    assert [row[0] for row in overall[1:]] == ["input (nearest)", "plain U-Net", "APDDM"]
+    assert times == [
+        ["method", "seconds a slice", "range", "APDDM takes"],
+        ["APDDM", "1.5", "0.1 to 5", ""],
+        ["plain U-Net", "0.25", "0.1 to 5", "6 times as long"],
+    ]
+    assert "our model" not in text
+    assert "slices with a higher PSNR than plain U-Net" in text
+
+
+def test_a_ratio_that_does_not_exist_is_an_empty_cell(evaluation):
+    table = evaluation / "cnr.csv"
+    head, row = table.read_text().splitlines()
+    table.write_text(f"{head},nlm CNR\n{row},\n")
+    assert Page(write_report(evaluation).read_text()).tables[-1][1][-2:] == ["head", ""]
 
 
 def test_a_training_folder_has_curves(tmp_path):

@@ -1,0 +1,134 @@
+"""The page that ``benchmarks.publish_apddm`` writes, and its tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import environment
+from custom.data.csv_table import read_table
+from custom.report.method_names import method_name
+from custom.report.summary import format_mean, summary_table
+
+TEMPLATE = Path(__file__).with_name("publish_apddm.md")
+NAMES = {
+    "model": "APDDM, path",
+    "uniform": "APDDM, path, t uniform",
+    "noise_schedule": "APDDM, noise_schedule",
+    "unet": "plain U-Net",
+}
+TRAINED = {
+    "model": "path",
+    "uniform": "uniform",
+    "noise_schedule": "noise_schedule",
+    "unet": "plain",
+}
+
+
+def page(work: Path, summary: dict[str, Any], slices: dict[str, Path], training: str) -> str:
+    """Return the results page."""
+    shown, printed = (
+        json.loads((folder / "evaluate/diagnostics/diagnostics.json").read_text(encoding="utf-8"))
+        for folder in (work, work / "noise_schedule")
+    )
+    record = ", ".join(f"{key} {value}" for key, value in environment().items())
+    pictures = "\n\n".join(
+        f"![{plane}: {file.stem}](../images/apddm_{plane}.jpg)" for plane, file in slices.items()
+    )
+    return TEMPLATE.read_text(encoding="utf-8").format(
+        environment=record,
+        training=training,
+        trainings=training_table(work),
+        table=summary_table(summary),
+        cnr=cnr_table(summary),
+        gains=gain_table(summary),
+        times=time_table(summary),
+        steps=steps_table(shown["steps"], printed["steps"]),
+        kinds=kinds_table(shown["edges"]),
+        slices=pictures,
+        **{name: shown[name] for name in ("variance", "endpoint", "uncertainty")},
+    )
+
+
+def training_table(work: Path) -> str:
+    """Return what the trainings ended with, those made here."""
+    rows = [["model", "epochs", "best epoch", "validation MSE", "minutes"]]
+    for method, folder in TRAINED.items():
+        file = work / folder / "metrics.csv"
+        if not file.is_file():
+            continue
+        epochs = [
+            row for row in read_table(file, ("epoch", "val_mse", "seconds")) if row["val_mse"]
+        ]
+        best = min(epochs, key=lambda row: float(row["val_mse"]))
+        minutes = sum(float(row["seconds"]) for row in epochs) / 60
+        error = f"{float(best['val_mse']):.4g}"
+        rows.append([NAMES[method], epochs[-1]["epoch"], best["epoch"], error, f"{minutes:.1f}"])
+    return markdown(rows)
+
+
+def cnr_table(summary: dict[str, Any]) -> str:
+    """Return the mean contrast-to-noise ratios."""
+    names = {"LR CNR": "input (nearest)", "DL CNR": NAMES["model"], "HR CNR": "reference"}
+    rows = [["image", "CNR"]]
+    for column, value in summary["cnr"]["mean"].items():
+        method = column.removesuffix(" CNR")
+        rows.append([names.get(column, method_name(method, NAMES)), format_mean(value)])
+    return markdown(rows)
+
+
+def gain_table(summary: dict[str, Any]) -> str:
+    """Return the mean gain of the model over the others, slice by slice."""
+    rows = [["against", "PSNR gain [dB]", "slices better", "SSIM gain", "slices better"]]
+    for method in ("unet", "uniform", "noise_schedule"):
+        gain = summary["model_against"][method]
+        row = [NAMES[method]]
+        for measure, digits in (("psnr", 2), ("ssim", 4)):
+            value = gain[measure]
+            row += [f"{value['mean']:+.{digits}f}", f"{value['better']} of {value['slices']}"]
+        rows.append(row)
+    return markdown(rows)
+
+
+def time_table(summary: dict[str, Any]) -> str:
+    """Return the time a slice takes."""
+    rows = [["model", "seconds a slice, median (range)"]]
+    for method, value in summary["seconds_per_slice"].items():
+        spread = f"{value['median']:.3g} ({value['min']:.3g} to {value['max']:.3g})"
+        rows.append([method_name(method, NAMES), spread])
+    return markdown(rows)
+
+
+def steps_table(path: dict[str, Any], printed: dict[str, Any]) -> str:
+    """Return quality and time against the number of reverse steps."""
+    rows = [["model", "steps", "sampler", "MSE", "PSNR [dB]", "SSIM", "seconds a slice"]]
+    rows.append(["input (nearest)", "", "", *_measures(path["input"]), ""])
+    for model, found in (("path", path), ("noise_schedule", printed)):
+        for row in found["rows"]:
+            sampler = "with noise" if row["stochastic"] else "deterministic"
+            values = [*_measures(row), f"{row['seconds']:.3g}"]
+            rows.append([model, str(row["steps"]), sampler, *values])
+    return markdown(rows)
+
+
+def kinds_table(edges: dict[str, Any]) -> str:
+    """Return what accumulates, by how the noise is drawn."""
+    rows = [["noise", "preferred direction of edges", "common to all chains"]]
+    for kind in edges["kinds"]:
+        name = "rotated" if kind["rotated"] else "not rotated"
+        name += ", centred" if kind["centred"] else ""
+        size, error = kind["direction"]
+        rows.append([name, f"{size:.3f} ± {error:.3f}", f"{kind['fixed_share']:.0%}"])
+    return markdown(rows)
+
+
+def markdown(rows: list[list[str]]) -> str:
+    """Return rows as a table, the first as its head."""
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _measures(row: dict[str, Any]) -> list[str]:
+    """Return the measures of a row of the steps."""
+    return [f"{row['mse']:.4g}", f"{row['psnr']:.2f}", f"{row['ssim']:.4f}"]

@@ -1,0 +1,209 @@
+"""Train and evaluate the anchored path model, and publish weights, figures and pages.
+
+Trains ``configs/apddm.yaml`` as it stands (``path``), with places on the path drawn uniformly
+(``uniform``), and with the published parameterisation (``noise_schedule``), all with the epochs and
+data of ``train.yaml``; evaluates them in one run beside the plain U-Net that was trained equally
+(the bundle's own weights, or with ``--epochs`` one trained here), and writes
+``docs/results/apddm.md`` with its pictures. Weights and residual bank of ``path`` go into the
+bundle, their hashes and measures into ``metadata.json``.
+
+Run: ``python -m benchmarks.publish_apddm [--work FOLDER] [--docs FOLDER] [--bundle FOLDER]
+[--epochs N] [--demo tiny]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image
+
+from benchmarks.apddm_page import NAMES, page
+from benchmarks.measure import REPOSITORY
+from custom.data.atomic import sha256_of
+from custom.data.csv_table import read_table
+
+BUNDLE = REPOSITORY / "bundles" / "micro_mri_denoise"
+COMMAND = Path(sys.executable).with_name("mri-bundles")
+LARGEST_PICTURE = 150_000  # bytes
+# What each training sets besides. The published form corrects nothing at t = T, where f is 0: it
+# can neither use samples there nor restore in one step.
+MODELS: dict[str, dict[str, Any]] = {
+    "path": {},
+    "uniform": {"end_share": 0.0},
+    "noise_schedule": {
+        "parameterisation": "noise_schedule",
+        "end_share": 0.0,
+        "num_inference_steps": 10,
+    },
+}
+DIAGNOSTICS = ("path", "variance", "endpoint", "edges", "steps", "uncertainty")
+
+
+def train(work: Path, given: list[str], plain: bool) -> None:
+    """Train the anchored path models, and the plain U-Net if it is asked for."""
+    for name in MODELS:
+        words = ["--config", "apddm", *flags(name)]
+        run("train", "--output", work / name, "--use_mlflow", "False", *words, *given)
+    if plain:
+        run("train", "--output", work / "plain", "--use_mlflow", "False", *given)
+
+
+def flags(name: str) -> list[str]:
+    """Return what a model sets besides, as the command line takes it."""
+    return [word for key, value in MODELS[name].items() for word in (f"--{key}", str(value))]
+
+
+def evaluate(work: Path, given: list[str], plain_weights: Path) -> Path:
+    """Evaluate all models in one run; return its folder."""
+    overlay = work / "side_by_side.yaml"
+    weights = {name: work / name / "models" / "model.pt" for name in list(MODELS)[1:]}
+    weights["unet"] = plain_weights
+    overlay.write_text(yaml.safe_dump(side_by_side(weights), sort_keys=False), encoding="utf-8")
+    words = ["--config", "apddm", "--config", overlay, "--output", work / "evaluate"]
+    run("evaluate", *words, "--checkpoint", work / "path" / "models" / "model.pt", *given)
+    return work / "evaluate"
+
+
+def evaluate_printed(work: Path, given: list[str]) -> None:
+    """Evaluate ``noise_schedule`` alone, for its own curve of quality against steps."""
+    folder = work / "noise_schedule"
+    words = ["--config", "apddm", *flags("noise_schedule")]
+    words += ["--peers", "[]", "--methods", "{'input': 'image', 'model': 'pred'}"]
+    words += ["--checkpoint", folder / "models" / "model.pt", "--output", folder / "evaluate"]
+    run("evaluate", *words, *given)
+
+
+def side_by_side(weights: dict[str, Path]) -> dict[str, Any]:
+    """Return the overlay that lets the other models restore beside the first."""
+    plain = yaml.safe_load((BUNDLE / "configs" / "train.yaml").read_text(encoding="utf-8"))
+    anchored = yaml.safe_load((BUNDLE / "configs" / "apddm.yaml").read_text(encoding="utf-8"))
+    settings = {
+        name: (anchored["network_def"], own_inferer(anchored, MODELS[name]))
+        for name in list(MODELS)[1:]
+    }
+    slices = {"spatial_dim": 2, "roi_size": [-1, -1], "sw_batch_size": "@slices_per_batch"}
+    settings["unet"] = (plain["network_def"], {"_target_": "SliceInferer", **slices})
+    peers = [
+        {
+            "_target_": "custom.transforms.restore_with.RestoreWithd",
+            "keys": "image",
+            "output_key": name,
+            "network": network,
+            "ckpt_path": str(weights[name].resolve()),
+            "inferer": inferer,
+            "device": "@device",
+        }
+        for name, (network, inferer) in settings.items()
+    ]
+    # As the model's own result: a magnitude is never negative.
+    magnitude = {"_target_": "Activationsd", "keys": list(settings), "other": "$torch.relu"}
+    methods = {name: name for name in ("bicubic", "nlm", *reversed(settings))}
+    return {
+        "peers": [*peers, magnitude],
+        "methods": {"input": "image", **methods, "model": "pred"},
+        "method_names": NAMES,
+    }
+
+
+def own_inferer(overlay: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:
+    """Return the inferer of a model that differs from the overlay's in its setting."""
+    own = {key: value for key, value in setting.items() if key in overlay["scheduler"]}
+    steps = {key: value for key, value in setting.items() if key in overlay["inferer"]}
+    return {**overlay["inferer"], **steps, "scheduler": {**overlay["scheduler"], **own}}
+
+
+def run(verb: str, *words: Any) -> None:
+    """Run one of our commands."""
+    subprocess.run([COMMAND, verb, BUNDLE, *map(str, words)], check=True)
+
+
+def publish_weights(work: Path, bundle: Path, summary: dict[str, Any]) -> None:
+    """Copy weights and bank into a bundle, and what they are into its metadata."""
+    models = work / "path" / "models"
+    if sha256_of(models / "model.pt") != summary["checkpoint"]["sha256"]:
+        raise SystemExit(f"{work / 'evaluate'} was not made with {models / 'model.pt'}")
+    (bundle / "models").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(models / "model.pt", bundle / "models" / "apddm.pt")
+    shutil.copyfile(models / "residuals.zarr.zip", bundle / "models" / "residuals.zarr.zip")
+    file = bundle / "configs" / "metadata.json"
+    metadata = json.loads(file.read_text(encoding="utf-8"))
+    variant = metadata["variants"]["apddm"]
+    variant["weights"]["sha256"] = sha256_of(bundle / "models" / "apddm.pt")
+    for beside in variant["weights"]["beside"]:
+        variant["weights"]["beside"][beside] = sha256_of(bundle / beside)
+    variant["eval_metrics"] = {
+        name: float(f"{value['mean']:.4g}") for name, value in summary["overall"]["model"].items()
+    }
+    file.write_text(json.dumps(metadata, indent=4) + "\n", encoding="utf-8")
+
+
+def publish_pictures(evaluated: Path, target: Path) -> dict[str, Path]:
+    """Write the pictures as small JPEG files; return those of the slices by plane."""
+    for name in DIAGNOSTICS:
+        save_small(evaluated / "diagnostics" / f"{name}.png", target / f"apddm_{name}.jpg")
+    rows = read_table(evaluated / "figures" / "figures.csv")
+    slices = {}
+    for row in reversed(rows):  # the first of a plane remains
+        slices[row["plane"]] = evaluated / "figures" / row["file"]
+    for plane, file in slices.items():
+        save_small(file, target / f"apddm_{plane}.jpg")
+    return slices
+
+
+def save_small(source: Path, target: Path, most: int = LARGEST_PICTURE) -> None:
+    """Write a picture as JPEG of at most so many bytes, in the best quality that fits."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(source) as picture:
+        colours = picture.convert("RGB")
+    for share in (1.0, 0.85, 0.7, 0.55):
+        size = (round(colours.width * share), round(colours.height * share))
+        for quality in (90, 80, 70):
+            memory = io.BytesIO()
+            colours.resize(size, Image.Resampling.LANCZOS).save(memory, "JPEG", quality=quality)
+            if memory.tell() <= most:
+                target.write_bytes(memory.getvalue())
+                return
+    raise SystemExit(f"{source} does not fit into {most} bytes")
+
+
+def main() -> None:
+    """Train, evaluate and publish."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=BUNDLE / "output" / "publish_apddm")
+    parser.add_argument("--docs", type=Path, default=REPOSITORY / "docs")
+    parser.add_argument("--bundle", type=Path, default=BUNDLE, help="whose weights are replaced")
+    parser.add_argument("--epochs", type=int, help="of all trainings; default: as train.yaml")
+    parser.add_argument("--demo", choices=("full", "tiny"), default="full")
+    parser.add_argument("--skip-training", action="store_true", help="take what is in --work")
+    given = parser.parse_args()
+    work = given.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    data = ["--demo_size", given.demo]
+    data += [] if given.demo == "full" else ["--demo_dir", str(work / "demo")]
+    equal = [] if given.epochs is None else ["--max_epochs", str(given.epochs)]
+    own = bool(equal) or given.demo != "full"
+    if not given.skip_training:
+        train(work, data + equal, plain=own)
+    plain = work / "plain/models/model.pt" if own else BUNDLE / "models" / "model.pt"
+    evaluated = evaluate(work, data, plain)
+    evaluate_printed(work, data)
+    summary = json.loads((evaluated / "summary.json").read_text(encoding="utf-8"))
+    publish_weights(work, given.bundle, summary)
+    slices = publish_pictures(evaluated, given.docs / "images")
+    said = "trained here" if own else "the bundle's own weights"
+    target = given.docs / "results" / "apddm.md"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(page(work, summary, slices, said), encoding="utf-8")
+    print(target)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""Measure the noise of an anchored path: its variance, its end point, its coherence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
+from custom.networks.schedulers.residual_noise import ResidualNoise
+
+__all__ = [
+    "AccumulatedNoise",
+    "EndpointErrors",
+    "PathVariance",
+    "accumulated_noise",
+    "endpoint_errors",
+    "fixed_pattern",
+    "path_variance",
+    "preferred_direction",
+]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class PathVariance:
+    """Variance of ``x_t`` about the mean path, in squared standardised units.
+
+    Args:
+        steps: ``t``.
+        theory: For independent noise of zero mean and unit variance at every pixel.
+        chain: Of chains simulated link by link: mean over chains, and its standard error.
+        one_shot: Of draws straight from the marginal, likewise.
+        printed_end: Variance of ``x_T`` with the printed ``sigma``.
+
+    Shape:
+        All ``(number of steps,)``; ``chain`` and ``one_shot`` are pairs of such.
+    """
+
+    steps: Array
+    theory: Array
+    chain: tuple[Array, Array]
+    one_shot: tuple[Array, Array]
+    printed_end: float
+
+
+@dataclass(frozen=True)
+class EndpointErrors:
+    """Mean squared error of ``x_T`` against the scan, for several end deviations.
+
+    Args:
+        end_stds: ``beta``.
+        errors: ``MSE(x_T, x_T*)``: mean over draws, and its standard error.
+        critical: ``beta_crit``.
+        used: ``beta`` of the scheduler.
+        residual_rms: RMS of the training set's residuals.
+    """
+
+    end_stds: Array
+    errors: tuple[Array, Array]
+    critical: float
+    used: float
+    residual_rms: float
+
+
+@dataclass(frozen=True)
+class AccumulatedNoise:
+    """Noise summed along whole chains, in units of ``beta``.
+
+    Args:
+        rotated: Whether each draw was rotated by a random multiple of 90 degrees.
+        centred: Whether the mean of every pixel over the bank was taken off.
+        example: One chain's.
+        mean: Mean over the chains.
+        draws: Number of chains.
+        direction: Size of the preferred direction of its edges (:func:`preferred_direction`),
+            and its standard error.
+        fixed_share: Share of the variance that every chain has in common, from the bank itself.
+    """
+
+    rotated: bool
+    centred: bool
+    example: Array
+    mean: Array
+    draws: int
+    direction: tuple[float, float]
+    fixed_share: float
+
+
+def path_variance(
+    scheduler: AnchoredPathScheduler,
+    noise: ResidualNoise,
+    draws: int,
+    generator: Generator,
+    points: int = 21,
+) -> PathVariance:
+    """Simulate chains, draw from the marginal, and set both against theory.
+
+    Args:
+        scheduler: The path.
+        noise: The noise.
+        draws: Chains, and draws at each step; at least 2.
+        generator: Source of the randomness.
+        points: Steps looked at, spread evenly over the path.
+    """
+    steps = np.unique(np.linspace(0, scheduler.num_steps, points).round().astype(int))
+    profile = scheduler.profile.cpu().double()
+    side = noise.bank.residuals.shape[-1]
+    shape = (draws, 1, side, side)
+    sigma = scheduler.sigma
+    total, chain = torch.zeros(shape), [(0.0, 0.0)]
+    for step in range(1, scheduler.num_steps + 1):
+        total += float(profile[step]) * noise.draw(shape, "cpu", generator)
+        if step in steps:
+            chain.append(_mean_square(sigma * total))
+    one_shot = [
+        _mean_square(sigma * _accumulated(scheduler, noise, shape, int(step), generator))
+        for step in steps
+    ]
+    theory = scheduler.noise_std.cpu().double().numpy()[steps] ** 2
+    return PathVariance(
+        steps=steps,
+        theory=theory,
+        chain=_columns(chain),
+        one_shot=_columns(one_shot),
+        printed_end=scheduler.end_std,
+    )
+
+
+def endpoint_errors(
+    scheduler: AnchoredPathScheduler,
+    noise: ResidualNoise,
+    pairs: Sequence[tuple[Tensor, Tensor]],
+    draws: int,
+    generator: Generator,
+    end_stds: Sequence[float] | None = None,
+) -> EndpointErrors:
+    """Draw the end of the path for several ``beta``, and measure how far from the scan it is.
+
+    Args:
+        scheduler: The path; its own ``beta`` is replaced.
+        noise: The noise.
+        pairs: Clean and anchor of each slice, standardised, ``(1, 1, X, Y)``.
+        draws: Draws of each slice and ``beta``.
+        generator: Source of the randomness.
+        end_stds: Values of ``beta``; by default from a hundredth to a hundred times the critical.
+    """
+    rms = float(noise.bank.rms)
+    critical = scheduler.critical_end_std(rms)
+    values = np.geomspace(critical / 100, critical * 100, 13) if end_stds is None else end_stds
+    errors = []
+    for end_std in values:
+        single: list[float] = []
+        for clean, anchor in pairs:
+            last = torch.full((draws,), scheduler.num_steps)
+            shape = (draws, *anchor.shape[1:])
+            mean, _ = scheduler.moments(clean.expand(shape), anchor.expand(shape), last)
+            sigma = scheduler.sigma * float(end_std) / scheduler.end_std
+            total = _accumulated(scheduler, noise, shape, scheduler.num_steps, generator)
+            single += (mean + sigma * total - anchor).square().flatten(1).mean(1).tolist()
+        errors.append(_mean_and_error(np.asarray(single)))
+    return EndpointErrors(
+        end_stds=np.asarray(values, float),
+        errors=_columns(errors),
+        critical=critical,
+        used=scheduler.end_std,
+        residual_rms=rms,
+    )
+
+
+def accumulated_noise(
+    scheduler: AnchoredPathScheduler, noise: ResidualNoise, draws: int, generator: Generator
+) -> AccumulatedNoise:
+    """Sum the noise along whole chains and measure what is coherent in it.
+
+    Args:
+        scheduler: The path.
+        noise: The noise, with or without rotation and centring.
+        draws: Chains, at least 2.
+        generator: Source of the randomness.
+    """
+    side = noise.bank.residuals.shape[-1]
+    shape = (draws, 1, side, side)
+    total = _accumulated(scheduler, noise, shape, scheduler.num_steps, generator)
+    total = total[:, 0] * scheduler.sigma / scheduler.end_std
+    directions = preferred_direction(total)
+    spread = directions.std(0).square().sum().sqrt() / draws**0.5
+    profile = scheduler.profile.cpu().double()[1:]
+    share = fixed_pattern(noise).square().mean().item()
+    common = share * float(profile.sum()) ** 2
+    return AccumulatedNoise(
+        rotated=noise.rotate,
+        centred=noise.centre,
+        example=total[0].numpy(),
+        mean=total.mean(0).numpy(),
+        draws=draws,
+        direction=(float(directions.mean(0).norm()), float(spread)),
+        fixed_share=common / (common + (1 - share) * float(profile.square().sum())),
+    )
+
+
+def preferred_direction(fields: Tensor) -> Tensor:
+    r"""Return the direction that the edges of each field prefer, as a vector of doubled angle.
+
+    .. math:: (J_{xx} - J_{yy},\; 2 J_{xy}) / (J_{xx} + J_{yy})
+
+    with ``J`` the structure tensor, summed over the field. The length is 0 where no direction is
+    preferred and 1 where all edges are parallel. Turned by 90 degrees a field has the opposite
+    vector, so over random rotations its mean is zero.
+
+    Shape:
+        ``fields``: ``(B, X, Y)``; output: ``(B, 2)``, zero for a constant field.
+    """
+    along_x = (fields[:, 2:, 1:-1] - fields[:, :-2, 1:-1]).double()
+    along_y = (fields[:, 1:-1, 2:] - fields[:, 1:-1, :-2]).double()
+    xx, yy, xy = (
+        product.flatten(1).sum(1)
+        for product in (along_x.square(), along_y.square(), along_x * along_y)
+    )
+    return torch.stack([xx - yy, 2 * xy], 1) / (xx + yy).clamp_min(1e-300).unsqueeze(1)
+
+
+def fixed_pattern(noise: ResidualNoise) -> Tensor:
+    """Return the expected value of one draw at each pixel, ``(S, S)``.
+
+    Theory takes it to be zero. Of a finite bank it is the mean image, over the rotations too if
+    there are any: a pattern that all links of all chains share and that therefore adds up. The
+    option ``centre`` takes it off.
+    """
+    if noise.centre:
+        return torch.zeros(noise.bank.residuals.shape[1:], dtype=torch.float64)
+    mean = noise.bank.residuals.double().mean(0)
+    if not noise.rotate:
+        return mean
+    return torch.stack([torch.rot90(mean, turns) for turns in range(4)]).mean(0)
+
+
+def _accumulated(
+    scheduler: AnchoredPathScheduler,
+    noise: ResidualNoise,
+    shape: tuple[int, ...],
+    step: int,
+    generator: Generator,
+) -> Tensor:
+    """Draw the weighted sum of the noise up to a step, once a sample."""
+    steps = torch.full((shape[0],), step)
+    profile = scheduler.profile.cpu()
+    return noise.accumulate(profile, steps, shape, "cpu", generator)
+
+
+def _mean_square(fields: Tensor) -> tuple[float, float]:
+    """Return the mean square over samples, and its standard error."""
+    return _mean_and_error(fields.square().flatten(1).mean(1).double().numpy())
+
+
+def _mean_and_error(values: Array) -> tuple[float, float]:
+    """Return a mean and its standard error."""
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(values.size))
+
+
+def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[Array, Array]:
+    """Return means and standard errors as two arrays."""
+    means, errors = np.asarray(pairs, float).T
+    return means, errors
