@@ -19,7 +19,7 @@ MODEL = BUNDLES / "micro_mri_denoise"
 
 def pytest_generate_tests(metafunc):
     """Ask every check of every bundle, and of its further models what concerns those."""
-    if "check" in metafunc.fixturenames:
+    if "model" in metafunc.fixturenames:
         roots = sorted(path.parents[1] for path in BUNDLES.glob(f"*/{METADATA}"))
         models = [(root, variant) for root in roots for variant in (None, *variants_of(root))]
         asked = [

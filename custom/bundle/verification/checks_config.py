@@ -43,15 +43,15 @@ def parse(bundle: BundleFolder) -> None:
     """
     for name in bundle.workflows:
         _no_loose_end([name], _loose_ends(bundle, [name]))
-    over = [name for name in REQUIRED_IDS if name in bundle.workflows]
-    for name in bundle.overlays:
-        found = [_loose_ends(bundle, [workflow, name]) for workflow in over]
-        own = {
-            place: reference
-            for place, reference in (found[0] if found else {}).items()
-            if all(other.get(place) == reference for other in found)
-        }
-        _no_loose_end([over[0] if over else "", name], own)
+    for name, content in bundle.overlays.items():
+        # One that changes a part inside another can only go over the config that has it.
+        nested = any("::" in key or "#" in key for key in content)
+        found = [
+            _loose_ends(bundle, [workflow, name])
+            for workflow in (("train",) if nested else REQUIRED_IDS)
+        ]
+        common = set.intersection(*(set(ends.items()) for ends in found))
+        _no_loose_end(["train", name], dict(sorted(common)))
 
 
 def _no_loose_end(names: list[str], loose: dict[str, str]) -> None:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["TinySet", "forget_seeds", "open_workflow", "overrides_of", "run", "tiny_set"]
 
-# Set for every run that has these ids: no data base of runs, no worker processes.
-_LIGHT = {"use_mlflow": False, "num_workers": 0}
+# Set for every run that has these ids: no data base of runs, no worker processes, the least of what
+# only illustrates.
+_LIGHT = {"use_mlflow": False, "num_workers": 0, "diagnostic_slices": 1}
 
 
 @dataclass(frozen=True)
