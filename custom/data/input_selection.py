@@ -13,12 +13,10 @@ from tqdm import tqdm
 
 from custom.data.input_formats import format_of, name_of
 from custom.data.paired_dataset import DATALIST
-from custom.data.restored_writer import sidecar_of
+from custom.data.restored_writer import RESTORED, is_result, sidecar_of, uncertainty_of
 from custom.errors import InputError
 
 __all__ = ["InputSelection", "find_images", "unique_names"]
-
-_RESTORED = "_restored"
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +26,8 @@ class InputSelection:
 
     Args:
         inputs: A file, a folder to search, or a list of both.
-        output_dir: Folder of the results, ``<name>_restored.nii.gz`` with a JSON sidecar.
+        output_dir: Folder of the results, ``<name>_restored.nii.gz`` with a JSON sidecar, and
+            ``<name>_uncertainty.nii.gz`` if the model gives an uncertainty.
         check: Raises :class:`~custom.errors.InputError` for an image that must be refused.
         overwrite: Whether to write over existing results.
         skip_existing: Whether to leave out inputs whose result and sidecar both exist.
@@ -66,7 +65,7 @@ class InputSelection:
         The first look screens all inputs and logs one line for each that is refused.
         """
         paths = list(self._paths())
-        outputs = [self.output_dir / f"{name}{_RESTORED}.nii.gz" for name in unique_names(paths)]
+        outputs = [self.output_dir / f"{name}{RESTORED}.nii.gz" for name in unique_names(paths)]
         items = []
         for path, output in tqdm(
             list(zip(paths, outputs, strict=True)), "Checking inputs", leave=False, disable=None
@@ -116,11 +115,18 @@ class InputSelection:
 
     def _check_output(self, output: Path, inputs: Sequence[Path]) -> None:
         """Refuse to write over a result without leave, and over an input ever."""
-        if output in inputs:
-            raise InputError(f"{output}: the result would replace an input: choose another folder")
-        if output.exists() and not (self.overwrite or self.skip_existing):
+        files = (output, uncertainty_of(output))
+        for file in files:
+            if file in inputs:
+                raise InputError(
+                    f"{file}: the result would replace an input: choose another folder"
+                )
+        # What a run that was cut short has left may be finished; an uncertainty alone is not that.
+        replaceable = self.overwrite or (self.skip_existing and output.exists())
+        existing = [file for file in files if file.exists()]
+        if existing and not replaceable:
             raise InputError(
-                f"{output}: exists already: use overwrite, skip_existing or another folder"
+                f"{existing[0]}: exists already: use overwrite, skip_existing or another folder"
             )
 
     def _refuse(self, error: InputError) -> None:
@@ -134,7 +140,7 @@ def find_images(folder: str | Path) -> list[Path]:
 
     Found are NIfTI files, Bruker ``2dseq`` files, and of Zarr stores the arrays named ``image``.
     Hidden files are passed over, and so are results of earlier runs (``*_restored.nii.gz`` with
-    a sidecar).
+    a sidecar, and ``*_uncertainty.nii.gz`` beside it).
 
     Raises:
         InputError: If there is none, or the folder is a prepared dataset, which holds references
@@ -185,7 +191,7 @@ def _is_input(path: Path) -> bool:
     """Say whether a file of a searched folder is an image, and not a result or hidden."""
     if path.name.startswith(".") or format_of(path) is None:
         return False
-    is_result = path.name.endswith(f"{_RESTORED}.nii.gz") and sidecar_of(path).exists()
-    if is_result:
+    result = is_result(path)
+    if result:
         logger.info("passed over, a result of an earlier run: %s", path)
-    return not is_result
+    return not result

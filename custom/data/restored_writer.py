@@ -9,7 +9,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from monai.config import DtypeLike, KeysCollection, NdarrayOrTensor, PathLike
-from monai.data import ImageWriter
+from monai.data import ImageWriter, MetaTensor
 from monai.data.utils import to_affine_nd
 from monai.transforms import MapTransform
 from monai.utils import MetaKeys, convert_to_numpy, ensure_tuple
@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from custom.data.atomic import atomic_path
 from custom.errors import InputError
 
-__all__ = ["RestoredWriter", "SaveRestoredd", "sidecar_of"]
+__all__ = [
+    "RESTORED",
+    "RestoredWriter",
+    "SaveRestoredd",
+    "is_result",
+    "sidecar_of",
+    "uncertainty_of",
+]
+
+RESTORED, _UNCERTAINTY = "_restored", "_uncertainty"
 
 # Geometry and units are all that is taken over: descrip, aux_file, intent_name and extensions
 # may name a person.
@@ -43,6 +52,23 @@ def sidecar_of(output: str | Path) -> Path:
     """Return the JSON file that goes with a restored image."""
     output = Path(output)
     return output.with_name(output.name.removesuffix(".nii.gz") + ".json")
+
+
+def uncertainty_of(output: str | Path) -> Path:
+    """Return the image of the uncertainty that may go with a restored image."""
+    output = Path(output)
+    stem = output.name.removesuffix(".nii.gz").removesuffix(RESTORED)
+    return output.with_name(f"{stem}{_UNCERTAINTY}.nii.gz")
+
+
+def is_result(path: str | Path) -> bool:
+    """Say whether a file is a restored image, or an uncertainty, that a sidecar vouches for."""
+    path = Path(path)
+    for end in (RESTORED, _UNCERTAINTY):
+        stem = path.name.removesuffix(f"{end}.nii.gz")
+        if stem != path.name:
+            return sidecar_of(path.with_name(f"{stem}{RESTORED}.nii.gz")).exists()
+    return False
 
 
 class RestoredWriter(ImageWriter):
@@ -111,18 +137,24 @@ class RestoredWriter(ImageWriter):
 
 
 class SaveRestoredd(MapTransform):
-    """Write images to the paths that the data items name.
+    """Write an image to the path that the data item names, and its uncertainty beside it.
 
-    Unlike MONAI's ``SaveImaged`` it lets the error through when a file cannot be written.
+    The uncertainty goes to :func:`uncertainty_of` the path. An item without one takes away what an
+    earlier run left there, since it says nothing of the new image. Unlike MONAI's ``SaveImaged``
+    it lets the error through when a file cannot be written.
 
     Args:
-        keys: Images to write.
+        keys: Image to write; one key.
         path_key: Key of the path.
         output_dtype: Type on disk.
+        uncertainty_key: Key of the uncertainty, which may be absent.
         allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
         ``(C, X, Y[, Z])`` with the affine.
+
+    Raises:
+        ValueError: If ``keys`` is more than one key.
     """
 
     def __init__(
@@ -130,6 +162,7 @@ class SaveRestoredd(MapTransform):
         keys: KeysCollection,
         path_key: str = "output",
         output_dtype: DtypeLike = np.float32,
+        uncertainty_key: str = "uncertainty",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -137,16 +170,26 @@ class SaveRestoredd(MapTransform):
             raise ValueError(f"keys must be one key, since path_key names one file, got {keys}")
         self.path_key = path_key
         self.output_dtype = output_dtype
+        self.uncertainty_key = uncertainty_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Write the images and return the data as they are."""
         result = dict(data)
         for key in self.key_iterator(result):
-            writer = RestoredWriter(self.output_dtype)
-            writer.set_data_array(data[key])
-            writer.set_metadata(data[key].meta)
-            writer.write(data[self.path_key])
+            path = Path(data[self.path_key])
+            self._write(data[key], path)
+            if self.uncertainty_key in data:
+                self._write(data[self.uncertainty_key], uncertainty_of(path))
+            else:
+                uncertainty_of(path).unlink(missing_ok=True)
         return result
+
+    def _write(self, image: MetaTensor, path: Path) -> None:
+        """Write one image."""
+        writer = RestoredWriter(self.output_dtype)
+        writer.set_data_array(image)
+        writer.set_metadata(image.meta)
+        writer.write(path)
 
 
 def _matrix(affine: Any) -> NDArray[np.float64]:

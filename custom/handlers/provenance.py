@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 
 from custom.data.atomic import sha256_of, write_json
 from custom.data.input_formats import name_of
-from custom.data.restored_writer import sidecar_of
+from custom.data.restored_writer import sidecar_of, uncertainty_of
 from custom.errors import InputError
 from custom.versions import package_versions
 
@@ -23,7 +23,7 @@ NOTICE = "Research use only. Not for diagnosis or treatment."
 # What says where a run reads and writes, not what it does to an image.
 _PLACES = frozenset(
     {
-        *("input", "output_dir", "bundle_root", "dataset_dir", "ckpt_path"),
+        *("input", "output_dir", "bundle_root", "dataset_dir", "ckpt_path", "weights_dir"),
         *("demo", "demo_dir", "demo_size", "overwrite", "skip_existing"),
     }
 )
@@ -33,10 +33,10 @@ _PACKAGES = ("mri-restoration-bundles", "monai", "torch", "numpy", "nibabel", "p
 class ProvenanceSidecar:
     """Write ``<name>_restored.json`` beside each restored image.
 
-    It holds the bundle and its version, the hashes of weights, configuration, input and output,
-    the parameters, seed, device and package versions. Nothing of the input's header goes in, and
-    no time: the same run gives the same sidecar. The configuration is hashed as executed, with
-    overlays and overrides, but without the entries that name places.
+    It holds the bundle and its version, the hashes of weights, configuration, input, output and
+    uncertainty (if there is one), the parameters, seed, device and package versions. Nothing of
+    the input's header goes in, and no time: the same run gives the same sidecar. The configuration
+    is hashed as executed, with overlays and overrides, but without the entries that name places.
 
     Args:
         metadata_file: The bundle's ``metadata.json``.
@@ -84,7 +84,7 @@ class ProvenanceSidecar:
         self._run = {
             "notice": NOTICE,
             "bundle": _bundle(self.metadata_file),
-            "weights": {"file": self.weights_file.name, "sha256": sha256_of(self.weights_file)},
+            "weights": _file(self.weights_file),
             "config_sha256": _sha256_of_json(self.config),
             "seed": self.seed,
             "device": self.device,
@@ -96,6 +96,9 @@ class ProvenanceSidecar:
         batch: Any = engine.state.batch
         for item in batch:
             source, output = Path(item[self.source_key]), Path(item[self.path_key])
+            written = {"output": _file(output)}
+            if uncertainty_of(output).exists():
+                written["uncertainty"] = _file(uncertainty_of(output))
             recorded = {key: _plain(item[key]) for key in self.record}
             content = {
                 **self._run,
@@ -103,7 +106,7 @@ class ProvenanceSidecar:
                     "file": source.relative_to(name_of(source)[1]).as_posix(),
                     "sha256": sha256_of_input(source),
                 },
-                "output": {"file": output.name, "sha256": sha256_of(output)},
+                **written,
                 "parameters": {**self.parameters, **recorded},
             }
             write_json(sidecar_of(output), content)
@@ -116,6 +119,11 @@ def sha256_of_input(path: str | Path) -> str:
         return sha256_of(path)
     files = sorted(child for child in path.rglob("*") if child.is_file())
     return _sha256_of_json([[file.relative_to(path).as_posix(), sha256_of(file)] for file in files])
+
+
+def _file(path: Path) -> dict[str, str]:
+    """Return the name and the hash of a file."""
+    return {"file": path.name, "sha256": sha256_of(path)}
 
 
 def _bundle(metadata_file: Path) -> dict[str, str]:

@@ -69,6 +69,8 @@ def test_a_folder_is_searched(tmp_path: Path) -> None:
     touch(tmp_path / ".trash" / "d.nii.gz")
     touch(tmp_path / "b_restored.nii.gz")
     touch(tmp_path / "b_restored.json")
+    touch(tmp_path / "b_uncertainty.nii.gz")
+    kept.append(touch(tmp_path / "e_uncertainty.nii.gz"))  # of no result here
     found = find_images(tmp_path)
     assert sorted(found) == sorted([*kept, tmp_path / "slices.zarr" / "m1" / "image"])
     assert found == find_images(tmp_path)
@@ -165,6 +167,30 @@ def test_an_input_is_never_replaced(tmp_path: Path) -> None:
     selection = InputSelection([scan, result], tmp_path, accept, overwrite=True)
     assert names(selection) == {"a_restored.nii.gz": "a_restored_restored.nii.gz"}
     assert "would replace an input" in selection.refused[0]
+
+
+def test_an_input_is_never_replaced_by_an_uncertainty(tmp_path: Path) -> None:
+    scan, other = touch(tmp_path / "a.nii.gz"), touch(tmp_path / "a_uncertainty.nii.gz")
+    selection = InputSelection([scan, other], tmp_path, accept, overwrite=True)
+    assert names(selection) == {"a_uncertainty.nii.gz": "a_uncertainty_restored.nii.gz"}
+    assert "a_uncertainty.nii.gz: the result would replace an input" in selection.refused[0]
+
+
+@pytest.mark.parametrize("skip_existing", [False, True])
+def test_an_uncertainty_of_no_result_is_not_replaced(tmp_path: Path, skip_existing: bool) -> None:
+    path, other = touch(tmp_path / "a.nii"), touch(tmp_path / "out" / "a_uncertainty.nii.gz")
+    selection = InputSelection(path, tmp_path / "out", accept, skip_existing=skip_existing)
+    assert selection.items == []
+    assert selection.refused[0].startswith(f"{other}: exists already")
+    overwriting = InputSelection(path, tmp_path / "out", accept, overwrite=True)
+    assert len(overwriting.items) == 1
+
+
+def test_a_result_cut_short_is_made_again_with_its_uncertainty(tmp_path: Path) -> None:
+    path = touch(tmp_path / "a.nii")
+    for name in ("a_restored.nii.gz", "a_uncertainty.nii.gz"):  # and no sidecar
+        touch(tmp_path / "out" / name)
+    assert len(InputSelection(path, tmp_path / "out", accept, skip_existing=True).items) == 1
 
 
 def test_impossible_settings(tmp_path: Path) -> None:

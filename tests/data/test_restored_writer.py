@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImage
 
 from custom.data.input_formats import InputReader
-from custom.data.restored_writer import SaveRestoredd, sidecar_of
+from custom.data.restored_writer import SaveRestoredd, is_result, sidecar_of, uncertainty_of
 from custom.errors import InputError
 from custom.transforms.upsample_in_plane import UpsampleInPlane
 
@@ -167,3 +167,48 @@ def test_keys_name_one_image() -> None:
 
 def test_sidecar_name() -> None:
     assert sidecar_of("out/a.b_restored.nii.gz") == Path("out/a.b_restored.json")
+
+
+def test_the_uncertainty_lies_beside_the_image_in_its_frame(tmp_path: Path) -> None:
+    write_input(tmp_path / "a.nii.gz", (9, 7, 3), {"qform": (rigid((0.2, 0.2, 0.6)), 1)})
+    image = UpsampleInPlane()(
+        LoadImage(reader=InputReader(), ensure_channel_first=True)(tmp_path / "a.nii.gz")
+    )
+    item = {"pred": image, "uncertainty": 0.1 * image, "output": tmp_path / "a_restored.nii.gz"}
+    SaveRestoredd("pred")(item)
+    assert uncertainty_of(item["output"]) == tmp_path / "a_uncertainty.nii.gz"
+    restored, uncertainty = (nib.load(path(item["output"])) for path in (Path, uncertainty_of))
+    assert bytes(restored.header.structarr) == bytes(uncertainty.header.structarr)
+    np.testing.assert_allclose(uncertainty.get_fdata(), 0.1 * restored.get_fdata(), rtol=1e-5)
+
+    # A stale one says nothing of the new image; nothing else is taken away.
+    del item["uncertainty"]
+    SaveRestoredd("pred")(item)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["a.nii.gz", "a_restored.nii.gz"]
+
+
+def test_a_failed_write_keeps_the_old_uncertainty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "a_uncertainty.nii.gz"
+    old.write_bytes(b"old")
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(nib, "save", full)
+    image = MetaTensor(torch.rand(1, 5, 6, 2), affine=torch.eye(4))
+    with pytest.raises(InputError, match="disk full"):
+        SaveRestoredd("pred")({"pred": image, "output": tmp_path / "a_restored.nii.gz"})
+    assert old.read_bytes() == b"old"
+
+
+def test_results_are_what_a_sidecar_vouches_for(tmp_path: Path) -> None:
+    results = [tmp_path / f"a_{name}.nii.gz" for name in ("restored", "uncertainty")]
+    assert not any(map(is_result, results))
+    (tmp_path / "a_restored.json").write_text("{}")
+    assert all(map(is_result, results))
+    assert not is_result(tmp_path / "a.nii.gz")
+    assert not is_result(tmp_path / "b_uncertainty.nii.gz")
+    assert not is_result(tmp_path / "a_restored.nii")

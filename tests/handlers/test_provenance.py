@@ -76,10 +76,19 @@ def test_sidecar_says_what_made_the_image(bundle: Path, item: dict[str, Any]) ->
         "file": "a_restored.nii.gz",
         "sha256": hashlib.sha256(b"output").hexdigest(),
     }
+    assert "uncertainty" not in content
     assert content["parameters"] == {"scale": 2, "image_slice_axis": 2}
     assert (content["seed"], content["device"]) == (5, "cpu")
     assert content["packages"]["torch"] == torch.__version__.partition("+")[0]
     assert content["notice"].startswith("Research use only")
+
+
+def test_an_uncertainty_is_recorded(bundle: Path, item: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "a_uncertainty.nii.gz").write_bytes(b"uncertainty")
+    assert run(bundle, item)["uncertainty"] == {
+        "file": "a_uncertainty.nii.gz",
+        "sha256": hashlib.sha256(b"uncertainty").hexdigest(),
+    }
 
 
 def test_no_folder_of_this_machine_is_named(
@@ -101,6 +110,7 @@ def test_config_hash_follows_all_of_the_config_but_its_places(
     others = [{"seed": 1}, {"preprocessing": {"scale": 3}}, {"network_def": {"down": "max"}}]
     assert len({config_hash(), *(config_hash(**change) for change in others)}) == 4
     elsewhere = ("input", "output_dir", "bundle_root", "dataset_dir", "ckpt_path", "demo_dir")
+    elsewhere += ("weights_dir",)
     assert config_hash() == config_hash(**dict.fromkeys(elsewhere, "/elsewhere"))
     assert config_hash() == config_hash(overwrite=True, skip_existing=True)
 

@@ -13,7 +13,7 @@ from monai.networks.nets.basic_unet import TwoConv
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-__all__ = ["RestorationUNet"]
+__all__ = ["Activation", "Down", "RestorationUNet", "Up"]
 
 Down = Literal["max", "mean", "strided"]
 Up = Literal["nearest", "bilinear", "bicubic", "transposed"]
@@ -108,26 +108,48 @@ class RestorationUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Restore a batch of images."""
+        return self.modulated(x, [])
+
+    def modulated(self, x: Tensor, modulation: list[Tensor]) -> Tensor:
+        """Restore a batch of images, with the features of each level scaled and shifted.
+
+        Args:
+            x: The images.
+            modulation: For each level in the order of execution, what its features are multiplied
+                by and what is added then. Empty: nothing.
+
+        Shape:
+            ``modulation``: ``(2, B, features, 1, ...)`` each, gain and shift.
+        """
         sizes = x.shape[2:]
         padding: list[int] = []
         for axis in range(len(sizes) - 1, -1, -1):
             padding += [0, -sizes[axis] % self.divisor]
-        y = self._predict(pad(x, padding, mode="replicate") if sum(padding) > 0 else x)
+        grown = pad(x, padding, mode="replicate") if sum(padding) > 0 else x
+        y = self._predict(grown, list(modulation))
         for axis, size in enumerate(sizes):
             y = y.narrow(axis + 2, 0, size)
         return x + y if self.residual else y
 
-    def _predict(self, x: Tensor) -> Tensor:
-        """Run encoder and decoder on a grid that every level divides."""
-        y = self.stem(x)
+    def _predict(self, x: Tensor, modulation: list[Tensor]) -> Tensor:
+        """Run encoder and decoder on a grid that every level divides; ``modulation`` is used up."""
+        y = _modulate(self.stem(x), modulation)
         kept: list[Tensor] = []
         for down, level in zip(self.downs, self.encoder):  # noqa: B905 (not in TorchScript)
             kept.append(y)
-            y = level(down(y))
+            y = _modulate(level(down(y)), modulation)
         for up, skip, level in zip(self.ups, self.skips, self.decoder):  # noqa: B905
-            y = level(torch.cat([skip(kept.pop()), up(y)], dim=1))
+            y = _modulate(level(torch.cat([skip(kept.pop()), up(y)], dim=1)), modulation)
         restored: Tensor = self.head(y)
         return restored
+
+
+def _modulate(y: Tensor, modulation: list[Tensor]) -> Tensor:
+    """Scale and shift features by the first entry of a list, if any, and take it off."""
+    if len(modulation) == 0:
+        return y
+    gain, shift = modulation.pop(0).unbind(0)
+    return torch.addcmul(shift, y, gain)
 
 
 def _check(

@@ -1,0 +1,89 @@
+"""What a training step of the anchored path diffusion makes of a batch of pairs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from monai.engines import PrepareBatch
+from monai.utils.enums import CommonKeys
+from torch import Tensor
+
+from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
+from custom.networks.schedulers.residual_noise import ResidualNoise
+from custom.transforms.image_moments import standardise
+
+__all__ = ["AnchoredPathPrepareBatch"]
+
+PathBatch = tuple[Tensor, Tensor, tuple[Tensor], dict[str, Any]]
+
+
+class AnchoredPathPrepareBatch(PrepareBatch):
+    r"""Draw a place on the path of each pair, and the image there.
+
+    .. math:: x_t = x_0 + \tfrac{t}{T} (x_T^* - x_0) + \sigma \sum_{s \le t} f(s)\, e_s
+
+    with :math:`t` uniform in ``1..T``, but for a share of the samples, which lie at its end,
+    :math:`t = T`. Both images are standardised by the moments of the scan,
+    or the clean one by its own where the batch has them. The moments are those of the whole
+    slices, not of what the batch has of them. A warning is logged once if the noise is too strong
+    for the training pairs.
+
+    Args:
+        scheduler: The path.
+        noise: Draws :math:`\sum f(s) e_s` in one go; its bank knows the size of the residuals.
+        end_share: Expected share of samples put at ``t = T``, where every restoration starts and
+            most of its error is made; in 0..1. The source draws ``t`` uniformly: 0.
+
+    Shape:
+        ``image`` (the scan), ``label`` (clean): ``(B, 1, H, W)``; ``image_moments`` and
+        ``label_moments``, if any: ``(B, 2)``.
+
+    Source:
+        METHODS.md, study 1; Conejo Rupp et al. 2025, section 4.3 and equations (22) to (25).
+    """
+
+    def __init__(
+        self, scheduler: AnchoredPathScheduler, noise: ResidualNoise, end_share: float = 0.0
+    ) -> None:
+        if not 0 <= end_share <= 1:
+            raise ValueError(f"end_share must be in 0..1, got {end_share}")
+        self.scheduler = scheduler
+        self.noise = noise
+        self.end_share = end_share
+        self._warned = False
+
+    def __call__(
+        self,
+        batchdata: dict[str, Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> PathBatch:
+        """Return ``x_t``, the clean image, and the step as an argument of the inferer."""
+        if not self._warned:
+            self.scheduler.warn_if_unstable(self.noise.bank.rms)
+            self._warned = True
+
+        def to_device(key: str) -> Tensor:
+            return batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs)
+
+        image_moments = to_device("image_moments")
+        own = "label_moments" in batchdata
+        label_moments = to_device("label_moments") if own else image_moments
+        anchor = standardise(to_device(CommonKeys.IMAGE), image_moments)
+        clean = standardise(to_device(CommonKeys.LABEL), label_moments)
+        x_t, step = self._draw(clean, anchor)
+        return x_t, clean, (step,), {}
+
+    def _draw(self, clean: Tensor, anchor: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw the steps, and the images on the paths there."""
+        scheduler = self.scheduler.to(clean.device)
+        # On the CPU, so that a seed means the same on every device.
+        uniform = torch.randint(1, scheduler.num_steps + 1, (len(clean),))
+        at_end = torch.rand(len(clean)) < self.end_share
+        drawn = torch.where(at_end, scheduler.num_steps, uniform)
+        step = drawn.to(clean.device)
+        mean, _ = scheduler.moments(clean, anchor, step)
+        noise = self.noise.accumulate(scheduler.profile, drawn, clean.shape, clean.device)
+        return mean + scheduler.sigma * noise, step

@@ -1,0 +1,63 @@
+"""The place on a path, as features that a network can be conditioned on."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["PositionEmbedding", "sinusoids"]
+
+# Cycles over the whole path. The slowest wave grows from one end to the other, so that it tells
+# them apart; the fastest changes by little from one of 100 steps to the next, so that a network
+# trained with one number of steps knows the positions of another.
+_SLOWEST, _FASTEST = 0.25, 8.0
+
+
+def sinusoids(position: Tensor, frequencies: Tensor) -> Tensor:
+    r"""Return :math:`(\sin 2\pi\nu_k p, \cos 2\pi\nu_k p)_k`.
+
+    Args:
+        position: Place on the path, 0 to 1.
+        frequencies: :math:`\nu`, in cycles over the path.
+
+    Shape:
+        ``position``: ``(B,)`` or ``(B, 1)``; ``frequencies``: ``(F,)``; output ``(B, 2 F)``.
+    """
+    angles = 2 * math.pi * position.reshape(-1, 1) * frequencies
+    return torch.cat([torch.sin(angles), torch.cos(angles)], dim=1)
+
+
+class PositionEmbedding(nn.Module):
+    """Waves of geometrically spaced frequencies, mixed by two linear layers with SiLU.
+
+    Args:
+        features: Number of features; even, since each frequency gives a sine and a cosine.
+
+    Shape:
+        ``position``: ``(B,)`` or ``(B, 1)``, 0 to 1; output ``(B, features)``.
+
+    Raises:
+        ValueError: If ``features`` is not a positive even number.
+
+    Source:
+        METHODS.md, study 1: a U-Net conditioned on t/T. The source does not say how; waves with
+        two layers are usual in diffusion models.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, features: int = 64) -> None:
+        super().__init__()
+        if features < 2 or features % 2:
+            raise ValueError(f"features must be a positive even number, got {features}")
+        exponents = torch.linspace(math.log(_SLOWEST), math.log(_FASTEST), features // 2)
+        self.register_buffer("frequencies", exponents.exp(), persistent=False)
+        self.layers = nn.Sequential(
+            nn.Linear(features, features), nn.SiLU(), nn.Linear(features, features), nn.SiLU()
+        )
+
+    def forward(self, position: Tensor) -> Tensor:
+        """Embed a batch of positions."""
+        weight_type = self.frequencies.dtype  # of a network in half precision, too
+        features: Tensor = self.layers(sinusoids(position.to(weight_type), self.frequencies))
+        return features

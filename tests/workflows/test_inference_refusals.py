@@ -1,0 +1,103 @@
+"""What the inference config refuses, and how it says so."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from inference_runs import BUNDLE, CONFIG, blob, refusals, restore, save
+
+
+def test_bad_inputs_do_not_stop_the_others(
+    tmp_path: Path, identity: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    good = [save(tmp_path / "in" / f"{name}.nii.gz", blob((20, 18, 2))) for name in "ad"]
+    save(tmp_path / "in" / "b.nii.gz", np.zeros((20, 18, 2), np.float32))
+    (tmp_path / "in" / "c.nii.gz").write_bytes(good[0].read_bytes()[:500])
+    with caplog.at_level(logging.WARNING):
+        lines = refusals(tmp_path / "in", tmp_path / "out", **identity)
+    assert [line.partition(": ")[0] for line in lines] == [
+        str(tmp_path / "in" / "b.nii.gz"),
+        str(tmp_path / "in" / "c.nii.gz"),
+    ]
+    assert [r.getMessage() for r in caplog.records if "refused" in r.getMessage()] == [
+        f"refused: {line}" for line in lines
+    ]
+    restored = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert restored == [f"{n}_restored.{end}" for n in "ad" for end in ("json", "nii.gz")]
+
+
+def test_existing_results_are_refused_skipped_or_replaced(
+    tmp_path: Path, identity: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    path, out = save(tmp_path / "a.nii.gz", blob((20, 18, 2))), tmp_path / "out"
+    result = out / "a_restored.nii.gz"
+    restore(path, out, **identity)
+    before = result.read_bytes()
+    result.write_bytes(b"changed")
+
+    assert "exists already" in refusals(path, out, **identity)[0]
+    with caplog.at_level(logging.WARNING):
+        restore(path, out, skip_existing=True, **identity)
+    assert "0 to restore" in caplog.text
+    assert result.read_bytes() == b"changed"
+
+    (out / "a_restored.json").unlink()  # the run was cut short between the two files
+    restore(path, out, skip_existing=True, **identity)
+    assert result.read_bytes() == before
+
+    result.write_bytes(b"changed")
+    restore(path, out, overwrite=True, **identity)
+    assert result.read_bytes() == before
+
+
+def test_a_checkpoint_that_is_missing_or_wrong_is_one_line(
+    tmp_path: Path, identity: dict[str, Any]
+) -> None:
+    path = save(tmp_path / "a.nii.gz", blob((20, 18, 2)))
+    for checkpoint in (tmp_path / "missing.pt", Path(identity["ckpt_path"])):
+        lines = refusals(path, tmp_path / "out", ckpt_path=str(checkpoint))
+        assert len(lines) == 1
+        assert str(checkpoint) in lines[0]
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    tmp_path: Path, identity: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "a.nii.gz", blob((20, 18, 2)))
+
+    def full(_: Any, name: Path) -> None:
+        Path(name).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(nib, "save", full)
+    (line,) = refusals(path, tmp_path / "out", **identity)
+    assert "disk full" in line
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_too_large_for_the_memory(tmp_path: Path, identity: dict[str, Any]) -> None:
+    path = save(tmp_path / "a.nii.gz", blob((20, 18, 2)))
+    (line,) = refusals(path, tmp_path / "out", memory_per_voxel=1e15, **identity)
+    assert "too large" in line
+
+
+@pytest.mark.slow
+def test_the_plain_command_runs_from_another_folder(tmp_path: Path, weights: str) -> None:
+    save(tmp_path / "a.nii.gz", blob((20, 18, 2)))
+    (tmp_path / "b.nii.gz").write_bytes(b"no image")
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(CONFIG)]
+    command += ["--bundle_root", str(BUNDLE), "--input", "['a.nii.gz','b.nii.gz']"]
+    command += ["--output_dir", "out", "--ckpt_path", weights]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "refused: " in done.stdout + done.stderr
+    assert "b.nii.gz: cannot be read" in done.stderr
+    assert (tmp_path / "out" / "a_restored.nii.gz").is_file()
