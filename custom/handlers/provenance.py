@@ -47,6 +47,8 @@ class ProvenanceSidecar:
         seed: Seed of the run.
         device: Device of the run.
         record: Keys of the data item whose numbers belong to the parameters.
+        beside: Further files that the restoration depends on, beside the weights.
+        model_parameters: More parameters, those of an overlay's model.
         source_key: Key of the path of the input.
         path_key: Key of the path of the restored image.
     """
@@ -60,13 +62,16 @@ class ProvenanceSidecar:
         seed: int,
         device: torch.device | str,
         record: Sequence[str] = (),
+        beside: Sequence[str | Path] = (),
+        model_parameters: Mapping[str, Any] | None = None,
         source_key: str = "source",
         path_key: str = "output",
     ) -> None:
         self.metadata_file = Path(metadata_file)
         self.config = {key: value for key, value in config.items() if key not in _PLACES}
         self.weights_file = Path(weights_file)
-        self.parameters = dict(parameters)
+        self.parameters = {**parameters, **(model_parameters or {})}
+        self.beside = [Path(path) for path in beside]
         self.seed = seed
         self.device = str(device)
         self.record = tuple(record)
@@ -85,11 +90,17 @@ class ProvenanceSidecar:
             "notice": NOTICE,
             "bundle": _bundle(self.metadata_file),
             "weights": _file(self.weights_file),
+            **self._beside(),
             "config_sha256": _sha256_of_json(self.config),
             "seed": self.seed,
             "device": self.device,
             "packages": package_versions(_PACKAGES),
         }
+
+    def _beside(self) -> dict[str, Any]:
+        """Return the files beside the weights; one that is missing stops the model, not us."""
+        files = [_file(path) for path in self.beside if path.is_file()]
+        return {"beside_weights": files} if files else {}
 
     def __call__(self, engine: Engine) -> None:
         """Write the sidecars of one batch."""

@@ -152,3 +152,12 @@ def test_zarr_input_is_named_within_its_store(
     write_stack(array, np.ones((3, 3, 2)), np.eye(4))
     content = run(bundle, item | {"source": str(array)})
     assert content["input"]["file"] == "slices.zarr/m1/image"
+
+
+def test_a_model_s_own_settings_and_files_are_recorded(bundle: Path, item: dict[str, Any]) -> None:
+    (bundle / "bank.zip").write_bytes(b"bank")
+    sidecar = run(bundle, item, beside=[bundle / "bank.zip"], model_parameters={"num_samples": 8})
+    assert sidecar["parameters"] == {"scale": 2, "num_samples": 8, "image_slice_axis": 2}
+    digest = hashlib.sha256(b"bank").hexdigest()
+    assert sidecar["beside_weights"] == [{"file": "bank.zip", "sha256": digest}]
+    assert "beside_weights" not in run(bundle, item)
