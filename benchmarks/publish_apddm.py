@@ -96,17 +96,19 @@ def side_by_side(weights: dict[str, Path]) -> dict[str, Any]:
             "_target_": "custom.transforms.restore_with.RestoreWithd",
             "keys": "image",
             "output_key": name,
-            "network": network,
+            # In the layout of the model's own network, or the times could not be compared.
+            "network": f"$@{name}_def.to(memory_format=torch.channels_last)",
             "ckpt_path": str(weights[name].resolve()),
             "inferer": inferer,
             "device": "@device",
         }
-        for name, (network, inferer) in settings.items()
+        for name, (_, inferer) in settings.items()
     ]
     # As the model's own result: a magnitude is never negative.
     magnitude = {"_target_": "Activationsd", "keys": list(settings), "other": "$torch.relu"}
     methods = {name: name for name in ("bicubic", "nlm", *reversed(settings))}
     return {
+        **{f"{name}_def": network for name, (network, _) in settings.items()},
         "peers": [*peers, magnitude],
         "methods": {"input": "image", **methods, "model": "pred"},
         "method_names": NAMES,
