@@ -252,6 +252,8 @@ def _read(path: Path) -> _Content:
         array = zarr.open_array(store=store, path=_ARRAY, mode="r")
         if array.ndim != 3 or array.shape[1] != array.shape[2]:
             raise ValueError(f"shape {array.shape} is not (N, S, S)")
+        if not array.size:
+            raise ValueError("it holds no residual")
         missing = array.nchunks - array.nchunks_initialized
         if missing:
             raise ValueError(f"{missing} of {array.nchunks} residuals are missing")

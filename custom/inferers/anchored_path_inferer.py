@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -17,6 +17,7 @@ from custom.errors import InputError
 from custom.inferers.anchored_path_estimate import AnchoredPathEstimate
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
 from custom.networks.schedulers.residual_noise import ResidualNoise
+from custom.setting_checks import check_not_negative, check_whole
 from custom.transforms.image_moments import (
     MomentsForm,
     check_form,
@@ -26,6 +27,8 @@ from custom.transforms.image_moments import (
 )
 
 __all__ = ["AnchoredPathInferer"]
+
+logger = logging.getLogger(__name__)
 
 Network = Callable[..., Tensor]
 
@@ -37,6 +40,9 @@ class AnchoredPathInferer(Inferer):
     units of the scan. With several passes, their mean and their sample standard deviation are two
     channels. Noise belongs to a slice: it depends on ``seed`` and the number of the slice alone,
     not on the slices restored with it or before it.
+
+    A warning is logged if the scan would come back as it is: ``noise_schedule`` says nothing at
+    ``t = T`` where its profile ends at 0, so that one step does nothing.
 
     Args:
         scheduler: The path and its parameterisation.
@@ -76,6 +82,7 @@ class AnchoredPathInferer(Inferer):
         starts = scheduler.timesteps(num_inference_steps).tolist()
         _check(noise_scale, num_samples, len(starts), noise, slices_per_batch)
         check_form(form)
+        _warn_if_void(scheduler, len(starts))
         self.scheduler = scheduler
         self.steps: Sequence[tuple[int, int]] = list(zip(starts, [*starts[1:], 0], strict=True))
         self.noise_scale = noise_scale
@@ -184,10 +191,9 @@ def _check(
     slices_per_batch: int,
 ) -> None:
     """Refuse settings that are out of range or do not go together."""
-    if not (math.isfinite(noise_scale) and noise_scale >= 0):
-        raise InputError(f"noise_scale must be 0 or more, got {noise_scale}")
-    if num_samples < 1:
-        raise InputError(f"num_samples must be at least 1, got {num_samples}")
+    check_not_negative("noise_scale", noise_scale)
+    check_whole("num_samples", num_samples, 1)
+    check_whole("slices_per_batch", slices_per_batch, 1)
     if num_samples > 1 and noise_scale == 0:
         raise InputError(
             f"num_samples {num_samples} needs noise: without, all passes are the same; set "
@@ -200,8 +206,16 @@ def _check(
         )
     if noise_scale > 0 and noise is None:
         raise InputError(f"noise must be given if noise_scale is {noise_scale}")
-    if slices_per_batch < 1:
-        raise InputError(f"slices_per_batch must be at least 1, got {slices_per_batch}")
+
+
+def _warn_if_void(scheduler: AnchoredPathScheduler, steps: int) -> None:
+    """Warn if the only step is one in which the network's prediction has no effect."""
+    void = scheduler.parameterisation == "noise_schedule" and not scheduler.profile[-1]
+    if void and steps == 1:
+        logger.warning(
+            "parameterisation noise_schedule restores nothing in one step, since its noise profile "
+            "is 0 at the scan: set num_inference_steps to 2 or more"
+        )
 
 
 def _evaluating(network: Network) -> AbstractContextManager[Any]:

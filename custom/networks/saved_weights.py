@@ -30,7 +30,8 @@ def load_weights(
         setting: Where the user names the file, for the messages.
 
     Raises:
-        InputError: If the file is missing, unreadable, or holds weights of another network.
+        InputError: If the file is missing, unreadable, holds weights of another network, or
+            numbers that are not finite.
     """
     if not Path(path).is_file():
         raise InputError(f"checkpoint {path} does not exist: train first, or give {setting}")
@@ -47,6 +48,11 @@ def load_weights(
             f"checkpoint {path} does not fit the network: give the configs (--config) it was "
             "trained with"
         ) from error
+    if not all(bool(torch.isfinite(values).all()) for values in network.state_dict().values()):
+        raise InputError(
+            f"checkpoint {path} holds numbers that are not finite: its training diverged, give "
+            "another one"
+        )
 
 
 def _damaged(path: str | Path) -> InputError:

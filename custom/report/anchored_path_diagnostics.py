@@ -61,7 +61,8 @@ class AnchoredPathDiagnostics:
         output_dir: Output folder of the evaluation.
         form: How slices are standardised.
         steps_compared: Numbers of reverse steps; those above ``T`` are left out, ``T`` is added.
-        num_inference_steps: Reverse steps of the deviation maps, at least 2; ``None`` for ``T``.
+        num_inference_steps: Reverse steps of the deviation maps, 2 to ``T``; what lies outside is
+            brought inside. ``None`` for ``T``.
         num_samples: Noisy passes of the deviation maps, at least 2.
         slices: Slices examined, spread over the scans, at least 1.
         draws: Chains simulated for the noise, at least 2.
@@ -94,14 +95,8 @@ class AnchoredPathDiagnostics:
         exclusions: str | Path | None = None,
         seed: int = 0,
     ) -> None:
-        for name, value, least in (
-            ("steps_compared", min(steps_compared, default=0), 1),
-            ("num_samples", num_samples, 2),
-            ("slices", slices, 1),
-            ("draws", draws, 2),
-        ):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
+        _at_least(1, steps_compared=min(steps_compared, default=0), slices=slices)
+        _at_least(2, num_samples=num_samples, draws=draws)
         if end_stds is not None and min(end_stds, default=0) <= 0:
             raise ValueError(f"end_stds must be positive, got {list(end_stds)}")
         self.dataset = dataset
@@ -243,8 +238,9 @@ class AnchoredPathDiagnostics:
 
     def _uncertainty(self, pairs: list[PairedSlice]) -> Diagnostic:
         """Show what the deviation of noisy passes is worth."""
+        total = self.scheduler.num_steps
         # The last step adds no noise, so with one step all passes are the same.
-        steps = max(2, self.num_inference_steps or self.scheduler.num_steps)
+        steps = min(max(2, self.num_inference_steps or total), total)
         sampler = self._sampler(steps, self.num_samples, True)
         found = deviations(sampler, self.network, pairs)
         correlations, (told, true) = rank_correlations(found), reliability(found)
@@ -283,6 +279,13 @@ class AnchoredPathDiagnostics:
     def _generator(self) -> Generator:
         """Return a fresh source of randomness: no figure hangs on those before it."""
         return torch.Generator().manual_seed(self.seed)
+
+
+def _at_least(least: int, **numbers: int) -> None:
+    """Refuse numbers that are too small."""
+    for name, value in numbers.items():
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
 def _with_error(values: tuple[Any, Any]) -> dict[str, list[float]]:

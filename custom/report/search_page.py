@@ -16,7 +16,7 @@ __all__ = ["SEARCH_SUMMARY", "format_setting", "search_content"]
 SEARCH_SUMMARY = "search.json"
 _PICTURES = {
     "history": "Each completed trial, and the best so far.",
-    "intermediate": "Every trial by epoch; a pruned trial ends early.",
+    "intermediate": "Trials by epoch, without failed ones; a pruned trial ends early.",
     "importances": "How much each parameter has to do with a trial being good (PED-ANOVA).",
     "slice": "Value against each parameter; the darker, the later the trial.",
 }

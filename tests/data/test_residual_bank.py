@@ -215,6 +215,13 @@ def without_array(path):
         archive.writestr("readme.txt", "no array")
 
 
+def without_residuals(path):
+    with ZipStore(path, mode="w") as store:
+        zarr.create_array(
+            store=store, name="residuals", shape=(0, 8, 8), dtype="float16", attributes={"rms": 1}
+        )
+
+
 def empty(path):
     path.write_bytes(b"")
 
@@ -225,6 +232,7 @@ def empty(path):
         (one_bit_off, "damaged"),
         (without_entry, "1 of 10"),
         (without_array, "array"),
+        (without_residuals, "holds no residual"),
         (empty, "zip"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -281,7 +282,9 @@ def test_more_arguments_reach_the_network():
         ({"noise_scale": -1.0}, "noise_scale"),
         ({"noise_scale": float("nan")}, "noise_scale"),
         ({"noise_scale": 1.0}, "noise must be given"),
+        ({"noise_scale": "strong"}, "noise_scale must be 0 or more, got 'strong'"),
         ({"num_samples": 0}, "num_samples"),
+        ({"num_samples": 2.5}, "num_samples must be a whole number"),
         ({"num_samples": 4, "noise": residual_noise()}, "num_samples 4 needs noise"),
         (
             {"num_samples": 4, "noise": residual_noise(), "noise_scale": 1.0}
@@ -295,6 +298,27 @@ def test_more_arguments_reach_the_network():
 def test_wrong_settings_are_named(options, match):
     with pytest.raises(ValueError, match=match):
         AnchoredPathInferer(AnchoredPathScheduler(100), **options)
+
+
+@pytest.mark.parametrize(
+    ("parameterisation", "profile", "steps", "warnings"),
+    [
+        ("noise_schedule", "parabola", 1, 1),
+        ("noise_schedule", "sine", 1, 1),
+        ("noise_schedule", "constant", 1, 0),
+        ("noise_schedule", "parabola", 2, 0),
+        ("path", "parabola", 1, 0),
+    ],
+)
+def test_a_restoration_that_does_nothing_is_said(
+    parameterisation, profile, steps, warnings, caplog
+):
+    scheduler = AnchoredPathScheduler(10, 0.1, profile, parameterisation)
+    with caplog.at_level(logging.WARNING):
+        inferer = AnchoredPathInferer(scheduler, steps)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * warnings
+    restored = inferer(scans(1), lambda x, _: torch.ones_like(x))
+    assert torch.allclose(restored, scans(1)) == bool(warnings)
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 5, 5), (5, 5), (1, 1, 2, 2, 2, 2)])

@@ -20,6 +20,15 @@ def _torn(path):
     path.write_bytes(path.read_bytes()[:-3000])
 
 
+def _with(value):
+    def write(path):
+        state = nn.Linear(3, 2).state_dict()
+        state["bias"][1] = value
+        torch.save(state, path)
+
+    return write
+
+
 @pytest.mark.parametrize(
     ("write", "word"),
     [
@@ -30,6 +39,8 @@ def _torn(path):
         (lambda path: torch.save(torch.ones(3), path), "damaged"),
         (lambda path: torch.save(nn.Linear(3, 2), path), "damaged"),  # a pickled object
         (lambda path: torch.save(nn.Linear(4, 2).state_dict(), path), "does not fit"),
+        (_with(float("nan")), "not finite: its training diverged"),
+        (_with(float("inf")), "not finite"),
         (lambda path: torch.save({"epoch": 3}, path), "does not fit"),
         (lambda path: torch.save({"model": 3}, path), "does not fit"),
         (lambda path: torch.save({"model": {"weight": 3, "bias": 2}}, path), "does not fit"),

@@ -92,6 +92,13 @@ def test_every_figure_is_written_with_its_numbers(written):
     assert numbers["edges"]["kinds"][2]["fixed_share"] == 0
 
 
+@pytest.mark.parametrize(("asked", "taken"), [(1, 2), (3, 3), (10, 6), (None, 6)])
+def test_a_path_shorter_than_the_steps_asked_for_is_gone_in_all_its_steps(tmp_path, asked, taken):
+    folder = diagnostics(tmp_path, num_inference_steps=asked, slices=1, steps_compared=(1,)).write()
+    numbers = json.loads((folder / "diagnostics.json").read_text())
+    assert numbers["uncertainty"]["steps"] == taken
+
+
 def test_without_a_bank_there_is_one_warning(tmp_path, caplog):
     missing = ResidualNoise(ResidualBank(tmp_path / "residuals.zarr.zip"))
     with caplog.at_level(logging.WARNING):

@@ -234,8 +234,9 @@ def test_a_negative_prediction_counts_as_zero(dataset, tmp_path):
 
 def test_a_prediction_that_is_no_number_is_not_taken_for_zero(dataset, tmp_path):
     weights = _constant(tmp_path / "model.pt", float("nan"))
-    with pytest.raises(InputError, match="model gives values that are not finite"):
+    with pytest.raises(InputError, match=r"model\.pt holds numbers that are not finite"):
         evaluate(dataset, weights, tmp_path / "output", nlm_block_radius=1)
+    assert not (tmp_path / "output" / "metrics.csv").exists()
 
 
 def test_the_summary_says_what_was_done(evaluated, weights):

@@ -11,7 +11,9 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from inference_runs import BUNDLE, CONFIG, blob, refusals, restore, save
+from monai.bundle import ConfigParser
 
 
 def test_bad_inputs_do_not_stop_the_others(
@@ -61,11 +63,23 @@ def test_a_checkpoint_that_is_missing_or_wrong_is_one_line(
     tmp_path: Path, identity: dict[str, Any]
 ) -> None:
     path = save(tmp_path / "a.nii.gz", blob((20, 18, 2)))
-    for checkpoint in (tmp_path / "missing.pt", Path(identity["ckpt_path"])):
+    diverged = tmp_path / "diverged.pt"
+    weights = torch.load(BUNDLE / "models" / "model.pt", weights_only=True)
+    torch.save({name: value * torch.nan for name, value in weights.items()}, diverged)
+    for checkpoint in (tmp_path / "missing.pt", Path(identity["ckpt_path"]), diverged):
         lines = refusals(path, tmp_path / "out", ckpt_path=str(checkpoint))
         assert len(lines) == 1
         assert str(checkpoint) in lines[0]
     assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize("config", ["inference", "evaluate"])
+@pytest.mark.parametrize(("checkpoint", "folder"), [("apddm.pt", "."), ("/a/b/model.pt", "/a/b")])
+def test_what_lies_beside_the_weights_is_sought_in_their_folder(config, checkpoint, folder):
+    parser = ConfigParser()
+    parser.read_config(CONFIG.with_name(f"{config}.yaml"))
+    parser["ckpt_path"] = checkpoint
+    assert parser.get_parsed_content("weights_dir") == folder
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(

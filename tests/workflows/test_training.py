@@ -196,6 +196,12 @@ def test_published_overlays_replace_whole_top_level_ids_of_the_training(overlay)
     assert not any("::" in name or "#" in name for name in over)
 
 
+def test_a_model_that_tells_its_uncertainty_is_measured_by_its_mean(dataset, tmp_path):
+    noisy = {"num_steps": 4, "num_inference_steps": 2, "noise_scale": 1.0, "num_samples": 2}
+    train(dataset, tmp_path, "apddm", max_epochs=1, preview_interval=1, **noisy)
+    assert float(table(tmp_path)[0]["val_mse"]) > 0
+
+
 def test_properties_of_a_training_workflow_are_complete(dataset, tmp_path):
     workflow = ConfigWorkflow(
         configs("train"),

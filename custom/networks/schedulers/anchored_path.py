@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from custom.errors import InputError
 from custom.networks.schedulers.noise_profiles import noise_profile
+from custom.setting_checks import check_above_zero, check_whole
 
 __all__ = ["AnchoredPathScheduler", "Parameterisation"]
 
@@ -70,8 +71,7 @@ class AnchoredPathScheduler(nn.Module):
         parameterisation: Parameterisation = "path",
     ) -> None:
         super().__init__()
-        if not (math.isfinite(end_std) and end_std > 0):
-            raise InputError(f"end_std must be positive, got {end_std}")
+        check_above_zero("end_std", end_std)
         if parameterisation not in get_args(Parameterisation):
             known = ", ".join(get_args(Parameterisation))
             raise InputError(f"parameterisation must be one of {known}, got {parameterisation!r}")
@@ -176,7 +176,8 @@ class AnchoredPathScheduler(nn.Module):
         """
         total = self.num_steps
         count = total if num_inference_steps is None else num_inference_steps
-        if not 1 <= count <= total:
+        check_whole("num_inference_steps", count, 1)
+        if count > total:
             raise InputError(f"num_inference_steps must lie in 1..num_steps ({total}), got {count}")
         # In integers: spaced by T / count >= 1, no two round to the same step.
         return torch.tensor([(2 * total * k + count) // (2 * count) for k in range(count, 0, -1)])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from custom.errors import InputError
+from custom.setting_checks import check_whole
 
 __all__ = ["NOISE_PROFILES", "noise_profile", "parabola_variance"]
 
@@ -70,8 +71,7 @@ def noise_profile(name: str, num_steps: int) -> Tensor:
     """
     if name not in NOISE_PROFILES:
         raise InputError(f"noise_profile must be one of {', '.join(NOISE_PROFILES)}, got {name!r}")
-    if num_steps < 2:
-        raise InputError(f"num_steps must be at least 2, got {num_steps}")
+    check_whole("num_steps", num_steps, 2)
     position = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
     return NOISE_PROFILES[name](position)
 

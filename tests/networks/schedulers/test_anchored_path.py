@@ -221,9 +221,17 @@ def test_all_timesteps_by_default():
     assert AnchoredPathScheduler(7).timesteps().tolist() == [7, 6, 5, 4, 3, 2, 1]
 
 
-@pytest.mark.parametrize("count", [0, -1, 101])
-def test_more_steps_than_there_are_is_one_clear_line(count):
-    with pytest.raises(InputError, match=rf"num_inference_steps .*1\.\.num_steps \(100\).*{count}"):
+def test_more_steps_than_there_are_is_one_clear_line():
+    with pytest.raises(InputError, match=r"num_inference_steps .*1\.\.num_steps \(100\).*101"):
+        AnchoredPathScheduler(100).timesteps(101)
+
+
+@pytest.mark.parametrize(
+    ("count", "rule"),
+    [(0, "at least 1"), (-1, "at least 1"), (2.5, "a whole number"), ("ten", "a whole number")],
+)
+def test_numbers_of_steps_that_cannot_be_are_refused(count, rule):
+    with pytest.raises(InputError, match=f"num_inference_steps must be {rule}, got .*{count}"):
         AnchoredPathScheduler(100).timesteps(count)
 
 
@@ -265,6 +273,9 @@ def test_positions_are_what_the_network_sees(num_steps):
     ("arguments", "name"),
     [
         ({"num_steps": 1}, "num_steps"),
+        ({"num_steps": 2.5}, "num_steps"),
+        ({"num_steps": "ten"}, "num_steps"),
+        ({"end_std": "small"}, "end_std"),
         ({"end_std": 0}, "end_std"),
         ({"end_std": math.nan}, "end_std"),
         ({"noise_profile": "gauss"}, "noise_profile"),
