@@ -3,7 +3,7 @@ import json
 import pytest
 
 from custom import cli
-from custom.bundle.launch import plain_command, user_error
+from custom.bundle.launch import causes, plain_command, user_error
 from custom.errors import InputError
 from custom.tuning import search
 from custom.verbs import tools
@@ -97,6 +97,10 @@ def test_overlays_go_over_the_config_in_order(bundle, words):
         (["tune", "BUNDLE", "--trials", "0"], 2, "--trials N"),
         (["tune", "BUNDLE", "--trials", "2.5"], 2, "--trials N"),
         (["tune", "BUNDLE", "--trials", "3", "--seed", "-1"], 2, "--seed N"),
+        (["train", "BUNDLE", "--output"], 2, "--output needs a value"),
+        (["evaluate", "BUNDLE", "--checkpoint", "--output=o"], 2, "--checkpoint needs a value"),
+        (["restore", "BUNDLE", "--input", "x", "--output"], 2, "--output needs a value"),
+        (["tune", "BUNDLE", "--trials", "3", "--space"], 2, "--space needs a value"),
         (["tune", "BUNDLE", "--trials", "3"], 1, "no config 'tune'"),
         (["tune", "BUNDLE", "--trials", "3", "surplus"], 2, "unexpected 'surplus'"),
     ],
@@ -139,6 +143,11 @@ def test_tune_says_how_to_get_optuna(bundle, monkeypatch, capsys):
     assert "optuna is not installed: pip install" in capsys.readouterr().err
 
 
+def test_nothing_is_a_value_too(bundle):
+    assert run("train", str(bundle), "--settings::rate", "None") == 0
+    assert what_ran(bundle)[-1] == {"rate": None, "steps": [1, 2]}
+
+
 def test_an_error_inside_a_run_is_one_line(bundle, capsys):
     assert run("restore", str(bundle), "--input", "a.nii.gz", "--output", "b") == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if "mri-bundles:" in line]
@@ -152,6 +161,18 @@ def test_the_user_s_error_is_found_behind_those_it_caused():
     outer.__cause__ = inner
     assert user_error(outer) is inner
     assert user_error(KeyError("x")) is None
+
+
+def test_what_an_error_was_raised_without_is_no_cause_of_it():
+    def look_up():
+        try:
+            {}["x"]
+        except KeyError:
+            raise ValueError("no such scan") from None
+
+    with pytest.raises(ValueError, match="no such scan") as caught:
+        look_up()
+    assert list(causes(caught.value)) == [caught.value]
 
 
 def test_a_file_in_the_working_folder_is_not_taken_for_the_verb_s_config(bundle, monkeypatch):

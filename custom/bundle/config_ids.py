@@ -7,7 +7,7 @@ from typing import Any
 
 from custom.errors import InputError
 
-__all__ = ["check_ids", "has_value", "id_parts", "known_ids"]
+__all__ = ["check_ids", "has_value", "holds", "id_parts", "known_ids"]
 
 
 def id_parts(name: str) -> tuple[str, ...]:
@@ -47,9 +47,33 @@ def check_ids(content: Mapping[str, Any], names: Iterable[str]) -> None:
     """
     for name in names:
         if not has_value(content, id_parts(name)):
-            raise InputError(f"unknown config id {name!r}: the configs have {known_ids(content)}")
+            raise InputError(f"unknown config id {name!r}: {known_ids(content, name)}")
 
 
-def known_ids(content: Mapping[str, Any]) -> str:
-    """Return the ids at the top of a config, for a message."""
-    return ", ".join(sorted(key for key in content if not key.startswith("_")))
+def known_ids(content: Mapping[str, Any], name: str) -> str:
+    """Say which ids there are where an unknown one leaves the config.
+
+    >>> known_ids({"loss": {"alpha": 0.5}}, "los::alpha")
+    'the configs have loss'
+    >>> known_ids({"loss": {"alpha": 0.5}}, "loss::beta")
+    'loss has alpha'
+    """
+    parts = id_parts(name)
+    node: Any = content
+    place = "the configs have"
+    for depth, part in enumerate(parts[:-1], start=1):
+        inner = node.get(part)
+        if not isinstance(inner, Mapping):
+            break
+        node, place = inner, f"{'::'.join(parts[:depth])} has"
+    return f"{place} {', '.join(sorted(str(key) for key in node if not str(key).startswith('_')))}"
+
+
+def holds(name: str, other: str) -> bool:
+    """Say whether setting ``name`` also sets ``other``: the same id, or one inside it.
+
+    >>> holds("loss", "loss::alpha"), holds("loss#alpha", "loss::alpha"), holds("los", "loss")
+    (True, True, False)
+    """
+    parts = id_parts(name)
+    return id_parts(other)[: len(parts)] == parts

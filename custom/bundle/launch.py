@@ -49,7 +49,8 @@ def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any
                 config_file=files,
                 logging_file=str(logging_file) if logging_file.is_file() else None,
                 bundle_root=str(bundle),
-                **overrides,
+                # MONAI passes over a None that it is given.
+                **{name: "$None" if value is None else value for name, value in overrides.items()},
             )
         except Exception as error:
             cause = user_error(error)
@@ -87,13 +88,13 @@ def find_cause(error: BaseException, kind: type[Cause]) -> Cause | None:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Go from an exception to what caused it, itself first."""
+    """Go from an exception to what caused it, itself first; ``raise ... from None`` ends it."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
         seen.add(id(link))
         yield link
-        link = link.__cause__ or link.__context__
+        link = link.__cause__ if link.__suppress_context__ else link.__context__
 
 
 def _refused_here(error: BaseException) -> bool:

@@ -77,8 +77,10 @@ def is_dead(worker: str) -> bool:
 
 
 def _place() -> str:
-    """Return the name of this machine, and of the container if there is one."""
-    space = ""
+    """Return the name of this machine since it was started, and of the container if any."""
+    boot = space = ""
     with suppress(OSError):  # Linux only
+        # Machines may share a name, as those made from one image do.
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         space = str(Path("/proc/self/ns/pid").readlink())
-    return f"{platform.node()}/{space}"
+    return f"{platform.node()}/{boot}/{space}"

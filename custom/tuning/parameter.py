@@ -19,6 +19,7 @@ _KEYS = {
     "int": {"low", "high", "log", "step"},
 }
 _COMMON = {"type", "when", "id"}
+_COLUMNS = {"trial", "state", "value", "epochs", "seconds", "notes"}  # of the table of all trials
 
 
 class SpaceError(ValueError):
@@ -101,6 +102,8 @@ def read_parameter(name: str, entry: Any, earlier: Mapping[str, Parameter]) -> P
     """
     if not name.isidentifier():
         raise SpaceError("its name must be one word of letters, digits and _")
+    if name in _COLUMNS:
+        raise SpaceError("its name is that of a column of trials.csv: take another")
     if not isinstance(entry, Mapping):
         raise SpaceError(f"must be a mapping with 'type', got {entry!r}")
     kind = entry.get("type")

@@ -71,7 +71,9 @@ def draw_search(study: Study, metric: str) -> dict[str, Figure]:
     if completed:
         history = _draw(drawn.plot_optimization_history, study, target_name=metric)
         figures["history"] = _tidy_history(history, metric)
-    if any(trial.intermediate_values for trial in study.get_trials(deepcopy=False)):
+    # Optuna leaves the curves of failed trials out.
+    drawable = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name != "FAIL"]
+    if any(trial.intermediate_values for trial in drawable):
         curves = _draw(drawn.plot_intermediate_values, study)
         figures["intermediate"] = _tidy_curves(curves, study, metric)
     if importances:

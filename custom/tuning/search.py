@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import logging.config
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState
 
-from custom.bundle.config_ids import check_ids
+from custom.bundle.config_ids import check_ids, holds
 from custom.bundle.launch import user_error
 from custom.bundle.locate import find_config
 from custom.errors import InputError
@@ -23,7 +24,7 @@ from custom.tuning.space import SearchSpace, load_space
 from custom.tuning.storage import SearchStorage
 from custom.tuning.study import open_study
 from custom.tuning.tracking import Tracker
-from custom.tuning.trial_queue import TrialQueue, repeat_lost
+from custom.tuning.trial_queue import TrialQueue
 from custom.tuning.trial_records import failure_reason
 from custom.tuning.trial_run import train_trial
 from custom.tuning.worker import TrialRunner, Worker
@@ -35,6 +36,14 @@ __all__ = ["SearchRequest", "find_space", "search"]
 
 # Where something lies or runs may differ between the workers of one search.
 _LOCAL = {"dataset_dir", "demo_dir", "device", "exclusions", "tracking_uri", "cache_slices"}
+# What a user of `train` may type, and would be set aside here.
+_NOT_FOR_SEARCHES = {
+    "output_dir": "give --output",
+    "resume": "the same command goes on with a search",
+    "run_name": "each trial has its own",
+    "parent_run": "it is the search's",
+    "run_tags": "each trial has its own",
+}
 
 
 @dataclass(frozen=True)
@@ -105,10 +114,11 @@ def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]
     given = dict(request.overrides or {})
     _check(content, space, given)
     _log_as(request.bundle)
-    request.output.mkdir(parents=True, exist_ok=True)
-    tracker = _prepare(content, given, request, space)
-    storage = SearchStorage(request.storage_url, on_lost=repeat_lost)
-    identity = _identity(content, request)
+    _make_folder(request.output)
+    known = _resolved(content, given, request)
+    tracker = _tracker(known, request, space)
+    storage = SearchStorage(request.storage_url)
+    identity = _identity(content, known, request)
     study = open_study(storage, request.study_name, space, identity, request.seed)
     tracker.start(study)
     worker = Worker(
@@ -123,11 +133,11 @@ def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]
     )
     try:
         worker.work()
-    except KeyboardInterrupt:
-        tracker.stop()
+        config = _merged(content, given)
+        written = write_results(study, space, config, request.output, _command(request))
+    except BaseException as error:
+        tracker.stop("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
-    config = _merged(content, given)
-    written = write_results(study, space, config, request.output, _command(request))
     tracker.finish(study, written)
     _refuse_empty(study, request)
     return written
@@ -148,6 +158,14 @@ def find_space(bundle: Path, name: str) -> Path:
     return inside if inside.is_file() else Path(find_config(bundle, [name])[0])
 
 
+def _make_folder(folder: Path) -> None:
+    """Make the output folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--output {folder} cannot be made ({error.strerror})") from error
+
+
 def _content(files: Sequence[str]) -> dict[str, Any]:
     """Return the merged content of config files."""
     from monai.bundle import ConfigParser
@@ -157,11 +175,15 @@ def _content(files: Sequence[str]) -> dict[str, Any]:
 
 def _check(content: Mapping[str, Any], space: SearchSpace, overrides: Mapping[str, Any]) -> None:
     """Refuse ids that the configs do not have, and those that the space and the user set."""
+    for name, instead in _NOT_FOR_SEARCHES.items():
+        if name in overrides:
+            raise InputError(f"--{name} is not for a search: {instead}")
     check_ids(content, [*overrides, "output_dir"])
     space.check_ids(content)
     for name, owner in space.owners().items():
-        if name in overrides and owner != "during_search":
-            raise InputError(f"--{name} is set by {owner} of {space.path}: change it there")
+        for given in overrides:
+            if owner != "during_search" and (holds(name, given) or holds(given, name)):
+                raise InputError(f"--{given} is set by {owner} of {space.path}: change it there")
 
 
 def _merged(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,34 +196,36 @@ def _merged(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
     return merged
 
 
-def _prepare(
-    content: Mapping[str, Any],
-    overrides: Mapping[str, Any],
-    request: SearchRequest,
-    space: SearchSpace,
-) -> Tracker:
-    """See that the data are there, which every trial needs, and return what tracks the search."""
+def _resolved(
+    content: Mapping[str, Any], overrides: Mapping[str, Any], request: SearchRequest
+) -> dict[str, Any]:
+    """Return what a search needs of the configs, as far as they have it: data and tracking.
+
+    So the data, which every trial needs, are known to be there.
+    """
     from monai.bundle import ConfigParser
 
     own = {"output_dir": str(request.output), "bundle_root": str(request.bundle)}
     parser = ConfigParser(_merged(content, {**overrides, **own}))
+    wanted = ("dataset_dir", "datalist", "tracking_uri", "experiment_name", "use_mlflow")
     try:
-        if "datalist" in content:
-            parser.get_parsed_content("datalist")
-        known = [key for key in ("tracking_uri", "experiment_name", "use_mlflow") if key in content]
-        tracking = {key: parser.get_parsed_content(key) for key in known}
+        return {key: parser.get_parsed_content(key) for key in wanted if key in content}
     except Exception as error:
         cause = user_error(error)
         if cause is None:
             raise
         raise cause from error
+
+
+def _tracker(known: Mapping[str, Any], request: SearchRequest, space: SearchSpace) -> Tracker:
+    """Return what tracks the search; nothing is tracked if the configs do not say where."""
     return Tracker(
-        tracking_uri=str(tracking.get("tracking_uri", "")),
-        experiment_name=str(tracking.get("experiment_name", request.bundle.name)),
+        tracking_uri=str(known.get("tracking_uri", "")),
+        experiment_name=str(known.get("experiment_name", request.bundle.name)),
         folder=request.output,
         settings={"study": request.study_name, "space": space.path.name, "trials": request.trials},
         metric=space.metric,
-        enabled=len(known) == 3 and bool(tracking["use_mlflow"]),
+        enabled={"tracking_uri", "experiment_name"} <= set(known) and bool(known.get("use_mlflow")),
     )
 
 
@@ -210,15 +234,25 @@ def _known(overrides: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str
     return {name: value for name, value in overrides.items() if name in content}
 
 
-def _identity(content: Mapping[str, Any], request: SearchRequest) -> dict[str, Any]:
+def _identity(
+    content: Mapping[str, Any], known: Mapping[str, Any], request: SearchRequest
+) -> dict[str, Any]:
     """Return what must be the same for all workers of a search."""
-    text = json.dumps(dict(content), default=str)
     given = request.overrides or {}
+    # Which may be another one on each machine.
+    place = str(Path(str(known["dataset_dir"])).resolve()) if "dataset_dir" in known else ""
     return {
         "bundle": request.bundle.name,
-        "configs": hashlib.sha256(text.encode()).hexdigest(),
+        "configs": _hash(dict(content)),
+        "dataset": _hash(known.get("datalist"), without=place),
         "overrides": {name: value for name, value in given.items() if name not in _LOCAL},
     }
+
+
+def _hash(content: Any, without: str = "") -> str:
+    """Return the hash of a plain value, without a text that may stand in it."""
+    text = json.dumps(content, default=str, ensure_ascii=False)
+    return hashlib.sha256((text.replace(without, "") if without else text).encode()).hexdigest()
 
 
 def _log_as(bundle: Path) -> None:
@@ -231,7 +265,7 @@ def _log_as(bundle: Path) -> None:
 def _command(request: SearchRequest) -> str:
     """Return the command that trains with the result."""
     overlays = [*request.overlays, str(request.output / "best.yaml")]
-    return f"mri-bundles train {request.bundle.name} --config {' '.join(overlays)}"
+    return f"mri-bundles train {request.bundle.name} --config {shlex.join(overlays)}"
 
 
 def _refuse_empty(study: Study, request: SearchRequest) -> None:

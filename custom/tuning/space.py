@@ -77,11 +77,6 @@ class TrialOverrides:
         """What a training with this trial's configuration sets."""
         return {**self.fixed, **self.drawn}
 
-    @property
-    def all(self) -> dict[str, Any]:
-        """What the trial's own training sets."""
-        return {**self.result, **self.during_search}
-
 
 @dataclass(frozen=True)
 class SearchSpace:
@@ -186,8 +181,8 @@ class SearchSpace:
                 for place, block in blocks
             ):
                 raise InputError(
-                    f"{self.path}: {owner} sets the unknown config id {name!r}: the configs have "
-                    f"{known_ids(config)}"
+                    f"{self.path}: {owner} sets the unknown config id {name!r}: "
+                    f"{known_ids(config, name)}"
                 )
         self._check_metric(config)
 

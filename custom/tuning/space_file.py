@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from custom.bundle.config_ids import holds
 from custom.errors import InputError
 from custom.tuning.parameter import Parameter, SpaceError, read_parameter
 from custom.tuning.references import references
@@ -127,6 +128,8 @@ def _places(
         yield section, content.get(section), {}
     for name, parameter in parameters.items():
         above = _conditions(name, parameters)
+        if parameter.ids:
+            yield f"parameter {name!r}", parameter.choices, above
         for choice, value in zip(parameter.choices, parameter.sets, strict=False):
             yield f"parameter {name!r}, choice {choice!r}", value, above | {name: {str(choice)}}
 
@@ -142,9 +145,10 @@ def _conditions(name: str, parameters: Mapping[str, Parameter]) -> Conditions:
 
 
 def _check_owners(content: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> None:
-    """Refuse a config id that is both searched and set for all trials."""
+    """Refuse a config id that is set for all trials and lost to what a parameter sets."""
     for section in ("fixed", "during_search"):
         for config_id in content.get(section) or {}:
             for name, parameter in parameters.items():
-                if any(config_id in setting for setting in parameter.branches()):
+                drawn = [own for setting in parameter.branches() for own in setting]
+                if any(holds(own, config_id) for own in drawn):
                     raise SpaceError(f"{section} and parameter {name!r} both set {config_id!r}")

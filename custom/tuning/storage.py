@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,12 @@ import sqlalchemy
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 
+from custom.bundle.launch import find_cause
 from custom.data.process_lock import process_lock
 from custom.errors import InputError
 
 if TYPE_CHECKING:
     from optuna.study import Study
-    from optuna.trial import FrozenTrial
 
 __all__ = ["SearchStorage"]
 
@@ -30,19 +30,13 @@ class SearchStorage:
 
     Args:
         url: Any URL of Optuna's, as ``sqlite:////data/study.db`` or ``postgresql://host/name``.
-        on_lost: Called with the study and a trial whose worker is not heard of any more.
         heartbeat_seconds: Time between two signs of life; a trial is given up after four.
 
     Raises:
         InputError: If the storage cannot be reached.
     """
 
-    def __init__(
-        self,
-        url: str,
-        on_lost: Callable[[Study, FrozenTrial], None] | None = None,
-        heartbeat_seconds: int = 30,
-    ) -> None:
+    def __init__(self, url: str, heartbeat_seconds: int = 30) -> None:
         self.heartbeat_seconds = heartbeat_seconds
         self._lock_file: Path | None = None
         try:
@@ -56,13 +50,17 @@ class SearchStorage:
                     engine_kwargs=options,
                     heartbeat_interval=heartbeat_seconds,
                     grace_period=_GRACE * heartbeat_seconds,
-                    heartbeat_stale_trial_callback=on_lost,
                 )
         except Exception as error:  # each database has errors of its own
-            reason = " ".join(str(error).split())[:200]
+            reason = _without_password(" ".join(str(error).split()))[:200]
+            remedy = (
+                "start its server or mend --storage; left out, it is a file in the output folder"
+            )
+            missing = find_cause(error, ModuleNotFoundError)
+            if missing is not None:
+                reason, remedy = "its driver is not installed", f"pip install {missing.name}"
             raise InputError(
-                f"storage {self.shown(url)} cannot be used ({reason}): start its server or mend "
-                "--storage; left out, it is a file in the output folder"
+                f"storage {self.shown(url)} cannot be used ({reason}): {remedy}"
             ) from error
 
     def _options(self) -> dict[str, Any]:
@@ -96,4 +94,9 @@ class SearchStorage:
         try:
             return sqlalchemy.make_url(url).render_as_string(hide_password=True)
         except sqlalchemy.exc.ArgumentError:
-            return repr(url)
+            return repr(_without_password(str(url)))
+
+
+def _without_password(text: str) -> str:
+    """Return a text without the passwords of what looks like a URL, well formed or not."""
+    return re.sub(r"(//[^\s:/@]*):[^\s/@]+@", r"\1:***@", text)

@@ -134,12 +134,12 @@ class Tracker:
         finally:
             self._store._dispose_sqlite_store()
 
-    def stop(self) -> None:
-        """Mark the run as stopped by the user, unless another worker still runs trials."""
+    def stop(self, status: str) -> None:
+        """Mark the run as ended before its time, unless another worker still runs trials."""
         if not self.enabled:
             return
         try:
-            self._end("KILLED")
+            self._end(status)
         except Exception as error:
             logger.warning("the stop of the search is missing in MLflow: %s", _line(error))
         finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from ignite.engine import Events
+from ignite.engine import Engine, Events
 from optuna import TrialPruned
 
 from custom.errors import InputError
@@ -42,7 +42,7 @@ class TrialReport:
         pruned_at: Epoch at which the trial was pruned, ``None`` if it was not.
 
     Raises:
-        InputError: While running, if the metric is missing or not finite.
+        InputError: While running, if the metric is missing, or it or a prediction is not finite.
     """
 
     def __init__(
@@ -58,10 +58,25 @@ class TrialReport:
         self.better = better
         self.best: float | None = None
         self.pruned_at: int | None = None
+        self._finite = True
 
     def attach(self, engine: Trainer) -> None:
         """Act at the end of each epoch."""
+        self.evaluator.add_event_handler(Events.STARTED, self._begin_validation)
+        self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._look_at_predictions)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def _begin_validation(self, _: Engine) -> None:
+        """Forget the last validation."""
+        self._finite = True
+
+    def _look_at_predictions(self, evaluator: Engine) -> None:
+        """Note a prediction that is not finite: MONAI's metrics leave NaN out, and call it 0."""
+        output: Any = evaluator.state.output
+        for item in output if isinstance(output, list) else [output]:
+            prediction = item.get("pred") if isinstance(item, Mapping) else None
+            if isinstance(prediction, torch.Tensor) and not prediction.isfinite().all():
+                self._finite = False
 
     def __call__(self, engine: Trainer) -> None:
         """Report this epoch, if it was validated."""
@@ -72,7 +87,7 @@ class TrialReport:
             raise InputError(
                 f"the validation has no metric {self.metric!r}: it has {', '.join(metrics)}"
             )
-        value = float(metrics[self.metric])
+        value = float(metrics[self.metric]) if self._finite else math.nan
         if not math.isfinite(value):
             raise InputError(f"{self.metric} is {value} at epoch {epoch}")
         if self.best is None or self.better(value, self.best):

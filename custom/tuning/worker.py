@@ -89,6 +89,16 @@ class Worker:
             InputError: If the storage was lost.
             KeyboardInterrupt: If the user stops; the trial in hand is run when the search goes on.
         """
+        try:
+            self._work()
+        except StorageInternalError as error:
+            raise InputError(
+                f"the storage was lost ({_reason(error)}): give the same command again when it is "
+                "back"
+            ) from error
+
+    def _work(self) -> None:
+        """Run trials, and wait for those of other workers."""
         said: list[int] = []
         while True:
             trial = self.queue.claim()
@@ -105,7 +115,14 @@ class Worker:
 
     def _run(self, trial: Trial) -> None:
         """Run one trial and record how it ended."""
-        value, state = None, TrialState.COMPLETE
+        try:
+            value, state = self._outcome(trial)
+            self._record(trial, value, state)
+        except UpdateFinishedTrialError:
+            logger.warning("trial %d was given to another worker meanwhile", trial.number)
+
+    def _outcome(self, trial: Trial) -> tuple[float | None, TrialState]:
+        """Run one trial; return its value, if it has one, and how it ended."""
         try:
             with Heartbeat(self.queue.storage, self.queue.study, trial.number):
                 overrides = self._overrides(trial)
@@ -113,22 +130,18 @@ class Worker:
             if not math.isfinite(value):
                 raise InputError(f"{self.space.metric} is {value}")
         except TrialPruned:
-            state = TrialState.PRUNED
+            return None, TrialState.PRUNED
         except KeyboardInterrupt:
             self.queue.give_back(trial)
             raise
         except Exception as error:
-            if find_cause(error, UpdateFinishedTrialError) is not None:
-                logger.warning("trial %d was given to another worker meanwhile", trial.number)
-                return
-            if find_cause(error, StorageInternalError) is not None:
-                raise InputError(
-                    f"the storage was lost in trial {trial.number} ({_reason(error)}): give the "
-                    "same command again when it is back"
-                ) from error
-            value, state = None, TrialState.FAIL
+            for kind in (UpdateFinishedTrialError, StorageInternalError):
+                cause = find_cause(error, kind)
+                if cause is not None:
+                    raise cause from cause.__cause__
             self._keep_error(trial, error)
-        self._record(trial, value, state)
+            return None, TrialState.FAIL
+        return value, TrialState.COMPLETE
 
     def _overrides(self, trial: Trial) -> dict[str, Any]:
         """Draw a trial's parameters and return all config ids that it sets."""
@@ -148,9 +161,13 @@ class Worker:
     def _keep_error(self, trial: Trial, error: Exception) -> None:
         """Record why a trial failed: one line in the study, all of it in the trial's folder."""
         trial.set_user_attr(FAILURE, _reason(error))
-        with atomic_path(trial_folder(self.output, trial.number) / "error.txt") as temporary:
-            text = "".join(traceback.format_exception(error))
-            temporary.write_text(text, encoding="utf-8")
+        file = trial_folder(self.output, trial.number) / "error.txt"
+        try:
+            with atomic_path(file) as temporary:
+                text = "".join(traceback.format_exception(error))
+                temporary.write_text(text, encoding="utf-8")
+        except (OSError, InputError) as problem:
+            logger.warning("%s cannot be written: %s", file, problem)
 
     def _record(self, trial: Trial, value: float | None, state: TrialState) -> None:
         """Tell the study how a trial ended, and the user."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from custom.bundle.arguments import absolute, as_list, given
 from custom.errors import InputError
-from custom.verbs.usage import UsageError, no_more
+from custom.verbs.usage import UsageError, need_values, no_more
 
 if TYPE_CHECKING:
     from custom.bundle.verification.outcome import CheckResult
@@ -68,6 +68,7 @@ def tune(
         overrides: Any id of the config, as --val_slice_step 4, for every trial.
     """
     no_more(more)
+    need_values(space=space, output=output, storage=storage, name=name, dataset=dataset)
     for flag, value, least in (("trials", trials, 1), ("seed", seed, 0)):
         if type(value) is not int or value < least:
             raise UsageError(f"tune needs --{flag} N, a whole number of at least {least}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from custom.bundle.arguments import absolute, as_list, given, usable_device
-from custom.verbs.usage import UsageError, no_more
+from custom.verbs.usage import UsageError, need_values, no_more
 
 __all__ = ["evaluate", "prepare", "qc", "restore", "train"]
 
@@ -24,6 +24,7 @@ def prepare(
         overrides: Any id of the config, as --split_file FILE.
     """
     no_more(more)
+    need_values(source=source, output=output)
     sources = source if isinstance(source, (list, tuple)) else [source]
     overrides |= {"source": [absolute(item) for item in sources], "output_dir": absolute(output)}
     _run(study, "prepare", config, overrides)
@@ -40,6 +41,7 @@ def qc(study: str, *more: str, dataset: str, config: Any = None, **overrides: An
         overrides: Any id of the config.
     """
     no_more(more)
+    need_values(dataset=dataset)
     _run(study, "qc", config, overrides | {"dataset_dir": absolute(dataset)})
 
 
@@ -64,6 +66,7 @@ def train(
         overrides: Any id of the config, as --max_epochs 20 or --train::trainer::amp True.
     """
     no_more(more)
+    need_values(dataset=dataset, output=output)
     overrides |= given(
         dataset_dir=dataset and absolute(dataset), output_dir=output and absolute(output)
     )
@@ -91,6 +94,7 @@ def evaluate(
         overrides: Any id of the config, as --split validation.
     """
     no_more(more)
+    need_values(dataset=dataset, output=output, checkpoint=checkpoint)
     overrides |= given(
         dataset_dir=dataset and absolute(dataset),
         output_dir=output and absolute(output),
@@ -131,6 +135,7 @@ def restore(
         overrides: Any id of the config.
     """
     no_more(more)
+    need_values(input=input, output=output, checkpoint=checkpoint, device=device)
     if input is None or output is None:
         raise UsageError("restore needs --input FILE_OR_DIR and --output DIR")
     if overwrite and skip_existing:

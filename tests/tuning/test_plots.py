@@ -109,6 +109,8 @@ def test_only_what_there_is_to_draw(small_search):
     assert draw_search(search.study, "val_mse") == {}
     search.trial([], "FAIL")
     assert draw_search(search.study, "val_mse") == {}
+    search.trial([4.0, 3.0], "FAIL")
+    assert draw_search(search.study, "val_mse") == {}
     search.trial([4.0, 3.0], "PRUNED")
     assert set(draw_search(search.study, "val_mse")) == {"intermediate"}
     search.trial([2.0])

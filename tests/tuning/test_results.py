@@ -14,6 +14,7 @@ from custom.errors import InputError
 from custom.losses.mse_ssim import MseSsimLoss
 from custom.report.html_report import write_report
 from custom.tuning import results
+from custom.tuning.parameter import SpaceError, read_parameter
 from custom.tuning.results import best_overlay, write_results
 from custom.tuning.space import load_space
 
@@ -73,7 +74,8 @@ def test_written_overlay_trains_evaluates_and_restores(hybrid_search, train_conf
         parser = ConfigParser()
         parser.read_config([str(CONFIGS / f"{name}.yaml"), str(best)])
         network = parser.get_parsed_content("network_def")
-        assert [part.out_channels for part in network.modules() if hasattr(part, "out_channels")]
+        widths = [getattr(part, "out_channels", 0) for part in network.modules()]
+        assert max(widths) == 8  # 64 in the configs
         assert parser["network_def::features"] == [8, 8, 8]
         if name == "train":
             optimizer = parser.get_parsed_content("optimizer")
@@ -106,6 +108,9 @@ def test_table_has_a_row_a_trial(hybrid_search, train_config, tmp_path):
     assert [row["alpha"] for row in rows] == ["", "", "0.25", ""]
     assert [row["notes"] for row in rows] == ["", "", "", "val_mse is nan at epoch 1"]
     assert rows[1]["optimizer"] == "SGD"
+    for name in set(rows[0]) - set(hybrid_search.space.parameters):
+        with pytest.raises(SpaceError, match="a column of"):
+            read_parameter(name, {"type": "categorical", "choices": [1], "id": "x"}, {})
 
 
 @pytest.mark.parametrize(("direction", "best"), [("minimize", 1), ("maximize", 2)])

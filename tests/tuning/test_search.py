@@ -1,3 +1,5 @@
+import shutil
+
 import optuna
 import pytest
 import yaml
@@ -6,6 +8,7 @@ from custom.bundle.locate import find_bundle, find_config
 from custom.errors import InputError
 from custom.tuning import search as search_module
 from custom.tuning.search import SearchRequest, find_space, search
+from custom.tuning.trial_queue import TrialQueue
 
 TRAIN = """
 imports: ['$from custom.errors import InputError', '$import pathlib']
@@ -101,6 +104,10 @@ def test_the_runner_gets_the_configs_and_the_user_s_overrides(bundle):
         ({"overrides": {"batchsize": 3}}, SPACE, "unknown config id 'batchsize'"),
         ({"overrides": {"learning_rate": 3}}, SPACE, "--learning_rate is set by parameter 'rate'"),
         ({"overrides": {"max_epochs": 3}}, SPACE, "--max_epochs is set by fixed"),
+        ({"overrides": {"network_def": {}}}, SPACE, "--network_def is set by parameter 'kernel'"),
+        ({"overrides": {"learning_rate::x": 1}}, SPACE, "unknown config id 'learning_rate::x'"),
+        ({"overrides": {"output_dir": "x"}}, SPACE, "--output_dir is not for a search: give --out"),
+        ({"overrides": {"network_def#kernel_size": 1}}, SPACE, "is set by parameter 'kernel'"),
         ({"overlays": ["nosuch"]}, SPACE, "no config 'nosuch'"),
         ({}, SPACE.replace("kernel_size", "kernel"), "unknown config id 'network_def::kernel'"),
         ({}, SPACE.replace("val_mse", "val_mae"), "'val_mae' is none of the validation's"),
@@ -123,7 +130,7 @@ def test_missing_data_end_the_search_before_the_first_trial(bundle):
         "$load_datalist(@dataset_dir)",
     ).replace("'$import pathlib'", "'$from custom.data.datalist import load_datalist'")
     (bundle / "configs" / "train.yaml").write_text(text)
-    with pytest.raises(InputError, match="data"):
+    with pytest.raises(InputError, match=r"data holds no datalist\.json"):
         search(request(bundle), distance)
 
 
@@ -135,9 +142,12 @@ def test_another_space_bundle_or_setting_needs_a_study_of_its_own(bundle):
     with pytest.raises(InputError, match="was begun with another configs"):
         search(request(bundle, 2, overlays=["wide"]), distance)
     # Where the data lie is a matter of each machine.
-    here = {"dataset_dir": str(bundle / "data")}
-    search(request(bundle, 2, overrides=here), distance)
+    elsewhere = shutil.copytree(bundle / "data", bundle / "copied")
+    search(request(bundle, 2, overrides={"dataset_dir": str(elsewhere)}), distance)
     assert len(study_of(bundle).trials) == 2
+    (elsewhere / "list.txt").write_text("eleven mice")
+    with pytest.raises(InputError, match="was begun with another dataset"):
+        search(request(bundle, 3, overrides={"dataset_dir": str(elsewhere)}), distance)
     search(request(bundle, 1, overlays=["wide"], name="wider"), distance)
     assert len(study_of(bundle, "wider").trials) == 1
 
@@ -156,8 +166,38 @@ def test_a_lost_storage_ends_the_search(bundle):
     def lose(*_):
         raise RuntimeError("wrapped") from optuna.exceptions.StorageInternalError("server gone")
 
-    with pytest.raises(InputError, match=r"the storage was lost in trial 0 .*server gone"):
+    with pytest.raises(InputError, match=r"the storage was lost .*server gone"):
         search(request(bundle), lose)
+
+
+@pytest.mark.usefixtures("no_results")
+def test_a_storage_lost_between_two_trials_ends_the_search_too(bundle, monkeypatch):
+    def lose(*_):
+        raise optuna.exceptions.StorageInternalError("server gone")
+
+    monkeypatch.setattr(TrialQueue, "claim", lose)
+    with pytest.raises(InputError, match=r"the storage was lost .*server gone"):
+        search(request(bundle), distance)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt, "KILLED"), (OSError("disk full"), "FAILED")]
+)
+def test_a_search_that_ends_before_its_time_is_marked(bundle, monkeypatch, error, status):
+    def fail(*_):
+        raise error
+
+    ended = []
+    monkeypatch.setattr(search_module, "write_results", fail)
+    monkeypatch.setattr(search_module.Tracker, "stop", lambda _, status: ended.append(status))
+    with pytest.raises(type(error) if isinstance(error, OSError) else error):
+        search(request(bundle, 1), distance)
+    assert ended == [status]
+
+
+def test_an_output_folder_that_cannot_be_made_is_named(bundle):
+    with pytest.raises(InputError, match=r"--output .*/train.yaml/x cannot be made"):
+        search(request(bundle, output=bundle / "configs" / "train.yaml" / "x"), distance)
 
 
 def test_a_space_is_found_by_name_by_path_and_by_its_path_in_the_bundle(bundle):

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+import uuid
 
 import optuna
 import psutil
@@ -16,7 +17,7 @@ from custom.tuning.heartbeat import is_dead, worker_name
 from custom.tuning.space import load_space
 from custom.tuning.storage import SearchStorage
 from custom.tuning.study import open_study
-from custom.tuning.trial_queue import TrialQueue, repeat_lost
+from custom.tuning.trial_queue import TrialQueue
 from custom.tuning.trial_records import FAILURE, RETRY_OF, SURPLUS, WORKER, planned
 from custom.tuning.worker import Worker
 
@@ -40,7 +41,7 @@ def open_worker(tmp_path):
     def make(run, total=6, heartbeat_seconds=30):
         space = load_space(tmp_path / "space.yaml")
         url = f"sqlite:///{tmp_path / 'study.db'}"
-        storage = SearchStorage(url, repeat_lost, heartbeat_seconds)
+        storage = SearchStorage(url, heartbeat_seconds)
         study = open_study(storage, "s", space, {})
         return Worker(TrialQueue(study, storage, total), space, [], tmp_path, run)
 
@@ -218,6 +219,58 @@ def test_two_workers_share_the_trials_and_none_is_run_twice(open_worker, tmp_pat
     assert len({trial.user_attrs[WORKER] for trial in trials(worker)}) > 1
 
 
+def stop(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_stopped_trial_is_not_lost_to_a_smaller_total(open_worker):
+    with pytest.raises(KeyboardInterrupt):
+        open_worker(lambda trial, *a: square(trial, *a) if trial.number < 3 else stop()).work()
+    open_worker(square, total=2).work()
+    worker = open_worker(square, total=4)
+    worker.work()
+    assert states(worker) == ["COMPLETE"] * 3 + ["FAIL", "COMPLETE"]
+    assert trials(worker)[4].params == trials(worker)[3].params
+    assert SURPLUS not in trials(worker)[4].user_attrs
+
+
+def test_a_trial_is_not_lost_with_the_worker_that_lines_it_up(open_worker, monkeypatch):
+    worker = open_worker(stop, total=1)
+    with monkeypatch.context() as broken:
+        broken.setattr(trial_queue, "_repeat", stop)
+        with pytest.raises(KeyboardInterrupt):
+            worker.work()
+    assert states(worker) == ["FAIL"]
+    open_worker(square, total=1).work()
+    assert states(worker) == ["FAIL", "COMPLETE"]
+    assert trials(worker)[1].params == trials(worker)[0].params
+
+
+def test_a_trial_lined_up_by_two_workers_is_run_once(open_worker):
+    """A database without our lock lets both see that its worker died."""
+    worker = open_worker(stop, total=2)
+    with pytest.raises(KeyboardInterrupt):
+        worker.work()
+    trial_queue._repeat(worker.queue.study, trials(worker)[0])
+    assert states(worker) == ["FAIL", "WAITING", "WAITING"]
+    again = open_worker(square, total=2)
+    again.work()
+    assert states(again) == ["FAIL", "COMPLETE", "FAIL", "COMPLETE"]
+    assert trials(again)[2].user_attrs[SURPLUS]
+
+
+def test_a_trial_that_another_worker_ended_meanwhile_is_given_back_only_once(open_worker):
+    def stolen(trial, *_):
+        trial.set_user_attr(FAILURE, "its process died")
+        trial.study.tell(trial.number, state=TrialState.FAIL)
+        raise KeyboardInterrupt
+
+    worker = open_worker(stolen, total=1)
+    with pytest.raises(KeyboardInterrupt):
+        worker.work()
+    assert states(worker) == ["FAIL", "WAITING"]
+
+
 def test_the_last_trial_begun_twice_is_not_run_twice(open_worker):
     worker = open_worker(square, total=1)
     late = open_worker(square, total=1)
@@ -243,8 +296,33 @@ def test_a_result_that_comes_too_late_is_dropped(open_worker):
 
     worker = open_worker(given_away, total=2)
     worker.work()
+    assert states(worker) == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert FAILURE not in trials(worker)[0].user_attrs
+    assert trials(worker)[1].user_attrs[RETRY_OF] == 0
+
+
+def test_the_error_of_a_trial_that_was_given_away_is_dropped_too(open_worker):
+    def given_away(trial, *arguments):
+        if trial.number == 0:
+            trial.study.tell(trial.number, state=TrialState.FAIL)
+            raise RuntimeError("no room")
+        return square(trial, *arguments)
+
+    worker = open_worker(given_away, total=1)
+    worker.work()
     assert states(worker) == ["FAIL", "COMPLETE"]
     assert FAILURE not in trials(worker)[0].user_attrs
+
+
+def test_an_error_that_cannot_be_written_ends_the_trial_only(open_worker, tmp_path):
+    def fail(*_):
+        raise RuntimeError("no room")
+
+    (tmp_path / "trials").write_text("in the way of the folder")
+    worker = open_worker(fail, total=2)
+    worker.work()
+    assert states(worker) == ["FAIL"] * 2
+    assert trials(worker)[0].user_attrs[FAILURE] == "RuntimeError: no room"
 
 
 def test_a_worker_waits_for_those_of_others(open_worker):
@@ -273,6 +351,14 @@ def test_only_a_worker_known_to_have_ended_is_dead():
     process.join()
     assert is_dead(living)
     assert not is_dead(living.replace(place, "elsewhere/"))
+
+
+def test_a_machine_of_the_same_name_is_another_machine():
+    place, pid, _ = worker_name().rsplit(":", 2)
+    name, boot, space = place.split("/", 2)
+    assert uuid.UUID(boot)
+    assert not is_dead(f"{name}/{uuid.uuid4()}/{space}:{pid}:1.0")
+    assert is_dead(f"{place}:{pid}:1.0")
 
 
 def test_one_worker_at_a_time_takes_up_a_trial(open_worker):

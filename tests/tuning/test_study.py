@@ -1,3 +1,5 @@
+import sys
+
 import optuna
 import pytest
 
@@ -125,13 +127,26 @@ def test_a_study_of_somebody_else_is_not_taken_over(tmp_path, space):
 
 @pytest.mark.parametrize(
     "url",
-    ["nonsense", "redis://localhost", "nosql://x/y", "postgresql://me:secret@127.0.0.1:9/x"],
+    [
+        "nonsense",
+        "redis://localhost",
+        "nosql://x/y",
+        "postgresql://me:secret@127.0.0.1:9/x",
+        "two words://me:secret@127.0.0.1/x",
+    ],
 )
 def test_a_storage_that_cannot_be_reached_is_one_line_without_password(url):
     with pytest.raises(InputError, match="cannot be used") as caught:
         SearchStorage(url)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_missing_driver_is_named(monkeypatch):
+    for name in ("psycopg", "psycopg2"):  # what SQLAlchemy takes depends on its version
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InputError, match=r"driver is not installed\): pip install psycopg"):
+        SearchStorage("postgresql://127.0.0.1:9/x")
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path):

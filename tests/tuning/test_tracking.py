@@ -200,7 +200,7 @@ def test_a_store_that_cannot_be_used_is_one_clear_line(small_search, tmp_path):
 
 def test_a_search_that_the_user_stops_is_marked_and_taken_up_again(begun, store, tmp_path):
     begun.tracker.finish_trial(begun.trial([2.0], "COMPLETE"))
-    begun.tracker.stop()
+    begun.tracker.stop("KILLED")
     assert parent(begun).info.status == "KILLED"
     again = Tracker(store, "toy", tmp_path, "val_mse", {"space": "space.yaml"})
     again.start(begun.study)

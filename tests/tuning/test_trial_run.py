@@ -134,6 +134,15 @@ def test_a_diverged_training_is_an_error_that_names_the_epoch(files, tmp_path):
     assert all(math.isfinite(value) for value in reported(study).values())
 
 
+def test_a_network_that_predicts_nan_is_an_error_though_its_metric_is_0(files, tmp_path):
+    initialize = ["$torch.nn.init.constant_(@network.weight, float('nan'))"]
+    study = optuna.create_study()
+    with pytest.raises(Exception, match="Failed to") as caught:
+        train(study.ask(), files, tmp_path, initialize=initialize)
+    assert "val_mse is nan at epoch 1" in str(caught.value.__cause__)
+    assert not reported(study)
+
+
 def test_a_metric_that_the_validation_lacks_is_named(files, tmp_path):
     with pytest.raises(Exception, match="Failed to") as caught:
         train(optuna.create_study().ask(), files, tmp_path, metric="val_psnr")
