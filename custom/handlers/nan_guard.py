@@ -9,6 +9,7 @@ from ignite.engine import Events
 from monai.engines import Evaluator, IterationEvents, SupervisedTrainer
 
 from custom.errors import InputError
+from custom.handlers.finite_predictions import FinitePredictions
 from custom.handlers.validation_metric import key_metric, validated
 
 __all__ = ["NanGuard"]
@@ -18,10 +19,11 @@ class NanGuard:
     """End the run with one clear line when the loss or the validation is NaN or infinite.
 
     The loss is looked at before it changes the network, the validation before anything is saved:
-    list this handler after the one that validates and before the one that saves.
+    list this handler after the one that validates and before the one that saves. A validation
+    counts as NaN if any of its predictions is not finite, since MONAI's metrics leave those out.
 
     Args:
-        evaluator: Evaluator whose key metric is looked at.
+        evaluator: Evaluator whose predictions and key metric are looked at.
         checkpoint: Where the last good state of the training lies, for the message.
 
     Raises:
@@ -31,6 +33,7 @@ class NanGuard:
     def __init__(self, evaluator: Evaluator, checkpoint: str | Path) -> None:
         self.evaluator = evaluator
         self.checkpoint = Path(checkpoint)
+        self.predictions = FinitePredictions(evaluator)
 
     def attach(self, engine: SupervisedTrainer) -> None:
         """Watch the loss of each step and the metric of each epoch."""
@@ -42,9 +45,10 @@ class NanGuard:
         self._refuse(engine, "the training loss", float(engine.state.output["loss"].detach()))
 
     def _check_validation(self, engine: SupervisedTrainer) -> None:
-        """Look at the key metric of this epoch."""
+        """Look at the predictions of this epoch and at their key metric."""
         if validated(engine, self.evaluator):
-            self._refuse(engine, self.evaluator.state.key_metric_name, key_metric(self.evaluator))
+            value = key_metric(self.evaluator) if self.predictions.finite else math.nan
+            self._refuse(engine, self.evaluator.state.key_metric_name, value)
 
     def _refuse(self, engine: SupervisedTrainer, name: str, value: float) -> None:
         """Raise if the value is not finite."""

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Events
 from optuna import TrialPruned
 
 from custom.errors import InputError
+from custom.handlers.finite_predictions import FinitePredictions
 from custom.handlers.validation_metric import validated
 
 if TYPE_CHECKING:
@@ -58,25 +59,11 @@ class TrialReport:
         self.better = better
         self.best: float | None = None
         self.pruned_at: int | None = None
-        self._finite = True
+        self._predictions = FinitePredictions(evaluator)
 
     def attach(self, engine: Trainer) -> None:
         """Act at the end of each epoch."""
-        self.evaluator.add_event_handler(Events.STARTED, self._begin_validation)
-        self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._look_at_predictions)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
-
-    def _begin_validation(self, _: Engine) -> None:
-        """Forget the last validation."""
-        self._finite = True
-
-    def _look_at_predictions(self, evaluator: Engine) -> None:
-        """Note a prediction that is not finite: MONAI's metrics leave NaN out, and call it 0."""
-        output: Any = evaluator.state.output
-        for item in output if isinstance(output, list) else [output]:
-            prediction = item.get("pred") if isinstance(item, Mapping) else None
-            if isinstance(prediction, torch.Tensor) and not prediction.isfinite().all():
-                self._finite = False
 
     def __call__(self, engine: Trainer) -> None:
         """Report this epoch, if it was validated."""
@@ -87,7 +74,7 @@ class TrialReport:
             raise InputError(
                 f"the validation has no metric {self.metric!r}: it has {', '.join(metrics)}"
             )
-        value = float(metrics[self.metric]) if self._finite else math.nan
+        value = float(metrics[self.metric]) if self._predictions.finite else math.nan
         if not math.isfinite(value):
             raise InputError(f"{self.metric} is {value} at epoch {epoch}")
         if self.best is None or self.better(value, self.best):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from ignite.engine import Events
 
 from custom.errors import InputError
 from custom.handlers.nan_guard import NanGuard
@@ -34,3 +35,16 @@ def test_a_sound_training_runs_through(toy, tmp_path):
     training = toy([1.0, 1.0])
     training.attach(NanGuard(training.evaluator, tmp_path / "last.pt"))
     assert training.run() == 2
+
+
+def test_predictions_that_are_no_numbers_count_though_the_metric_does_not_see_them(toy, tmp_path):
+    training = toy([0.5, 0.0])
+    training.attach(NanGuard(training.evaluator, tmp_path / "last.pt"))
+
+    def break_network(engine):
+        if engine.state.epoch == 2:
+            torch.nn.init.constant_(training.network.bias, float("nan"))
+
+    training.evaluator.add_event_handler(Events.STARTED, lambda _: break_network(training.trainer))
+    with pytest.raises(InputError, match="val_mse is nan at epoch 2"):
+        training.run()

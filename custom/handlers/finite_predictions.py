@@ -1,0 +1,41 @@
+"""Note predictions that are no numbers, which MONAI's metrics pass over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+__all__ = ["FinitePredictions"]
+
+
+class FinitePredictions:
+    """Say whether all predictions of the last validation were finite.
+
+    MONAI's metrics leave NaN out: of a network that gives nothing else, the error would be 0.
+
+    Args:
+        evaluator: Engine whose output holds predictions under ``pred``.
+
+    Attributes:
+        finite: Whether none was NaN or infinite, since the evaluator last started.
+    """
+
+    def __init__(self, evaluator: Engine) -> None:
+        self.finite = True
+        evaluator.add_event_handler(Events.STARTED, self._begin)
+        evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._look)
+
+    def _begin(self, _: Engine) -> None:
+        """Forget the last validation."""
+        self.finite = True
+
+    def _look(self, evaluator: Engine) -> None:
+        """Look at the predictions of this iteration."""
+        output: Any = evaluator.state.output
+        for item in output if isinstance(output, list) else [output]:
+            prediction = item.get("pred") if isinstance(item, Mapping) else None
+            if isinstance(prediction, torch.Tensor) and not prediction.isfinite().all():
+                self.finite = False
