@@ -70,15 +70,18 @@ def test_a_picture_is_made_to_fit(tmp_path):
 
 
 def test_the_side_by_side_overlay_replaces_known_ids_only(tmp_path):
-    weights = {"noise_schedule": tmp_path / "a.pt", "unet": tmp_path / "b.pt"}
+    weights = {name: tmp_path / f"{name}.pt" for name in ("uniform", "noise_schedule", "unet")}
     overlay = publish_apddm.side_by_side(weights)
     configs = publish_apddm.BUNDLE / "configs"
     evaluate = yaml.safe_load((configs / "evaluate.yaml").read_text(encoding="utf-8"))
-    assert set(overlay) <= set(evaluate)
-    published, plain, _ = overlay["peers"]
+    assert set(overlay) <= set(evaluate) | {f"{name}_def" for name in weights}
+    uniform, published, plain, _ = overlay["peers"]
+    assert uniform["inferer"]["scheduler"]["parameterisation"] == "@parameterisation"
     assert published["inferer"]["scheduler"]["parameterisation"] == "noise_schedule"
-    assert plain["network"]["_target_"].endswith("RestorationUNet")
-    assert {peer["output_key"] for peer in (published, plain)} < set(overlay["methods"])
+    assert published["inferer"]["num_inference_steps"] == 10
+    assert "@unet_def" in plain["network"]
+    assert overlay["unet_def"]["_target_"].endswith("RestorationUNet")
+    assert {peer["output_key"] for peer in (uniform, published, plain)} < set(overlay["methods"])
 
 
 def test_published_weights_are_those_that_were_evaluated(tmp_path):

@@ -189,7 +189,9 @@ def test_a_training_that_is_continued_mends_a_damaged_bank(tmp_path, pairs, capl
     good = bank.residuals
     bank.path.write_bytes(b"half a file")
     assert torch.equal(small_bank(tmp_path).build(pairs, keep=True).residuals, good)
-    assert [r.levelno for r in caplog.records] == [logging.WARNING]
+    # Not what else is logged: other tests of the process may have let information through.
+    warned = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [record.levelno for record in warned] == [logging.WARNING]
     bank.path.unlink()
     assert torch.equal(small_bank(tmp_path).build(pairs, keep=True).residuals, good)
 
