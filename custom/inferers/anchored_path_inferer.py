@@ -48,8 +48,8 @@ class AnchoredPathInferer(Inferer):
         scheduler: The path and its parameterisation.
         num_inference_steps: Steps of a pass, at most those of the path; all of them by default.
         noise_scale: What the noise of each step back is multiplied by. 0: none, the restoration
-            is deterministic; 1: as strong as on the path. The last step, to the clean image, has
-            none.
+            is deterministic; 1: that of the links between the two steps, in distribution. The
+            last step, to the clean image, has none.
         num_samples: Passes with noise of their own; more than one needs two steps or more.
         noise: Draws the noise; not needed without noise.
         form: How slices are standardised, as in training.
@@ -157,8 +157,11 @@ class AnchoredPathInferer(Inferer):
                 torch.full((len(image),), t, device=image.device) for t in (start, end)
             )
             clean = self._estimate(image, network, step, *args, **kwargs)
+            links = scheduler.profile[end + 1 : start + 1]
             # None into the clean image: it would be added to the result as it is.
-            drawn = self.noise_scale * noise.draw() if noise and end > 0 else None
+            drawn = None
+            if noise and end > 0 and links.any():
+                drawn = self.noise_scale * noise.draw(links)
             image = scheduler.step_back(image, clean, step, to_step, drawn)
         return image
 
@@ -173,14 +176,19 @@ class _SliceNoise:
         self._device = image.device
         self._offsets = [noise.draw_offset(self._shape, generator) for generator in generators]
 
-    def draw(self) -> Tensor:
-        """Draw a field a slice."""
-        return torch.cat(
-            [
-                self._noise.draw(self._shape, self._device, generator, offset)
-                for generator, offset in zip(self._generators, self._offsets, strict=True)
-            ]
-        )
+    def draw(self, links: Tensor) -> Tensor:
+        """Draw what links of a chain add, a field a slice, and bring it to unit variance.
+
+        Args:
+            links: ``f`` of each link, ``(L,)``; not all 0.
+        """
+        profile = torch.cat([links.new_zeros(1), links])
+        all_links = torch.tensor([len(links)])
+        fields = [
+            self._noise.accumulate(profile, all_links, self._shape, self._device, generator, offset)
+            for generator, offset in zip(self._generators, self._offsets, strict=True)
+        ]
+        return torch.cat(fields) / links.square().sum().sqrt()
 
 
 def _check(

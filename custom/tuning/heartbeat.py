@@ -70,8 +70,8 @@ def is_dead(worker: str) -> bool:
         return False
     try:
         process = psutil.Process(int(pid))
-        ended = process.status() == psutil.STATUS_ZOMBIE
-        return ended or abs(process.create_time() - float(started)) > 1.0
+        ended = bool(process.status() == psutil.STATUS_ZOMBIE)
+        return ended or bool(abs(process.create_time() - float(started)) > 1.0)
     except psutil.NoSuchProcess:
         return True
 

@@ -12,7 +12,7 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
-from custom.inferers.anchored_path_inferer import AnchoredPathInferer
+from custom.inferers.anchored_path_inferer import AnchoredPathInferer, _SliceNoise
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
 from custom.networks.schedulers.residual_noise import ResidualNoise
 from custom.transforms.image_moments import image_moments, standardise
@@ -27,8 +27,9 @@ class WhiteNoise:
     def draw_offset(self, shape, generator):
         return torch.zeros(shape[0], 2, dtype=torch.int64)
 
-    def draw(self, shape, device, generator, offset):
-        return torch.randn(shape, generator=generator)
+    def accumulate(self, profile, step, shape, device, generator, offset):
+        links = profile[1 : int(step) + 1]
+        return links.square().sum().sqrt() * torch.randn(shape, generator=generator)
 
 
 def residual_noise() -> ResidualNoise:
@@ -325,3 +326,20 @@ def test_a_restoration_that_does_nothing_is_said(
 def test_wrong_shapes_are_named(shape):
     with pytest.raises(ValueError, match="inputs"):
         AnchoredPathInferer(AnchoredPathScheduler())(torch.rand(shape), lambda x, _: x)
+
+
+def test_the_noise_of_a_stride_is_that_of_its_links():
+    """Not one residual scaled up: the kurtosis of a sum of n fields falls with n."""
+    values = torch.tensor([-1.0, 1.0]).repeat(8)[:, None, None].expand(-1, 2, 2)
+    noise = ResidualNoise(SimpleNamespace(residuals=values, rms=1.0))
+    scheduler = AnchoredPathScheduler(num_steps=4, end_std=0.5)
+    links = scheduler.profile[2:4]  # of the stride from t = 3 to t = 1
+    count = 4000
+    generators = [torch.Generator().manual_seed(seed) for seed in range(count)]
+    drawn = _SliceNoise(noise, generators, torch.zeros(count, 1, 1, 1)).draw(links).flatten()
+    # Of independent signs: kurtosis 3 - 2 sum f^4 / (sum f^2)^2, where one field alone has 1.
+    fourth = drawn.pow(4)
+    expected = float(3 - 2 * links.pow(4).sum() / links.pow(2).sum() ** 2)
+    assert abs(fourth.mean() - expected) < 5 * fourth.std() / count**0.5
+    squares = drawn.square()
+    assert abs(squares.mean() - 1) < 5 * squares.std() / count**0.5
