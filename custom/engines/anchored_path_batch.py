@@ -9,8 +9,10 @@ from monai.engines import PrepareBatch
 from monai.utils.enums import CommonKeys
 from torch import Tensor
 
+from custom.errors import InputError
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
 from custom.networks.schedulers.residual_noise import ResidualNoise
+from custom.setting_checks import check_not_negative
 from custom.transforms.image_moments import standardise
 
 __all__ = ["AnchoredPathPrepareBatch"]
@@ -39,6 +41,9 @@ class AnchoredPathPrepareBatch(PrepareBatch):
         ``image`` (the scan), ``label`` (clean): ``(B, 1, H, W)``; ``image_moments`` and
         ``label_moments``, if any: ``(B, 2)``.
 
+    Raises:
+        InputError: If ``end_share`` is no number in 0..1.
+
     Source:
         METHODS.md, study 1; Conejo Rupp et al. 2025, section 4.3 and equations (22) to (25).
     """
@@ -46,8 +51,9 @@ class AnchoredPathPrepareBatch(PrepareBatch):
     def __init__(
         self, scheduler: AnchoredPathScheduler, noise: ResidualNoise, end_share: float = 0.0
     ) -> None:
-        if not 0 <= end_share <= 1:
-            raise ValueError(f"end_share must be in 0..1, got {end_share}")
+        check_not_negative("end_share", end_share)
+        if end_share > 1:
+            raise InputError(f"end_share must be at most 1, got {end_share}")
         self.scheduler = scheduler
         self.noise = noise
         self.end_share = end_share
