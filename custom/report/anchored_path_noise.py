@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
-from custom.networks.schedulers.residual_noise import ResidualNoise
+from custom.networks.schedulers.residual_noise import ResidualNoise, mean_field
 
 __all__ = [
     "AccumulatedNoise",
@@ -37,7 +37,6 @@ class PathVariance:
         theory: For independent noise of zero mean and unit variance at every pixel.
         chain: Of chains simulated link by link: mean over chains, and its standard error.
         one_shot: Of draws straight from the marginal, likewise.
-        printed_end: Variance of ``x_T`` with the printed ``sigma``.
 
     Shape:
         All ``(number of steps,)``; ``chain`` and ``one_shot`` are pairs of such.
@@ -47,7 +46,6 @@ class PathVariance:
     theory: Array
     chain: tuple[Array, Array]
     one_shot: tuple[Array, Array]
-    printed_end: float
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,6 @@ def path_variance(
         theory=theory,
         chain=_columns(chain),
         one_shot=_columns(one_shot),
-        printed_end=scheduler.end_std,
     )
 
 
@@ -235,10 +232,7 @@ def fixed_pattern(noise: ResidualNoise) -> Tensor:
     """
     if noise.centre:
         return torch.zeros(noise.bank.residuals.shape[1:], dtype=torch.float64)
-    mean = noise.bank.residuals.double().mean(0)
-    if not noise.rotate:
-        return mean
-    return torch.stack([torch.rot90(mean, turns) for turns in range(4)]).mean(0)
+    return mean_field(noise.bank.residuals, noise.rotate)
 
 
 def _accumulated(

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from custom.errors import InputError
 
-__all__ = ["ResidualNoise", "ResidualSource"]
+__all__ = ["ResidualNoise", "ResidualSource", "mean_field"]
 
 _QUARTER_TURNS = 4
 _LEAST_STD = 1e-3  # of residuals of unit variance: less is the rounding of a file
@@ -168,19 +168,31 @@ class ResidualNoise:
 
     def _centred(self, fields: Tensor) -> Tensor:
         """Take off the mean of every pixel and set the variance to 1 again."""
-        mean = fields.double().mean(0)
-        if self.rotate:
-            # The mean of all turns does not change when turned, so it can be taken off before.
-            turned = [torch.rot90(mean, turn, (0, 1)) for turn in range(_QUARTER_TURNS)]
-            mean = torch.stack(turned).mean(0)
-        centred = fields.double() - mean
+        # The mean of all turns does not change when turned, so it can be taken off before.
+        centred = fields.double() - mean_field(fields, self.rotate)
         std = centred.square().mean().sqrt()
         if std < _LEAST_STD:
             raise InputError(
                 f"the residual bank holds {len(fields)} residual(s), all the same: train on more "
-                "slices, or set centre of ResidualNoise to false"
+                "slices, or set centre_residuals to false"
             )
         return (centred / std).float()
+
+
+def mean_field(residuals: Tensor, rotate: bool) -> Tensor:
+    """Return the mean of every pixel over residuals, and over their quarter turns if they turn.
+
+    Args:
+        residuals: ``(N, S, S)``.
+        rotate: Whether they are turned by random multiples of 90 degrees.
+
+    Returns:
+        ``(S, S)``, float64.
+    """
+    mean = residuals.double().mean(0)
+    if not rotate:
+        return mean
+    return torch.stack([torch.rot90(mean, turns) for turns in range(_QUARTER_TURNS)]).mean(0)
 
 
 def _windows(fields: Tensor, offset: Tensor, shape: Sequence[int]) -> Tensor:
