@@ -280,7 +280,7 @@ def test_the_noise_of_a_stride_is_that_of_its_links():
     noise = ResidualNoise(SimpleNamespace(residuals=values, rms=1.0))
     scheduler = AnchoredPathScheduler(num_steps=4, end_std=0.5)
     links = scheduler.profile[2:4]  # of the stride from t = 3 to t = 1
-    count = 4000
+    count = 1000
     generators = [torch.Generator().manual_seed(seed) for seed in range(count)]
     drawn = _SliceNoise(noise, generators, torch.zeros(count, 1, 1, 1)).draw(links).flatten()
     # Of independent signs: kurtosis 3 - 2 sum f^4 / (sum f^2)^2, where one field alone has 1.
