@@ -1,0 +1,58 @@
+"""Gradient tables of stated schemes: that of the study, and one of two shells."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from custom.data.gradient_table import GradientTable
+
+__all__ = ["spread_directions", "study_scheme", "two_shell_scheme"]
+
+_STEPS = 4000
+
+
+def spread_directions(count: int, seed: int = 0) -> NDArray[np.float64]:
+    """Spread directions over the half sphere, as charges that repel each other and their opposites.
+
+    Args:
+        count: How many.
+        seed: Of the directions that the charges start from.
+
+    Shape:
+        ``(count, 3)`` unit vectors.
+
+    Source:
+        D. K. Jones, M. A. Horsfield, A. Simmons, Magnetic Resonance in Medicine 42 (1999), 515-525.
+    """
+    from dipy.core.sphere import HemiSphere, disperse_charges
+
+    start = np.random.default_rng(seed).normal(size=(count, 3))
+    start /= np.linalg.norm(start, axis=1, keepdims=True)
+    sphere, _ = disperse_charges(HemiSphere(xyz=start), _STEPS)
+    return np.asarray(sphere.vertices, dtype=float)
+
+
+def study_scheme(seed: int = 0) -> GradientTable:
+    """Return the study's 32 measurements: b = 50, thirty directions of b = 1000, b = 50.
+
+    The study does not print its directions; ours are spread evenly, and the two of b = 50 are the first and
+    the last of them.
+
+    Source:
+        METHODS.md, study 5, "Simulation"; VAE.md, section 1, "Ambiguous".
+    """
+    directions = spread_directions(30, seed)
+    bvals = np.array([50.0, *[1000.0] * 30, 50.0])
+    return GradientTable(bvals, np.concatenate([directions[:1], directions, directions[-1:]]))
+
+
+def two_shell_scheme(seed: int = 0) -> GradientTable:
+    """Return 128 measurements: 8 of b = 50, 60 of b = 1000, 60 of b = 2000 s/mm².
+
+    Source:
+        VAE.md, section 4, "Two shells"; the source asks for 128 measurements without a scheme.
+    """
+    inner, outer = spread_directions(60, seed), spread_directions(60, seed + 1)
+    bvals = np.repeat([50.0, 1000.0, 2000.0], [8, 60, 60])
+    return GradientTable(bvals, np.concatenate([inner[:8], inner, outer]))

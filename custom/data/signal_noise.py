@@ -1,0 +1,162 @@
+"""Noise of diffusion signals: how it is added, how probable a signal is under it, and how strong it is."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from custom.errors import InputError
+from custom.setting_checks import check_above_zero, check_not_negative, check_whole
+
+__all__ = [
+    "ClippedGaussianNoise",
+    "LevelDistribution",
+    "MixedLevels",
+    "NoiseModel",
+    "PublishedLevels",
+    "RicianNoise",
+]
+
+
+class NoiseModel(Protocol):
+    """Noise of a given standard deviation, in units of ``S_0``."""
+
+    def add(self, signal: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
+        """Return noisy signals ``(B, M)`` for deviations ``(B, 1)``."""
+        ...
+
+    def log_likelihood(self, noisy: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
+        """Return the log density of noisy signals, summed over the last axis; shapes broadcast."""
+        ...
+
+
+class ClippedGaussianNoise:
+    r"""Gaussian noise of zero mean; values below 0 become 0, as in the study.
+
+    What was cut is known to have been 0 or less, so its likelihood is the probability of that,
+    :math:`\Phi(-S / \sigma)`.
+
+    Args:
+        clip: Whether values below 0 become 0.
+
+    Source:
+        METHODS.md, study 5, "Simulation".
+    """
+
+    def __init__(self, clip: bool = True) -> None:
+        self.clip = clip
+
+    def add(self, signal: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
+        """Return ``max(0, signal + noise)``."""
+        noise = torch.randn(signal.shape, generator=generator, device=signal.device)
+        noisy = torch.addcmul(signal, noise, sigma)
+        return noisy.clamp_(min=0.0) if self.clip else noisy
+
+    def log_likelihood(self, noisy: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
+        """Return the log likelihood of signals; ``sigma`` above 0."""
+        deviation = (noisy - signal) / sigma
+        density = -0.5 * deviation.square() - sigma.log() - 0.5 * math.log(2 * math.pi)
+        if self.clip:
+            cut = torch.special.log_ndtr(-signal / sigma)
+            density = torch.where(noisy > 0, density, cut)
+        return density.sum(-1)
+
+
+class RicianNoise:
+    r"""The magnitude of a signal with Gaussian noise in its real and in its imaginary part.
+
+    .. math:: p(y | S) = \tfrac{y}{\sigma^2} e^{-(y^2 + S^2) / 2 \sigma^2} I_0(y S / \sigma^2)
+
+    Source:
+        METHODS.md, study 5, "Asked for by the source"; H. Gudbjartsson, S. Patz, Magnetic Resonance in
+        Medicine 34 (1995), 910-914.
+    """
+
+    def add(self, signal: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
+        """Return the magnitude."""
+        parts = torch.randn((2, *signal.shape), generator=generator, device=signal.device)
+        return torch.hypot(torch.addcmul(signal, parts[0], sigma), parts[1] * sigma)
+
+    def log_likelihood(self, noisy: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
+        """Return the log likelihood of signals; ``sigma`` above 0."""
+        product = noisy * signal / sigma.square()
+        density = (
+            noisy.clamp_min(torch.finfo(noisy.dtype).tiny).log()
+            - 2 * sigma.log()
+            - 0.5 * ((noisy - signal) / sigma).square()
+            + torch.special.i0e(product).log()
+        )
+        return density.sum(-1)
+
+
+class LevelDistribution(Protocol):
+    """How strong the noise of a signal is."""
+
+    def draw(self, count: int, generator: Generator) -> Tensor:
+        """Return standard deviations ``(count, 1)``, in units of ``S_0``."""
+        ...
+
+
+class PublishedLevels:
+    """The study's levels: no noise, and deviations of 0.04, 0.07, ... 0.91.
+
+    Args:
+        levels: How many with noise; the study's are 30.
+
+    Source:
+        VAE.md, section 1; the text says 0 to 0.91.
+    """
+
+    def __init__(self, levels: int = 30) -> None:
+        check_whole("levels", levels, 1)
+        self.values = torch.tensor([0.0, *(0.01 + 0.03 * i for i in range(1, levels + 1))])
+
+    def draw(self, count: int, generator: Generator) -> Tensor:
+        """Draw levels alike."""
+        index = torch.randint(
+            len(self.values), (count, 1), generator=generator, device=generator.device
+        )
+        return self.values.to(generator.device)[index]
+
+
+class MixedLevels:
+    """Half of the deviations uniform, half uniform in their logarithm.
+
+    The first half holds the strong noise of the study, the second gives weak noise its share.
+
+    Args:
+        lowest: Smallest deviation of the logarithmic half, in units of ``S_0``.
+        highest: Largest of both halves.
+        clean_share: Share of signals without noise.
+
+    Raises:
+        InputError: If a bound is not positive, the bounds are not in order, or the share is not 0..1.
+
+    Source:
+        VAE.md, section 4, "Recipe".
+    """
+
+    def __init__(
+        self, lowest: float = 0.01, highest: float = 0.95, clean_share: float = 0.0
+    ) -> None:
+        check_above_zero("lowest", lowest)
+        check_above_zero("highest", highest)
+        check_not_negative("clean_share", clean_share)
+        if lowest >= highest or clean_share > 1:
+            raise InputError(
+                f"lowest must be below highest and clean_share at most 1, got {lowest}, {highest}, "
+                f"{clean_share}"
+            )
+        self.lowest, self.highest, self.clean_share = lowest, highest, clean_share
+
+    def draw(self, count: int, generator: Generator) -> Tensor:
+        """Draw deviations."""
+        drawn, which = torch.rand((2, count, 1), generator=generator, device=generator.device)
+        logarithmic = self.lowest * (self.highest / self.lowest) ** drawn
+        uniform = self.highest * drawn
+        noise = (1 - self.clean_share) / 2
+        levels = torch.where(which < noise, logarithmic, uniform)
+        return torch.where(which >= 2 * noise, torch.zeros_like(levels), levels)
