@@ -111,7 +111,9 @@ def read_gradient_table(bval: str | Path, bvec: str | Path) -> GradientTable:
     return GradientTable(bvals, _unit(bvecs, weighted, bvec))
 
 
-def _unit(bvecs: NDArray[np.float64], weighted: NDArray[np.bool_], file: Path) -> NDArray[np.float64]:
+def _unit(
+    bvecs: NDArray[np.float64], weighted: NDArray[np.bool_], file: Path
+) -> NDArray[np.float64]:
     """Bring directions to the length 1; unweighted volumes without one get zeros."""
     lengths = np.linalg.norm(bvecs, axis=1)
     odd = weighted & ~(np.abs(lengths - 1) <= _LENGTH_TOLERANCE)
@@ -129,13 +131,17 @@ def _unit(bvecs: NDArray[np.float64], weighted: NDArray[np.bool_], file: Path) -
 def _numbers(path: Path) -> NDArray[np.float64]:
     """Read a text table."""
     if not path.is_file():
-        raise InputError(f"{path}: missing: b-values and directions must lie beside the scan, or be named")
+        raise InputError(
+            f"{path}: missing: b-values and directions must lie beside the scan, or be named"
+        )
     try:
         lines = [line.replace(",", " ").split() for line in path.read_text("utf-8").splitlines()]
         rows = [[float(word) for word in line] for line in lines if line]
         table = np.array(rows, dtype=float)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: is no table of numbers ({str(error).splitlines()[0]})") from error
+        raise InputError(
+            f"{path}: is no table of numbers ({str(error).splitlines()[0]})"
+        ) from error
     if table.size == 0:
         raise InputError(f"{path}: empty")
     return table

@@ -146,7 +146,10 @@ def clip_to_box(tensors: Tensor, diagonal: float = 3.0, off_diagonal: float = 1.
         ``(*, 6)``.
     """
     return torch.cat(
-        [tensors[..., :3].clamp(0.0, diagonal), tensors[..., 3:].clamp(-off_diagonal, off_diagonal)],
+        [
+            tensors[..., :3].clamp(0.0, diagonal),
+            tensors[..., 3:].clamp(-off_diagonal, off_diagonal),
+        ],
         dim=-1,
     )
 

@@ -1,0 +1,187 @@
+"""Losses of networks that restore diffusion signals."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from custom.transforms.error_scales import ErrorScales, expected_squared_error
+
+__all__ = ["PosteriorMomentsLoss", "Reconstruction", "VariationalLoss", "kl_divergence"]
+
+Reconstruction = Literal["huber", "l1", "mse"]
+_RECONSTRUCTIONS = {
+    "huber": nn.functional.huber_loss,
+    "l1": nn.functional.l1_loss,
+    "mse": nn.functional.mse_loss,
+}
+
+
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    r"""Return the divergence of normal latents from standard normal ones, in nats.
+
+    .. math:: D = -\tfrac12 \sum_j (1 + \log \sigma_j^2 - \mu_j^2 - \sigma_j^2)
+
+    Shape:
+        ``(B, L)`` both; output: ``(B,)``, 0 or more.
+
+    Erratum:
+        The source prints the loss as ``-L_reconstruction + beta L_KLD`` with this sum's sign turned as well
+        (equations 3 and 4): minimised as printed, reconstruction would get worse. Both terms are
+        to be made small.
+
+    Source:
+        METHODS.md, study 5, "Loss".
+    """
+    return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1)
+
+
+class _TermsKept(nn.Module):
+    """A loss that keeps the running means of its terms, for the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def keep(self, **terms: Tensor) -> None:
+        """Add the terms of one call, without a wait for the device."""
+        if not torch.is_grad_enabled():
+            return
+        for name, value in terms.items():
+            value = value.detach().double()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._count += 1
+
+    def take_terms(self) -> dict[str, float]:
+        """Return the means since the last call of this, and begin anew."""
+        means = {name: float(value) / self._count for name, value in self._sums.items()}
+        self._sums, self._count = {}, 0
+        return means
+
+
+class VariationalLoss(_TermsKept):
+    r"""Reconstruction error and, for variational latents, their divergence from the prior.
+
+    .. math:: L = \lambda\, L_\text{rec} + w\, \overline{D_{KL}}, \qquad
+        w = \min(w_\text{max},\; w_1 (\text{epoch} - \text{start} + 1))
+
+    with ``w = 0`` before the epoch ``start``.
+
+    Args:
+        reconstruction: ``huber`` (with a threshold of 1 it is half of the squared error here), ``l1`` or
+            ``mse``, each the mean over signals.
+        scale: ``lambda``. Without it the divergence outweighs the reconstruction, and all latents but one
+            collapse (VAE.md, section 2): the source's code has 300, its text nothing.
+        kld_step: ``w_1``, by which the weight grows an epoch; None: it is ``kld_weight`` from the start on.
+        kld_weight: ``w_max``; 0 switches the divergence off.
+        kld_start: First epoch (from 1) with the divergence; a later one is the source's delayed start.
+
+    Shape:
+        Prediction: ``(B, M)``, or ``(B, M + 2 L)`` as ``SignalAutoencoder`` with latents gives it; target:
+        ``(B, M)`` clean signals, or a tuple that begins with them.
+
+    Raises:
+        ValueError: If ``reconstruction`` is unknown or a number is out of its range.
+
+    Source:
+        METHODS.md, study 5, "Loss" and the source's table 1.
+    """
+
+    def __init__(
+        self,
+        reconstruction: Reconstruction = "huber",
+        scale: float = 300.0,
+        kld_weight: float = 1.5e-3,
+        kld_step: float | None = 1.0e-4,
+        kld_start: int = 2,
+    ) -> None:
+        super().__init__()
+        if reconstruction not in _RECONSTRUCTIONS:
+            raise ValueError(
+                f"reconstruction must be one of {tuple(_RECONSTRUCTIONS)}, got {reconstruction!r}"
+            )
+        if not scale > 0 or not kld_weight >= 0 or kld_start < 1:
+            raise ValueError(
+                "scale must be positive, kld_weight 0 or more and kld_start at least 1, got "
+                f"{scale}, {kld_weight}, {kld_start}"
+            )
+        if kld_step is not None and not kld_step > 0:
+            raise ValueError(f"kld_step must be positive or None, got {kld_step}")
+        self.reconstruction = reconstruction
+        self.scale = scale
+        self.kld_weight, self.kld_step, self.kld_start = kld_weight, kld_step, kld_start
+        self.set_epoch(1)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the weight of the divergence for an epoch, counted from 1."""
+        grown = epoch - self.kld_start + 1
+        if grown < 1:
+            self.weight = 0.0
+        elif self.kld_step is None:
+            self.weight = self.kld_weight
+        else:
+            self.weight = min(self.kld_weight, self.kld_step * grown)
+
+    def forward(self, prediction: Tensor, target: Tensor | tuple[Tensor, ...]) -> Tensor:
+        """Return the loss of a batch."""
+        clean = target if isinstance(target, Tensor) else target[0]
+        measurements = clean.shape[1]
+        restored, latents = prediction[:, :measurements], prediction[:, measurements:]
+        error = _RECONSTRUCTIONS[self.reconstruction](restored, clean)
+        if latents.shape[1] == 0:
+            self.keep(reconstruction=error)
+            return self.scale * error
+        mean, log_variance = latents.chunk(2, dim=1)
+        divergence = kl_divergence(mean, log_variance).mean()
+        self.keep(reconstruction=error, kld=divergence)
+        return self.scale * error + self.weight * divergence
+
+
+class PosteriorMomentsLoss(_TermsKept):
+    r"""Squared error in units of what must be expected, and likelihood of the predicted deviation.
+
+    .. math:: L = \overline{(\hat y - y)^2 / s^2}
+        + \overline{\tfrac12 (r^2 / \hat\sigma^2 + \log \hat\sigma^2 / s^2)}
+
+    Its minimum is the posterior mean, at every noise level: the division by :math:`s^2` gives weak noise, with its
+    small errors, the same say as strong noise. In the second term :math:`r = \hat y - y` is held fixed,
+    so that it makes :math:`\hat\sigma^2` the posterior variance, and leaves :math:`\hat y` alone.
+
+    Args:
+        scales: Of the simulation that is trained on.
+        of_tensor: Whether the tensor is estimated, not the signals.
+
+    Shape:
+        Prediction: ``(B, 2 K)``, estimates and deviations; target: a tuple of truth ``(B, K)`` and ``sigma``
+        ``(B, 1)``.
+
+    Source:
+        VAE.md, section 4, "Recipe" (the division); D. A. Nix, A. S. Weigend, ICNN 1994, 55-60 (the second term).
+    """
+
+    bound: Tensor
+    variance: Tensor
+
+    def __init__(self, scales: ErrorScales, of_tensor: bool = False) -> None:
+        super().__init__()
+        self.register_buffer("bound", scales.tensor_bound if of_tensor else scales.signal_bound)
+        self.register_buffer(
+            "variance", scales.tensor_variance if of_tensor else scales.signal_variance
+        )
+
+    def forward(self, prediction: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the loss of a batch."""
+        truth, sigma = target
+        mean, deviation = prediction.chunk(2, dim=1)
+        expected = expected_squared_error(sigma, self.bound, self.variance)
+        residual = mean - truth
+        # Of the elements of a tensor the mean counts, as in the tables.
+        error = (residual.square() / expected.mean(1, keepdim=True)).mean()
+        ratio = deviation.square() / expected
+        surprise = residual.detach().square() / expected / ratio
+        likelihood = 0.5 * (surprise + ratio.log()).mean()
+        self.keep(relative_error=error, deviation_likelihood=likelihood)
+        return error + likelihood

@@ -1,0 +1,53 @@
+"""What a network of diffusion signals must remember of its training: kept in its state dict."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from custom.transforms.error_scales import ErrorScales
+from custom.transforms.signal_scale import SCALE_RULES, ScaleRule
+
+__all__ = ["B_ROWS", "SCALE_RULE", "TrainedFor", "keep_protocol", "set_protocol"]
+
+B_ROWS, SCALE_RULE = "b_rows", "scale_rule"
+
+
+class TrainedFor(Protocol):
+    """What signals were simulated with."""
+
+    b_rows: Tensor
+    scale_rule: ScaleRule
+
+    @property
+    def error_scales(self) -> ErrorScales:
+        """Scales of errors, and moments of the prior."""
+        ...
+
+
+def keep_protocol(network: nn.Module, num_measurements: int) -> None:
+    """Give a network the buffers ``b_rows`` ``(M, 6)`` and ``scale_rule`` ``()``, not yet set.
+
+    Its weights mean nothing for another protocol, or for signals scaled in another way: with these, what
+    restores can refuse them.
+    """
+    network.register_buffer(B_ROWS, torch.zeros(num_measurements, 6))
+    network.register_buffer(SCALE_RULE, torch.zeros((), dtype=torch.int64))
+
+
+def set_protocol(network: nn.Module, simulation: TrainedFor) -> None:
+    """Set the buffers of :func:`keep_protocol`.
+
+    Raises:
+        ValueError: If the network was made for another number of measurements.
+    """
+    buffers = dict(network.named_buffers(recurse=False))
+    if buffers[B_ROWS].shape != simulation.b_rows.shape:
+        raise ValueError(
+            f"num_measurements must be that of the protocol, {len(simulation.b_rows)}, got "
+            f"{len(buffers[B_ROWS])}"
+        )
+    buffers[B_ROWS].copy_(simulation.b_rows)
+    buffers[SCALE_RULE].fill_(SCALE_RULES.index(simulation.scale_rule))
