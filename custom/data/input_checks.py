@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
-import numpy as np
-import psutil
-from monai.utils import MetaKeys
-from numpy.typing import NDArray
-
-from custom.data.input_formats import ImageHeader, InputReader, format_of, read_header
+from custom.data.image_faults import (
+    available_memory,
+    image_fault,
+    load_image,
+    memory_fault,
+    readable,
+    value_fault,
+)
+from custom.data.input_formats import ImageHeader, format_of, read_header
 from custom.errors import InputError
 from custom.transforms.slice_axis import SliceAxis, check_slice_axis, find_slice_axis
 
-__all__ = ["InputChecks", "header_fault", "value_fault"]
-
-# Share of the signal (sum of absolute values) that may be negative. Measured: at most 0.0002 in
-# MR magnitudes after interpolation; about half in phase images and CT.
-_NEGATIVE_SHARE = 0.05
-# Share of neighbouring non-zero voxels of the same value, when all values are whole numbers.
-# Measured: at least 0.86 in label maps, at most 0.35 in MR images of 8 bits.
-_EQUAL_SHARE = 0.7
-_GIGABYTE = 1e9
-
-T = TypeVar("T")
-
-
-def available_memory() -> int:
-    """Return the bytes that can be taken without swapping."""
-    return int(psutil.virtual_memory().available)
+__all__ = ["InputChecks", "header_fault"]
 
 
 class InputChecks:
@@ -87,10 +72,10 @@ class InputChecks:
                 f"{path}: not an image that is read here: give NIfTI (.nii, .nii.gz), an array of "
                 "a Zarr store, or a Bruker 2dseq"
             )
-        header = _readable(path, read_header)
+        header = readable(path, read_header)
         fault = header_fault(header, self.min_size, self.slice_axis) or self._memory_fault(header)
         if fault is None:
-            array, loaded = _readable(path, _load)
+            array, loaded = readable(path, load_image)
             fault = header_fault(loaded, self.min_size, self.slice_axis) or value_fault(array)
         if fault is not None:
             raise InputError(f"{path}: {fault}")
@@ -103,14 +88,8 @@ class InputChecks:
             length = header.shape[find_slice_axis(header.affine, header.shape, self.slice_axis)]
         slices = header.voxels / length * min(self.slices_at_a_time, length)
         needed += self.memory_per_slice_voxel * slices
-        free = self.memory()
-        if needed <= free:
-            return None
-        return (
-            f"too large: restoring it needs about {needed / _GIGABYTE:.1f} GB of memory, "
-            f"{free / _GIGABYTE:.1f} GB is free: split it, or use fewer slices at a time or a "
-            "larger machine"
-        )
+        remedy = "split it, or use fewer slices at a time or a larger machine"
+        return memory_fault(needed, self.memory(), remedy)
 
 
 def header_fault(header: ImageHeader, min_size: int, slice_axis: SliceAxis) -> str | None:
@@ -121,19 +100,7 @@ def header_fault(header: ImageHeader, min_size: int, slice_axis: SliceAxis) -> s
         min_size: Least number of voxels along each axis of a slice.
         slice_axis: ``auto``, or the axis that counts slices.
     """
-    if header.dtype is not None and header.dtype.fields is not None:
-        return "a colour (RGB) image, not an MR magnitude: give the original grey values"
-    if header.dtype is not None and header.dtype.kind == "c":
-        return "a complex image: give its magnitude"
-    if header.voxels == 0:
-        return "empty: it holds no voxel"
-    if not np.isfinite(header.affine).all():
-        return "its affine is not finite: mend the header (sform, qform)"
-    # Relative to the spacings, so that an affine in metres passes.
-    spacing = np.linalg.norm(header.affine[:3, :3], axis=0)
-    if not (spacing > 0).all() or abs(np.linalg.det(header.affine[:3, :3] / spacing)) < 1e-3:
-        return "its affine is singular (axes that coincide): mend the header (sform, qform)"
-    return _shape_fault(header, min_size, slice_axis)
+    return image_fault(header) or _shape_fault(header, min_size, slice_axis)
 
 
 def _shape_fault(header: ImageHeader, min_size: int, slice_axis: SliceAxis) -> str | None:
@@ -151,76 +118,3 @@ def _shape_fault(header: ImageHeader, min_size: int, slice_axis: SliceAxis) -> s
         found = " x ".join(map(str, in_plane))
         return f"too small: its slices are {found} voxels, at least {min_size} x {min_size} needed"
     return None
-
-
-def value_fault(array: NDArray[Any]) -> str | None:
-    """Return why intensities cannot be those of an MR magnitude image, or None.
-
-    Args:
-        array: Real intensities of any shape.
-    """
-    broken = array.size - int(np.isfinite(array).sum())
-    if broken:
-        return f"{broken} of {array.size} voxels are NaN or infinite: mend or mask them"
-    low, high = float(array.min()), float(array.max())
-    if low == high:
-        return f"all voxels are {low:g}: nothing to restore"
-    negative = -float(array[array < 0].sum(dtype=float))
-    share = negative / float(np.abs(array).sum(dtype=float))
-    if share > _NEGATIVE_SHARE:
-        return (
-            f"not an MR magnitude: negative values down to {low:g} are {share:.0%} of the signal, "
-            "as in CT, phase or standardised images: give the magnitude"
-        )
-    if _is_label_map(array):
-        return "a mask or label map (even patches of whole numbers), not an MR magnitude"
-    return None
-
-
-def _is_label_map(array: NDArray[Any]) -> bool:
-    """Say whether the values are whole numbers in even patches."""
-    if not np.array_equal(array, np.rint(array)):
-        return False
-    equal = pairs = 0
-    for axis in range(array.ndim):
-        ahead = np.moveaxis(array, axis, 0)[1:]
-        behind = np.moveaxis(array, axis, 0)[:-1]
-        inside = (ahead != 0) & (behind != 0)
-        pairs += int(inside.sum())
-        equal += int((inside & (ahead == behind)).sum())
-    return pairs == 0 or equal / pairs > _EQUAL_SHARE
-
-
-def _load(path: Path) -> tuple[NDArray[np.float32], ImageHeader]:
-    """Load an image as the restoration will see it."""
-    if path.suffix.lower() == ".gz":
-        _read_to_the_checksum(path)
-    reader = InputReader()
-    array, meta = reader.get_data(reader.read(str(path)))
-    header = ImageHeader(array.shape, np.asarray(meta[MetaKeys.AFFINE]), array.dtype)
-    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is reported
-        return array.astype(np.float32), header
-
-
-def _read_to_the_checksum(path: Path) -> None:
-    """Raise for a compressed file with changed bytes; nibabel stops before the checksum."""
-    with gzip.open(path) as file:
-        while file.read(2**20):
-            pass
-
-
-def _readable(path: Path, read: Callable[[Path], T]) -> T:
-    """Call a reader, with one line for whatever goes wrong in it."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # libraries warn of headers; we say what matters
-            return read(path)
-    except InputError:
-        raise
-    except MemoryError as error:
-        raise InputError(f"{path}: too large for the free memory") from error
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"{path}: cannot be read, so it is damaged or no image ({reason})"
-        ) from error

@@ -16,7 +16,7 @@ from custom.data.atomic import sha256_of
 from custom.data.background_crop import crop, foreground_box
 from custom.data.bruker import read_2dseq
 from custom.data.grid_alignment import sample_shifted, sample_shifted_regions
-from custom.data.input_checks import value_fault
+from custom.data.image_faults import value_fault
 from custom.data.scan_description import ScanDescription
 from custom.data.scan_pairing import ScanPair
 from custom.errors import InputError

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from paravision_files import write_scan
 
-from custom.data.input_checks import InputChecks, available_memory, value_fault
+from custom.data.image_faults import available_memory, value_fault
+from custom.data.input_checks import InputChecks
 from custom.data.zarr_slices import write_stack
 from custom.errors import InputError
 
