@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from custom.data.input_formats import format_of, name_of
 from custom.data.paired_dataset import DATALIST
-from custom.data.restored_writer import RESTORED, is_result, sidecar_of, uncertainty_of
+from custom.data.restored_writer import RESTORED, copy_of, is_result, map_of, sidecar_of
 from custom.errors import InputError
 
 __all__ = ["InputSelection", "find_images", "unique_names"]
@@ -31,6 +32,10 @@ class InputSelection:
         check: Raises :class:`~custom.errors.InputError` for an image that must be refused.
         overwrite: Whether to write over existing results.
         skip_existing: Whether to leave out inputs whose result and sidecar both exist.
+        maps: Names of the maps that a run may write beside a result, ``<name>_<map>.nii.gz``.
+        copies: Suffixes of the files that it copies, ``<name>_restored.<suffix>``.
+        also_read: Further files that the run reads, none of which may be replaced; what is no
+            text is passed over.
 
     Raises:
         InputError: If both ``overwrite`` and ``skip_existing`` are asked for, or ``output_dir``
@@ -44,6 +49,9 @@ class InputSelection:
         check: Callable[[Path], None],
         overwrite: bool = False,
         skip_existing: bool = False,
+        maps: Sequence[str] = ("uncertainty",),
+        copies: Sequence[str] = (),
+        also_read: Sequence[Any] = (),
     ) -> None:
         if overwrite and skip_existing:
             raise InputError("overwrite and skip_existing exclude each other: choose one")
@@ -55,6 +63,10 @@ class InputSelection:
         self.check = check
         self.overwrite = overwrite
         self.skip_existing = skip_existing
+        self.maps = tuple(maps)
+        self.copies = tuple(copies)
+        named = [Path(name).expanduser() for name in also_read if isinstance(name, (str, Path))]
+        self.also_read = [path.resolve() for path in named]
         self.refused: list[str] = []
         self.skipped: list[Path] = []
 
@@ -115,13 +127,14 @@ class InputSelection:
 
     def _check_output(self, output: Path, inputs: Sequence[Path]) -> None:
         """Refuse to write over a result without leave, and over an input ever."""
-        files = (output, uncertainty_of(output))
+        files = [output, *(map_of(output, name) for name in self.maps)]
+        files += [copy_of(output, name) for name in self.copies]
         for file in files:
-            if file in inputs:
+            if file in inputs or file in self.also_read:
                 raise InputError(
                     f"{file}: the result would replace an input: choose another folder"
                 )
-        # What a run that was cut short has left may be finished; an uncertainty alone is not that.
+        # What a run that was cut short has left may be finished; a map alone is not that.
         replaceable = self.overwrite or (self.skip_existing and output.exists())
         existing = [file for file in files if file.exists()]
         if existing and not replaceable:
@@ -140,7 +153,7 @@ def find_images(folder: str | Path) -> list[Path]:
 
     Found are NIfTI files, Bruker ``2dseq`` files, and of Zarr stores the arrays named ``image``.
     Hidden files are passed over, and so are results of earlier runs (``*_restored.nii.gz`` with
-    a sidecar, and ``*_uncertainty.nii.gz`` beside it).
+    a sidecar, and maps such as ``*_uncertainty.nii.gz`` beside it).
 
     Raises:
         InputError: If there is none, or the folder is a prepared dataset, which holds references

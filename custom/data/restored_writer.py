@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import shutil
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+import torch
 from monai.config import DtypeLike, KeysCollection, NdarrayOrTensor, PathLike
 from monai.data import ImageWriter, MetaTensor
 from monai.data.utils import to_affine_nd
@@ -22,12 +25,16 @@ __all__ = [
     "RESTORED",
     "RestoredWriter",
     "SaveRestoredd",
+    "copy_of",
     "is_result",
+    "map_of",
     "sidecar_of",
     "uncertainty_of",
 ]
 
-RESTORED, _UNCERTAINTY = "_restored", "_uncertainty"
+RESTORED = "_restored"
+# Maps that may lie beside a restored image.
+_MAPS = ("uncertainty", "noise", "residual", "mask")
 
 # Geometry and units are all that is taken over: descrip, aux_file, intent_name and extensions
 # may name a person.
@@ -54,17 +61,28 @@ def sidecar_of(output: str | Path) -> Path:
     return output.with_name(output.name.removesuffix(".nii.gz") + ".json")
 
 
-def uncertainty_of(output: str | Path) -> Path:
-    """Return the image of the uncertainty that may go with a restored image."""
+def map_of(output: str | Path, name: str) -> Path:
+    """Return the map that may go with a restored image: ``a_noise.nii.gz``."""
     output = Path(output)
     stem = output.name.removesuffix(".nii.gz").removesuffix(RESTORED)
-    return output.with_name(f"{stem}{_UNCERTAINTY}.nii.gz")
+    return output.with_name(f"{stem}_{name}.nii.gz")
+
+
+def copy_of(output: str | Path, name: str) -> Path:
+    """Return the text file that may go with a restored image: ``a_restored.bval``."""
+    output = Path(output)
+    return output.with_name(f"{output.name.removesuffix('.nii.gz')}.{name}")
+
+
+def uncertainty_of(output: str | Path) -> Path:
+    """Return the image of the uncertainty that may go with a restored image."""
+    return map_of(output, "uncertainty")
 
 
 def is_result(path: str | Path) -> bool:
-    """Say whether a file is a restored image, or an uncertainty, that a sidecar vouches for."""
+    """Say whether a file is a restored image, or a map of one, that a sidecar vouches for."""
     path = Path(path)
-    for end in (RESTORED, _UNCERTAINTY):
+    for end in (RESTORED, *(f"_{name}" for name in _MAPS)):
         stem = path.name.removesuffix(f"{end}.nii.gz")
         if stem != path.name:
             return sidecar_of(path.with_name(f"{stem}{RESTORED}.nii.gz")).exists()
@@ -126,28 +144,31 @@ class RestoredWriter(ImageWriter):
             kwargs: Not used.
         """
         super().write(filename, verbose=verbose)
+        with _written(Path(filename)), atomic_path(Path(filename)) as temporary:
+            self.save(temporary)
+
+    def save(self, filename: PathLike) -> None:
+        """Write the file as it is, where nothing else looks."""
         image = nib.Nifti1Image(self.data_obj, None, self._header)
         image.header.set_data_dtype(self.output_dtype)
-        try:
-            with atomic_path(Path(filename)) as temporary:
-                nib.save(image, temporary)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise InputError(f"cannot write {filename}: {reason}") from error
+        nib.save(image, filename)
 
 
 class SaveRestoredd(MapTransform):
-    """Write an image to the path that the data item names, and its uncertainty beside it.
+    """Write an image to the path that the data item names, and what goes with it beside it.
 
-    The uncertainty goes to :func:`uncertainty_of` the path. An item without one takes away what an
-    earlier run left there, since it says nothing of the new image. Unlike MONAI's ``SaveImaged``
-    it lets the error through when a file cannot be written.
+    A map goes to :func:`map_of` the path, a copied file to :func:`copy_of`. An item without one
+    takes away what an earlier run left there, since it says nothing of the new image. All are
+    written before any takes its name. Unlike MONAI's ``SaveImaged`` it lets the error through
+    when a file cannot be written.
 
     Args:
         keys: Image to write; one key.
         path_key: Key of the path.
-        output_dtype: Type on disk.
-        uncertainty_key: Key of the uncertainty, which may be absent.
+        output_dtype: Type on disk; images of bytes keep theirs.
+        maps: Keys of further images, which may be absent, and names that their files end in.
+        copies: Keys of paths of files to copy byte for byte, which may be absent; also the
+            suffixes of the copies.
         allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
@@ -162,7 +183,8 @@ class SaveRestoredd(MapTransform):
         keys: KeysCollection,
         path_key: str = "output",
         output_dtype: DtypeLike = np.float32,
-        uncertainty_key: str = "uncertainty",
+        maps: Sequence[str] = ("uncertainty",),
+        copies: Sequence[str] = (),
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -170,26 +192,50 @@ class SaveRestoredd(MapTransform):
             raise ValueError(f"keys must be one key, since path_key names one file, got {keys}")
         self.path_key = path_key
         self.output_dtype = output_dtype
-        self.uncertainty_key = uncertainty_key
+        self.maps = tuple(maps)
+        self.copies = tuple(copies)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Write the images and return the data as they are."""
         result = dict(data)
         for key in self.key_iterator(result):
             path = Path(data[self.path_key])
-            self._write(data[key], path)
-            if self.uncertainty_key in data:
-                self._write(data[self.uncertainty_key], uncertainty_of(path))
-            else:
-                uncertainty_of(path).unlink(missing_ok=True)
+            present = {name: map_of(path, name) for name in self.maps if name in data}
+            with _written(path), ExitStack() as files:
+                for name, file in present.items():
+                    self._write(data[name], files.enter_context(atomic_path(file)))
+                for name in self.copies:
+                    if name in data:
+                        temporary = files.enter_context(atomic_path(copy_of(path, name)))
+                        shutil.copyfile(data[name], temporary)
+                # Last in, so the first to take its name: a map alone is not a run cut short.
+                self._write(data[key], files.enter_context(atomic_path(path)))
+            self._remove_stale(path, data)
         return result
+
+    def _remove_stale(self, path: Path, data: Mapping[Hashable, Any]) -> None:
+        """Take away what belongs to an earlier image."""
+        stale = [map_of(path, name) for name in self.maps if name not in data]
+        stale += [copy_of(path, name) for name in self.copies if name not in data]
+        for file in stale:
+            file.unlink(missing_ok=True)
 
     def _write(self, image: MetaTensor, path: Path) -> None:
         """Write one image."""
-        writer = RestoredWriter(self.output_dtype)
+        writer = RestoredWriter(np.uint8 if image.dtype == torch.uint8 else self.output_dtype)
         writer.set_data_array(image)
         writer.set_metadata(image.meta)
-        writer.write(path)
+        writer.save(path)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Say in one line why a file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot write {path}: {reason}") from error
 
 
 def _matrix(affine: Any) -> NDArray[np.float64]:

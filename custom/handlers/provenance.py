@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 
 from custom.data.atomic import sha256_of, write_json
 from custom.data.input_formats import name_of
-from custom.data.restored_writer import sidecar_of, uncertainty_of
+from custom.data.restored_writer import copy_of, map_of, sidecar_of
 from custom.errors import InputError
 from custom.versions import package_versions
 
@@ -34,9 +34,10 @@ class ProvenanceSidecar:
     """Write ``<name>_restored.json`` beside each restored image.
 
     It holds the bundle and its version, the hashes of weights, configuration, input, output and
-    uncertainty (if there is one), the parameters, seed, device and package versions. Nothing of
-    the input's header goes in, and no time: the same run gives the same sidecar. The configuration
-    is hashed as executed, with overlays and overrides, but without the entries that name places.
+    what lies beside it (an uncertainty), the parameters, seed, device and package versions.
+    Nothing of the input's header goes in, and no time: the same run gives the same sidecar. The
+    configuration is hashed as executed, with overlays and overrides, but without the entries that
+    name places.
 
     Args:
         metadata_file: The bundle's ``metadata.json``.
@@ -46,11 +47,16 @@ class ProvenanceSidecar:
         parameters: What was set for this run; must be fit for JSON.
         seed: Seed of the run.
         device: Device of the run.
-        record: Keys of the data item whose numbers belong to the parameters.
+        record: Keys of the data item, or of what was made of it, whose numbers or words belong
+            to the parameters.
         beside: Further files that the restoration depends on, beside the weights.
         model_parameters: More parameters, those of an overlay's model.
         source_key: Key of the path of the input.
         path_key: Key of the path of the restored image.
+        maps: Names of the maps that may lie beside it.
+        copies: Suffixes of the files that may be copied to beside it.
+        read: Keys of the paths of further files that were read for one image; may be absent.
+        places: Further entries of the config that name places.
     """
 
     def __init__(
@@ -66,9 +72,14 @@ class ProvenanceSidecar:
         model_parameters: Mapping[str, Any] | None = None,
         source_key: str = "source",
         path_key: str = "output",
+        maps: Sequence[str] = ("uncertainty",),
+        copies: Sequence[str] = (),
+        read: Sequence[str] = (),
+        places: Sequence[str] = (),
     ) -> None:
         self.metadata_file = Path(metadata_file)
-        self.config = {key: value for key, value in config.items() if key not in _PLACES}
+        left_out = _PLACES.union(places)
+        self.config = {key: value for key, value in config.items() if key not in left_out}
         self.weights_file = Path(weights_file)
         self.parameters = {**parameters, **(model_parameters or {})}
         self.beside = [Path(path) for path in beside]
@@ -77,6 +88,9 @@ class ProvenanceSidecar:
         self.record = tuple(record)
         self.source_key = source_key
         self.path_key = path_key
+        self.maps = tuple(maps)
+        self.copies = tuple(copies)
+        self.read = tuple(read)
         self._run: dict[str, Any] = {}
 
     def attach(self, engine: Engine) -> None:
@@ -105,22 +119,35 @@ class ProvenanceSidecar:
     def __call__(self, engine: Engine) -> None:
         """Write the sidecars of one batch."""
         batch: Any = engine.state.batch
-        for item in batch:
+        made: Any = engine.state.output
+        made = made if isinstance(made, list) else [{}] * len(batch)
+        for item, result in zip(batch, made, strict=True):
             source, output = Path(item[self.source_key]), Path(item[self.path_key])
-            written = {"output": _file(output)}
-            if uncertainty_of(output).exists():
-                written["uncertainty"] = _file(uncertainty_of(output))
-            recorded = {key: _plain(item[key]) for key in self.record}
+            known = {**item, **result}
+            recorded = {key: _plain(known[key]) for key in self.record}
             content = {
                 **self._run,
                 "input": {
                     "file": source.relative_to(name_of(source)[1]).as_posix(),
                     "sha256": sha256_of_input(source),
                 },
-                **written,
+                **self._read_besides(known),
+                "output": _file(output),
+                **self._written_beside(output),
                 "parameters": {**self.parameters, **recorded},
             }
             write_json(sidecar_of(output), content)
+
+    def _read_besides(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the files that were read besides the input."""
+        files = {key: _file(Path(known[key])) for key in self.read if key in known}
+        return {"read_besides": files} if files else {}
+
+    def _written_beside(self, output: Path) -> dict[str, Any]:
+        """Return the files that lie beside the output."""
+        paths = {name: map_of(output, name) for name in self.maps}
+        paths |= {name: copy_of(output, name) for name in self.copies}
+        return {name: _file(path) for name, path in paths.items() if path.exists()}
 
 
 def sha256_of_input(path: str | Path) -> str:
