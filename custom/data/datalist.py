@@ -16,7 +16,7 @@ __all__ = ["Demonstration", "load_datalist", "slice_items"]
 
 logger = logging.getLogger(__name__)
 
-_PATHS = ("image", "label", "mask", "store")
+_PATHS = ("image", "label", "mask", "store", "tensor", "s0")
 EXCLUSIONS = "exclusions.csv"
 
 
