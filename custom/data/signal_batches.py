@@ -144,7 +144,7 @@ class LatticeSignals(IterableDataset[Batch]):
         self.tensors = split.training.to(self.device)
         if len(self.tensors) < batch_size:
             raise InputError(f"batch_size must be at most {len(self.tensors)}, got {batch_size}")
-        self.signals = tensor_signal(self.tensors, self.simulation.b_rows.to(self.device))
+        self.b_rows = self.simulation.b_rows.to(self.device)
         self.levels = levels.values.to(self.device)
         self.batch_size = batch_size
         self.seed, self.rank, self.epoch = seed, rank, 0
@@ -165,10 +165,12 @@ class LatticeSignals(IterableDataset[Batch]):
             order = torch.randperm(count, generator=generator, device=self.device)
             sigma = self.levels[(start + number) % levels].unsqueeze(1)
             for index in order.split(self.batch_size):
-                if len(index) == self.batch_size:
-                    yield self.simulation.add_noise(
-                        self.signals[index], self.tensors[index], sigma[index], generator
-                    )
+                if len(index) < self.batch_size:
+                    continue
+                # Six numbers are gathered, not the signals: their table would not fit the cache.
+                tensors = self.tensors[index]
+                signal = tensor_signal(tensors, self.b_rows)
+                yield self.simulation.add_noise(signal, tensors, sigma[index], generator)
 
 
 class HeldOutSignals(IterableDataset[Batch]):

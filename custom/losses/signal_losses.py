@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -12,7 +13,7 @@ from custom.transforms.error_scales import ErrorScales, expected_squared_error
 __all__ = ["PosteriorMomentsLoss", "Reconstruction", "VariationalLoss", "kl_divergence"]
 
 Reconstruction = Literal["huber", "l1", "mse"]
-_RECONSTRUCTIONS = {
+_RECONSTRUCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "huber": nn.functional.huber_loss,
     "l1": nn.functional.l1_loss,
     "mse": nn.functional.mse_loss,
@@ -81,7 +82,7 @@ class VariationalLoss(_TermsKept):
 
     Shape:
         Prediction: ``(B, M)``, or ``(B, M + 2 L)`` as ``SignalAutoencoder`` with latents gives it; target:
-        ``(B, M)`` clean signals, or a tuple that begins with them.
+        ``(B, M + 1)``: clean signals, and the noise level, which plays no part here.
 
     Raises:
         ValueError: If ``reconstruction`` is unknown or a number is out of its range.
@@ -125,9 +126,9 @@ class VariationalLoss(_TermsKept):
         else:
             self.weight = min(self.kld_weight, self.kld_step * grown)
 
-    def forward(self, prediction: Tensor, target: Tensor | tuple[Tensor, ...]) -> Tensor:
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the loss of a batch."""
-        clean = target if isinstance(target, Tensor) else target[0]
+        clean = target[:, :-1]
         measurements = clean.shape[1]
         restored, latents = prediction[:, :measurements], prediction[:, measurements:]
         error = _RECONSTRUCTIONS[self.reconstruction](restored, clean)
@@ -155,8 +156,7 @@ class PosteriorMomentsLoss(_TermsKept):
         of_tensor: Whether the tensor is estimated, not the signals.
 
     Shape:
-        Prediction: ``(B, 2 K)``, estimates and deviations; target: a tuple of truth ``(B, K)`` and ``sigma``
-        ``(B, 1)``.
+        Prediction: ``(B, 2 K)``, estimates and deviations; target: ``(B, K + 1)``, truth and noise level.
 
     Source:
         VAE.md, section 4, "Recipe" (the division); D. A. Nix, A. S. Weigend, ICNN 1994, 55-60 (the second term).
@@ -172,9 +172,9 @@ class PosteriorMomentsLoss(_TermsKept):
             "variance", scales.tensor_variance if of_tensor else scales.signal_variance
         )
 
-    def forward(self, prediction: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the loss of a batch."""
-        truth, sigma = target
+        truth, sigma = target[:, :-1], target[:, -1:]
         mean, deviation = prediction.chunk(2, dim=1)
         expected = expected_squared_error(sigma, self.bound, self.variance)
         residual = mean - truth

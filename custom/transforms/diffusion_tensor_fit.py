@@ -109,7 +109,7 @@ def regularised_gauss_newton(
     Args:
         signals: In units of ``S_0``, or of an estimate of it.
         b_rows: Of :func:`custom.transforms.diffusion_tensor.b_matrix`.
-        prior_mean: Where the steps start.
+        prior_mean: Mean of the prior.
         prior_precision: Inverse covariance of the prior.
         noise_variance: Of each signal's noise; where it is 0 or less, it is estimated from the
             residual before every step.
@@ -120,10 +120,10 @@ def regularised_gauss_newton(
         7; ``noise_variance``: ``(B, 1)``; parameters: ``(B, P)``; their signals: ``(B, M)``.
     """
     size = prior_mean.shape[0]
-    parameters = prior_mean.unsqueeze(0).expand(signals.shape[0], size)
-    scale = torch.ones_like(signals[:, :1]) if size == 6 else parameters[:, 6:]
-    decay = torch.exp(-(parameters[:, :6] @ b_rows.t()))
     freedom = float(max(signals.shape[1] - size, 1))
+    parameters = _log_linear_start(signals, b_rows, prior_mean, prior_precision, noise_variance)
+    scale = torch.ones_like(signals[:, :1]) if size == 6 else parameters[:, 6:]
+    decay = torch.exp(-(parameters[:, :6] @ b_rows.t()).clamp_min(-2.0))
     for _ in range(steps):
         estimate = (signals - scale * decay).square().sum(1, keepdim=True) / freedom
         variance = torch.where(noise_variance > 0, noise_variance, estimate).clamp_min(1e-8)
@@ -137,6 +137,32 @@ def regularised_gauss_newton(
         scale = torch.ones_like(signals[:, :1]) if size == 6 else parameters[:, 6:]
         decay = torch.exp(-(parameters[:, :6] @ b_rows.t()).clamp_min(-2.0))
     return parameters, scale * decay
+
+
+def _log_linear_start(
+    signals: Tensor,
+    b_rows: Tensor,
+    prior_mean: Tensor,
+    prior_precision: Tensor,
+    noise_variance: Tensor,
+) -> Tensor:
+    """Return parameters ``(B, P)`` of a weighted log-linear fit, drawn to the prior's mean.
+
+    From the prior's mean alone, weak noise would need six steps where four do from here.
+    """
+    size = prior_mean.shape[0]
+    usable = signals.clamp_min(0.02)  # whose logarithm is taken
+    weights = usable.square()
+    design = b_rows if size == 6 else torch.cat([b_rows, -torch.ones_like(b_rows[:, :1])], dim=1)
+    variance = noise_variance.clamp_min(1e-4)
+    centre = prior_mean if size == 6 else torch.cat([prior_mean[:6], prior_mean[6:] - 1.0])
+    normal = _normal(weights, design) + variance.unsqueeze(2) * prior_precision
+    right = -(weights * usable.log()) @ design + variance * (centre @ prior_precision)
+    factor = torch.linalg.cholesky_ex(normal)[0]
+    start = torch.cholesky_solve(right.unsqueeze(2), factor).squeeze(2)
+    if size == 7:
+        start = torch.cat([start[:, :6], start[:, 6:].clamp(-2.0, 2.0).exp()], dim=1)
+    return start.clamp(-4.0, 8.0)
 
 
 def clip_to_box(tensors: Tensor, diagonal: float = 3.0, off_diagonal: float = 1.0) -> Tensor:

@@ -12,8 +12,6 @@ from custom.transforms.diffusion_tensor_fit import fit_log_linear
 __all__ = ["ErrorScales", "error_scales_of", "expected_squared_error"]
 
 _RIDGE = 1e-6
-# Least deviation that an expected error is computed for, in units of S_0: at none it would be 0.
-_LEAST_SIGMA = 0.01
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,8 @@ def expected_squared_error(sigma: Tensor, bound: Tensor, variance: Tensor) -> Te
     Shape:
         ``sigma``: ``(B, 1)``; ``bound``, ``variance``: ``()`` or ``(K,)``; output: ``(B, 1)`` or ``(B, K)``.
     """
-    unbiased = bound * sigma.clamp_min(_LEAST_SIGMA).square()
+    # At no noise the error would be 0, and 1 / error infinite.
+    unbiased = bound * sigma.clamp_min(0.01).square()
     return 1 / (1 / unbiased + 1 / variance)
 
 

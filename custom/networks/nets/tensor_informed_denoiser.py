@@ -1,8 +1,7 @@
 """A small network that corrects a classical tensor fit."""
 
-from __future__ import annotations
-
-from typing import Literal
+# No postponed annotations here: TorchScript does not read those of a class.
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ __all__ = ["Head", "TensorInformedDenoiser"]
 
 Head = Literal["signal", "tensor"]
 _HEADS = ("signal", "tensor")
-_FIT_STEPS = 4
+_FIT_STEPS = 3
 _LEAST_NOISE = 1e-3  # units of S_0
 # Range of the logarithm of the predicted deviation, in units of the expected error.
 _LOWEST, _HIGHEST = -6.0, 4.0
@@ -79,6 +78,9 @@ class TensorInformedDenoiser(nn.Module):
         if head not in _HEADS:
             raise ValueError(f"head must be one of {_HEADS}, got {head!r}")
         self.of_signal = head == "signal"
+        self.fit_steps = _FIT_STEPS
+        self.least_noise = _LEAST_NOISE
+        self.log_range = (_LOWEST, _HIGHEST)
         self.with_sigma = with_sigma
         parameters = 7 if with_scale else 6
         outputs = num_measurements if self.of_signal else 6
@@ -99,7 +101,7 @@ class TensorInformedDenoiser(nn.Module):
         self.register_buffer("tensor_bound", torch.ones(6))
         self.register_buffer("tensor_variance", torch.ones(6))
 
-    def fit_to(self, simulation: TrainedFor) -> TensorInformedDenoiser:
+    def fit_to(self, simulation: TrainedFor) -> Self:
         """Take over the protocol and the prior's moments, and return the network.
 
         Raises:
@@ -131,16 +133,21 @@ class TensorInformedDenoiser(nn.Module):
         if self.with_sigma:
             if sigma is None:
                 raise ValueError("sigma must be given: the network was made with_sigma")
-            given = sigma.clamp_min(_LEAST_NOISE)
-        features, start, error = self._features(signals, given)
+            given = sigma.clamp_min(self.least_noise)
+        with torch.no_grad():
+            if torch.jit.is_scripting():
+                features, start, error = self._features(signals, given)
+            else:
+                # Half precision would spoil the fit: at weak noise it is off by more than that.
+                with torch.autocast(signals.device.type, enabled=False):
+                    features, start, error = self._features(signals, given)
         hidden = self.inputs(features)
         for block in self.blocks:
             hidden = block(hidden)
         mean = start + error * self.correction(hidden)
-        log_deviation = self.deviation(hidden.detach()).clamp(_LOWEST, _HIGHEST)
+        log_deviation = self.deviation(hidden.detach()).clamp(self.log_range[0], self.log_range[1])
         return torch.cat([mean, error * torch.exp(log_deviation)], dim=1)
 
-    @torch.no_grad()
     def _features(self, signals: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the features, the fit to be corrected, and the error to expect of it."""
         parameters, fitted = regularised_gauss_newton(
@@ -149,11 +156,11 @@ class TensorInformedDenoiser(nn.Module):
             self.prior_mean,
             self.prior_precision,
             sigma.square(),
-            _FIT_STEPS,
+            self.fit_steps,
         )
         residual = signals - fitted
         freedom = float(max(signals.shape[1] - parameters.shape[1], 1))
-        rms = (residual.square().sum(1, keepdim=True) / freedom).sqrt().clamp_min(_LEAST_NOISE)
+        rms = (residual.square().sum(1, keepdim=True) / freedom).sqrt().clamp_min(self.least_noise)
         noise = sigma if self.with_sigma else rms
         expected = expected_squared_error(noise, self.signal_bound, self.signal_variance).sqrt()
         start, error = fitted, expected

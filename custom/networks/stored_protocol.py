@@ -1,0 +1,71 @@
+"""Read from saved weights what they were trained for: the protocol, and how signals were scaled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from custom.errors import InputError
+from custom.networks.blocks.protocol_buffers import B_ROWS, SCALE_RULE
+from custom.networks.saved_weights import read_weights
+from custom.transforms.signal_scale import SCALE_RULES, ScaleRule
+
+__all__ = ["StoredProtocol", "read_protocol", "stored_measurements"]
+
+
+@dataclass(frozen=True)
+class StoredProtocol:
+    """What a network of diffusion signals was trained for.
+
+    Attributes:
+        b_rows: ``(M, 6)``, see :func:`custom.transforms.diffusion_tensor.b_matrix`.
+        scale_rule: What its signals were in units of.
+    """
+
+    b_rows: Tensor
+    scale_rule: ScaleRule
+
+
+def read_protocol(path: str | Path) -> StoredProtocol:
+    """Read the buffers of :mod:`custom.networks.blocks.protocol_buffers` from saved weights.
+
+    Args:
+        path: A bare state dictionary, or a checkpoint that holds one under ``model``.
+
+    Raises:
+        InputError: If the file is missing, no file of weights, or holds no protocol.
+    """
+    state = read_weights(path)
+    b_rows: Any = state.get(B_ROWS)
+    rule: Any = state.get(SCALE_RULE)
+    if not _is_table(b_rows) or not _is_rule(rule):
+        raise InputError(
+            f"checkpoint {path} does not say which protocol it was trained for ({B_ROWS}, "
+            f"{SCALE_RULE}): give the weights of a network of diffusion signals"
+        )
+    return StoredProtocol(b_rows.float(), SCALE_RULES[int(rule)])
+
+
+def stored_measurements(path: str | Path) -> int:
+    """Return how many measurements saved weights were trained for.
+
+    Raises:
+        InputError: As :func:`read_protocol`.
+    """
+    return len(read_protocol(path).b_rows)
+
+
+def _is_table(value: Any) -> bool:
+    """Say whether a value can be the rows of b-matrices."""
+    if not torch.is_tensor(value) or value.ndim != 2 or value.shape[1] != 6 or len(value) == 0:
+        return False
+    return bool(torch.isfinite(value).all())
+
+
+def _is_rule(value: Any) -> bool:
+    """Say whether a value is the number of a rule."""
+    return torch.is_tensor(value) and value.numel() == 1 and int(value) in range(len(SCALE_RULES))

@@ -1,0 +1,219 @@
+"""What a voxel-wise model must know of a diffusion series: its voxels, their scale, their noise."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from monai.utils import ensure_tuple
+from numpy.typing import NDArray
+from torch import Tensor
+
+from custom.data.voxel_map import read_mask, read_voxel_map
+from custom.errors import InputError
+from custom.transforms.dwi_noise import (
+    NOISE_ESTIMATES,
+    NoiseEstimate,
+    fit_noise,
+    local_noise,
+    volume_noise,
+)
+from custom.transforms.signal_scale import ScaleEstimate, ScaleRule, estimate_scale
+
+__all__ = ["DwiPreparationd", "head_mask", "voxel_scale"]
+
+logger = logging.getLogger(__name__)
+
+_ALL = "all"
+# Radius and passes of the median filter. Against DIPY's 4 and 4, on three scans: masks 3 to 10 %
+# larger, which is the safe side here, in 5 % of the time (1 s for 600,000 voxels).
+_MEDIAN = {"median_radius": 2, "numpass": 1}
+_CHUNK = 65536
+_ESTIMATES: dict[ScaleRule, tuple[ScaleEstimate, str]] = {
+    "b0": ("b0", "mean of b <= 50 s/mm²"),
+    "known": ("fit", "log-linear fit"),
+}
+
+
+class DwiPreparationd(MapTransform):
+    """Find the voxels to restore, the scale of each, and its noise level.
+
+    Adds ``image_mask`` (bool), ``image_scale`` (in the unit of the image; 1 outside the mask) and
+    ``image_sigma`` (in units of the scale; 0 outside), and for the record ``mask_source``,
+    ``scale_source``, ``noise_source``, ``noise_level`` (the median of ``image_sigma``),
+    ``voxels_restored``, ``voxels_unusable`` (in the mask, but with a scale that is not positive),
+    and the paths ``mask_file``, ``s0_file``, ``sigma_file`` if files are given.
+
+    Args:
+        keys: The series, in the order of ``b_rows`` and ``unweighted``; one key.
+        scale_rule: What the model's signals were in units of. ``b0``: the scale is the mean of the
+            unweighted volumes; ``known``: it is the S0 of a log-linear fit, unless ``s0`` is given.
+        mask: File of the voxels to restore; ``all``: all with signal; None: those of the head, by
+            DIPY's ``median_otsu``.
+        s0: The known S0, a number or a file: it is the scale then.
+        sigma: The known noise level in units of S0, a number or a file.
+        noise_estimate: ``volume``: one number, by DIPY's ``estimate_sigma``; ``voxel``: a map, by
+            DIPY's ``mppca``; ``fit``: one number, by the residuals of tensor fits.
+        allow_missing_keys: Whether ``keys`` may be absent.
+
+    Shape:
+        Series: ``(M, X, Y, Z)``; maps: ``(1, X, Y, Z)``.
+
+    Raises:
+        ValueError: If ``keys`` is more than one key.
+        InputError: If ``noise_estimate`` is unknown; at the call for files that do not fit.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        scale_rule: ScaleRule,
+        mask: str | Path | None = None,
+        s0: str | float | None = None,
+        sigma: str | float | None = None,
+        noise_estimate: NoiseEstimate = "volume",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if len(ensure_tuple(keys)) != 1:
+            raise ValueError(f"keys must be one key, since the maps are named once, got {keys}")
+        if noise_estimate not in NOISE_ESTIMATES:
+            raise InputError(f"noise_estimate must be one of {NOISE_ESTIMATES}: {noise_estimate!r}")
+        self.scale_rule: ScaleRule = scale_rule
+        self.mask, self.s0, self.sigma = mask, s0, sigma
+        self.noise_estimate: NoiseEstimate = noise_estimate
+        if s0 is not None and scale_rule == "b0":
+            logger.warning(
+                "the model was trained on signals divided by the mean of b <= 50 s/mm²: a known S0 "
+                "suits one trained with S0 known (scale_rule 'known') better"
+            )
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Make the maps."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            image = data[key].as_subclass(Tensor).float()
+            affine = np.asarray(data[key].affine, dtype=float)
+            result.update(self._files())
+            mask, result["mask_source"] = self._mask(image, data["unweighted"], affine)
+            scale, result["scale_source"] = self._scale(image, mask, data, affine)
+            usable = mask & torch.isfinite(scale) & (scale > 0)
+            result["voxels_restored"] = int(usable.sum())
+            result["voxels_unusable"] = int(mask.sum()) - result["voxels_restored"]
+            scale = torch.where(usable, scale, 1.0)
+            sigma, result["noise_source"] = self._sigma(image, usable, scale, data, affine)
+            sigma = torch.where(usable, sigma, 0.0)
+            level = float(sigma[usable].median()) if usable.any() else 0.0
+            result["noise_level"] = level
+            maps = {"mask": usable, "scale": scale, "sigma": sigma}
+            for name, values in maps.items():
+                result[f"{key}_{name}"] = MetaTensor(values.unsqueeze(0), meta=data[key].meta)
+            _log(result)
+        return result
+
+    def _files(self) -> dict[str, str]:
+        """Return the paths of the files that are given."""
+        given = {"mask": self.mask, "s0": self.s0, "sigma": self.sigma}
+        return {
+            f"{name}_file": str(Path(value).expanduser())
+            for name, value in given.items()
+            if isinstance(value, (str, Path)) and value != _ALL
+        }
+
+    def _mask(
+        self, image: Tensor, unweighted: Tensor, affine: NDArray[np.float64]
+    ) -> tuple[Tensor, str]:
+        """Return the voxels to restore, and where that is from."""
+        if self.mask is not None and self.mask != _ALL:
+            found = read_mask("mask", self.mask, image.shape[1:], affine)
+            return torch.from_numpy(found), "file"
+        mean = image[unweighted].mean(0) if bool(unweighted.any()) else image.mean(0)
+        if self.mask is None:
+            head = head_mask(mean.numpy())
+            if head.any():
+                return torch.from_numpy(head), "median_otsu"
+            logger.warning("median_otsu finds no head: all voxels with signal are restored")
+        return (image > 0).any(0), _ALL
+
+    def _scale(
+        self,
+        image: Tensor,
+        mask: Tensor,
+        data: Mapping[Hashable, Any],
+        affine: NDArray[np.float64],
+    ) -> tuple[Tensor, str]:
+        """Return the scale of the voxels in the mask, 1 elsewhere, and where that is from."""
+        if self.s0 is not None:
+            known = read_voxel_map("s0", self.s0, image.shape[1:], affine, zero_allowed=False)
+            scale = torch.as_tensor(known, dtype=torch.float32)
+            return scale.expand(mask.shape), "given"
+        estimate, name = _ESTIMATES[self.scale_rule]
+        return voxel_scale(image, mask, data["b_rows"], data["unweighted"], estimate), name
+
+    def _sigma(
+        self,
+        image: Tensor,
+        mask: Tensor,
+        scale: Tensor,
+        data: Mapping[Hashable, Any],
+        affine: NDArray[np.float64],
+    ) -> tuple[Tensor, str]:
+        """Return the noise level in units of the scale, and where that is from."""
+        if self.sigma is not None:
+            known = read_voxel_map("sigma", self.sigma, image.shape[1:], affine, zero_allowed=True)
+            return torch.as_tensor(known, dtype=torch.float32).expand(mask.shape), "given"
+        volumes = np.moveaxis(image.numpy(), 0, -1)
+        if self.noise_estimate == "voxel":
+            return torch.from_numpy(local_noise(volumes, mask.numpy())) / scale, "mppca"
+        if self.noise_estimate == "fit":
+            signals = image.movedim(0, -1)[mask]
+            level = fit_noise(signals[signals.mean(1) > 0], data["b_rows"])
+            return level / scale, "fit residuals"
+        weighted = ~np.asarray(data["unweighted"])
+        return volume_noise(volumes[..., weighted]) / scale, "estimate_sigma"
+
+
+def head_mask(mean: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return the voxels of the head, ``(X, Y, Z)``, from a volume without diffusion weighting."""
+    from dipy.segment.mask import median_otsu
+
+    return np.asarray(median_otsu(mean, **_MEDIAN)[1], dtype=bool)
+
+
+def voxel_scale(
+    image: Tensor, mask: Tensor, b_rows: Tensor, unweighted: Tensor, estimate: ScaleEstimate
+) -> Tensor:
+    """Return the estimated S0 of the voxels in a mask, 1 elsewhere.
+
+    Shape:
+        ``image``: ``(M, X, Y, Z)``; ``mask``, output: ``(X, Y, Z)``; ``b_rows``: ``(M, 6)``.
+    """
+    signals = image.movedim(0, -1)[mask]
+    chunks = [
+        estimate_scale(part, b_rows, unweighted, estimate) for part in torch.split(signals, _CHUNK)
+    ]
+    scale = torch.ones(mask.shape)
+    scale[mask] = torch.cat(chunks)
+    return scale
+
+
+def _log(result: Mapping[Hashable, Any]) -> None:
+    """Say what was found."""
+    logger.info(
+        "%s: %d voxels to restore (mask: %s), %d without a usable scale (%s) left as they are; "
+        "noise %.3g of S0 (%s)",
+        Path(str(result.get("source", "scan"))).name,
+        result["voxels_restored"],
+        result["mask_source"],
+        result["voxels_unusable"],
+        result["scale_source"],
+        result["noise_level"],
+        result["noise_source"],
+    )

@@ -1,0 +1,157 @@
+"""What is made of a restored diffusion series before it is written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+from torch import Tensor
+
+__all__ = ["DwiMapsd", "KeepUnweightedd", "PhysicalBoundsd"]
+
+logger = logging.getLogger(__name__)
+
+
+class PhysicalBoundsd(MapTransform):
+    """Cut negative restored values to 0, and count what no tissue can give.
+
+    Adds ``values_below_zero``, which were cut, and ``values_above_s0``: weighted values above both
+    the scale of their voxel and its restored unweighted signal, which stay as they are. Only voxels
+    of the mask count.
+
+    Args:
+        keys: The restored series, in the order of ``unweighted``.
+        image_key: Key of the input, whose mask and scale are ``<key>_mask`` and ``<key>_scale``.
+        allow_missing_keys: Whether ``keys`` may be absent.
+
+    Shape:
+        ``(M, X, Y, Z)``; mask and scale: ``(1, X, Y, Z)``.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, image_key: str = "image", allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Cut and count."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            series = data[key]
+            mask, scale = (
+                torch.as_tensor(data[f"{self.image_key}_{name}"]).as_subclass(Tensor)[0]
+                for name in ("mask", "scale")
+            )
+            mask = mask.to(series.device)
+            values = series.as_subclass(Tensor)[:, mask]  # NaN stays NaN, and is seen
+            unweighted = torch.as_tensor(data["unweighted"]).to(series.device)
+            highest = scale.to(series.device)[mask]
+            if unweighted.any():
+                highest = torch.maximum(highest, values[unweighted].mean(0))
+            result["values_below_zero"] = int((values < 0).sum())
+            result["values_above_s0"] = int((values[~unweighted] > highest).sum())
+            series = series.clone()
+            series[:, mask] = values.clamp_min(0)
+            result[key] = series
+            _log(result, values.numel())
+        return result
+
+
+class KeepUnweightedd(MapTransform):
+    """Put the input's unweighted volumes back in, for programs that correct distortions by them.
+
+    Args:
+        keys: The restored series.
+        image_key: Key of the input.
+        uncertainty_key: Key of the deviations, which may be absent; 0 where the input is kept.
+        keep: Whether anything is done.
+        allow_missing_keys: Whether ``keys`` may be absent.
+
+    Shape:
+        ``(M, X, Y, Z)``.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        image_key: str = "image",
+        uncertainty_key: str = "uncertainty",
+        keep: bool = True,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image_key = image_key
+        self.uncertainty_key = uncertainty_key
+        self.keep = keep
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Put the volumes back in."""
+        result = dict(data)
+        for key in self.key_iterator(result) if self.keep else ():
+            kept = torch.as_tensor(data["unweighted"]).to(data[key].device)
+            restored = data[key].clone()
+            restored[kept] = data[self.image_key][kept].to(restored)
+            result[key] = restored
+            if self.uncertainty_key in data:
+                deviation = data[self.uncertainty_key].clone()
+                deviation[kept] = 0.0
+                result[self.uncertainty_key] = deviation
+        return result
+
+
+class DwiMapsd(MapTransform):
+    """Make the maps that are written beside a restored series.
+
+    ``noise``: its level, in the unit of the image; ``residual``: input minus restored series;
+    ``mask``: the restored voxels, as bytes.
+
+    Args:
+        keys: The restored series.
+        image_key: Key of the input, with ``<key>_mask``, ``<key>_scale`` and ``<key>_sigma``.
+        write: Whether anything is done.
+        allow_missing_keys: Whether ``keys`` may be absent.
+
+    Shape:
+        ``(M, X, Y, Z)``; maps: ``(1, X, Y, Z)``.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        image_key: str = "image",
+        write: bool = True,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image_key = image_key
+        self.write = write
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Make the maps."""
+        result = dict(data)
+        for key in self.key_iterator(result) if self.write else ():
+            mask, scale, sigma = (
+                data[f"{self.image_key}_{name}"] for name in ("mask", "scale", "sigma")
+            )
+            result["noise"] = scale * sigma
+            result["residual"] = data[self.image_key].to(data[key].device) - data[key]
+            result["mask"] = mask.to(torch.uint8)
+        return result
+
+
+def _log(result: Mapping[Hashable, Any], count: int) -> None:
+    """Say what no tissue can give."""
+    if result["values_below_zero"] or result["values_above_s0"]:
+        logger.info(
+            "%s: of %d restored values %d were below 0 and are 0 now, %d are above S0 and stay",
+            Path(str(result.get("source", "scan"))).name,
+            count,
+            result["values_below_zero"],
+            result["values_above_s0"],
+        )
