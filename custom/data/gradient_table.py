@@ -17,7 +17,7 @@ from custom.data.input_formats import name_of
 from custom.errors import InputError
 from custom.transforms.diffusion_tensor import b_matrix
 
-__all__ = ["GradientTable", "copy_tables", "read_gradient_table", "tables_beside"]
+__all__ = ["GradientTable", "copy_tables", "read_gradient_table", "tables_beside", "tables_of"]
 
 _LENGTH_TOLERANCE = 0.05  # of a direction; scanners round to three digits
 _UNWEIGHTED = 50.0  # s/mm²: up to it a volume counts as b = 0, as in DIPY
@@ -67,6 +67,16 @@ def tables_beside(image: str | Path) -> tuple[Path, Path]:
     name, _ = name_of(image)
     folder = Path(image).parent
     return folder / f"{name}.bval", folder / f"{name}.bvec"
+
+
+def tables_of(
+    image: str | Path, bval: str | Path | None = None, bvec: str | Path | None = None
+) -> tuple[Path, Path]:
+    """Return a scan's two files: those that are named, else those beside it."""
+    beside = tables_beside(image)
+    named = (Path(str(file)).expanduser() if file is not None else None for file in (bval, bvec))
+    first, second = (file or other for file, other in zip(named, beside, strict=True))
+    return first, second
 
 
 def copy_tables(image: str | Path, target: str | Path) -> None:

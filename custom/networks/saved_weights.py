@@ -11,7 +11,34 @@ from torch import nn
 
 from custom.errors import InputError
 
-__all__ = ["load_weights"]
+__all__ = ["load_weights", "read_weights"]
+
+
+def read_weights(
+    path: str | Path, map_location: str | torch.device = "cpu", setting: str = "--checkpoint"
+) -> Mapping[str, Any]:
+    """Read a bare state dictionary, or that of a checkpoint that holds one.
+
+    Args:
+        path: See :func:`load_weights`.
+        map_location: Device to load to.
+        setting: Where the user names the file, for the messages.
+
+    Raises:
+        InputError: If the file is missing or unreadable.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"checkpoint {path} does not exist: train first, or give {setting}")
+    try:
+        content: Any = torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise _damaged(path) from error
+    if not isinstance(content, Mapping):
+        raise _damaged(path)
+    state = content.get("model", content)
+    if not isinstance(state, Mapping):
+        raise _damaged(path)
+    return state
 
 
 def load_weights(
@@ -33,16 +60,9 @@ def load_weights(
         InputError: If the file is missing, unreadable, holds weights of another network, or
             numbers that are not finite.
     """
-    if not Path(path).is_file():
-        raise InputError(f"checkpoint {path} does not exist: train first, or give {setting}")
+    state = read_weights(path, map_location, setting)
     try:
-        content: Any = torch.load(path, map_location=map_location, weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise _damaged(path) from error
-    if not isinstance(content, Mapping):
-        raise _damaged(path)
-    try:
-        network.load_state_dict(content.get("model", content))
+        network.load_state_dict(state)
     except Exception as error:  # RuntimeError for other shapes, others for what is no tensor
         raise InputError(
             f"checkpoint {path} does not fit the network: give the configs (--config) it was "

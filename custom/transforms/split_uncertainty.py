@@ -13,41 +13,45 @@ __all__ = ["SplitUncertaintyd"]
 
 
 class SplitUncertaintyd(MapTransform):
-    """Take a second channel, the deviation of the first, as an image of its own.
+    """Take the second half of the channels, the deviations of the first, as an image of its own.
 
-    An image of one channel has no uncertainty and stays as it is.
+    An image without that half has no uncertainty and stays as it is.
 
     Args:
         keys: The restoration; one key.
-        uncertainty_key: Key that the second channel goes to.
+        uncertainty_key: Key that the second half goes to.
+        reference_key: Key of an image with as many channels as the restoration; 1 without it.
         allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
-        ``(1, *spatial)`` or ``(2, *spatial)``; outputs ``(1, *spatial)``.
+        ``(C, *spatial)`` or ``(2 C, *spatial)``; outputs ``(C, *spatial)``.
 
     Raises:
-        ValueError: If ``keys`` is more than one key, or at the call if an image has neither one
-            nor two channels.
+        ValueError: If ``keys`` is more than one key, or at the call if an image has neither C nor
+            2 C channels.
     """
 
     def __init__(
         self,
         keys: KeysCollection = "pred",
         uncertainty_key: str = "uncertainty",
+        reference_key: str | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if len(ensure_tuple(keys)) != 1:
             raise ValueError(f"keys must be one key, since uncertainty_key is one, got {keys}")
         self.uncertainty_key = uncertainty_key
+        self.reference_key = reference_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Part the channels."""
         result = dict(data)
         for key in self.key_iterator(result):
             image = data[key]
-            if len(image) not in (1, 2):
-                raise ValueError(f"{key} must have one or two channels, got {len(image)}")
-            if len(image) == 2:
-                result[key], result[self.uncertainty_key] = image[:1], image[1:]
+            count = 1 if self.reference_key is None else len(data[self.reference_key])
+            if len(image) not in (count, 2 * count):
+                raise ValueError(f"{key} must have {count} or {2 * count} channels: {len(image)}")
+            if len(image) == 2 * count:
+                result[key], result[self.uncertainty_key] = image[:count], image[count:]
         return result
