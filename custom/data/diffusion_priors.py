@@ -201,7 +201,8 @@ class BallAndSticksPrior:
         highest: Largest.
 
     Raises:
-        InputError: If ``sticks`` is no number of 1 to 3 or a bound is not positive.
+        InputError: If ``sticks`` is no number of 1 to 3, a bound is not positive, or the bounds are
+            not in order.
 
     Source:
         VAE.md, section 4, "Ball and two sticks"; T. E. J. Behrens et al., Magnetic Resonance in Medicine 50
@@ -214,6 +215,8 @@ class BallAndSticksPrior:
             raise InputError(f"sticks must be at most 3, got {sticks}")
         check_above_zero("lowest", lowest)
         check_above_zero("highest", highest)
+        if lowest >= highest:
+            raise InputError(f"lowest must be below highest, got {lowest} and {highest}")
         self.sticks: Literal[1, 2, 3] = sticks  # type: ignore[assignment]  # checked above
         self.lowest, self.highest = lowest, highest
         self.num_parameters = 1 + 3 * sticks
@@ -224,8 +227,10 @@ class BallAndSticksPrior:
         b_rows = b_rows.to(device)
         diffusivity = torch.rand(count, 1, generator=generator, device=device)
         diffusivity = self.lowest + (self.highest - self.lowest) * diffusivity
-        # A flat Dirichlet distribution: normalised exponential variables.
-        parts = -torch.rand(count, self.sticks + 1, generator=generator, device=device).log()
+        # A flat Dirichlet distribution: normalised exponential variables. Chance can give 0, but
+        # never 1: no logarithm of 0.
+        uniform = torch.rand(count, self.sticks + 1, generator=generator, device=device)
+        parts = -torch.log1p(-uniform)
         fractions = parts / parts.sum(1, keepdim=True)
         directions = torch.randn(count, self.sticks, 3, generator=generator, device=device)
         directions = torch.nn.functional.normalize(directions, dim=2)

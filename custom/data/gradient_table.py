@@ -56,7 +56,7 @@ class GradientTable:
     def write(self, bval: str | Path, bvec: str | Path) -> None:
         """Write FSL's two files."""
         with atomic_path(bval) as temporary:
-            temporary.write_text(" ".join(f"{value:g}" for value in self.bvals) + "\n")
+            temporary.write_text(" ".join(f"{value:.10g}" for value in self.bvals) + "\n")
         with atomic_path(bvec) as temporary:
             rows = (" ".join(f"{value:.8g}" for value in row) for row in self.bvecs.T)
             temporary.write_text("\n".join(rows) + "\n")
