@@ -51,13 +51,13 @@ class SignalPrior(Protocol):
 class BoxPrior:
     r"""Tensors uniform in the study's box, without those that the study discards.
 
-    Diagonal elements lie in 0..3 µm²/ms, the others in -1..1. Kept are tensors whose smallest diagonal
-    element is not below their largest signed off-diagonal one, and whose signal nowhere exceeds
-    ``S_0``. Not all of them are positive definite, as in the study.
+    Diagonal elements lie in 0..3 µm²/ms, the others in -1..1. Kept are tensors whose smallest
+    diagonal element is not below their largest signed off-diagonal one, and whose signal nowhere
+    exceeds ``S_0``. Not all of them are positive definite, as in the study.
 
     Source:
-        METHODS.md, study 5; VAE.md, section 1: the rule is not in the text, and was inferred from the
-        number of signals that the study kept.
+        METHODS.md, study 5; VAE.md, section 1: the rule is not in the text, and was inferred from
+        the number of signals that the study kept.
     """
 
     num_parameters = 6
@@ -100,8 +100,8 @@ class TensorLattice:
     """All tensors of a lattice, as the study's data set: ``points`` values an element.
 
     Args:
-        points: Values of each element, evenly spread over the box of :class:`BoxPrior`; the study's is
-            10, for 428 thousand tensors.
+        points: Values of each element, evenly spread over the box of :class:`BoxPrior`; the study's
+            is 10, for 428 thousand tensors.
 
     Raises:
         InputError: If ``points`` is less than 2.
@@ -119,8 +119,8 @@ class TensorLattice:
     def tensors(self, b_rows: Tensor) -> Tensor:
         """Return every tensor that is kept, ``(n, 6)``, on the device of ``b_rows``.
 
-        In double precision, and with NumPy's steps: where a diagonal element equals an off-diagonal one
-        (at 1/3 and at 1 µm²/ms) the rounding of these decides, as it will have in the study.
+        In double precision, and with NumPy's steps: where a diagonal element equals an off-diagonal
+        one (at 1/3 and at 1 µm²/ms) the rounding of these decides, as it will have in the study.
         """
         device, b_double = b_rows.device, b_rows.double()
         diagonal = torch.from_numpy(np.linspace(0, _DIAGONAL * 1e-3, self.points)).to(device)
@@ -146,8 +146,9 @@ class EigenvaluePrior:
     """Tensors of any direction alike: three diffusivities, and a random rotation.
 
     The study's box treats directions unequally: a fibre along a diagonal of the scanner's axes is
-    discarded. In a brain it would be met. Here each diffusivity is uniform, the three are independent,
-    and a share of the tensors is made of one fast and two equal slow ones, as in coherent white matter.
+    discarded. In a brain it would be met. Here each diffusivity is uniform, the three are
+    independent, and a share of the tensors is made of one fast and two equal slow ones, as in
+    coherent white matter.
 
     Args:
         lowest: Smallest diffusivity, in µm²/ms.
@@ -205,8 +206,8 @@ class BallAndSticksPrior:
             not in order.
 
     Source:
-        VAE.md, section 4, "Ball and two sticks"; T. E. J. Behrens et al., Magnetic Resonance in Medicine 50
-        (2003), 1077-1088.
+        VAE.md, section 4, "Ball and two sticks"; T. E. J. Behrens et al., Magnetic Resonance in
+        Medicine 50 (2003), 1077-1088.
     """
 
     def __init__(self, sticks: int = 2, lowest: float = 0.1, highest: float = 3.0) -> None:
@@ -243,8 +244,8 @@ class BallAndSticksPrior:
         """Return the signals of mixtures.
 
         Shape:
-            ``diffusivity``: ``(n, 1)`` in µm²/ms; ``fractions``: ``(n, K)``; ``directions``: unit vectors
-            ``(n, K, 3)``; ``b_rows``: ``(M, 6)``; output: ``(n, M)``.
+            ``diffusivity``: ``(n, 1)`` in µm²/ms; ``fractions``: ``(n, K)``; ``directions``: unit
+            vectors ``(n, K, 3)``; ``b_rows``: ``(M, 6)``; output: ``(n, M)``.
         """
         bvals = b_rows[:, :3].sum(1)  # the trace of b g g^T
         ball = torch.exp(-diffusivity * bvals)

@@ -43,8 +43,8 @@ def spread_directions(count: int, seed: int = 0) -> NDArray[np.float64]:
 def study_scheme(seed: int = 0) -> GradientTable:
     """Return the study's 32 measurements: b = 50, thirty directions of b = 1000, b = 50.
 
-    The study does not print its directions; ours are spread evenly, and the two of b = 50 are the first and
-    the last of them.
+    The study does not print its directions; ours are spread evenly, and the two of b = 50 are the
+    first and the last of them.
 
     Source:
         METHODS.md, study 5, "Simulation"; VAE.md, section 1, "Ambiguous".

@@ -63,7 +63,7 @@ class GradientTable:
 
 
 def tables_beside(image: str | Path) -> tuple[Path, Path]:
-    """Return where a scan's b-values and directions are looked for: same name, ``.bval`` and ``.bvec``."""
+    """Return where a scan's tables are looked for: same name, ``.bval`` and ``.bvec``."""
     name, _ = name_of(image)
     folder = Path(image).parent
     return folder / f"{name}.bval", folder / f"{name}.bvec"
@@ -89,16 +89,17 @@ def copy_tables(image: str | Path, target: str | Path) -> None:
 def read_gradient_table(bval: str | Path, bvec: str | Path) -> GradientTable:
     """Read FSL's two text files.
 
-    Directions may stand in rows or in columns. Those of unweighted volumes may be anything; all others
-    must have the length 1, and are brought to it exactly.
+    Directions may stand in rows or in columns. Those of unweighted volumes may be anything; all
+    others must have the length 1, and are brought to it exactly.
 
     Args:
         bval: File of b-values in s/mm².
         bvec: File of directions.
 
     Raises:
-        InputError: If a file is missing or is no table of numbers, the numbers of both differ, a b-value is
-            negative, not finite or beyond reason, a direction has not the length 1, or nothing is weighted.
+        InputError: If a file is missing or is no table of numbers, the numbers of both differ, a
+            b-value is negative, not finite or beyond reason, a direction has not the length 1, or
+            nothing is weighted.
     """
     bval, bvec = Path(bval), Path(bvec)
     bvals = _numbers(bval).reshape(-1)
@@ -109,7 +110,8 @@ def read_gradient_table(bval: str | Path, bvec: str | Path) -> GradientTable:
         bvecs = bvecs.T  # FSL's form: three lines
     if len(bvals) != len(bvecs):
         raise InputError(
-            f"{bval} has {len(bvals)} b-values, {bvec} {len(bvecs)} directions: they are not of one scan"
+            f"{bval} has {len(bvals)} b-values, {bvec} {len(bvecs)} directions: they are not of "
+            "one scan"
         )
     if not np.isfinite(bvals).all() or (bvals < 0).any() or (bvals > _HIGHEST).any():
         odd = bvals[~(np.isfinite(bvals) & (bvals >= 0) & (bvals <= _HIGHEST))][0]
@@ -130,8 +132,8 @@ def _unit(
     if odd.any():
         first = int(np.flatnonzero(odd)[0])
         raise InputError(
-            f"{file}: the direction of volume {first} has the length {lengths[first]:.3g}, not 1: a "
-            "weighted volume needs its direction (a mean or trace image has none: leave it out)"
+            f"{file}: the direction of volume {first} has the length {lengths[first]:.3g}, not 1: "
+            "a weighted volume needs its direction (a mean or trace image has none: leave it out)"
         )
     usable = np.isfinite(lengths) & (np.abs(lengths - 1) <= _LENGTH_TOLERANCE)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -1,4 +1,4 @@
-"""Noise of diffusion signals: how it is added, how probable a signal is under it, and how strong it is."""
+"""Noise of diffusion signals: how it is added, how probable a signal then is, how strong it is."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ class ClippedGaussianNoise:
         if self.clip:
             cut = torch.special.log_ndtr(-signal / sigma)
             density = torch.where(noisy > 0, density, cut)
-        return density.sum(-1)
+        total: Tensor = density.sum(-1)
+        return total
 
 
 class RicianNoise:
@@ -71,8 +72,8 @@ class RicianNoise:
     .. math:: p(y | S) = \tfrac{y}{\sigma^2} e^{-(y^2 + S^2) / 2 \sigma^2} I_0(y S / \sigma^2)
 
     Source:
-        METHODS.md, study 5, "Asked for by the source"; H. Gudbjartsson, S. Patz, Magnetic Resonance in
-        Medicine 34 (1995), 910-914.
+        METHODS.md, study 5, "Asked for by the source"; H. Gudbjartsson, S. Patz, Magnetic Resonance
+        in Medicine 34 (1995), 910-914.
     """
 
     def add(self, signal: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
@@ -89,7 +90,8 @@ class RicianNoise:
             - 0.5 * ((noisy - signal) / sigma).square()
             + torch.special.i0e(product).log()
         )
-        return density.sum(-1)
+        total: Tensor = density.sum(-1)
+        return total
 
 
 class LevelDistribution(Protocol):
@@ -133,7 +135,8 @@ class MixedLevels:
         clean_share: Share of signals without noise.
 
     Raises:
-        InputError: If a bound is not positive, the bounds are not in order, or the share is not 0..1.
+        InputError: If a bound is not positive, the bounds are not in order, or the share is not
+            0..1.
 
     Source:
         VAE.md, section 4, "Recipe".

@@ -1,7 +1,7 @@
 """The diffusion tensor: its signal, and what is read off it.
 
-Tensors are six numbers ``Dxx, Dyy, Dzz, Dxy, Dxz, Dyz`` in µm²/ms (1e-3 mm²/s), b-values in ms/µm² (1000
-s/mm²), so that every number is of the order of one and single precision is enough.
+Tensors are six numbers ``Dxx, Dyy, Dzz, Dxy, Dxz, Dyz`` in µm²/ms (1e-3 mm²/s), b-values in ms/µm²
+(1000 s/mm²), so that every number is of the order of one and single precision is enough.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def b_matrix(bvals: Tensor, bvecs: Tensor) -> Tensor:
     """
     if bvals.ndim != 1 or bvecs.shape != (len(bvals), 3):
         raise ValueError(
-            f"bvals must be (M,) and bvecs (M, 3), got {tuple(bvals.shape)} and {tuple(bvecs.shape)}"
+            f"bvals must be (M,) and bvecs (M, 3), got {tuple(bvals.shape)} and "
+            f"{tuple(bvecs.shape)}"
         )
     x, y, z = bvecs.unbind(1)
     products = torch.stack([x * x, y * y, z * z, 2 * x * y, 2 * x * z, 2 * y * z], dim=1)
@@ -70,8 +71,8 @@ def fractional_anisotropy(tensors: Tensor) -> Tensor:
 
     .. math:: \sqrt{\tfrac32}\, \|D - \bar D I\| / \|D\|
 
-    Computed without eigenvalues. A tensor with negative eigenvalues can exceed 1, and is cut to 1; a
-    tensor of zeros has 0.
+    Computed without eigenvalues. A tensor with negative eigenvalues can exceed 1, and is cut to 1;
+    a tensor of zeros has 0.
 
     Shape:
         ``tensors``: ``(*, 6)``; output: ``(*,)``.

@@ -1,4 +1,4 @@
-"""Fit diffusion tensors to many signals at once: log-linear, weighted, and non-linear least squares.
+"""Fit diffusion tensors to many signals at once: log-linear and non-linear least squares.
 
 DIPY fits voxel by voxel and is the referee in our tests; these do the same for a million signals.
 """
@@ -40,7 +40,8 @@ def fit_log_linear(
         ValueError: If ``floor`` is not positive.
 
     Source:
-        METHODS.md, study 5, "Evaluation"; R. Salvador et al., Human Brain Mapping 24 (2005), 144-155.
+        METHODS.md, study 5, "Evaluation"; R. Salvador et al., Human Brain Mapping 24 (2005),
+        144-155.
     """
     if floor <= 0:
         raise ValueError(f"floor must be positive, got {floor}")
@@ -102,9 +103,9 @@ def regularised_gauss_newton(
 ) -> tuple[Tensor, Tensor]:
     r"""Step towards the most probable parameters under a Gaussian prior and Gaussian noise.
 
-    Minimises :math:`\|S - s \exp(-B d)\|^2 + \sigma^2 (p - p_0)^T P (p - p_0)` with :math:`p = d`, or
-    :math:`p = (d, s)` where the prior has seven numbers. Written with plain loops, so that it can
-    be exported to TorchScript.
+    Minimises :math:`\|S - s \exp(-B d)\|^2 + \sigma^2 (p - p_0)^T P (p - p_0)` with :math:`p = d`,
+    or :math:`p = (d, s)` where the prior has seven numbers. Written with plain loops, so that it
+    can be exported to TorchScript.
 
     Args:
         signals: In units of ``S_0``, or of an estimate of it.
@@ -116,8 +117,8 @@ def regularised_gauss_newton(
         steps: Number of steps.
 
     Shape:
-        ``signals``: ``(B, M)``; ``b_rows``: ``(M, 6)``; prior: ``(P,)`` and ``(P, P)`` with ``P`` 6 or
-        7; ``noise_variance``: ``(B, 1)``; parameters: ``(B, P)``; their signals: ``(B, M)``.
+        ``signals``: ``(B, M)``; ``b_rows``: ``(M, 6)``; prior: ``(P,)`` and ``(P, P)`` with ``P`` 6
+        or 7; ``noise_variance``: ``(B, 1)``; parameters: ``(B, P)``; their signals: ``(B, M)``.
     """
     size = prior_mean.shape[0]
     freedom = float(max(signals.shape[1] - size, 1))
