@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -200,16 +201,19 @@ class SaveRestoredd(MapTransform):
         result = dict(data)
         for key in self.key_iterator(result):
             path = Path(data[self.path_key])
-            present = {name: map_of(path, name) for name in self.maps if name in data}
+            # The result last, so that it is the first to take its name: a map alone is not a run
+            # cut short.
+            targets = {name: map_of(path, name) for name in self.maps if name in data}
+            targets[str(key)] = path
             with _written(path), ExitStack() as files:
-                for name, file in present.items():
-                    self._write(data[name], files.enter_context(atomic_path(file)))
                 for name in self.copies:
                     if name in data:
                         temporary = files.enter_context(atomic_path(copy_of(path, name)))
                         shutil.copyfile(data[name], temporary)
-                # Last in, so the first to take its name: a map alone is not a run cut short.
-                self._write(data[key], files.enter_context(atomic_path(path)))
+                places = [files.enter_context(atomic_path(file)) for file in targets.values()]
+                # Compression takes longest, and lets other threads run.
+                with ThreadPoolExecutor() as pool:
+                    list(pool.map(self._write, [data[name] for name in targets], places))
             self._remove_stale(path, data)
         return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,14 @@ def infer_oblique(bundle: BundleFolder) -> None:
 
     A second file, the first one times 64, must come out times 64: this holds for any weights.
     """
-    image = _load(tiny_set(bundle).image)
+    model = tiny_set(bundle).image
+    image = _load(model)
     values = _array(image)[1:]  # not square
     spacing = np.array(image.header.get_zooms()[:3]) * _STRETCH
     affine = _oblique_affine(spacing)
     source = bundle.new_folder("oblique")
     for name, gain in (("scan", 1.0), ("scan_times_64", _GAIN)):
-        _write(source / f"{name}.nii.gz", values * gain, affine)
+        _write(source / f"{name}.nii.gz", values * gain, affine, model)
     output = bundle.new_folder("oblique_restored")
     run(bundle, "inference", output, input=str(source))
     restored = _restored(output, "scan")
@@ -67,13 +69,15 @@ def restores_twice_the_same(bundle: BundleFolder) -> None:
 def bad_inputs(bundle: BundleFolder) -> None:
     """What cannot be used is refused with one line that names it, and leaves no output."""
     folder = bundle.new_folder("bad")
-    values = _values(bundle)
+    model = tiny_set(bundle).image
+    values = _array(_load(model))
     with_nan = values.copy()
     with_nan.flat[values.size // 2] = np.nan
-    _write(folder / "nan.nii.gz", with_nan, np.eye(4))
-    _write(folder / "one_axis_more.nii.gz", np.stack([values, values], -1), np.eye(4))
+    _write(folder / "nan.nii.gz", with_nan, np.eye(4), model)
+    _write(folder / "one_axis_more.nii.gz", np.stack([values, values], -1), np.eye(4), model)
     for name in ("empty.nii.gz", "broken.pt"):
         (folder / name).write_bytes(b"" if name.startswith("empty") else b"no weights")
+    _copy_companions(model, folder / "empty.nii.gz")
     for name in ("nan.nii.gz", "one_axis_more.nii.gz", "empty.nii.gz", "missing.nii.gz"):
         _is_refused(bundle, "inference", folder / name, "input")
     _is_refused(bundle, "inference", folder / "broken.pt", "ckpt_path")
@@ -106,11 +110,6 @@ def _is_refused(bundle: BundleFolder, workflow: str, path: Path, config_id: str)
         raise CheckFailed(f"{case} left {left[0]}")
 
 
-def _values(bundle: BundleFolder) -> NDArray[np.float32]:
-    """Return the voxels of the small demonstration set's first test image."""
-    return _array(_load(tiny_set(bundle).image))
-
-
 def _oblique_affine(spacing_mm: NDArray[Any]) -> NDArray[np.float64]:
     """Return an affine that is turned about all axes."""
     rotation = np.eye(3)
@@ -137,10 +136,20 @@ def _same_box(
         raise CheckFailed(f"the output's affine is off the input's frame by up to {error:.3g} mm")
 
 
-def _write(path: Path, values: NDArray[Any], affine: NDArray[Any]) -> None:
-    """Write voxels as a float32 NIfTI file."""
+def _write(path: Path, values: NDArray[Any], affine: NDArray[Any], model: Path) -> None:
+    """Write voxels as a float32 NIfTI file, with copies of what lies beside the model image."""
     path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(nib.Nifti1Image(np.asarray(values, dtype=np.float32), affine), path)
+    _copy_companions(model, path)
+
+
+def _copy_companions(model: Path, path: Path) -> None:
+    """Copy the files that have an image's name but another suffix, such as a gradient table."""
+    stem = model.name.removesuffix(".nii.gz")
+    for file in sorted(model.parent.iterdir()):
+        end = file.name.removeprefix(stem)
+        if file.is_file() and file.name != end and end.startswith(".") and ".nii" not in end:
+            shutil.copy2(file, path.with_name(path.name.removesuffix(".nii.gz") + end))
 
 
 def _restored(output: Path, stem: str) -> Any:

@@ -130,16 +130,22 @@ def checkpoint(bundle: BundleFolder) -> Path:
     untrained = bundle.workspace / "untrained.pt"
     if not untrained.is_file():
         torch.manual_seed(0)
-        torch.save(_network(bundle).state_dict(), untrained)
+        torch.save(_network(bundle, "train").state_dict(), untrained)
     return untrained
 
 
-def _network(bundle: BundleFolder) -> Module:
-    """Build the network of the inference workflow, on the CPU, for evaluation."""
+def _network(bundle: BundleFolder, workflow: str = "inference") -> Module:
+    """Build the network of a workflow, on the CPU, for evaluation.
+
+    Its size may depend on the shipped weights, or, in a training, on the demonstration set.
+    """
     from monai.bundle import ConfigParser
 
     parser = ConfigParser()
-    parser.read_config(bundle.run_files("inference"))
+    parser.read_config(bundle.run_files(workflow))
+    places = {"bundle_root": str(bundle.root), "demo_dir": str(bundle.demo_dir)}
+    places["demo_size"] = "tiny"
+    parser.update({key: value for key, value in places.items() if key in parser})
     network: Module = parser.get_parsed_content("network_def")
     return network.cpu().eval()
 
