@@ -51,7 +51,9 @@ class SplitUncertaintyd(MapTransform):
             image = data[key]
             count = 1 if self.reference_key is None else len(data[self.reference_key])
             if len(image) not in (count, 2 * count):
-                raise ValueError(f"{key} must have {count} or {2 * count} channels: {len(image)}")
+                raise ValueError(
+                    f"{key} must have {count} or {2 * count} channels, got {len(image)}"
+                )
             if len(image) == 2 * count:
                 result[key], result[self.uncertainty_key] = image[:count], image[count:]
         return result

@@ -102,6 +102,23 @@ def _with_corner(affine, scale, corner):
     return fine
 
 
+def test_copies_of_an_image_bring_what_lies_beside_it(tmp_path):
+    for name in (
+        "a.nii.gz",
+        "a.bval",
+        "a.extra.json",
+        "ab.bval",
+        "a_mask.nii.gz",
+        "b.bval",
+        "a.nii",
+    ):
+        (tmp_path / name).write_text(name)
+    target = tmp_path / "copies" / "scan.nii.gz"
+    checks_inference._write(target, np.zeros((2, 2, 2)), np.eye(4), tmp_path / "a.nii.gz")
+    found = {path.name: path.read_bytes() for path in target.parent.iterdir() if path != target}
+    assert found == {"scan.bval": b"a.bval", "scan.extra.json": b"a.extra.json"}
+
+
 @pytest.mark.parametrize(
     ("found", "says"),
     [

@@ -69,7 +69,8 @@ def test_a_folder_is_searched(tmp_path: Path) -> None:
     touch(tmp_path / ".trash" / "d.nii.gz")
     touch(tmp_path / "b_restored.nii.gz")
     touch(tmp_path / "b_restored.json")
-    touch(tmp_path / "b_uncertainty.nii.gz")
+    for name in ("uncertainty", "noise", "residual", "mask"):
+        touch(tmp_path / f"b_{name}.nii.gz")
     kept.append(touch(tmp_path / "e_uncertainty.nii.gz"))  # of no result here
     found = find_images(tmp_path)
     assert sorted(found) == sorted([*kept, tmp_path / "slices.zarr" / "m1" / "image"])
@@ -191,6 +192,34 @@ def test_a_result_cut_short_is_made_again_with_its_uncertainty(tmp_path: Path) -
     for name in ("a_restored.nii.gz", "a_uncertainty.nii.gz"):  # and no sidecar
         touch(tmp_path / "out" / name)
     assert len(InputSelection(path, tmp_path / "out", accept, skip_existing=True).items) == 1
+
+
+MAPS = {"maps": ["uncertainty", "mask"], "copies": ["bval"]}
+
+
+@pytest.mark.parametrize("name", ["a_mask.nii.gz", "a_restored.bval"])
+def test_maps_and_copies_of_no_result_are_not_replaced(tmp_path: Path, name: str) -> None:
+    path, other = touch(tmp_path / "a.nii"), touch(tmp_path / "out" / name)
+    selection = InputSelection(path, tmp_path / "out", accept, **MAPS)  # type: ignore[arg-type]
+    assert selection.items == []
+    assert selection.refused[0].startswith(f"{other}: exists already")
+    assert len(InputSelection(path, tmp_path / "out", accept).items) == 1  # writes none of them
+
+
+def test_no_file_that_is_read_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, mask = touch(tmp_path / "a.nii"), touch(tmp_path / "a_mask.nii.gz")
+    monkeypatch.chdir(tmp_path)
+    for read in (str(mask), "a_mask.nii.gz"):
+        selection = InputSelection(
+            path,
+            tmp_path,
+            accept,
+            overwrite=True,
+            also_read=[None, 0.5, read],
+            **MAPS,  # type: ignore[arg-type]
+        )
+        assert selection.items == []
+        assert "a_mask.nii.gz: the result would replace an input" in selection.refused[0]
 
 
 def test_impossible_settings(tmp_path: Path) -> None:

@@ -204,8 +204,63 @@ def test_a_failed_write_keeps_the_old_uncertainty(
     assert old.read_bytes() == b"old"
 
 
+def diffusion_item(folder: Path) -> dict[str, Any]:
+    image = MetaTensor(torch.rand(3, 5, 6, 2), affine=torch.diag(torch.tensor([2.0, 2, 3, 1])))
+    (folder / "a.bval").write_bytes(b"0 1000  1000\r\n")
+    return {
+        "pred": image,
+        "noise": image[:1] * 0.1,
+        "mask": (image[:1] > 0.5).to(torch.uint8),
+        "bval": str(folder / "a.bval"),
+        "output": folder / "out" / "a_restored.nii.gz",
+    }
+
+
+def test_maps_and_copies_lie_beside_the_image(tmp_path: Path) -> None:
+    item = diffusion_item(tmp_path)
+    save = SaveRestoredd("pred", maps=("noise", "mask"), copies=("bval",))
+    save(item)
+    out = tmp_path / "out"
+    assert nib.load(out / "a_restored.nii.gz").shape == (5, 6, 2, 3)
+    assert nib.load(out / "a_noise.nii.gz").shape == (5, 6, 2)
+    mask = nib.load(out / "a_mask.nii.gz")
+    assert mask.header.get_data_dtype() == np.uint8
+    np.testing.assert_array_equal(mask.get_fdata(), item["mask"][0])
+    assert (out / "a_restored.bval").read_bytes() == b"0 1000  1000\r\n"
+    # What an item no longer has goes; what was never asked for stays.
+    (out / "a_uncertainty.nii.gz").write_bytes(b"somebody's")
+    save({"pred": item["pred"], "output": item["output"]})
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["a_restored.nii.gz", "a_uncertainty.nii.gz"]
+
+
+@pytest.mark.parametrize("failing", ["a_noise", "a_restored", "bval"])
+def test_a_failed_write_of_one_leaves_all_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    item = diffusion_item(tmp_path)
+    out = tmp_path / "out"
+    out.mkdir()
+    names = ("a_restored.nii.gz", "a_noise.nii.gz", "a_mask.nii.gz", "a_restored.bval")
+    for name in names:
+        (out / name).write_bytes(b"old")
+    write = nib.save
+
+    def full(image: Any, path: Path) -> None:
+        if failing in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(image, path)
+
+    monkeypatch.setattr(nib, "save", full)
+    if failing == "bval":
+        (tmp_path / "a.bval").unlink()
+    with pytest.raises(InputError, match="disk full" if failing != "bval" else "cannot write"):
+        SaveRestoredd("pred", maps=("noise", "mask"), copies=("bval",))(item)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == dict.fromkeys(names, b"old")
+
+
 def test_results_are_what_a_sidecar_vouches_for(tmp_path: Path) -> None:
-    results = [tmp_path / f"a_{name}.nii.gz" for name in ("restored", "uncertainty")]
+    results = [tmp_path / f"a_{name}.nii.gz" for name in ("restored", "uncertainty", "mask")]
     assert not any(map(is_result, results))
     (tmp_path / "a_restored.json").write_text("{}")
     assert all(map(is_result, results))

@@ -91,6 +91,33 @@ def test_an_uncertainty_is_recorded(bundle: Path, item: dict[str, Any], tmp_path
     }
 
 
+def test_what_is_read_and_written_besides_is_recorded(
+    bundle: Path, item: dict[str, Any], tmp_path: Path
+) -> None:
+    for name in ("a_noise.nii.gz", "a_restored.bval", "my.bval"):
+        (tmp_path / name).write_bytes(name.encode())
+    item["bval"] = str(tmp_path / "my.bval")
+    content = run(bundle, item, maps=["noise", "mask"], copies=["bval"], read=["bval", "mask_file"])
+
+    def entry(name: str) -> dict[str, str]:
+        return {"file": name, "sha256": hashlib.sha256(name.encode()).hexdigest()}
+
+    assert content["noise"] == entry("a_noise.nii.gz")
+    assert content["bval"] == entry("a_restored.bval")
+    assert content["read_besides"] == {"bval": entry("my.bval")}
+    assert "mask" not in content
+
+
+def test_words_are_recorded_and_further_places_are_not(bundle: Path, item: dict[str, Any]) -> None:
+    settings = {"record": ["image_slice_axis", "mask_source"], "places": ["mask"]}
+    item["mask_source"] = "file"
+    one, other = (
+        run(bundle, item, config=CONFIG | {"mask": mask}, **settings) for mask in ("a.nii", "b.nii")
+    )
+    assert one["parameters"]["mask_source"] == "file"
+    assert one["config_sha256"] == other["config_sha256"]
+
+
 def test_no_folder_of_this_machine_is_named(
     bundle: Path, item: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -24,8 +24,19 @@ def test_one_channel_stays():
     assert result["pred"] is image
 
 
+def test_a_reference_says_how_many_channels_a_restoration_has():
+    image = torch.rand(6, 3, 4)
+    split = SplitUncertaintyd(reference_key="image")
+    result = split({"pred": image, "image": torch.rand(3, 3, 4)})
+    assert torch.equal(torch.cat([result["pred"], result["uncertainty"]]), image)
+    whole = split({"pred": image, "image": torch.rand(6, 3, 4)})
+    assert whole["pred"] is image
+    with pytest.raises(ValueError, match="4 or 8 channels, got 6"):
+        split({"pred": image, "image": torch.rand(4, 3, 4)})
+
+
 def test_refusals():
-    with pytest.raises(ValueError, match="one or two channels, got 3"):
+    with pytest.raises(ValueError, match="1 or 2 channels, got 3"):
         SplitUncertaintyd()({"pred": torch.rand(3, 4, 4)})
     with pytest.raises(ValueError, match="keys"):
         SplitUncertaintyd(["pred", "image"])

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusion_series import AFFINE, make_series, save_image, study_table
+from monai.data import MetaTensor
+from scipy.ndimage import binary_dilation
+
+from custom.errors import InputError
+from custom.transforms.dwi_noise import volume_noise
+from custom.transforms.dwi_preparation import DwiPreparationd, head_mask
+
+SERIES = make_series((16, 16, 14), sigma=0.03)
+
+
+def prepare(series: np.ndarray = SERIES.noisy, rule: Any = "b0", **settings: Any) -> dict[Any, Any]:
+    table = study_table()
+    image = torch.from_numpy(np.moveaxis(series, -1, 0).astype(np.float32))
+    return DwiPreparationd("image", rule, **settings)(
+        {
+            "image": MetaTensor(image, affine=torch.from_numpy(AFFINE)),
+            "b_rows": table.b_rows,
+            "unweighted": torch.from_numpy(table.unweighted),
+        }
+    )
+
+
+def maps_of(found: dict[Any, Any]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(found[f"image_{name}"])[0] for name in ("mask", "scale", "sigma")}
+
+
+def test_the_head_is_found() -> None:
+    mask = head_mask(SERIES.noisy[..., [0, 31]].mean(-1))
+    assert (mask & SERIES.inside).sum() > 0.98 * SERIES.inside.sum()
+    assert not (mask & ~binary_dilation(SERIES.inside)).any()
+    found = prepare()
+    assert found["mask_source"] == "median_otsu"
+    assert found["voxels_restored"] == maps_of(found)["mask"].sum()
+    assert found["voxels_restored"] + found["voxels_unusable"] == mask.sum()
+    assert maps_of(found)["mask"][SERIES.inside].mean() > 0.98
+
+
+def test_a_mask_may_be_given_or_be_all(tmp_path: Path) -> None:
+    mask = np.zeros(SERIES.inside.shape, np.uint8)
+    mask[5:9, 6:10, 4:8] = 2
+    file = save_image(tmp_path / "mask.nii.gz", mask)
+    found = prepare(mask=str(file))
+    np.testing.assert_array_equal(maps_of(found)["mask"], mask > 0)
+    assert (found["mask_source"], found["mask_file"]) == ("file", str(file))
+    whole = prepare(SERIES.clean, mask="all")
+    np.testing.assert_array_equal(maps_of(whole)["mask"], SERIES.inside)
+    assert whole["mask_source"] == "all"
+    assert "mask_file" not in whole
+
+
+def test_without_a_head_all_voxels_with_signal_are_taken(caplog: pytest.LogCaptureFixture) -> None:
+    one = np.zeros((6, 6, 6, 32))
+    one[3, 3, 3] = SERIES.clean[8, 8, 7]  # what a median filter takes for noise
+    found = prepare(one)
+    assert np.argwhere(maps_of(found)["mask"]).tolist() == [[3, 3, 3]]
+    assert "finds no head" in caplog.text
+
+
+@pytest.mark.parametrize("rule", ["b0", "known"])
+def test_the_scale_follows_the_models_rule(tmp_path: Path, rule: str) -> None:
+    file = save_image(tmp_path / "mask.nii.gz", SERIES.inside.astype(np.uint8))
+    scale = maps_of(prepare(SERIES.clean, rule, mask=str(file)))["scale"]
+    inside = SERIES.inside
+    expected = SERIES.s0 if rule == "known" else SERIES.clean[..., [0, 31]].mean(-1)
+    np.testing.assert_allclose(scale[inside], expected[inside], rtol=2e-3)
+    assert (scale[~inside] == 1).all()
+
+
+def test_a_number_and_an_image_of_it_are_the_same(tmp_path: Path) -> None:
+    for name, number in {"s0": 500.0, "sigma": 0.07}.items():
+        image = save_image(
+            tmp_path / f"{name}.nii.gz", np.full(SERIES.s0.shape, number, np.float32)
+        )
+        one, other = (maps_of(prepare(**{name: given})) for given in (number, str(image)))
+        for key, values in one.items():
+            np.testing.assert_allclose(values, other[key], rtol=1e-6)
+    assert np.unique(maps_of(prepare(s0=500.0))["scale"]).tolist() == [1.0, 500.0]
+    assert prepare(sigma=0.07)["noise_level"] == pytest.approx(0.07)
+
+
+@pytest.mark.parametrize(("estimate", "tolerance"), [("voxel", 0.2), ("fit", 0.05)])
+def test_the_noise_is_estimated_in_units_of_the_scale(estimate: str, tolerance: float) -> None:
+    series = SERIES.clean + 30.0 * np.random.default_rng(0).normal(size=SERIES.clean.shape)
+    found = prepare(series, noise_estimate=estimate)
+    maps = maps_of(found)
+    noise = (maps["sigma"] * maps["scale"])[maps["mask"]]
+    assert np.median(noise) == pytest.approx(30.0, rel=tolerance)
+    assert found["noise_level"] == pytest.approx(np.median(maps["sigma"][maps["mask"]]), rel=0.01)
+    assert (maps["sigma"][~maps["mask"]] == 0).all()
+
+
+def test_the_noise_of_volumes_is_that_of_the_weighted_ones() -> None:
+    series = SERIES.noisy.copy()
+    expected = volume_noise(series[..., 1:31])
+    series[..., [0, 31]] *= np.random.default_rng(0).uniform(0.5, 1.5, (*series.shape[:3], 1))
+    found = maps_of(prepare(series, noise_estimate="volume"))
+    noise = (found["sigma"] * found["scale"])[found["mask"]]
+    np.testing.assert_allclose(noise, expected, rtol=1e-5)
+
+
+def test_voxels_without_a_usable_scale_are_counted_and_left_out(tmp_path: Path) -> None:
+    series = SERIES.clean.copy()
+    series[8, 8, 7, [0, 31]] = 0.0  # no unweighted signal
+    series[8, 8, 8, [0, 31]] = 0.05 * series[8, 8, 8, 5]  # next to none
+    file = save_image(tmp_path / "mask.nii.gz", SERIES.inside.astype(np.uint8))
+    for rule in ("b0", "known"):
+        found = prepare(series, rule, mask=str(file))
+        assert found["voxels_unusable"] == 2
+        assert found["voxels_restored"] == SERIES.inside.sum() - 2
+        maps = maps_of(found)
+        assert not maps["mask"][8, 8, 7:9].any()
+        assert all(np.isfinite(values).all() for values in maps.values())
+
+
+def test_nothing_usable_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert prepare(s0=1.0)["voxels_restored"] == 0
+    assert "0 voxels to restore" in caplog.text
+
+
+def test_maps_scale_with_the_image() -> None:
+    for estimate in ("volume", "fit"):
+        one, other = (
+            maps_of(prepare(SERIES.noisy * gain, "known", noise_estimate=estimate))
+            for gain in (1.0, 64.0)
+        )
+        np.testing.assert_array_equal(one["mask"], other["mask"])
+        inside = one["mask"]
+        np.testing.assert_allclose(64 * one["scale"][inside], other["scale"][inside], rtol=1e-5)
+        np.testing.assert_allclose(one["sigma"], other["sigma"], rtol=1e-5)
+
+
+def test_settings_out_of_range() -> None:
+    with pytest.raises(InputError, match="noise_estimate"):
+        prepare(noise_estimate="guess")
+    with pytest.raises(ValueError, match="keys"):
+        DwiPreparationd(["image", "label"], "b0")
+
+
+def test_a_known_s0_for_a_model_without_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    DwiPreparationd("image", "known", s0=1.0)
+    assert not caplog.text
+    DwiPreparationd("image", "b0", s0=1.0)
+    assert "suits one trained with S0 known" in caplog.text
