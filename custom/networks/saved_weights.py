@@ -25,7 +25,7 @@ def read_weights(
         setting: Where the user names the file, for the messages.
 
     Raises:
-        InputError: If the file is missing or unreadable.
+        InputError: If the file is missing, unreadable, or holds something else.
     """
     if not Path(path).is_file():
         raise InputError(f"checkpoint {path} does not exist: train first, or give {setting}")
@@ -37,7 +37,7 @@ def read_weights(
         raise _damaged(path)
     state = content.get("model", content)
     if not isinstance(state, Mapping):
-        raise _damaged(path)
+        raise _other(path)
     return state
 
 
@@ -64,10 +64,7 @@ def load_weights(
     try:
         network.load_state_dict(state)
     except Exception as error:  # RuntimeError for other shapes, others for what is no tensor
-        raise InputError(
-            f"checkpoint {path} does not fit the network: give the configs (--config) it was "
-            "trained with"
-        ) from error
+        raise _other(path) from error
     if not all(bool(torch.isfinite(values).all()) for values in network.state_dict().values()):
         raise InputError(
             f"checkpoint {path} holds numbers that are not finite: its training diverged, give "
@@ -78,3 +75,11 @@ def load_weights(
 def _damaged(path: str | Path) -> InputError:
     """Return the error for a file that holds no weights."""
     return InputError(f"checkpoint {path} is damaged or not a file of weights: give another one")
+
+
+def _other(path: str | Path) -> InputError:
+    """Return the error for weights of another network."""
+    return InputError(
+        f"checkpoint {path} does not fit the network: give the configs (--config) it was trained "
+        "with"
+    )

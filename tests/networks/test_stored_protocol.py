@@ -49,5 +49,5 @@ def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"broken\.pt is damaged"):
             stored_measurements(tmp_path / "broken.pt")
     torch.save({"model": 3}, tmp_path / "odd.pt")
-    with pytest.raises(InputError, match=r"odd\.pt is damaged"):
+    with pytest.raises(InputError, match=r"odd\.pt does not fit"):
         stored_measurements(tmp_path / "odd.pt")
