@@ -32,8 +32,8 @@ class SimulatedSignals(IterableDataset[Batch]):
         simulation: What is drawn.
         batch_size: Signals a batch.
         steps: Batches an epoch.
-        seed: Seed; epoch and rank are added to it, so that a resumed training draws what an uninterrupted
-            one would have drawn.
+        seed: Seed; epoch and rank are added to it, so that a resumed training draws what an
+            uninterrupted one would have drawn.
         device: Where the signals are made.
         rank: Number of this process, where several train together.
 
@@ -71,7 +71,7 @@ class SimulatedSignals(IterableDataset[Batch]):
         for first in range(0, self.steps, _AT_ONCE):
             batches = min(_AT_ONCE, self.steps - first)
             drawn = self.simulation.draw(batches * self.batch_size, generator)
-            parts = {key: value.split(self.batch_size) for key, value in drawn.items()}
+            parts = {key: torch.split(value, self.batch_size) for key, value in drawn.items()}
             for index in range(batches):
                 yield {key: value[index] for key, value in parts.items()}
 
@@ -79,7 +79,8 @@ class SimulatedSignals(IterableDataset[Batch]):
 class LatticeSplit:
     """The study's tensors, parted into those to train on and those to test on.
 
-    The study parts its noisy signals, so that one tensor can be on both sides; here a tensor is on one.
+    The study parts its noisy signals, so that one tensor can be on both sides; here a tensor is on
+    one.
 
     Args:
         simulation: Protocol, noise and scale; its prior is not used.
@@ -113,8 +114,8 @@ class LatticeSplit:
 class LatticeSignals(IterableDataset[Batch]):
     """The study's training set: every tensor at every noise level once an epoch, shuffled.
 
-    An epoch is made of as many passes as there are levels. In each, every tensor comes once, in a new
-    order and at a level that it has not had in this epoch: the noise is new each time.
+    An epoch is made of as many passes as there are levels. In each, every tensor comes once, in a
+    new order and at a level that it has not had in this epoch: the noise is new each time.
 
     Args:
         split: The tensors.
@@ -164,7 +165,7 @@ class LatticeSignals(IterableDataset[Batch]):
         for number in range(levels):
             order = torch.randperm(count, generator=generator, device=self.device)
             sigma = self.levels[(start + number) % levels].unsqueeze(1)
-            for index in order.split(self.batch_size):
+            for index in torch.split(order, self.batch_size):
                 if len(index) < self.batch_size:
                     continue
                 # Six numbers are gathered, not the signals: their table would not fit the cache.
@@ -201,7 +202,9 @@ class HeldOutSignals(IterableDataset[Batch]):
             if split is None
             else _of_split(simulation, split.test, count, generator)
         )
-        self.parts = {key: value.to(device).split(batch_size) for key, value in drawn.items()}
+        self.parts = {
+            key: torch.split(value.to(device), batch_size) for key, value in drawn.items()
+        }
 
     def __len__(self) -> int:
         return len(self.parts["image"])

@@ -30,12 +30,13 @@ class SignalSimulation:
         prior: Distribution of noiseless signals.
         noise: Noise model.
         levels: Distribution of the noise's standard deviation, in units of ``S_0``.
-        scale_rule: ``known``: signals are in units of ``S_0``, as in the study. ``b0``: they are divided by
-            the mean of their own noisy b <= 50 measurements, as a scan's have to be, so that the error of
-            this estimate is part of the noise.
+        scale_rule: ``known``: signals are in units of ``S_0``, as in the study. ``b0``: they are
+            divided by the mean of their own noisy b <= 50 measurements, as a scan's have to be, so
+            that the error of this estimate is part of the noise.
 
     Raises:
-        InputError: If ``scale_rule`` is unknown, or is ``b0`` and the protocol has no such measurement.
+        InputError: If ``scale_rule`` is unknown, or is ``b0`` and the protocol has no such
+            measurement.
 
     Source:
         METHODS.md, study 5, "Simulation".
@@ -88,7 +89,8 @@ class SignalSimulation:
             generator: Where chance comes from.
 
         Returns:
-            ``image``: noisy signals ``(n, M)``; ``label``: clean ones; ``sigma``: ``(n, 1)``, all three in
+            ``image``: noisy signals ``(n, M)``; ``label``: clean ones; ``sigma``: ``(n, 1)``, all
+                three in
             the unit of ``scale_rule``; ``tensor``: ``(n, 6)`` in µm²/ms, if there is one.
         """
         noisy = self.noise.add(signal, sigma, generator)
@@ -114,4 +116,4 @@ class SignalSimulation:
         unit = drawn["label"][:, self.unweighted].double().mean(1)
         # Robust: at the strongest noise the estimate itself can be near zero.
         low, high = torch.quantile(unit, torch.tensor([0.16, 0.84], dtype=torch.float64)).tolist()
-        return max(((high - low) / 2) ** 2, _LEAST_SCALE_VARIANCE)
+        return float(max(((high - low) / 2) ** 2, _LEAST_SCALE_VARIANCE))

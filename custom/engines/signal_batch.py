@@ -14,7 +14,7 @@ _TARGETS = {"signal": "label", "tensor": "tensor"}
 
 
 class SignalPrepareBatch(PrepareBatch):
-    """Hand noisy signals, and the noise level if wanted, to the network; truth and level to the loss.
+    """Hand noisy signals and the noise level to the network; truth and level to the loss.
 
     Args:
         target: ``signal``: the clean signals; ``tensor``: the tensor they are of.
@@ -22,11 +22,13 @@ class SignalPrepareBatch(PrepareBatch):
         with_latents: Whether an autoencoder draws its latents and gives them too, as in training.
 
     Shape:
-        ``image``, ``label``: ``(B, M)``; ``tensor``: ``(B, 6)``; ``sigma``: ``(B, 1)``; what is compared
+        ``image``, ``label``: ``(B, M)``; ``tensor``: ``(B, 6)``; ``sigma``: ``(B, 1)``; what is
+            compared
         with: ``(B, K + 1)``, the truth and then the noise level.
 
     Raises:
-        ValueError: If ``target`` is unknown, or when called, if the batch has no tensors to compare with.
+        ValueError: If ``target`` is unknown, or when called, if the batch has no tensors to
+            compare with.
     """
 
     def __init__(

@@ -13,8 +13,8 @@ __all__ = ["EpochNumber"]
 class EpochNumber:
     """Call ``set_epoch`` of each part at the start of an epoch, with its number from 1.
 
-    What depends on the epoch, as the weight of a loss or the random numbers of a data set, is then the same
-    in a resumed training as in an uninterrupted one.
+    What depends on the epoch, as the weight of a loss or the random numbers of a data set, is then
+    the same in a resumed training as in an uninterrupted one.
 
     Args:
         parts: Anything; parts without ``set_epoch`` are passed over.

@@ -12,12 +12,12 @@ __all__ = ["LossTerms"]
 class LossTerms:
     """Take the means of a loss's terms at the end of an epoch, as ``train_<term>``.
 
-    List it before the handlers that log or write the metrics. The loss adds its terms up on the device, so that no
-    step waits for them.
+    List it before the handlers that log or write the metrics. The loss adds its terms up on the
+    device, so that no step waits for them.
 
     Args:
-        loss: With a method ``take_terms``, as :mod:`custom.losses.signal_losses` have; one without has no
-            terms to tell.
+        loss: With a method ``take_terms``, as :mod:`custom.losses.signal_losses` have; one without
+            has no terms to tell.
     """
 
     def __init__(self, loss: Any) -> None:

@@ -29,9 +29,9 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
         ``(B, L)`` both; output: ``(B,)``, 0 or more.
 
     Erratum:
-        The source prints the loss as ``-L_reconstruction + beta L_KLD`` with this sum's sign turned as well
-        (equations 3 and 4): minimised as printed, reconstruction would get worse. Both terms are
-        to be made small.
+        The source prints the loss as ``-L_reconstruction + beta L_KLD`` with this sum's sign
+        turned as well (equations 3 and 4): minimised as printed, reconstruction would get worse.
+        Both terms are to be made small.
 
     Source:
         METHODS.md, study 5, "Loss".
@@ -72,17 +72,19 @@ class VariationalLoss(_TermsKept):
     with ``w = 0`` before the epoch ``start``.
 
     Args:
-        reconstruction: ``huber`` (with a threshold of 1 it is half of the squared error here), ``l1`` or
-            ``mse``, each the mean over signals.
-        scale: ``lambda``. Without it the divergence outweighs the reconstruction, and all latents but one
-            collapse (VAE.md, section 2): the source's code has 300, its text nothing.
-        kld_step: ``w_1``, by which the weight grows an epoch; None: it is ``kld_weight`` from the start on.
+        reconstruction: ``huber`` (with a threshold of 1 it is half of the squared error here),
+            ``l1`` or ``mse``, each the mean over signals.
+        scale: ``lambda``. Without it the divergence outweighs the reconstruction, and all latents
+            but one collapse (VAE.md, section 2): the source's code has 300, its text nothing.
+        kld_step: ``w_1``, by which the weight grows an epoch; None: it is ``kld_weight`` from the
+            start on.
         kld_weight: ``w_max``; 0 switches the divergence off.
-        kld_start: First epoch (from 1) with the divergence; a later one is the source's delayed start.
+        kld_start: First epoch (from 1) with the divergence; a later one is the source's delayed
+            start.
 
     Shape:
-        Prediction: ``(B, M)``, or ``(B, M + 2 L)`` as ``SignalAutoencoder`` with latents gives it; target:
-        ``(B, M + 1)``: clean signals, and the noise level, which plays no part here.
+        Prediction: ``(B, M)``, or ``(B, M + 2 L)`` as ``SignalAutoencoder`` gives it with latents;
+        target: ``(B, M + 1)``, clean signals and the noise level, which plays no part here.
 
     Raises:
         ValueError: If ``reconstruction`` is unknown or a number is out of its range.
@@ -147,19 +149,22 @@ class PosteriorMomentsLoss(_TermsKept):
     .. math:: L = \overline{(\hat y - y)^2 / s^2}
         + \overline{\tfrac12 (r^2 / \hat\sigma^2 + \log \hat\sigma^2 / s^2)}
 
-    Its minimum is the posterior mean, at every noise level: the division by :math:`s^2` gives weak noise, with its
-    small errors, the same say as strong noise. In the second term :math:`r = \hat y - y` is held fixed,
-    so that it makes :math:`\hat\sigma^2` the posterior variance, and leaves :math:`\hat y` alone.
+    Its minimum is the posterior mean, at every noise level: the division by :math:`s^2` gives weak
+    noise, with its small errors, the same say as strong noise. In the second term :math:`r = \hat
+    y - y` is held fixed, so that it makes :math:`\hat\sigma^2` the posterior variance, and leaves
+    :math:`\hat y` alone.
 
     Args:
         scales: Of the simulation that is trained on.
         of_tensor: Whether the tensor is estimated, not the signals.
 
     Shape:
-        Prediction: ``(B, 2 K)``, estimates and deviations; target: ``(B, K + 1)``, truth and noise level.
+        Prediction: ``(B, 2 K)``, estimates and deviations; target: ``(B, K + 1)``, truth and noise
+        level.
 
     Source:
-        VAE.md, section 4, "Recipe" (the division); D. A. Nix, A. S. Weigend, ICNN 1994, 55-60 (the second term).
+        VAE.md, section 4, "Recipe" (the division); D. A. Nix, A. S. Weigend, ICNN 1994, 55-60 (the
+        second term).
     """
 
     bound: Tensor

@@ -1,4 +1,4 @@
-"""Mean squared error of restored diffusion signals, as it is or in units of what must be expected."""
+"""Mean squared error of restored diffusion signals, as it is or relative to the expected one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ class SignalError(CumulativeIterationMetric):
     """Mean over signals of the squared error, of the mean over measurements.
 
     Args:
-        scales: If given, each signal's error is divided by the one to expect at its noise level, so that weak
-            noise has the same say as strong noise.
+        scales: If given, each signal's error is divided by the one to expect at its noise level,
+            so that weak noise has the same say as strong noise.
         of_tensor: Whether tensors are compared, not signals.
 
     Shape:
-        ``y_pred``: ``(B, K)``, or more columns, which are not looked at; ``y``: ``(B, K + 1)``, truth and
+        ``y_pred``: ``(B, K)``, or more columns, which are not looked at; ``y``: ``(B, K + 1)``,
+        truth and
         noise level; value: ``(B, 1)``; aggregate: ``()``.
     """
 
@@ -50,7 +51,7 @@ class SignalError(CumulativeIterationMetric):
 
     def aggregate(self, *_: Any, **__: Any) -> Tensor:
         """Return the mean over all signals."""
-        values = self.get_buffer()
+        values = self.get_buffer()  # type: ignore[no-untyped-call]
         if not isinstance(values, Tensor):
             raise ValueError("no signal was measured")
         return values.mean()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from custom.transforms.diffusion_tensor import tensor_signal
 from custom.transforms.diffusion_tensor_fit import fit_log_linear
 
 __all__ = ["ErrorScales", "error_scales_of", "expected_squared_error"]
@@ -18,14 +19,17 @@ _RIDGE = 1e-6
 class ErrorScales:
     r"""What the squared error of an estimate lies between, to the first order.
 
-    It cannot be much below :math:`c\,\sigma^2`, the Cramer-Rao bound of an unbiased estimator, nor need it
-    be above the prior's variance :math:`V`: see :func:`expected_squared_error`.
+    It cannot be much below :math:`c\,\sigma^2`, the Cramer-Rao bound of an unbiased estimator, nor
+    need it be above the prior's variance :math:`V`: see :func:`expected_squared_error`.
 
     Attributes:
-        signal_bound: ``c`` of a signal, mean over measurements, ``()``; ``p / M`` for ``p`` parameters.
+        signal_bound: ``c`` of a signal, mean over measurements, ``()``; ``p / M`` for ``p``
+            parameters.
         signal_variance: ``V`` of a signal, mean over measurements, ``()``.
         tensor_bound: ``c`` of the tensor's elements, median over the prior, ``(6,)``, in (µm²/ms)².
         tensor_variance: ``V`` of the tensor's elements, ``(6,)``.
+        signal_misfit: Mean squared difference of a clean signal from the tensor that fits it best,
+            ``()``; 0 where signals are those of tensors.
         mean: Mean parameters: ``(6,)`` of the tensor, or ``(7,)`` with the scale.
         precision: Inverse covariance of the same, ``(P, P)``.
     """
@@ -34,6 +38,7 @@ class ErrorScales:
     signal_variance: Tensor
     tensor_bound: Tensor
     tensor_variance: Tensor
+    signal_misfit: Tensor
     mean: Tensor
     precision: Tensor
 
@@ -49,7 +54,8 @@ def expected_squared_error(sigma: Tensor, bound: Tensor, variance: Tensor) -> Te
         variance: ``V``.
 
     Shape:
-        ``sigma``: ``(B, 1)``; ``bound``, ``variance``: ``()`` or ``(K,)``; output: ``(B, 1)`` or ``(B, K)``.
+        ``sigma``: ``(B, 1)``; ``bound``, ``variance``: ``()`` or ``(K,)``; output: ``(B, 1)`` or
+        ``(B, K)``.
     """
     # At no noise the error would be 0, and 1 / error infinite.
     unbiased = bound * sigma.clamp_min(0.01).square()
@@ -67,30 +73,34 @@ def error_scales_of(
 
     Args:
         signal: Clean signals in units of ``S_0``.
-        tensor: What they are of. Signals of mixtures have none: the tensors that fit them best then serve
-            for the moments.
+        tensor: What they are of. Signals of mixtures have none: the tensors that fit them best
+            then serve for the moments.
         b_rows: Of :func:`custom.transforms.diffusion_tensor.b_matrix`.
         num_parameters: Of the signal model, without its scale.
-        scale_variance: Variance of the true scale in units of the estimated one; None where it is known.
+        scale_variance: Variance of the true scale in units of the estimated one; None where it is
+            known.
 
     Shape:
         ``signal``: ``(n, M)``; ``tensor``: ``(n, 6)`` in µm²/ms; ``b_rows``: ``(M, 6)``.
     """
     signal, b_rows = signal.double(), b_rows.double()
     values = fit_log_linear(signal, b_rows)[0] if tensor is None else tensor.double()
+    misfit = (signal - tensor_signal(values, b_rows)).square().mean()
     jacobian = -signal.unsqueeze(2) * b_rows
     eye = torch.eye(6, dtype=torch.float64)
     normal = jacobian.transpose(1, 2) @ jacobian + _RIDGE * eye
     mean, covariance = values.mean(0), values.T.cov() + _RIDGE * eye
     if scale_variance is not None:
         mean = torch.cat([mean, mean.new_ones(1)])
-        covariance = torch.block_diag(covariance, mean.new_tensor([[scale_variance]]))
+        covariance = torch.nn.functional.pad(covariance, (0, 1, 0, 1))
+        covariance[-1, -1] = scale_variance
     free = num_parameters + (scale_variance is not None)
     return ErrorScales(
         signal_bound=torch.tensor(free / len(b_rows)),
         signal_variance=signal.var(0).mean().float(),
         tensor_bound=torch.linalg.inv(normal).diagonal(dim1=1, dim2=2).median(0).values.float(),
         tensor_variance=values.var(0).float(),
+        signal_misfit=misfit.float() if tensor is None else torch.tensor(0.0),
         mean=mean.float(),
         precision=torch.linalg.inv(covariance).float(),
     )

@@ -13,8 +13,8 @@ __all__ = ["SCALE_RULES", "ScaleEstimate", "ScaleRule", "estimate_scale"]
 
 ScaleRule = Literal["known", "b0"]
 ScaleEstimate = Literal["b0", "fit"]
-# As the state dict of a network holds them: whether its signals were in units of the true S_0, or of the
-# mean of their own unweighted measurements.
+# As the state dict of a network holds them: whether its signals were in units of the true S_0, or
+# of the mean of their own unweighted measurements.
 SCALE_RULES: tuple[ScaleRule, ...] = ("known", "b0")
 
 
@@ -23,8 +23,9 @@ def estimate_scale(
 ) -> Tensor:
     r"""Return an estimate of each signal's :math:`S_0`, in the unit of the signals.
 
-    ``b0`` is the mean of the unweighted measurements, which at b = 50 s/mm² lies a few percent below
-    :math:`S_0`; ``fit`` is that of a weighted log-linear fit to all measurements, which does not.
+    ``b0`` is the mean of the unweighted measurements, which at b = 50 s/mm² lies a few percent
+    below :math:`S_0`; ``fit`` is that of a weighted log-linear fit to all measurements, which does
+    not.
 
     Args:
         signals: Measured signals.
@@ -33,7 +34,8 @@ def estimate_scale(
         estimate: ``b0`` or ``fit``.
 
     Shape:
-        ``signals``: ``(B, M)``; ``b_rows``: ``(M, 6)``; ``unweighted``: ``(M,)`` bool; output: ``(B,)``.
+        ``signals``: ``(B, M)``; ``b_rows``: ``(M, 6)``; ``unweighted``: ``(M,)`` bool; output:
+        ``(B,)``.
 
     Raises:
         ValueError: If no measurement is unweighted, or ``estimate`` is unknown.

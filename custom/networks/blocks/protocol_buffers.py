@@ -30,8 +30,8 @@ class TrainedFor(Protocol):
 def keep_protocol(network: nn.Module, num_measurements: int) -> None:
     """Give a network the buffers ``b_rows`` ``(M, 6)`` and ``scale_rule`` ``()``, not yet set.
 
-    Its weights mean nothing for another protocol, or for signals scaled in another way: with these, what
-    restores can refuse them.
+    Its weights mean nothing for another protocol, or for signals scaled in another way: with
+    these, what restores can refuse them.
     """
     network.register_buffer(B_ROWS, torch.zeros(num_measurements, 6))
     network.register_buffer(SCALE_RULE, torch.zeros((), dtype=torch.int64))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -21,15 +22,17 @@ _LOG_VARIANCE = 15.0
 class SignalAutoencoder(nn.Module):
     """Fully connected encoder and decoder of one voxel's signals.
 
-    Three layers down, the latents, three up and one to the signals, as ``32-25-19-13-7-13-19-25-32``, with
-    ReLU between, and a sigmoid at the end, since a signal lies between 0 and ``S_0``.
+    Three layers down, the latents, three up and one to the signals, as
+    ``32-25-19-13-7-13-19-25-32``, with ReLU between, and a sigmoid at the end, since a signal lies
+    between 0 and ``S_0``.
 
     Args:
         num_measurements: Signals of a voxel, ``M``.
         hidden: Widths of the three layers down; up they are the same in reverse.
         latent: Number of latents.
         kind: ``variational``: mean and log variance of each latent, by two parallel layers.
-            ``relu``: plain latents after a ReLU, the study's denoising autoencoder. ``linear``: without it.
+            ``relu``: plain latents after a ReLU, the study's denoising autoencoder. ``linear``:
+                without it.
 
     Shape:
         ``signals``: ``(B, M)`` in units of ``S_0``; output: ``(B, M)``, or, with ``with_latents``,
@@ -39,8 +42,8 @@ class SignalAutoencoder(nn.Module):
         ValueError: If a number is less than 1, or ``kind`` is unknown.
 
     Source:
-        METHODS.md, study 5, "Networks"; the widths are ours (VAE.md, section 1), the source's text gives the
-        number of layers and of latents.
+        METHODS.md, study 5, "Networks"; the widths are ours (VAE.md, section 1), the source's text
+        gives the number of layers and of latents.
     """
 
     def __init__(
@@ -110,5 +113,5 @@ class SignalAutoencoder(nn.Module):
 
 def _layers(widths: Sequence[int]) -> nn.Sequential:
     """Return linear layers between widths, each with a ReLU."""
-    pairs = zip(widths[:-1], widths[1:], strict=True)
+    pairs = pairwise(widths)
     return nn.Sequential(*(part for pair in pairs for part in (nn.Linear(*pair), nn.ReLU())))

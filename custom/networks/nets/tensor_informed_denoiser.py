@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
+from torch.jit import is_scripting  # type: ignore[attr-defined]  # public, not listed
 
 from custom.networks.blocks.protocol_buffers import TrainedFor, keep_protocol, set_protocol
 from custom.transforms.diffusion_tensor_fit import regularised_gauss_newton
@@ -17,36 +18,40 @@ _HEADS = ("signal", "tensor")
 _FIT_STEPS = 3
 _LEAST_NOISE = 1e-3  # units of S_0
 # Range of the logarithm of the predicted deviation, in units of the expected error.
-_LOWEST, _HIGHEST = -6.0, 4.0
+_LOWEST, _HIGHEST = -3.0, 4.0
 
 
 class TensorInformedDenoiser(nn.Module):
     r"""Posterior mean and deviation of diffusion signals, or of their tensor.
 
-    A few Gauss-Newton steps, regularised by the prior's moments, give a tensor, its signals and what they
-    leave over; two residual blocks turn these, the noisy signals and the noise level into a correction:
+    A few Gauss-Newton steps, regularised by the prior's moments, give a tensor, its signals and
+    what they leave over; two residual blocks turn these, the noisy signals and the noise level
+    into a correction:
 
     .. math:: \hat y = y_\text{fit} + s\,h(\text{features}), \qquad
-        s^2 = (1 / c \sigma^2 + 1 / V)^{-1}
+        s^2 = (1 / c \sigma^2 + 1 / V)^{-1} + m
 
-    with ``s`` the error to expect (:mod:`custom.transforms.error_scales`), so that the network's own numbers
-    are of the order of one at every noise level. A second, small head learns the deviation of the truth
-    from the estimate; it is trained on the features as they are, and does not change them.
+    with ``s`` the error to expect (:mod:`custom.transforms.error_scales`; ``m`` is what no tensor
+    fits), so that the network's own numbers are of the order of one at every noise level. A
+    second, small head learns the deviation of the truth from the estimate; it is trained on the
+    features as they are, and does not change them.
 
     Args:
         num_measurements: Signals of a voxel, ``M``.
         head: ``signal``: restored signals; ``tensor``: the six elements, in µm²/ms.
         width: Units of a layer.
         num_blocks: Residual blocks.
-        with_sigma: Whether the noise level is given; otherwise it is judged by the residual of the fit.
+        with_sigma: Whether the noise level is given; otherwise it is judged by the residual of the
+            fit.
         with_scale: Whether ``S_0`` is fitted too, for signals in units of an estimate of it.
 
     Shape:
-        ``signals``: ``(B, M)``; ``sigma``: ``(B, 1)``, both in units of ``S_0`` or its estimate; output:
-        ``(B, 2 K)``, estimates and then their deviations, with ``K = M`` or 6.
+        ``signals``: ``(B, M)``; ``sigma``: ``(B, 1)``, both in units of ``S_0`` or its estimate;
+        output: ``(B, 2 K)``, estimates and then their deviations, with ``K = M`` or 6.
 
     Raises:
-        ValueError: If a number is less than 1, ``head`` is unknown, or, when called, ``sigma`` is missing.
+        ValueError: If a number is less than 1, ``head`` is unknown, or, when called, ``sigma`` is
+            missing.
 
     Source:
         VAE.md, section 4, "feat96".
@@ -57,6 +62,7 @@ class TensorInformedDenoiser(nn.Module):
     prior_precision: Tensor
     signal_bound: Tensor
     signal_variance: Tensor
+    signal_misfit: Tensor
     tensor_bound: Tensor
     tensor_variance: Tensor
 
@@ -98,6 +104,7 @@ class TensorInformedDenoiser(nn.Module):
         self.register_buffer("prior_precision", torch.eye(parameters))
         self.register_buffer("signal_bound", torch.tensor(parameters / num_measurements))
         self.register_buffer("signal_variance", torch.tensor(0.025))
+        self.register_buffer("signal_misfit", torch.tensor(0.0))
         self.register_buffer("tensor_bound", torch.ones(6))
         self.register_buffer("tensor_variance", torch.ones(6))
 
@@ -118,6 +125,7 @@ class TensorInformedDenoiser(nn.Module):
         self.prior_precision.copy_(scales.precision)
         self.signal_bound.copy_(scales.signal_bound)
         self.signal_variance.copy_(scales.signal_variance)
+        self.signal_misfit.copy_(scales.signal_misfit)
         self.tensor_bound.copy_(scales.tensor_bound)
         self.tensor_variance.copy_(scales.tensor_variance)
         return self
@@ -135,7 +143,7 @@ class TensorInformedDenoiser(nn.Module):
                 raise ValueError("sigma must be given: the network was made with_sigma")
             given = sigma.clamp_min(self.least_noise)
         with torch.no_grad():
-            if torch.jit.is_scripting():
+            if is_scripting():
                 features, start, error = self._features(signals, given)
             else:
                 # Half precision would spoil the fit: at weak noise it is off by more than that.
@@ -162,9 +170,11 @@ class TensorInformedDenoiser(nn.Module):
         freedom = float(max(signals.shape[1] - parameters.shape[1], 1))
         rms = (residual.square().sum(1, keepdim=True) / freedom).sqrt().clamp_min(self.least_noise)
         noise = sigma if self.with_sigma else rms
-        expected = expected_squared_error(noise, self.signal_bound, self.signal_variance).sqrt()
-        start, error = fitted, expected
-        if not self.of_signal:
+        if self.of_signal:
+            start = fitted
+            expected = expected_squared_error(noise, self.signal_bound, self.signal_variance)
+            error = (expected + self.signal_misfit).sqrt()
+        else:
             start = parameters[:, :6]
             error = expected_squared_error(noise, self.tensor_bound, self.tensor_variance).sqrt()
         features = torch.cat(
@@ -184,4 +194,5 @@ class _Residual(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Return ``x + W2 silu(W1 silu(x))``."""
         inner = self.first(torch.nn.functional.silu(hidden))
-        return hidden + self.second(torch.nn.functional.silu(inner))
+        output: Tensor = hidden + self.second(torch.nn.functional.silu(inner))
+        return output
