@@ -1,0 +1,156 @@
+"""Weighted means over draws whose logarithmic weights come in pieces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Moments", "WeightedSums", "joined", "unknown_scale"]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and variance of what signals may have been, given their noisy measurement.
+
+    Attributes:
+        signal: Mean of the noiseless signal, ``(n, M)``, in units of ``S_0``.
+        signal_variance: Its variance, ``(n, M)``.
+        tensor: Mean of the tensor, ``(n, 6)`` in µm²/ms; None where the prior has none.
+        tensor_variance: Its variance, ``(n, 6)``, or None.
+        effective_size: How many equally weighted draws the weighted ones are worth, ``(n,)``.
+    """
+
+    signal: Tensor
+    signal_variance: Tensor
+    tensor: Tensor | None
+    tensor_variance: Tensor | None
+    effective_size: Tensor
+
+
+class WeightedSums:
+    r"""Sums of weighted draws, taken in piece by piece: any number of draws in bounded memory.
+
+    Weights are :math:`\exp(l - \max l)` with the greatest logarithm so far, and older sums are
+    scaled down when a greater one comes. Sums over one piece are of the precision of its values,
+    sums over pieces are of double precision.
+
+    Args:
+        count: Number of noisy signals ``n``.
+        device: Where the sums lie.
+
+    Shape:
+        ``log_weights``: ``(n, K)``; values: ``(K, F)``, the same draws for all, or ``(n, K, F)``.
+    """
+
+    def __init__(self, count: int, device: torch.device | None = None) -> None:
+        self._top = torch.full((count, 1), -torch.inf, dtype=torch.float64, device=device)
+        self._sums: list[Tensor] = []
+
+    def add(
+        self,
+        log_weights: Tensor,
+        signal: Tensor,
+        tensor: Tensor | None,
+        factor: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        """Take in draws.
+
+        Args:
+            log_weights: Minus infinity where a draw has no weight.
+            signal: Of the draws.
+            tensor: Of the draws.
+            factor: Mean of what each signal is multiplied by, and of its square, each ``(n, K)``;
+                None for 1.
+        """
+        top = torch.maximum(self._top, log_weights.amax(1, keepdim=True).double())
+        weights = torch.exp(log_weights - _finite(top).to(log_weights.dtype))
+        mean, square = (weights, weights) if factor is None else (weights * f for f in factor)
+        new = [
+            weights.sum(1, keepdim=True).double(),
+            weights.square().sum(1, keepdim=True).double(),
+        ]
+        new += [_product(mean, signal), _product(square, signal.square())]
+        if tensor is not None:
+            new += [_product(weights, tensor), _product(weights, tensor.square())]
+        self._merge(top, new)
+
+    def merged(self, other: WeightedSums) -> WeightedSums:
+        """Return the sums of both."""
+        both = WeightedSums(len(self._top), self._top.device)
+        both._sums, both._top = self._sums, self._top
+        top = torch.maximum(self._top, other._top)
+        both._merge(top, _scaled(other._sums, other._top, top))
+        return both
+
+    def moments(self) -> Moments:
+        """Return means and variances; not a number where nothing has weight."""
+        total, squares, *sums = self._sums
+        means = [value / total for value in sums]
+        spread = [(means[i + 1] - means[i].square()).clamp_min(0) for i in range(0, len(means), 2)]
+        size = (total.square() / squares).squeeze(1)
+        if len(sums) == 2:
+            return Moments(means[0], spread[0], None, None, size)
+        return Moments(means[0], spread[0], means[2], spread[1], size)
+
+    def _merge(self, top: Tensor, new: list[Tensor]) -> None:
+        """Add sums of weights whose greatest logarithm, and that of those so far, is ``top``."""
+        if self._sums:
+            old = _scaled(self._sums, self._top, top)
+            new = [first + second for first, second in zip(old, new, strict=True)]
+        self._sums, self._top = new, top
+
+
+def unknown_scale(
+    product: Tensor, square: Tensor, sigma: float
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    r"""Integrate out what multiplies a signal, under Gaussian noise and a flat prior.
+
+    .. math:: \int e^{-|y - s f|^2 / 2 \sigma^2} ds \propto |f|^{-1} e^{(y f)^2 / 2 \sigma^2 |f|^2}
+
+    Given ``f``, the number has the mean :math:`y f / |f|^2` and the variance :math:`\sigma^2 /
+    |f|^2`.
+
+    Args:
+        product: :math:`y f`.
+        square: :math:`|f|^2`; shapes broadcast.
+        sigma: Standard deviation of the noise.
+
+    Returns:
+        The logarithm of the integral but for what does not depend on ``f``; and the mean of the
+        number and of its square.
+    """
+    mean, variance = product / square, sigma**2 / square
+    return 0.5 * (mean * product / sigma**2 - square.log()), (mean, mean.square() + variance)
+
+
+def joined(parts: list[Moments]) -> Moments:
+    """Put the moments of blocks of signals under each other."""
+
+    def column(name: str) -> Tensor:
+        return torch.cat([getattr(part, name) for part in parts])
+
+    size = column("effective_size")
+    if parts[0].tensor is None:
+        return Moments(column("signal"), column("signal_variance"), None, None, size)
+    tensor, variance = column("tensor"), column("tensor_variance")
+    return Moments(column("signal"), column("signal_variance"), tensor, variance, size)
+
+
+def _finite(top: Tensor) -> Tensor:
+    """Return 0 where nothing has weight: minus infinity less itself would be no number."""
+    return top.nan_to_num(neginf=0.0)
+
+
+def _scaled(sums: list[Tensor], top: Tensor, new_top: Tensor) -> list[Tensor]:
+    """Scale sums to a greater logarithm; the second are of squared weights."""
+    scale = torch.exp(top - _finite(new_top))
+    return [value * (scale.square() if i == 1 else scale) for i, value in enumerate(sums)]
+
+
+def _product(weights: Tensor, values: Tensor) -> Tensor:
+    """Sum weighted values over the draws, ``(n, F)``; a matrix of values is shared by all."""
+    if values.ndim == 2:
+        return (weights.to(values.dtype) @ values).double()
+    return (weights.to(values.dtype).unsqueeze(1) @ values).squeeze(1).double()
