@@ -95,7 +95,7 @@ def limit_of(truth: Draw, posterior: Posterior) -> LimitEstimate:
         posterior: Of their noisy measurements.
     """
     whole = posterior.whole
-    error = _mean_error(whole.signal, truth.signal)
+    error, variance = _mean_error(whole.signal, truth.signal), _mean(whole.signal_variance)
     half_difference = sampling_share = 0.0
     if posterior.halves is not None:
         one, other = (half.signal for half in posterior.halves)
@@ -110,14 +110,18 @@ def limit_of(truth: Draw, posterior: Posterior) -> LimitEstimate:
     if whole.tensor_variance is not None:
         tensor_variance = _mean(whole.tensor_variance)
     return LimitEstimate(
-        *error,
-        *_mean(whole.signal_variance),
-        *tensor_error,
-        *tensor_variance,
-        float(whole.effective_size.median()),
-        float(whole.effective_size.min()),
-        half_difference,
-        sampling_share,
+        signal_mse=error[0],
+        signal_mse_se=error[1],
+        signal_variance=variance[0],
+        signal_variance_se=variance[1],
+        tensor_mse=tensor_error[0],
+        tensor_mse_se=tensor_error[1],
+        tensor_variance=tensor_variance[0],
+        tensor_variance_se=tensor_variance[1],
+        ess_median=float(whole.effective_size.median()),
+        ess_low=float(whole.effective_size.min()),
+        half_difference=half_difference,
+        sampling_share=sampling_share,
     )
 
 
