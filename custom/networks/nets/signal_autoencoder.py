@@ -64,6 +64,7 @@ class SignalAutoencoder(nn.Module):
         self.variational = kind == "variational"
         self.rectified = kind == "relu"
         self.latent = latent
+        self.bound = _LOG_VARIANCE
         self.encoder = _layers([num_measurements, *hidden])
         self.mean = nn.Linear(hidden[-1], latent)
         self.log_variance = nn.Linear(hidden[-1], latent) if self.variational else nn.Identity()
@@ -86,8 +87,8 @@ class SignalAutoencoder(nn.Module):
         if self.rectified:
             mean = torch.relu(mean)
         if self.variational:
-            return mean, self.log_variance(hidden).clamp(-_LOG_VARIANCE, _LOG_VARIANCE)
-        return mean, torch.full_like(mean, -_LOG_VARIANCE)
+            return mean, self.log_variance(hidden).clamp(-self.bound, self.bound)
+        return mean, torch.full_like(mean, -self.bound)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return signals ``(B, M)`` of latents ``(B, L)``."""
