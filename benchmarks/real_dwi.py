@@ -1,0 +1,315 @@
+"""Denoising of real diffusion series, judged by a second acquisition of the same head.
+
+Needs a folder with open data that this repository does not hold:
+
+- ``dwi/siemens_trio_DTI20x2_2mm``: b = 0 and 20 directions of b = 1000 s/mm², acquired twice with
+  the same gradients (github.com/neurolabusc/dcm_qa_stc, BSD-2-Clause).
+- ``dwi/philips3T_subA_DTI_b1000_2mm`` and ``dwi/philips3T_subA_b0repeats_2mm``: b = 0 and 16
+  directions, and five repeats of b = 0 of the same head (github.com/neurolabusc/dcm_qa_philips_enh,
+  BSD-2-Clause).
+
+Each repeat is restored on its own, by our model trained for its protocol, by Patch2Self and by
+MP-PCA. The error against the other repeat, less that repeat's own noise, is what is left of the
+noise and what was lost of the anatomy, without any truth.
+
+Run: ``python -m benchmarks.real_dwi --data FOLDER --work FOLDER``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from benchmarks.measure import REPOSITORY, RESULTS
+from custom.bundle.launch import run_bundle
+from custom.data.gradient_table import GradientTable, read_gradient_table
+from custom.transforms.diffusion_tensor import fractional_anisotropy, mean_diffusivity
+from custom.transforms.diffusion_tensor_fit import fit_log_linear
+
+BUNDLE = REPOSITORY / "bundles" / "dwi_vae"
+PICTURES = REPOSITORY / "docs" / "images"
+REPEATED = "siemens_trio_DTI20x2_2mm"
+OF_B0 = "philips3T_subA_DTI_b1000_2mm"
+B0_REPEATS = "philips3T_subA_b0repeats_2mm"
+NAMES = {"noisy": "noisy", "ours": "ours", "patch2self": "Patch2Self", "mppca": "MP-PCA"}
+Array = NDArray[np.float32]
+
+
+def load(path: Path) -> tuple[Any, GradientTable]:
+    """Open a series and its table."""
+    stem = path.parent / path.name.removesuffix(".nii.gz")
+    return nib.load(path), read_gradient_table(f"{stem}.bval", f"{stem}.bvec")
+
+
+def write_part(image: Any, table: GradientTable, volumes: slice, path: Path) -> Path:
+    """Write some volumes of a series as a series of their own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.asarray(image.dataobj[..., volumes], dtype=np.float32)
+    nib.save(nib.Nifti1Image(values, image.affine), path)
+    stem = str(path).removesuffix(".nii.gz")
+    table.select(volumes).write(f"{stem}.bval", f"{stem}.bvec")
+    return path
+
+
+def train(series: Path, work: Path, max_epochs: int | None) -> Path:
+    """Train our model for the protocol of a series, unless that was done; return its weights."""
+    weights = work / "models" / "model.pt"
+    if not weights.is_file():
+        stem = str(series).removesuffix(".nii.gz")
+        settings = {"bval": f"{stem}.bval", "bvec": f"{stem}.bvec", "output_dir": str(work)}
+        settings |= {} if max_epochs is None else {"max_epochs": max_epochs}
+        run_bundle(BUNDLE, ["train", "own_scan"], settings | {"use_mlflow": False})
+    return weights
+
+
+def restore(series: Path, weights: Path, work: Path) -> tuple[Array, NDArray[np.bool_]]:
+    """Restore a series with our model; return it and the mask of the head."""
+    settings = {"input": str(series), "output_dir": str(work), "ckpt_path": str(weights)}
+    run_bundle(BUNDLE, ["inference", "own_scan"], settings | {"overwrite": True})
+    stem = series.name.removesuffix(".nii.gz")
+    restored = nib.load(work / f"{stem}_restored.nii.gz").get_fdata(dtype=np.float32)
+    mask = np.asarray(nib.load(work / f"{stem}_mask.nii.gz").dataobj) > 0
+    return restored, mask
+
+
+def others(table: GradientTable) -> dict[str, Callable[[Array], Array]]:
+    """Return what DIPY has to offer for the same series."""
+    from dipy.denoise.localpca import mppca
+    from dipy.denoise.patch2self import patch2self
+
+    def by_patch2self(values: Array) -> Array:
+        return np.asarray(
+            patch2self(values, table.bvals, shift_intensity=False, clip_negative_vals=True),
+            dtype=np.float32,
+        )
+
+    return {"patch2self": by_patch2self, "mppca": lambda values: np.asarray(mppca(values))}
+
+
+def scalar_maps(values: Array, table: GradientTable, inside: NDArray[np.bool_]) -> dict[str, Array]:
+    """Return fractional anisotropy and mean diffusivity of voxels, by weighted least squares."""
+    signals = torch.from_numpy(np.ascontiguousarray(values[inside]))
+    unit = signals[:, torch.from_numpy(table.unweighted)].mean(1, keepdim=True).clamp_min(1e-3)
+    tensors, _ = fit_log_linear(signals / unit, table.b_rows, scale_known=False)
+    return {
+        "fa": fractional_anisotropy(tensors).numpy(),
+        "md": mean_diffusivity(tensors).numpy(),
+    }
+
+
+def neighbour_correlation(residual: Array, inside: NDArray[np.bool_]) -> float:
+    """Return the mean correlation of a residual with its neighbours in plane; white noise has 0."""
+    found = []
+    for axis in (0, 1):
+        first = np.take(residual, range(residual.shape[axis] - 1), axis)
+        second = np.take(residual, range(1, residual.shape[axis]), axis)
+        both = np.take(inside, range(inside.shape[axis] - 1), axis)
+        both = both & np.take(inside, range(1, inside.shape[axis]), axis)
+        found += [
+            np.corrcoef(first[..., k][both], second[..., k][both])[0, 1]
+            for k in range(residual.shape[-1])
+        ]
+    return float(np.mean(found))
+
+
+def against_the_other(
+    noisy: tuple[Array, Array], restored: tuple[Array, Array], inside: NDArray[np.bool_]
+) -> dict[str, float]:
+    """Judge two restored repeats by the noisy ones.
+
+    ``error`` is the mean of ``(restored_1 - noisy_2)^2 - noise^2`` over volumes and voxels, in
+    units of ``noise^2``, with ``noise^2`` half of the mean squared difference of the noisy
+    repeats: 1 for the noisy series, 0 for the truth. The noise of the second repeat is independent
+    of the first.
+    """
+    first, second = (values[inside].astype(float) for values in noisy)
+    noise = ((first - second) ** 2).mean() / 2
+    pairs = ((restored[0], second), (restored[1], first))
+    errors = [((made[inside] - other) ** 2).mean() - noise for made, other in pairs]
+    return {"error": float(np.mean(errors) / noise)}
+
+
+def repeat_study(data: Path, work: Path, max_epochs: int | None) -> dict[str, Any]:
+    """Restore both repeats with every method and judge each by the other."""
+    image, table = load(data / f"{REPEATED}.nii.gz")
+    half = len(table) // 2
+    parts = [slice(0, half), slice(half, None)]
+    files = [
+        write_part(image, table, part, work / f"repeat{number}.nii.gz")
+        for number, part in enumerate(parts, 1)
+    ]
+    table = table.select(parts[0])
+    noisy = tuple(nib.load(file).get_fdata(dtype=np.float32) for file in files)
+    weights = train(files[0], work / "model_repeat", max_epochs)
+    made = {"noisy": noisy}
+    restored = [restore(file, weights, work / "restored") for file in files]
+    made["ours"] = (restored[0][0], restored[1][0])
+    for name, method in others(table).items():
+        made[name] = (method(noisy[0]), method(noisy[1]))
+    inside = ndimage.binary_erosion(restored[0][1] & restored[1][1], np.ones((3, 3, 1)))
+    weighted = ~table.unweighted
+    rows = {name: _judge(noisy, pair, table, inside, weighted) for name, pair in made.items()}
+    difference = (noisy[0] - noisy[1])[..., weighted]
+    _draw(made, noisy, table, inside).savefig(PICTURES / "dwi_real.png", dpi=80)
+    return {
+        "volumes": half,
+        "voxels": int(inside.sum()),
+        "noise_correlation": neighbour_correlation(difference, inside),
+        "methods": rows,
+    }
+
+
+def _judge(
+    noisy: tuple[Array, Array],
+    pair: tuple[Array, Array],
+    table: GradientTable,
+    inside: NDArray[np.bool_],
+    weighted: NDArray[np.bool_],
+) -> dict[str, float]:
+    """Return every figure of one method."""
+    kinds = {"weighted": weighted, "b0": table.unweighted}
+    row = {
+        f"error_{kind}": against_the_other(
+            tuple(values[..., which] for values in noisy),
+            tuple(values[..., which] for values in pair),
+            inside,
+        )["error"]
+        for kind, which in kinds.items()
+    }
+    first, second = (scalar_maps(values, table, inside) for values in pair)
+    for name in ("fa", "md"):
+        row[f"{name}_difference"] = float(np.abs(first[name] - second[name]).mean())
+        row[f"{name}_correlation"] = float(np.corrcoef(first[name], second[name])[0, 1])
+        row[f"{name}_mean"] = float((first[name].mean() + second[name].mean()) / 2)
+    residual = (noisy[0] - pair[0])[..., weighted]
+    if residual.any():
+        row["residual_correlation"] = neighbour_correlation(residual, inside)
+    return row
+
+
+def b0_study(data: Path, work: Path, max_epochs: int | None) -> dict[str, Any]:
+    """Restore a series with one b = 0 volume and compare that with the mean of five others."""
+    image, table = load(data / f"{OF_B0}.nii.gz")
+    file = write_part(image, table, slice(None), work / "philips.nii.gz")
+    repeats, their = load(data / f"{B0_REPEATS}.nii.gz")
+    volumes = repeats.get_fdata(dtype=np.float32)[..., 2:]
+    if not (their.bvals[2:] <= 50).all():
+        raise SystemExit(f"{B0_REPEATS}: volumes 2 to 6 are meant to be repeats of b = 0")
+    weights = train(file, work / "model_philips", max_epochs)
+    ours, mask = restore(file, weights, work / "restored")
+    noisy = image.get_fdata(dtype=np.float32)
+    inside = ndimage.binary_erosion(mask, np.ones((3, 3, 1)))
+    reference = volumes.mean(-1)[inside].astype(float)
+    # Noise of the reference: that of the mean of five.
+    floor = volumes[inside].astype(float).var(1, ddof=1).mean() / volumes.shape[-1]
+    made = {"noisy": noisy, "ours": ours}
+    made |= {name: method(noisy) for name, method in others(table).items()}
+    which = int(np.flatnonzero(table.unweighted)[0])
+    rows = {}
+    for name, values in made.items():
+        b0 = values[..., which][inside].astype(float)
+        gain = float((b0 * reference).sum() / (b0 * b0).sum())  # scanner gain may differ
+        rows[name] = float(((gain * b0 - reference) ** 2).mean() - floor)
+    unit = rows["noisy"]
+    return {"voxels": int(inside.sum()), "methods": {k: v / unit for k, v in rows.items()}}
+
+
+def _draw(
+    made: dict[str, tuple[Array, Array]],
+    noisy: tuple[Array, Array],
+    table: GradientTable,
+    inside: NDArray[np.bool_],
+) -> Figure:
+    """Draw one weighted volume of the middle slice, what was taken away, and anisotropy."""
+    middle, volume = inside.shape[2] // 2, int(np.flatnonzero(~table.unweighted)[5])
+    figure = Figure(figsize=(3.0 * len(made), 10.6), facecolor="white", layout="constrained")
+    axes = figure.subplots(4, len(made))
+    white = np.percentile(noisy[0][..., middle, volume], 99.5)
+    noise = np.std((noisy[0] - noisy[1])[inside]) / np.sqrt(2)
+    for column, (name, pair) in enumerate(made.items()):
+        shown = pair[0][:, :, middle, volume]
+        residual = noisy[0][:, :, middle, volume] - shown
+        anisotropy = np.zeros(inside.shape[:2], np.float32)
+        plane = inside[:, :, middle]
+        anisotropy[plane] = scalar_maps(pair[0][:, :, middle], table, plane)["fa"]
+        for ax, picture, style in (
+            (axes[0, column], shown, {"cmap": "gray", "vmin": 0, "vmax": white}),
+            (axes[1, column], residual, {"cmap": "RdBu_r", "vmin": -4 * noise, "vmax": 4 * noise}),
+            (axes[2, column], anisotropy, {"cmap": "gray", "vmin": 0, "vmax": 1}),
+        ):
+            ax.imshow(picture.T, origin="lower", interpolation="nearest", **style)
+            ax.set_axis_off()
+        axes[0, column].set_title(NAMES[name])
+        _histogram(axes[3, column], (noisy[0] - pair[0])[inside][:, ~table.unweighted], noise)
+    for row, label in enumerate(("b = 1000", "taken away", "FA", "taken away, head")):
+        axes[row, 0].text(
+            -0.08, 0.5, label, rotation=90, va="center", transform=axes[row, 0].transAxes
+        )
+    return figure
+
+
+def _histogram(ax: Any, residual: Array, noise: float) -> None:
+    """Draw what was taken away in units of the noise, beside a normal curve."""
+    ax.set_yticks([])
+    ax.set_xlabel("in deviations of the noise", fontsize=8)
+    if not residual.any():
+        ax.set_axis_off()
+        return
+    places = np.linspace(-4, 4, 81)
+    ax.hist(residual.ravel() / noise, places, density=True, color="#56b4e9")
+    ax.plot(places, np.exp(-(places**2) / 2) / np.sqrt(2 * np.pi), color="#1d2733", linewidth=1)
+
+
+def page(figures: dict[str, Any]) -> str:
+    """Return the page of the results."""
+    template = Path(__file__).with_name("real_dwi.md").read_text(encoding="utf-8")
+    repeat, of_b0 = figures["repeat"], figures["b0"]
+    lines = [
+        "| method | error, weighted | error, b = 0 | FA difference | FA correlation | FA mean | "
+        "MD difference | MD correlation | MD mean | residual's neighbours |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in repeat["methods"].items():
+        neighbours = row.get("residual_correlation")
+        lines.append(
+            f"| {NAMES[name]} | {row['error_weighted']:.3f} | {row['error_b0']:.3f} | "
+            f"{row['fa_difference']:.4f} | {row['fa_correlation']:.3f} | {row['fa_mean']:.3f} | "
+            f"{row['md_difference']:.4f} | {row['md_correlation']:.3f} | {row['md_mean']:.3f} | "
+            f"{'' if neighbours is None else f'{neighbours:.3f}'} |"
+        )
+    b0 = ["| method | error of b = 0 |", "|---|---|"]
+    b0 += [f"| {NAMES[name]} | {value:.3f} |" for name, value in of_b0["methods"].items()]
+    return template.format(
+        repeat_table="\n".join(lines), b0_table="\n".join(b0), repeat=repeat, b0=of_b0
+    )
+
+
+def main() -> None:
+    """Run both studies and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--max_epochs", type=int, help="of our training; default: as own_scan.yaml")
+    given = parser.parse_args()
+    data, work = given.data.resolve() / "dwi", given.work.resolve()
+    figures = {
+        "repeat": repeat_study(data, work, given.max_epochs),
+        "b0": b0_study(data, work, given.max_epochs),
+    }
+    (RESULTS / "dwi_real.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    (RESULTS / "dwi_real.md").write_text(page(figures), encoding="utf-8")
+    print(RESULTS / "dwi_real.md")
+
+
+if __name__ == "__main__":
+    main()

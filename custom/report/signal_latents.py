@@ -1,0 +1,147 @@
+"""What the latents of an autoencoder of diffusion signals hold, and what each is good for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from monai.networks.utils import eval_mode
+from torch import Tensor
+
+from custom.losses.signal_losses import kl_divergence
+from custom.networks.nets.signal_autoencoder import SignalAutoencoder
+
+__all__ = [
+    "ACTIVE",
+    "LATENT_COLUMNS",
+    "LatentMeasures",
+    "divergence_of_each",
+    "latent_rows",
+    "measure_latents",
+]
+
+ACTIVE = 0.01  # nats
+_STEPS = 9  # from -2 to 2 standard deviations
+LATENT_COLUMNS = (
+    "network",
+    "latent",
+    "mean",
+    "std",
+    "posterior_std",
+    "kl_nats",
+    "contribution",
+    "active",
+)
+
+
+@dataclass(frozen=True)
+class LatentMeasures:
+    """Latents over many signals.
+
+    Attributes:
+        name: Of the network.
+        means: ``(n, L)``: what the decoder is given.
+        posterior_std: ``(L,)``: root mean square of the deviations that the encoder gives; 0
+            without any.
+        divergence: ``(L,)``: mean divergence of each latent from the prior, in nats; None without
+            deviations.
+        error: Mean squared error of the reconstruction.
+        contribution: ``(L,)``: by how much it grows if a latent is set to its mean over all
+            signals.
+        shifts: ``(S,)``: multiples of a latent's standard deviation over the signals.
+        changes: ``(L, S, M)``: decoded signals there, others at their mean, less those at the mean.
+    """
+
+    name: str
+    means: Tensor
+    posterior_std: Tensor
+    divergence: Tensor | None
+    error: float
+    contribution: Tensor
+    shifts: Tensor
+    changes: Tensor
+
+    @property
+    def active(self) -> Tensor:
+        """Say which latents carry something, ``(L,)``.
+
+        Their divergence is above 0.01 nats; without a divergence, they vary at all.
+        """
+        if self.divergence is None:
+            return self.means.std(0) > 0
+        return self.divergence > ACTIVE
+
+
+def measure_latents(
+    name: str, network: SignalAutoencoder, noisy: Tensor, clean: Tensor
+) -> LatentMeasures:
+    """Measure the latents of noisy signals.
+
+    Args:
+        name: Of the network.
+        network: The autoencoder.
+        noisy: ``(n, M)``.
+        clean: What they are of, ``(n, M)``.
+    """
+    device = next(network.parameters()).device
+    with torch.no_grad(), eval_mode(network):
+        mean, log_variance = network.encode(noisy.to(device))
+        centre, spread = mean.mean(0), mean.std(0)
+
+        def error_of(latents: Tensor) -> float:
+            restored = network.decode(latents).double().cpu()
+            return float((restored - clean.double()).square().mean())
+
+        error = error_of(mean)
+        replaced = []
+        for j in range(network.latent):
+            latents = mean.clone()
+            latents[:, j] = centre[j]
+            replaced.append(error_of(latents))
+        shifts = torch.linspace(-2, 2, _STEPS)
+        moved = centre.repeat(network.latent, _STEPS, 1)
+        for j in range(network.latent):
+            moved[j, :, j] += shifts.to(device) * spread[j]
+        changes = network.decode(moved) - network.decode(centre)
+    return LatentMeasures(
+        name,
+        mean.cpu(),
+        log_variance.exp().mean(0).sqrt().cpu()
+        if network.variational
+        else torch.zeros(len(centre)),
+        divergence_of_each(mean, log_variance).cpu() if network.variational else None,
+        error,
+        torch.tensor(replaced, dtype=torch.float64) - error,
+        shifts,
+        changes.cpu(),
+    )
+
+
+def divergence_of_each(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return the mean divergence of each latent from a standard normal one, in nats.
+
+    Shape:
+        ``(n, L)`` both; output: ``(L,)``.
+    """
+    columns = [slice(j, j + 1) for j in range(mean.shape[1])]
+    return torch.stack([kl_divergence(mean[:, j], log_variance[:, j]).mean() for j in columns])
+
+
+def latent_rows(found: LatentMeasures) -> list[dict[str, Any]]:
+    """Return rows of :data:`LATENT_COLUMNS`, the latent that contributes most first."""
+    rows = []
+    for j in found.contribution.argsort(descending=True).tolist():
+        divergence = None if found.divergence is None else float(found.divergence[j])
+        values = (
+            found.name,
+            j,
+            float(found.means[:, j].mean()),
+            float(found.means[:, j].std()),
+            float(found.posterior_std[j]),
+            divergence,
+            float(found.contribution[j]),
+            bool(found.active[j]),
+        )
+        rows.append(dict(zip(LATENT_COLUMNS, values, strict=True)))
+    return rows
