@@ -1,0 +1,265 @@
+"""The study of diffusion signals: trainings, tables, figures, weights and page, by one command.
+
+Trains the study's networks with several seeds and settings, and ours; measures all of them on the
+same simulated signals, beside classical fits and the least error there can be; evaluates the
+bundle on its phantoms; copies the weights into the bundle; and writes ``docs/results/dwi.md``. A
+training that was stopped goes on where it was. All of it takes some hours on two cores.
+
+Run: ``python -m benchmarks.publish_dwi [--work FOLDER] [--skip-training] [--signals N]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from benchmarks.dwi_page import page
+from benchmarks.measure import REPOSITORY
+from benchmarks.publish_apddm import save_small
+from custom.bundle.launch import run_bundle
+from custom.data.atomic import sha256_of, write_json
+from custom.data.csv_table import read_table
+from custom.data.diffusion_priors import BoxPrior, TensorLattice
+from custom.data.gradient_table import GradientTable, read_gradient_table
+from custom.data.signal_batches import HeldOutSignals, LatticeSplit
+from custom.data.signal_noise import ClippedGaussianNoise, NoiseModel, PublishedLevels, RicianNoise
+from custom.data.signal_simulation import SignalSimulation
+from custom.networks.nets.signal_autoencoder import SignalAutoencoder
+from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser
+from custom.networks.saved_weights import load_weights
+from custom.report.signal_estimators import refit
+from custom.report.signal_study import SignalStudy
+from custom.report.study_networks import StudyNetwork
+
+BUNDLE = REPOSITORY / "bundles" / "dwi_vae"
+SEEDS = (0, 1, 2)
+PICTURES = ("signal_by_noise", "tensor_by_noise", "mixture", "reconstructions", "calibration")
+# What is shipped: name of the file, and of its training.
+SHIPPED = {"model": "ours", "vae": "vae_0", "dae": "dae_relu_0"}
+BESIDE = {"tensor": "tensor", "blind": "blind", "rician": "rician"}
+_MOST_BYTES = 100_000  # of a picture in the repository
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training and the network that comes of it.
+
+    Attributes:
+        title: In tables.
+        overlays: Configs after train.yaml.
+        settings: Config ids and their values.
+        network: Arguments of the network's class, for the measurements.
+    """
+
+    title: str
+    overlays: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    network: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> torch.nn.Module:
+        """Make the network, without weights."""
+        if {"vae", "dae"} & set(self.overlays):
+            return SignalAutoencoder(**self.network)
+        return TensorInformedDenoiser(**self.network)
+
+
+def trainings() -> dict[str, Training]:
+    """Return every training by name."""
+    found = {
+        "ours": Training("ours"),
+        "tensor": Training("ours, tensor head", ("tensor",), {}, {"head": "tensor"}),
+        "blind": Training("ours, blind", ("blind",), {}, {"with_sigma": False}),
+        "rician": Training("ours, Rician", ("rician",)),
+        "scaled": Training(
+            "ours, S0 by b = 50",
+            (),
+            {"scale_rule": "b0", "network_def::with_scale": True},
+            {"with_scale": True},
+        ),
+    }
+    for seed in SEEDS:
+        of = {"seed": seed}
+        found[f"vae_{seed}"] = Training("VAE", ("vae",), of)
+        found[f"dae_relu_{seed}"] = Training("DAE", ("dae",), of, {"kind": "relu"})
+        linear = {"latent_kind": "linear"}
+        found[f"dae_linear_{seed}"] = Training(
+            "DAE, linear latents", ("dae",), of | linear, {"kind": "linear"}
+        )
+    found["vae_nokld"] = Training("VAE, no KLD", ("vae",), {"kld_weight": 0})
+    found["vae_latent10"] = Training("VAE, 10 latents", ("vae",), {"latent": 10}, {"latent": 10})
+    late = {"kld_start": 16, "kld_step": None}
+    found["vae_delayed"] = Training("VAE, KLD from epoch 16", ("vae",), late)
+    for kind in ("l1", "mse"):
+        title = f"VAE, {kind.upper()}"
+        found[f"vae_{kind}"] = Training(title, ("vae",), {"reconstruction": kind})
+    return found
+
+
+def train(name: str, training: Training, work: Path, given: dict[str, Any]) -> None:
+    """Train, or go on with a training that was stopped, unless it is done."""
+    folder = work / name
+    last = folder / "models" / "last.pt"
+    resume = {"resume": True} if last.is_file() else {}
+    ids = {"output_dir": str(folder), "use_mlflow": False, "val_interval": 1}
+    run_bundle(BUNDLE, ["train", *training.overlays], training.settings | ids | resume | given)
+
+
+def study(
+    names: list[str], work: Path, table: GradientTable, noise: NoiseModel, signals: int
+) -> Path:
+    """Measure networks on simulated signals; return the folder of tables and figures."""
+    known = trainings()
+    kind = "rician" if isinstance(noise, RicianNoise) else "gaussian"
+    networks = [
+        StudyNetwork(
+            known[name].title,
+            known[name].build(),
+            work / name / "models" / "model.pt",
+            work / name / "metrics.csv",
+        )
+        for name in names
+        if (work / name / "models" / "model.pt").is_file()
+    ]
+    made = SignalStudy(
+        networks, table, BoxPrior(), noise, work / f"study_{kind}", signals=signals
+    ).write()
+    if made is None:
+        raise SystemExit(f"{work} holds no trained network: run without --skip-training")
+    return made
+
+
+def seeds_table(work: Path, table: GradientTable, count: int = 9000) -> list[dict[str, Any]]:
+    """Measure every autoencoder on the same signals of held-out tensors, at the study's levels."""
+    simulation = SignalSimulation(table, BoxPrior(), ClippedGaussianNoise(), PublishedLevels())
+    split = LatticeSplit(simulation, TensorLattice())
+    batch = next(iter(HeldOutSignals(simulation, count, split, batch_size=count)))
+    groups: dict[str, list[dict[str, float]]] = {}
+    for name, training in trainings().items():
+        weights = work / name / "models" / "model.pt"
+        if not ({"vae", "dae"} & set(training.overlays)) or not weights.is_file():
+            continue
+        network = training.build().eval()
+        load_weights(weights, network)
+        with torch.no_grad():
+            restored = network(batch["image"])
+        tensors = refit(restored, table.b_rows) * 1e-3  # mm²/s
+        difference = tensors.double() - 1e-3 * batch["tensor"].double()
+        groups.setdefault(training.title, []).append(
+            {
+                "signal_mse": (restored - batch["label"]).double().square().mean().item(),
+                "tensor_mse": difference.square().mean().item(),
+                "tensor_mae": difference.abs().mean().item(),
+                "epochs": len(read_table(work / name / "metrics.csv", ("epoch",))),
+            }
+        )
+    return [{"title": title, **_over_seeds(rows)} for title, rows in groups.items()]
+
+
+def _over_seeds(rows: list[dict[str, float]]) -> dict[str, Any]:
+    """Return mean and deviation over the seeds of each measure."""
+    found: dict[str, Any] = {"seeds": len(rows), "epochs": int(min(r["epochs"] for r in rows))}
+    for name in ("signal_mse", "tensor_mse", "tensor_mae"):
+        values = [row[name] for row in rows]
+        found[name] = statistics.fmean(values)
+        found[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else None
+    return found
+
+
+def publish_weights(work: Path, bundle: Path) -> None:
+    """Copy weights into a bundle, and their hashes into its metadata."""
+    models = bundle / "models"
+    models.mkdir(exist_ok=True)
+    for name, training in (SHIPPED | BESIDE).items():
+        source = work / training / "models" / "model.pt"
+        if source.is_file():
+            shutil.copyfile(source, models / f"{name}.pt")
+    file = bundle / "configs" / "metadata.json"
+    metadata = json.loads(file.read_text(encoding="utf-8"))
+    about = metadata["weights"]
+    about["sha256"] = sha256_of(models / "model.pt")
+    about["beside"] = {
+        f"models/{name}.pt": sha256_of(models / f"{name}.pt")
+        for name in BESIDE
+        if (models / f"{name}.pt").is_file()
+    }
+    for name in ("vae", "dae"):
+        metadata["variants"][name]["weights"]["sha256"] = sha256_of(models / f"{name}.pt")
+    _write_metadata(file, metadata)
+
+
+def publish_measures(bundle: Path, study_folder: Path) -> None:
+    """Put the errors at the study's mixture of levels into the metadata."""
+    file = bundle / "configs" / "metadata.json"
+    metadata = json.loads(file.read_text(encoding="utf-8"))
+    rows = {row["estimator"]: row for row in read_table(study_folder / "mixture.csv")}
+    for title, holder in _holders(metadata):
+        row = rows[title]
+        holder["eval_metrics"] = {
+            "signal_mse": float(f"{float(row['signal_mse']):.4g}"),
+            "tensor_mse": float(f"{float(row['tensor_mse']):.4g}"),
+        }
+    _write_metadata(file, metadata)
+
+
+def _holders(metadata: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the parts of the metadata that hold measures, with the network's title."""
+    yield "ours", metadata
+    yield "VAE", metadata["variants"]["vae"]
+    yield "DAE", metadata["variants"]["dae"]
+
+
+def _write_metadata(file: Path, metadata: dict[str, Any]) -> None:
+    """Write the metadata as they are written elsewhere."""
+    file.write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def publish_pictures(folder: Path, target: Path) -> None:
+    """Copy the figures of a study in a size for the repository."""
+    target.mkdir(parents=True, exist_ok=True)
+    for picture in sorted(folder.glob("*.png")):
+        save_small(picture, target / f"dwi_{picture.stem}.jpg", _MOST_BYTES)
+
+
+def main() -> None:
+    """Train, measure and publish."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=BUNDLE / "output" / "publish_dwi")
+    parser.add_argument("--docs", type=Path, default=REPOSITORY / "docs")
+    parser.add_argument("--bundle", type=Path, default=BUNDLE, help="whose weights are replaced")
+    parser.add_argument("--signals", type=int, default=1000, help="at each noise level")
+    parser.add_argument("--skip-training", action="store_true", help="take what is in --work")
+    parser.add_argument("--set", default="{}", help="config ids for every training, as YAML")
+    given = parser.parse_args()
+    work = given.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    if not given.skip_training:
+        for name, training in trainings().items():
+            train(name, training, work, yaml.safe_load(given.set))
+    protocol = BUNDLE / "configs" / "protocols"
+    table = read_gradient_table(protocol / "study.bval", protocol / "study.bvec")
+    compared = ["ours", "tensor", "blind", "scaled", "vae_0", "dae_relu_0", "dae_linear_0"]
+    compared += ["vae_latent10", "vae_nokld"]
+    gaussian = study(compared, work, table, ClippedGaussianNoise(), given.signals)
+    rician = study(["rician", "ours"], work, table, RicianNoise(), given.signals)
+    seeds = seeds_table(work, table)
+    write_json(work / "seeds.json", seeds)
+    publish_weights(work, given.bundle)
+    publish_measures(given.bundle, gaussian)
+    publish_pictures(gaussian, given.docs / "images")
+    target = given.docs / "results" / "dwi.md"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(page(gaussian, rician, seeds), encoding="utf-8")
+    print(target)
+
+
+if __name__ == "__main__":
+    main()
