@@ -40,7 +40,7 @@ def tell(bundle: Path) -> None:
     weights = trained / "models" / "model.pt"
 
     evaluation = bundle / "output" / "evaluate"
-    _say(f"3/4 evaluating on animals that training never saw, into {evaluation}")
+    _say(f"3/4 evaluating on scans that training never saw, into {evaluation}")
     run_bundle(bundle, ["evaluate"], {"ckpt_path": str(weights), "output_dir": str(evaluation)})
 
     restored = bundle / "output" / "restored"
@@ -71,14 +71,14 @@ def _demonstration(bundle: Path) -> Any:
 
 def _closing(evaluation: Path, restored: Path, trained: Path) -> str:
     """Say what came out and where it is."""
-    from custom.report.summary import summary_table
+    from custom.report.evaluation_kinds import console_table
 
     summary = json.loads((evaluation / "summary.json").read_text(encoding="utf-8"))
     figures = sorted((evaluation / "figures").glob("*.png"))
     return "\n".join(
         [
             "",
-            summary_table(summary),
+            console_table(summary),
             "",
             f"figure         {figures[0] if figures else 'none'}",
             f"report         {evaluation / 'report.html'}",

@@ -30,11 +30,13 @@ class TimedInferer(Inferer):
 
     seconds_per_slice: float
     """Of the last call; NaN before the first."""
+    seconds: float
+    """The last call's in all; NaN before the first."""
 
     def __init__(self, inferer: Inferer) -> None:
         super().__init__()
         self.inferer = inferer
-        self.seconds_per_slice = float("nan")
+        self.seconds = self.seconds_per_slice = float("nan")
         self._warm = False
 
     def __call__(
@@ -47,8 +49,9 @@ class TimedInferer(Inferer):
         start = perf_counter()
         restored = self.inferer(inputs, network, *args, **kwargs)
         _wait_for(inputs.device)
+        self.seconds = perf_counter() - start
         slices = inputs.shape[0] * (inputs.shape[-1] if inputs.ndim == 5 else 1)
-        self.seconds_per_slice = (perf_counter() - start) / slices
+        self.seconds_per_slice = self.seconds / slices
         return restored
 
     def _warm_up(

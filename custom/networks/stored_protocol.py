@@ -14,7 +14,9 @@ from custom.networks.blocks.protocol_buffers import B_ROWS, SCALE_RULE
 from custom.networks.saved_weights import read_weights
 from custom.transforms.signal_scale import SCALE_RULES, ScaleRule
 
-__all__ = ["StoredProtocol", "read_protocol", "stored_measurements"]
+__all__ = ["StoredProtocol", "is_peer", "read_protocol", "stored_measurements"]
+
+_SAME_ROWS = 1e-3  # ms/µm²: as far may the numbers of one protocol be apart
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,30 @@ def stored_measurements(path: str | Path) -> int:
         InputError: As :func:`read_protocol`.
     """
     return len(read_protocol(path).b_rows)
+
+
+def is_peer(path: str | Path, model: str | Path) -> bool:
+    """Say whether a network can restore beside a model what that restores.
+
+    Args:
+        path: Its weights, which need not be there.
+        model: Weights of the model.
+
+    Returns:
+        Whether the weights are there, are not the model's own, and were trained for the same
+        measurements in the same order and with the same scale.
+
+    Raises:
+        InputError: As :func:`read_protocol`.
+    """
+    if not Path(path).is_file() or Path(path).resolve() == Path(model).resolve():
+        return False
+    peer, own = read_protocol(path), read_protocol(model)
+    return (
+        peer.scale_rule == own.scale_rule
+        and peer.b_rows.shape == own.b_rows.shape
+        and torch.allclose(peer.b_rows, own.b_rows, rtol=0.0, atol=_SAME_ROWS)
+    )
 
 
 def _is_table(value: Any) -> bool:

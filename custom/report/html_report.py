@@ -21,6 +21,8 @@ from custom.data.csv_table import read_table
 from custom.errors import InputError
 from custom.handlers.comparison_figures import FIGURE_COLUMNS
 from custom.report.diagnostics_folder import read_diagnostics
+from custom.report.dwi_page import dwi_content
+from custom.report.dwi_summary import DWI_KIND, format_small
 from custom.report.figures import draw_distributions
 from custom.report.method_names import higher_is_better, measure_name, method_name
 from custom.report.mlflow_run import TrackedRun, find_run
@@ -55,7 +57,7 @@ def write_report(folder_or_run: str | Path, stores: Iterable[str | Path] = ()) -
     table = folder / "metrics.csv"
     if folder.is_dir():
         if (folder / "summary.json").is_file() and table.is_file():
-            return _write(folder / "report.html", "evaluation.html", _evaluation(folder))
+            return _write_evaluation(folder)
         if table.is_file():
             content = _training(f"Training in {folder.resolve().name}", read_curves(table))
             content["preview"] = _last_preview(folder / "previews")
@@ -98,6 +100,7 @@ def _write(path: Path, template: str, content: Mapping[str, Any]) -> Path:
     )
     pages.filters |= {
         "mean": format_mean,
+        "small": format_small,
         "measure": measure_name,
         "method": method_name,
         "setting": format_setting,
@@ -109,24 +112,40 @@ def _write(path: Path, template: str, content: Mapping[str, Any]) -> Path:
     return path
 
 
-def _evaluation(folder: Path) -> dict[str, Any]:
-    """Gather what the page of an evaluation shows."""
+def _write_evaluation(folder: Path) -> Path:
+    """Write the report of an evaluation; each study's shows what it measures."""
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        tables = {"All slices": {"": summary["overall"]}} | {
-            f"By {group}": summary[f"by_{group}"] for group in ("plane", "region", "animal")
-        }
-        metrics, names = summary["metrics"], summary.get("method_names")
-        best = {
-            (title, group, name): _best(values, name)
-            for title, groups in tables.items()
-            for group, values in groups.items()
-            for name in metrics
-        }
+        if summary["kind"] == DWI_KIND:
+            template, content = "dwi_evaluation.html", dwi_content(folder, summary)
+            for figure in content["figures"]:
+                figure["source"] = _as_source(figure["png"])
+        else:
+            template, content = "evaluation.html", _evaluation(folder, summary)
+    except InputError:
+        raise
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{folder / 'summary.json'} is not the summary of an evaluation: evaluate again"
         ) from error
+    content["diagnostics"] = [
+        {**row, "source": _as_source(row["path"].read_bytes())} for row in read_diagnostics(folder)
+    ]
+    return _write(folder / "report.html", template, content)
+
+
+def _evaluation(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    """Gather what the page of an evaluation on slices shows."""
+    tables = {"All slices": {"": summary["overall"]}} | {
+        f"By {group}": summary[f"by_{group}"] for group in ("plane", "region", "animal")
+    }
+    metrics, names = summary["metrics"], summary.get("method_names")
+    best = {
+        (title, group, name): _best(values, name)
+        for title, groups in tables.items()
+        for group, values in groups.items()
+        for name in metrics
+    }
     cnr = read_table(folder / "cnr.csv") if (folder / "cnr.csv").is_file() else []
     return {
         "title": f"Evaluation on {summary['dataset'].get('name', 'a dataset')}",
@@ -136,10 +155,6 @@ def _evaluation(folder: Path) -> dict[str, Any]:
         "distributions": _embed(draw_distributions(read_metrics(folder), metrics, names)),
         "cnr": cnr,
         "figures": _chosen_figures(folder / "figures"),
-        "diagnostics": [
-            {**row, "source": _as_source(row["path"].read_bytes())}
-            for row in read_diagnostics(folder)
-        ],
     }
 
 

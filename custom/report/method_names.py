@@ -18,9 +18,28 @@ METHOD_NAMES = {
     "bicubic": "bicubic",
     "nlm": "non-local means",
     "unet": "plain U-Net",
+    "wls": "WLS tensor fit",
+    "nlls": "NLLS tensor fit",
+    "patch2self": "Patch2Self",
+    "mppca": "MP-PCA",
+    "localpca": "local PCA",
+    "vae": "VAE",
+    "dae": "DAE",
     "model": "our model",
 }
-MEASURE_NAMES = {"mse": "MSE", "psnr": "PSNR [dB]", "ssim": "SSIM", "lpips": "LPIPS"}
+MEASURE_NAMES = {
+    "mse": "MSE",
+    "psnr": "PSNR [dB]",
+    "ssim": "SSIM",
+    "lpips": "LPIPS",
+    "nrmse": "NRMSE",
+    "d_mse": "D MSE [µm⁴/ms²]",
+    "d_mae": "D MAE [µm²/ms]",
+    "md_mae": "MD MAE [µm²/ms]",
+    "fa_mae": "FA MAE",
+    "coverage_1sd": "truth within 1 sd",
+    "coverage_2sd": "truth within 2 sd",
+}
 
 
 def method_name(method: str, names: Mapping[str, str] | None = None) -> str:

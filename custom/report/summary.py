@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from custom.data.atomic import sha256_of, write_json
+from custom.data.atomic import write_json
 from custom.data.csv_table import read_table
 from custom.errors import InputError
 from custom.handlers.quality_table import CNR_COLUMNS, SCAN_COLUMNS, QualityTable
 from custom.handlers.restoration_times import RestorationTimes
 from custom.report.method_names import higher_is_better, measure_name, method_name
+from custom.report.summary_parts import (
+    about_checkpoint,
+    about_dataset,
+    by_method,
+    spread,
+    text_table,
+)
 from custom.report.time_summary import summarise_times
 from custom.transforms.restore_with import RestoreWithd
 from custom.versions import package_versions
@@ -81,7 +86,7 @@ class EvaluationSummary:
         excluded = self.table.excluded
         summary = {
             "kind": "evaluation",
-            "dataset": self._dataset(),
+            "dataset": about_dataset(self.dataset_dir),
             "split": self.split,
             "slices": {
                 "evaluated": len({(row["scan"], row["slice"]) for row in rows}),
@@ -95,22 +100,14 @@ class EvaluationSummary:
             | ({} if "lpips" in rows[0] else {"reason": _NO_LPIPS}),
             "cnr": self._cnr(folder),
             "conventions": CONVENTIONS,
-            "checkpoint": _checkpoint(self.ckpt_path),
-            "peers": {peer.output_key: _checkpoint(peer.ckpt_path) for peer in self.peers},
+            "checkpoint": about_checkpoint(self.ckpt_path),
+            "peers": {peer.output_key: about_checkpoint(peer.ckpt_path) for peer in self.peers},
             "versions": package_versions(_PACKAGES),
             "use": "research use only",
         }
         path = write_json(folder / "summary.json", summary)
         logger.info("%s\n\n%s\n", path, summary_table(summary))
         return path
-
-    def _dataset(self) -> dict[str, Any]:
-        """Say what the data are, in the words of the dataset."""
-        content = json.loads((self.dataset_dir / "datalist.json").read_text(encoding="utf-8"))
-        told = ("name", "description", "demonstration")
-        return {"folder": str(self.dataset_dir.resolve())} | {
-            name: content[name] for name in told if name in content
-        }
 
     def _cnr(self, folder: Path) -> dict[str, Any]:
         """Average the contrast-to-noise ratios."""
@@ -119,15 +116,10 @@ class EvaluationSummary:
         return {
             "slices": len(rows),
             "mean": {
-                name: _spread([float(row[name]) for row in rows if row[name]]) for name in columns
+                name: spread([float(row[name]) for row in rows if row[name]]) for name in columns
             },
             "left_out": dict(self.table.cnr_left_out),
         }
-
-
-def _checkpoint(path: Path) -> dict[str, str]:
-    """Say which weights these were."""
-    return {"path": str(path.resolve()), "sha256": sha256_of(path)}
 
 
 def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
@@ -172,7 +164,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     metrics = [name for name in ("mse", "psnr", "ssim", "lpips") if name in rows[0]]
     groups = {
         f"by_{group}": {
-            value: _by_method([row for row in rows if row[group] == value], methods, metrics)
+            value: by_method([row for row in rows if row[group] == value], methods, metrics)
             for value in sorted({str(row[group]) for row in rows})
         }
         for group in _GROUPS
@@ -180,8 +172,8 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "methods": methods,
         "metrics": metrics,
-        "data_range": _spread([row["data_range"] for row in rows if row["method"] == methods[0]]),
-        "overall": _by_method(rows, methods, metrics),
+        "data_range": spread([row["data_range"] for row in rows if row["method"] == methods[0]]),
+        "overall": by_method(rows, methods, metrics),
         **groups,
         "model_against": _gains(rows, [name for name in methods if name != "model"], metrics),
     }
@@ -201,19 +193,13 @@ def summary_table(summary: Mapping[str, Any]) -> str:
         means = [format_mean(values[name]) for name in metrics]
         time = [f"{times[method]['median']:.3g}"] if method in times else []
         lines.append([method_name(method, names), *means, *time])
-    lines = [line + [""] * (len(lines[0]) - len(line)) for line in lines]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
     caption = (
         f"Mean ± deviation over {summary['slices']['evaluated']} slices of the split "
         f"{summary['split']!r} ({summary['slices']['excluded']} excluded). PSNR and SSIM with the "
         f"data range max - min of each scan's kept reference slices (on average "
         f"{summary['data_range']['mean']:.3g}, in means of the low-resolution slice, as the MSE)."
     )
-    return "\n".join([text[0], "-" * len(max(text, key=len)), *text[1:], caption])
+    return text_table(lines, caption)
 
 
 def format_mean(value: Mapping[str, Any]) -> str:
@@ -223,32 +209,8 @@ def format_mean(value: Mapping[str, Any]) -> str:
         return "-"
     digits = 2 - math.floor(math.log10(abs(mean))) if mean else 3
     digits = min(max(digits, 2), 5)
-    spread = "" if deviation is None else f" ± {deviation:.{digits}f}"
-    return f"{mean:.{digits}f}{spread}"
-
-
-def _spread(values: Iterable[float]) -> dict[str, Any]:
-    """Return mean, sample deviation and number of the finite values."""
-    given = list(values)
-    finite = [value for value in given if math.isfinite(value)]
-    result: dict[str, Any] = {
-        "mean": statistics.fmean(finite) if finite else None,
-        "std": statistics.stdev(finite) if len(finite) > 1 else None,
-        "n": len(finite),
-    }
-    return result | ({"infinite": len(given) - len(finite)} if len(finite) < len(given) else {})
-
-
-def _by_method(
-    rows: Sequence[Row], methods: Sequence[str], metrics: Sequence[str]
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """Average each measure of each method."""
-    return {
-        method: {
-            name: _spread(row[name] for row in rows if row["method"] == method) for name in metrics
-        }
-        for method in methods
-    }
+    width = "" if deviation is None else f" ± {deviation:.{digits}f}"
+    return f"{mean:.{digits}f}{width}"
 
 
 def _gains(
@@ -267,5 +229,5 @@ def _gains(
                 for place in places
             ]
             better = sum(value > 0 for value in gain)
-            result[other][name] = _spread(gain) | {"better": better, "slices": len(gain)}
+            result[other][name] = spread(gain) | {"better": better, "slices": len(gain)}
     return result

@@ -65,6 +65,9 @@ class DwiPreparationd(MapTransform):
         sigma: The known noise level in units of S0, a number or a file.
         noise_estimate: ``volume``: one number, by DIPY's ``estimate_sigma``; ``voxel``: a map, by
             DIPY's ``mppca``; ``fit``: one number, by the residuals of tensor fits.
+        mask_key: Key of a mask, ``(1, X, Y, Z)``; where the data have it, ``mask`` is not used.
+        noise_key: Key of the known deviation of the noise, a number in the unit of the image; where
+            the data have it, ``sigma`` and ``noise_estimate`` are not used.
         allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
@@ -83,6 +86,8 @@ class DwiPreparationd(MapTransform):
         s0: str | float | None = None,
         sigma: str | float | None = None,
         noise_estimate: NoiseEstimate = "volume",
+        mask_key: str | None = None,
+        noise_key: str | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -93,6 +98,7 @@ class DwiPreparationd(MapTransform):
         self.scale_rule: ScaleRule = scale_rule
         self.mask, self.s0, self.sigma = mask, s0, sigma
         self.noise_estimate: NoiseEstimate = noise_estimate
+        self.mask_key, self.noise_key = mask_key, noise_key
         if s0 is not None and scale_rule == "b0":
             logger.warning(
                 "the model was trained on signals divided by the mean of b <= 50 s/mm²: a known S0 "
@@ -106,7 +112,7 @@ class DwiPreparationd(MapTransform):
             image = data[key].as_subclass(Tensor).float()
             affine = np.asarray(data[key].affine, dtype=float)
             result.update(self._files())
-            mask, result["mask_source"] = self._mask(image, data["unweighted"], affine)
+            mask, result["mask_source"] = self._mask(image, data, affine)
             scale, result["scale_source"] = self._scale(image, mask, data, affine)
             usable = mask & torch.isfinite(scale) & (scale > 0)
             usable &= image.amax(0) <= _LARGEST_RATIO * scale
@@ -133,12 +139,15 @@ class DwiPreparationd(MapTransform):
         }
 
     def _mask(
-        self, image: Tensor, unweighted: Tensor, affine: NDArray[np.float64]
+        self, image: Tensor, data: Mapping[Hashable, Any], affine: NDArray[np.float64]
     ) -> tuple[Tensor, str]:
         """Return the voxels to restore, and where that is from."""
+        if self.mask_key in data:
+            return torch.as_tensor(data[self.mask_key]).as_subclass(Tensor)[0] > 0, "data"
         if self.mask is not None and self.mask != _ALL:
             found = read_mask("mask", self.mask, image.shape[1:], affine)
             return torch.from_numpy(found), "file"
+        unweighted = data["unweighted"]
         mean = image[unweighted].mean(0) if bool(unweighted.any()) else image.mean(0)
         if self.mask is None:
             head = head_mask(mean.numpy())
@@ -171,6 +180,8 @@ class DwiPreparationd(MapTransform):
         affine: NDArray[np.float64],
     ) -> tuple[Tensor, str]:
         """Return the noise level in units of the scale, and where that is from."""
+        if self.noise_key in data:
+            return float(data[self.noise_key]) / scale, "data"
         if self.sigma is not None:
             known = read_voxel_map("sigma", self.sigma, image.shape[1:], affine, zero_allowed=True)
             return torch.as_tensor(known, dtype=torch.float32).expand(mask.shape), "given"

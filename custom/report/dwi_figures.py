@@ -1,0 +1,84 @@
+"""Figures of an evaluation on diffusion series: one slice by every method, with its residuals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+
+from custom.handlers.dwi_figures import DwiComparison
+from custom.report.method_names import method_name
+
+__all__ = ["draw_dwi_comparison"]
+
+_INK = "#1d2733"
+
+
+def draw_dwi_comparison(item: DwiComparison, names: Mapping[str, str] | None = None) -> Figure:
+    """Draw signals, residuals and fractional anisotropy of every method, and the truth.
+
+    Signals share one grey window (0 to the 99.8th percentile of the truth), residuals one scale
+    that is symmetric about zero, anisotropy goes from 0 to 1.
+
+    Args:
+        item: The slice.
+        names: What methods are called here, see :func:`~custom.report.method_names.method_name`.
+
+    Returns:
+        A figure of three rows and one column a method, the truth last.
+    """
+    columns = len(item.signals) + 1
+    aspect = item.pixel_mm[1] / item.pixel_mm[0]
+    width, height = item.true_signals.shape
+    panel = 1.75 * height * aspect / width  # inches
+    figure = Figure(
+        figsize=(1.75 * columns + 0.9, 3 * panel + 1.2), facecolor="white", layout="constrained"
+    )
+    axes = figure.subplots(3, columns, squeeze=False)
+    residuals = {name: image - item.true_signals for name, image in item.signals.items()}
+    grey = {"cmap": "gray", "vmin": 0.0, "vmax": _bright(item.true_signals)}
+    limit = max(float(np.percentile(np.abs(image), 99.0)) for image in residuals.values()) or 1.0
+    shared = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+    fa = {"cmap": "viridis", "vmin": 0.0, "vmax": 1.0}
+    for column, (method, image) in enumerate(item.signals.items()):
+        title = f"{method_name(method, names)}\nMSE {item.measures[method]['mse']:.2g}"
+        signal = _show(axes[0, column], image, aspect, title, **grey)
+        residual = _show(axes[1, column], residuals[method], aspect, "", **shared)
+        _show(axes[2, column], item.anisotropy[method], aspect, "", **fa)
+    signal = _show(axes[0, -1], item.true_signals, aspect, "truth\n", **grey)
+    axes[1, -1].set_axis_off()
+    anisotropy = _show(axes[2, -1], item.true_anisotropy, aspect, "", **fa)
+    labels = ("signal / median S0", "residual / median S0", "fractional anisotropy")
+    shown = (signal, residual, anisotropy)
+    for row, (mappable, label) in enumerate(zip(shown, labels, strict=True)):
+        bar = figure.colorbar(mappable, ax=list(axes[row]), shrink=0.85, pad=0.01, aspect=14)
+        bar.set_label(label, fontsize=8, color=_INK)
+        bar.ax.tick_params(labelsize=7)
+    figure.suptitle(_caption(item), fontsize=11, fontweight="bold", color=_INK)
+    return figure
+
+
+def _caption(item: DwiComparison) -> str:
+    """Say what is shown."""
+    level = "" if item.noise_level is None else f", noise {item.noise_level:g} of S0"
+    return (
+        f"{item.scan}{level}: slice {item.slice_index}, volume {item.volume}, "
+        f"b = {item.b_value:.0f} s/mm²"
+    )
+
+
+def _bright(image: NDArray[Any]) -> float:
+    """Return the upper end of a grey window."""
+    return max(float(np.percentile(image, 99.8)), float(np.finfo(float).tiny))
+
+
+def _show(ax: Axes, image: NDArray[Any], aspect: float, title: str, **style: Any) -> AxesImage:
+    """Show an array ``(X, Y)`` with X to the right and Y upwards, in the pixels' true shape."""
+    ax.set_axis_off()
+    ax.set_title(title, fontsize=8, color=_INK)
+    return ax.imshow(image.T, origin="lower", interpolation="nearest", aspect=aspect, **style)

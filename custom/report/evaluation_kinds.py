@@ -1,0 +1,20 @@
+"""What tells the evaluation of one study from another's: its table for the console."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from custom.report.dwi_summary import DWI_KIND, dwi_table
+from custom.report.summary import summary_table
+
+__all__ = ["console_table"]
+
+
+def console_table(summary: Mapping[str, Any]) -> str:
+    """Return the result of an evaluation as plain text.
+
+    Args:
+        summary: Content of ``summary.json``.
+    """
+    return dwi_table(summary) if summary["kind"] == DWI_KIND else summary_table(summary)

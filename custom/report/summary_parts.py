@@ -1,0 +1,69 @@
+"""What the summaries of all evaluations have in common."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from custom.data.atomic import sha256_of
+
+__all__ = ["about_checkpoint", "about_dataset", "by_method", "spread", "text_table"]
+
+
+def about_checkpoint(path: Path) -> dict[str, str]:
+    """Say which weights these were: ``path`` and ``sha256``."""
+    return {"path": str(path.resolve()), "sha256": sha256_of(path)}
+
+
+def about_dataset(folder: Path) -> dict[str, Any]:
+    """Say what the data are, in the words of the dataset's ``datalist.json``."""
+    content = json.loads((folder / "datalist.json").read_text(encoding="utf-8"))
+    told = ("name", "description", "demonstration")
+    return {"folder": str(folder.resolve())} | {
+        name: content[name] for name in told if name in content
+    }
+
+
+def spread(values: Iterable[float]) -> dict[str, Any]:
+    """Return ``mean``, sample deviation ``std`` and number ``n`` of the finite values.
+
+    ``infinite`` is the number of the others, where there are any.
+    """
+    given = list(values)
+    finite = [value for value in given if math.isfinite(value)]
+    result: dict[str, Any] = {
+        "mean": statistics.fmean(finite) if finite else None,
+        "std": statistics.stdev(finite) if len(finite) > 1 else None,
+        "n": len(finite),
+    }
+    return result | ({"infinite": len(given) - len(finite)} if len(finite) < len(given) else {})
+
+
+def by_method(
+    rows: Sequence[Mapping[str, Any]], methods: Sequence[str], metrics: Sequence[str]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return method to measure to :func:`spread`; rows in which a measure is None do not count."""
+    return {
+        method: {
+            name: spread(
+                row[name] for row in rows if row["method"] == method and row[name] is not None
+            )
+            for name in metrics
+        }
+        for method in methods
+    }
+
+
+def text_table(lines: Sequence[Sequence[str]], caption: str) -> str:
+    """Return lines of cells as plain text, the first ruled off, the caption below."""
+    filled = [[*line, *[""] * (len(lines[0]) - len(line))] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*filled, strict=True)]
+    text = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in filled
+    ]
+    return "\n".join([text[0], "-" * len(max(text, key=len)), *text[1:], caption])
