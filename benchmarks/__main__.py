@@ -8,15 +8,32 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from benchmarks import data_wait, import_time, restoration, slice_reading, training_step
+from benchmarks import (
+    data_wait,
+    dwi_restoration,
+    import_time,
+    restoration,
+    signal_training,
+    slice_reading,
+    training_step,
+)
 from benchmarks.measure import RESULTS
 
+BENCHMARKS = (
+    slice_reading,
+    import_time,
+    restoration,
+    data_wait,
+    training_step,
+    signal_training,
+    dwi_restoration,
+)
 PAGE = Path(__file__).with_name("page.md")
 
 
 def main() -> None:
     """Run, then write the page."""
-    for benchmark in (slice_reading, import_time, restoration, data_wait, training_step):
+    for benchmark in BENCHMARKS:
         print(f"{benchmark.__name__} ...", flush=True)
         benchmark.run()
     write_page()
@@ -24,15 +41,16 @@ def main() -> None:
 
 def write_page() -> None:
     """Write the page from the figures that were saved."""
-    names = ("slice_reading", "import_time", "restoration", "data_wait", "training_step")
+    names = [benchmark.__name__.rpartition(".")[2] for benchmark in BENCHMARKS]
     saved = {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in names}
     record = ", ".join(
         f"{key} {value}" for key, value in saved["restoration"]["environment"].items()
     )
-    table = restoration.table(saved["restoration"])
-    page = PAGE.read_text(encoding="utf-8").format(
-        environment=record, restoration_table=table, **saved
-    )
+    tables = {
+        "restoration_table": restoration.table(saved["restoration"]),
+        "dwi_restoration_table": dwi_restoration.table(saved["dwi_restoration"]),
+    }
+    page = PAGE.read_text(encoding="utf-8").format(environment=record, **tables, **saved)
     (RESULTS / "benchmarks.md").write_text(page, encoding="utf-8")
     print(RESULTS / "benchmarks.md")
 

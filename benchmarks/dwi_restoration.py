@@ -1,0 +1,144 @@
+"""Restoring a 100 x 100 x 60 x 32 diffusion series: our model against Patch2Self and MP-PCA.
+
+Each method reads the same NIfTI file, treats the same head, and writes its result, in a process of its
+own, whose peak memory is taken; importing is not timed. Ours besides checks the input, finds the head
+and the noise, and writes deviations, maps and provenance. The error is against the noiseless series,
+in units of the noise variance.
+
+Run: ``python -m benchmarks.dwi_restoration``
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from benchmarks.measure import REPOSITORY, Timing, in_new_process, save
+from custom.data.dwi_dataset import write_series, write_volume
+from custom.data.gradient_table import read_gradient_table
+from custom.demo.dwi_anatomy import make_phantom
+from custom.transforms.diffusion_tensor import tensor_signal
+
+BUNDLE = REPOSITORY / "bundles" / "dwi_vae"
+SHAPE = (100, 100, 60)
+NOISE = 0.1  # of the median S0
+RUNS = 3
+ENOUGH_SECONDS = 30.0  # what takes longer than this is run once
+NAMES = {"model": "our model", "patch2self": "DIPY Patch2Self", "mppca": "DIPY MP-PCA"}
+SETUP = """
+import json, resource, time
+import nibabel as nib, numpy as np
+source, target, mask = {source!r}, {target!r}, {mask!r}
+def memory(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+"""
+MODEL = """
+from monai.bundle import ConfigWorkflow
+work = ConfigWorkflow(config_file={config!r}, workflow_type="infer", logging_file=False,
+                      bundle_root={bundle!r}, input=source, output_dir=target)
+work.initialize()
+begin = time.perf_counter()
+work.run()
+"""
+OTHER = """
+from dipy.denoise.localpca import mppca
+from dipy.denoise.patch2self import patch2self
+begin = time.perf_counter()
+image = nib.load(source)
+values = image.get_fdata(dtype=np.float32)
+{work}
+nib.save(nib.Nifti1Image(np.asarray(made, np.float32), image.affine), target + "/a_restored.nii.gz")
+"""
+WORK = {
+    "patch2self": "made = patch2self(values, np.loadtxt({bval!r}), shift_intensity=False)",
+    "mppca": "made = mppca(values, mask=np.asarray(nib.load(mask).dataobj) > 0)",
+}
+FINISH = """
+print(json.dumps({'seconds': time.perf_counter() - begin, 'peak': memory()}))
+"""
+
+
+def run(shape: tuple[int, int, int] = SHAPE, runs: int = RUNS) -> dict[str, Any]:
+    """Make the series, restore it in three ways, and compare."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, truth, inside, noise = make_series(Path(folder), shape)
+        figures: dict[str, Any] = {"shape": [*shape, truth.shape[-1]], "voxels": int(inside.sum())}
+        for name in NAMES:
+            figures[name] = contender(name, source, runs)
+            made = nib.load(next((source.parent / name).glob("*_restored.nii.gz")))
+            error = (made.get_fdata(dtype=np.float32) - truth)[inside]
+            figures[name]["error"] = float((error**2).mean() / noise**2)
+    for name in ("patch2self", "mppca"):
+        ratio = figures[name]["seconds"].median / figures["model"]["seconds"].median
+        figures[f"{name}_over_model_time"] = ratio
+    plain = {
+        name: value | {"seconds": vars(value["seconds"])} if isinstance(value, dict) else value
+        for name, value in figures.items()
+    }
+    save("dwi_restoration", plain)
+    return plain
+
+
+def make_series(folder: Path, shape: tuple[int, int, int]) -> tuple[Path, Any, Any, float]:
+    """Write a noisy series and the mask of the head; return its path, truth, mask and noise."""
+    protocol = BUNDLE / "configs" / "protocols"
+    table = read_gradient_table(protocol / "study.bval", protocol / "study.bvec")
+    phantom = make_phantom(shape, 2.0, 60, table.b_rows, np.random.SeedSequence(0))
+    tensors = torch.from_numpy(np.asarray(phantom.tensor, dtype=np.float32))
+    signals = tensor_signal(tensors, table.b_rows).numpy()
+    truth = (np.asarray(phantom.s0)[..., None] * signals).astype(np.float32)
+    inside = np.asarray(phantom.mask) > 0
+    noise = NOISE * float(np.median(np.asarray(phantom.s0)[inside]))
+    rng = np.random.default_rng(0)
+    noisy = np.maximum(truth + noise * rng.standard_normal(truth.shape, dtype=np.float32), 0)
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    write_series(folder / "scan.nii.gz", noisy, table, affine)
+    write_volume(folder / "mask.nii.gz", inside.astype(np.uint8), affine)
+    return folder / "scan.nii.gz", truth, inside, noise
+
+
+def contender(name: str, source: Path, runs: int) -> dict[str, Any]:
+    """Measure one method."""
+    target = source.parent / name
+    target.mkdir()
+    body = (
+        MODEL.format(config=str(BUNDLE / "configs/inference.yaml"), bundle=str(BUNDLE))
+        if name == "model"
+        else OTHER.format(work=WORK[name].format(bval=str(source.parent / "scan.bval")))
+    )
+    mask = str(source.parent / "mask.nii.gz")
+    code = SETUP.format(source=str(source), target=str(target), mask=mask) + body + FINISH
+    draws = []
+    for _ in range(runs):
+        for old in target.iterdir():
+            old.unlink()
+        draws.append(in_new_process(code))
+        if draws[-1]["seconds"] > ENOUGH_SECONDS:
+            break
+    return {
+        "seconds": Timing.of([draw["seconds"] for draw in draws]),
+        "peak_mib": max(draw["peak"] for draw in draws),
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Return the result as a table in Markdown."""
+    lines = [
+        "| method | seconds (once if above 30) | peak memory of the process | error |",
+        "|---|---|---|---|",
+    ]
+    for name, text in NAMES.items():
+        of = figures[name]
+        lines.append(
+            f"| {text} | {of['seconds']['median']:.1f} | {of['peak_mib']:.0f} MiB | "
+            f"{of['error']:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table(run()))
