@@ -180,5 +180,6 @@ def draw_loss_curves(
         ax.set_title(title, fontsize=9.5, color=INK)
         ax.set_xlabel("epoch", fontsize=9, color=INK)
         plain_axes(ax)
+        ax.tick_params(which="both", labelsize=8)
         ax.legend(fontsize=7, frameon=False)
     return figure

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "MIXTURE_COLUMNS",
     "MixtureErrors",
     "errors_of",
+    "extended_row",
     "joined",
     "mixture_row",
     "times_limit",
@@ -43,6 +45,13 @@ MIXTURE_COLUMNS = (
     "tensor_mae_ols",
     "source",
 )
+_COLUMNS = {
+    "signal_mse": "signal",
+    "tensor_mse": "tensor",
+    "tensor_mae": "tensor_absolute",
+    "tensor_mse_ols": "ols",
+    "tensor_mae_ols": "ols_absolute",
+}
 _BLANK = dict.fromkeys(MIXTURE_COLUMNS)
 # Its two rows of noisy data differ, so that its factors are each of their own row.
 CITED: tuple[dict[str, Any], ...] = tuple(
@@ -157,3 +166,42 @@ def times_limit(
             found = ratio_of(values[chosen], least)
             row |= {f"{name}_times_limit": found.value, f"{name}_times_limit_se": found.error}
     return row
+
+
+def extended_row(
+    row: Mapping[str, Any],
+    errors: MixtureErrors,
+    complete: Sequence[MixtureErrors],
+    index: Tensor,
+    noisy: MixtureErrors,
+) -> dict[str, Any]:
+    """Extend means over some of the signals to all, by an estimator that was measured on all.
+
+    A signal that is hard for one is hard for the other: the mean over all is that of the other
+    times the ratio of both on the signals that they share (the ratio estimator of surveys). The
+    other is the one with the least error.
+
+    Args:
+        row: Of :func:`mixture_row`, over some of the signals.
+        errors: What it is of.
+        complete: Of estimators measured on all signals; with none the row stays as it is, but for
+            its factor.
+        index: Numbers of the signals of ``errors`` among all.
+        noisy: Of all noisy signals, for the factor.
+    """
+    extended = dict(row)
+    for column, kind in _COLUMNS.items():
+        values = getattr(errors, kind)
+        others = [getattr(other, kind) for other in complete]
+        others = [other for other in others if other is not None]
+        if values is None or not others:
+            continue
+        other = min(others, key=lambda candidate: float(candidate.mean()))
+        ratio, mean = ratio_of(values, other[index]), mean_of(other)
+        extended[column] = ratio.value * mean.value
+        if f"{column}_se" in extended:
+            extended[f"{column}_se"] = math.hypot(
+                ratio.error * mean.value, ratio.value * mean.error
+            )
+    extended["tensor_factor"] = float(noisy.tensor.mean()) / extended["tensor_mse"]
+    return extended

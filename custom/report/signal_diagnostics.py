@@ -148,8 +148,10 @@ def _scale(rows: list[dict[str, Any]]) -> Diagnostic:
         "scale",
         "What the error of an estimated S0 costs",
         "Error of the signal in units of the true S0. Solid: S0 known; dashed: signals divided by "
-        "the mean of their own b <= 50 measurements; dotted: by the S0 of a log-linear fit. Black, "
-        "dash-dotted: the least error with S0 unknown, of noise that is not cut below zero.",
+        "the mean of their own b <= 50 measurements, which at b = 50 is itself a few percent low; "
+        "dotted: by the S0 of a log-linear fit. Black, dash-dotted: the posterior mean for an S0 "
+        "of which nothing is known, of noise that is not cut below zero; at the strongest noise "
+        "even a bad guess of S0 is better than none.",
         draw_scale(rows),
         {"rows": rows},
     )

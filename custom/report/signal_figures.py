@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import NullLocator
 
 from custom.report.anchored_path_figures import INK, plain_axes
 
@@ -79,6 +80,7 @@ def draw_by_noise(rows: Rows, styles: Mapping[str, Mapping[str, Any]], quantity:
         ax.set_ylim(lowest * (0.97 if ax is left else 1), top)
         label_ends(ax, {n: (c[-1], styles[n]["color"]) for n, c in curves.items() if c})
     left.axhline(1.0, color=INK, linewidth=1.0)
+    _ratio_axis(left)
     left.set_ylabel(f"MSE of the {unit} / that of the posterior mean", fontsize=9, color=INK)
     right.set_ylabel(
         f"mean squared distance of the {unit} from the posterior mean\n/ MSE of the latter",
@@ -110,8 +112,8 @@ def draw_mixture(rows: Rows, styles: Mapping[str, Mapping[str, Any]]) -> Figure:
             printed = row["source"] == "as printed"
             limit = names[place] not in styles and not printed
             colour = INK if limit or printed else styles[names[place]]["color"]
-            ax.plot(row[column], place, marker="D" if printed else "s" if limit else "o",
-                    color=colour, markersize=5, fillstyle="none" if printed else "full")  # fmt: skip
+            marker, fill = ("D", "none") if printed else ("s" if limit else "o", "full")
+            ax.plot(row[column], place, marker, color=colour, markersize=5, fillstyle=fill)
             ax.annotate(f"{row[column]:.3g}", (row[column], place), (6, 0), fontsize=7,
                         textcoords="offset points", va="center", color=INK)  # fmt: skip
         least = next((row[column] for row in rows if row["estimator"] == "limit"), None)
@@ -181,6 +183,7 @@ def draw_scale(rows: Rows) -> Figure:
         ends[name if "limit" in name else f"{name}, {way}"] = (curve[-1], colour)
     _noise_axis(ax, [row["sigma"] for row in rows])
     ax.set_ylim(0.95, None)
+    _ratio_axis(ax)
     ax.set_ylabel("MSE of the signal / limit with $S_0$ known", fontsize=9, color=INK)
     label_ends(ax, ends)
     return figure
@@ -236,10 +239,20 @@ def _curve(rows: Rows, name: str, column: str) -> list[tuple[float, float]]:
     return [(row["sigma"], row[column]) for row in found]
 
 
+def _ratio_axis(ax: Axes) -> None:
+    """Mark round ratios, more than powers of ten."""
+    lower, upper = ax.get_ylim()
+    steps = (1, 1.1, 1.2, 1.5, 2, 3, 5, 7) if upper < 10 else (1, 1.5, 2, 3, 5)
+    ticks = [step * ten for ten in (1, 10, 100) for step in steps]
+    ticks = [tick for tick in (*ticks, 1000) if lower <= tick <= upper and tick not in (11, 15)]
+    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
 def _noise_axis(ax: Axes, sigmas: Sequence[float]) -> None:
     """Mark the noise levels that were measured."""
     ticks = sorted(set(sigmas))
     ax.set_xticks(ticks, [f"{sigma:g}" for sigma in ticks])
-    ax.minorticks_off()
+    ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("noise level, units of $S_0$", fontsize=9, color=INK)
     plain_axes(ax)

@@ -17,6 +17,7 @@ from custom.report.mixture_errors import (
     CITED,
     MixtureErrors,
     errors_of,
+    extended_row,
     joined,
     mixture_row,
     times_limit,
@@ -96,27 +97,28 @@ class SignalMixture:
         self.limit_index = block[:, :each].reshape(-1) if limit_count else block[:0].reshape(-1)
 
     def table(self, estimators: Sequence[SignalEstimator]) -> list[dict[str, Any]]:
-        """Measure estimators, and return rows of :data:`MIXTURE_COLUMNS`, the cited ones last.
+        """Measure estimators, and return rows of ``MIXTURE_COLUMNS``, the study's own last.
 
         ``tensor_factor`` is the error of the noisy signals' tensors over that of the estimator's;
-        ``times_limit`` is over the signals of the limit alone.
+        ``times_limit`` is over the signals of the limit alone; the limit's own errors are those of
+        the whole mixture, see :func:`custom.report.mixture_errors.extended_row`.
         """
         noisy = errors_of(Estimates(self.mixture.noisy), self.mixture.truth, self.b_rows)
         limits = self._limits()
         exact = limits.get("limit")
-        rows = []
+        rows, complete = [], []
         for estimator in estimators:
             part, index = self._part(estimator.most_signals)
             found = estimator.estimate(part.noisy, part.sigma)
             errors = errors_of(found, part.truth, self.b_rows)
             row = mixture_row(estimator.name, errors, float(noisy.tensor[index].mean()))
-            if exact is not None and estimator.most_signals is None:
-                row |= times_limit(errors, exact, self.limit_index)
+            if len(index) == len(noisy.tensor):
+                complete.append(errors)
+                row |= times_limit(errors, exact, self.limit_index) if exact else {}
             rows.append(row)
-        unrestored = float(noisy.tensor[self.limit_index].mean()) if limits else 0.0
         for name, errors in limits.items():
-            row = mixture_row(name, errors, unrestored)
-            rows.append(row | (times_limit(errors, exact) if exact else {}))
+            row = mixture_row(name, errors, 1.0) | (times_limit(errors, exact) if exact else {})
+            rows.append(extended_row(row, errors, complete, self.limit_index, noisy))
         return rows + [dict(row) for row in CITED]
 
     def _part(self, most: int | None) -> tuple[Mixture, Tensor]:

@@ -53,9 +53,9 @@ Rows = list[dict[str, Any]]
 class SignalStudy:
     """Measure networks on simulated signals, beside what needs no training and the least error.
 
-    Writes into ``<output_dir>/diagnostics`` figures with captions, ``diagnostics.json``, and tables:
-    ``by_noise.csv``, ``limits.csv``, ``mixture.csv``, ``calibration.csv``, ``scale.csv``,
-    ``latents.csv``. Signals of mixtures have no table of a mixture of levels, nor tensors.
+    Writes into ``<output_dir>/diagnostics`` figures with captions, ``diagnostics.json``, and the
+    tables ``by_noise.csv``, ``limits.csv``, ``mixture.csv``, ``calibration.csv``, ``scale.csv`` and
+    ``latents.csv``. The mixture is of tensors of the study's box, and left out with another prior.
 
     Args:
         networks: What is compared; one without weights, or of another protocol, is left out with a
@@ -191,14 +191,10 @@ class SignalStudy:
                 scale_known=False,
                 **self.settings,
             )
-        chosen = {
-            name: item.network
-            for name, item in networks.items()
-            if not isinstance(item.network, SignalAutoencoder)
-        }
-        if not chosen:
-            return []
-        return errors_by_scale(chosen, self.table, samples, self.sigmas, unknown)
+        every = {name: item.network for name, item in networks.items()}
+        # Autoencoders only where there is nothing else: their lines would hide the others.
+        ours = {n: net for n, net in every.items() if not isinstance(net, SignalAutoencoder)}
+        return errors_by_scale(ours or every, self.table, samples, self.sigmas, unknown)
 
     def _latents(self, networks: Mapping[str, StudyNetwork]) -> list[LatentMeasures]:
         """Measure the latents of autoencoders over signals at the study's levels."""
