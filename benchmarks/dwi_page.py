@@ -8,18 +8,27 @@ from typing import Any
 
 from custom.data.csv_table import read_table
 from custom.report.diagnostics_folder import read_diagnostics
+from custom.report.dwi_summary import dwi_table
 
 TEMPLATE = Path(__file__).with_name("publish_dwi.md")
 Row = Mapping[str, str]
 
 
-def page(gaussian: Path, rician: Path, seeds: Sequence[Mapping[str, Any]]) -> str:
+def page(
+    gaussian: Path,
+    rician: Path,
+    seeds: Sequence[Mapping[str, Any]],
+    phantoms: Mapping[str, Any],
+    clean: float,
+) -> str:
     """Return the page.
 
     Args:
         gaussian: Folder of a study with the study's noise.
         rician: Folder of a study with Rician noise.
         seeds: Rows of ``benchmarks.publish_dwi.seeds_table``.
+        phantoms: Summary of the bundle's evaluation.
+        clean: Mean squared change of signals without noise.
     """
     rows = read_table(gaussian / "by_noise.csv")
     other = read_table(rician / "by_noise.csv")
@@ -38,6 +47,8 @@ def page(gaussian: Path, rician: Path, seeds: Sequence[Mapping[str, Any]]) -> st
         calibration=calibration_table(read_table(gaussian / "calibration.csv")),
         latents=latents_table(read_table(gaussian / "latents.csv")),
         pictures=pictures(gaussian),
+        phantoms=dwi_table(phantoms),
+        clean=number(clean, 2),
     )
 
 

@@ -1,9 +1,9 @@
 """Restoring a 100 x 100 x 60 x 32 diffusion series: our model against Patch2Self and MP-PCA.
 
-Each method reads the same NIfTI file, treats the same head, and writes its result, in a process of its
-own, whose peak memory is taken; importing is not timed. Ours besides checks the input, finds the head
-and the noise, and writes deviations, maps and provenance. The error is against the noiseless series,
-in units of the noise variance.
+Each method reads the same NIfTI file, treats the same head, and writes its result, in a process of
+its own, whose peak memory is taken; importing is not timed. Ours besides checks the input, finds
+the head and the noise, and writes deviations, maps and provenance. The error is against the
+noiseless series, in units of the noise variance.
 
 Run: ``python -m benchmarks.dwi_restoration``
 """

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import statistics
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from typing import Any
 import torch
 import yaml
 
-from benchmarks.dwi_page import page
+from benchmarks.dwi_page import by_noise, page
 from benchmarks.measure import REPOSITORY
 from benchmarks.publish_apddm import save_small
 from custom.bundle.launch import run_bundle
@@ -36,13 +37,14 @@ from custom.data.signal_simulation import SignalSimulation
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
 from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser
 from custom.networks.saved_weights import load_weights
+from custom.report.dwi_summary import dwi_table
 from custom.report.signal_estimators import refit
 from custom.report.signal_study import SignalStudy
 from custom.report.study_networks import StudyNetwork
 
 BUNDLE = REPOSITORY / "bundles" / "dwi_vae"
 SEEDS = (0, 1, 2)
-PICTURES = ("signal_by_noise", "tensor_by_noise", "mixture", "reconstructions", "calibration")
+MARKERS = re.compile(r"(<!-- dwi tables[^>]*-->\n).*?(<!-- end of dwi tables -->)", re.DOTALL)
 # What is shipped: name of the file, and of its training.
 SHIPPED = {"model": "ours", "vae": "vae_0", "dae": "dae_relu_0"}
 BESIDE = {"tensor": "tensor", "blind": "blind", "rician": "rician"}
@@ -222,6 +224,36 @@ def _write_metadata(file: Path, metadata: dict[str, Any]) -> None:
     file.write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def evaluate_phantoms(work: Path) -> dict[str, Any]:
+    """Evaluate the bundle, with the weights it has now, on its phantoms; return the summary."""
+    folder = work / "evaluate"
+    run_bundle(BUNDLE, ["evaluate"], {"output_dir": str(folder), "diagnostics": None})
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    return summary
+
+
+def clean_error(work: Path, table: GradientTable, count: int = 5000) -> float:
+    """Return the mean squared change of signals without noise by our network."""
+    network = trainings()["ours"].build().eval()
+    load_weights(work / "ours" / "models" / "model.pt", network)
+    drawn = BoxPrior().draw(count, table.b_rows, torch.Generator().manual_seed(7))
+    with torch.no_grad():
+        restored = network(drawn.signal, torch.zeros(count, 1))[:, : len(table)]
+    return float((restored - drawn.signal).double().square().mean())
+
+
+def publish_card(bundle: Path, phantoms: dict[str, Any], study_folder: Path) -> None:
+    """Put the tables into the model card."""
+    card = bundle / "docs" / "README.md"
+    rows = read_table(study_folder / "by_noise.csv")
+    text = (
+        f"```\n{dwi_table(phantoms)}\n```\n\nMean squared error of simulated signals over the least "
+        f"possible:\n\n{by_noise(rows, 'signal_times_limit')}\n"
+    )
+    content = MARKERS.sub(lambda found: found[1] + text + found[2], card.read_text("utf-8"))
+    card.write_text(content, encoding="utf-8")
+
+
 def publish_pictures(folder: Path, target: Path) -> None:
     """Copy the figures of a study in a size for the repository."""
     target.mkdir(parents=True, exist_ok=True)
@@ -255,9 +287,14 @@ def main() -> None:
     publish_weights(work, given.bundle)
     publish_measures(given.bundle, gaussian)
     publish_pictures(gaussian, given.docs / "images")
+    phantoms = evaluate_phantoms(work)
+    publish_card(given.bundle, phantoms, gaussian)
+    figure = next((work / "evaluate" / "figures").glob("*.png"))
+    save_small(figure, given.docs / "images" / "dwi_phantom.jpg", _MOST_BYTES)
     target = given.docs / "results" / "dwi.md"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(page(gaussian, rician, seeds), encoding="utf-8")
+    clean = clean_error(work, table)
+    target.write_text(page(gaussian, rician, seeds, phantoms, clean), encoding="utf-8")
     print(target)
 
 
