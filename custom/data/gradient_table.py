@@ -15,9 +15,16 @@ from torch import Tensor
 from custom.data.atomic import atomic_path
 from custom.data.input_formats import name_of
 from custom.errors import InputError
-from custom.transforms.diffusion_tensor import b_matrix
+from custom.transforms.diffusion_tensor import b_matrix, tensor_matrices
 
-__all__ = ["GradientTable", "copy_tables", "read_gradient_table", "tables_beside", "tables_of"]
+__all__ = [
+    "GradientTable",
+    "copy_tables",
+    "read_gradient_table",
+    "table_of_rows",
+    "tables_beside",
+    "tables_of",
+]
 
 _LENGTH_TOLERANCE = 0.05  # of a direction; scanners round to three digits
 _UNWEIGHTED = 50.0  # s/mm²: up to it a volume counts as b = 0, as in DIPY
@@ -60,6 +67,20 @@ class GradientTable:
         with atomic_path(bvec) as temporary:
             rows = (" ".join(f"{value:.8g}" for value in row) for row in self.bvecs.T)
             temporary.write_text("\n".join(rows) + "\n")
+
+
+def table_of_rows(b_rows: Tensor) -> GradientTable:
+    """Return the table of rows of b-matrices; of a direction the sign cannot be known.
+
+    Args:
+        b_rows: ``(M, 6)`` of :func:`custom.transforms.diffusion_tensor.b_matrix`.
+    """
+    rows = b_rows.double().cpu()
+    bvals = rows[:, :3].sum(1)  # the trace of b g g^T
+    halves = torch.cat([rows[:, :3], rows[:, 3:] / 2], 1)
+    bvecs = torch.linalg.eigh(tensor_matrices(halves))[1][:, :, -1]
+    bvecs[bvals <= 0] = 0.0
+    return GradientTable((bvals * 1e3).numpy(), bvecs.numpy())
 
 
 def tables_beside(image: str | Path) -> tuple[Path, Path]:

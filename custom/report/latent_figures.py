@@ -75,11 +75,11 @@ def draw_latent_contributions(found: Sequence[LatentMeasures]) -> Figure:
                            transform=column[1].transAxes)  # fmt: skip
         for ax in column:
             ax.set_xticks(places, [str(j) for j in order])
+            ax.set_xlim(-0.6, len(order) - 0.4)
             plain_axes(ax)
         column[1].set_xlabel(
             f"latent ({int(item.active.sum())} of {len(order)} active)", fontsize=8.5, color=INK
         )
-    axes[0, 0].set_yscale("symlog", linthresh=0.1)
     axes[0, 0].set_ylabel("growth of the MSE with the latent\nat its mean / MSE", fontsize=9)
     axes[1, 0].set_ylabel("divergence, nats", fontsize=9, color=INK)
     return figure

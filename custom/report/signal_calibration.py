@@ -40,15 +40,14 @@ def sampling_estimator(
 
     def estimate(noisy: Tensor, _: Tensor) -> Estimates:
         generator = Generator().manual_seed(seed)
-        device = next(network.parameters()).device
+        parameter = next(network.parameters())
         with torch.no_grad(), eval_mode(network):
-            mean, log_variance = network.encode(noisy.to(device))
-            size = (samples, *mean.shape)
-            chance = torch.randn(size, generator=generator).to(device)
+            mean, log_variance = network.encode(noisy.to(parameter))
+            chance = torch.randn((samples, *mean.shape), generator=generator).to(parameter)
             latents = mean + torch.exp(0.5 * log_variance) * chance
             drawn = network.decode(latents.flatten(0, 1)).reshape(samples, *noisy.shape)
             restored = network.decode(mean)
-        return Estimates(restored.float().cpu(), None, drawn.float().std(0).cpu())
+        return Estimates(restored.float().cpu(), None, drawn.std(0).float().cpu())
 
     return estimate
 

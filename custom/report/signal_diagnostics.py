@@ -186,7 +186,7 @@ def _latents(results: SignalResults, rows: list[dict[str, Any]]) -> Iterator[Dia
         "latent_contributions",
         "What each latent adds to the reconstruction",
         "Above: by how much the error grows if one latent is set to its mean over all signals, "
-        "in units of the error (linear up to 0.1, then logarithmic); below: its divergence.",
+        "in units of the error; below: its divergence from the prior.",
         draw_latent_contributions(found),
         {"error": {item.name: item.error for item in found}},
     )

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import NullFormatter, NullLocator
 
 from custom.report.anchored_path_figures import INK, plain_axes
 
@@ -121,6 +121,7 @@ def draw_mixture(rows: Rows, styles: Mapping[str, Mapping[str, Any]]) -> Figure:
             ax.axvline(least, color=_SOFT, linewidth=1, zorder=0)
         ax.set_xscale("log")
         ax.set_title(title, fontsize=9, color=INK)
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.margins(x=0.25)
         plain_axes(ax)
     axes[0].set_yticks(range(len(rows)), names)
@@ -229,7 +230,13 @@ def label_ends(ax: Axes, ends: Mapping[str, tuple[tuple[float, float], str]]) ->
             color=colour,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkB": 3},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 0.5,
+                "shrinkB": 3,
+                "relpos": (0, 0.5),
+            },
         )
 
 

@@ -61,7 +61,8 @@ class SignalStudy:
         networks: What is compared; one without weights, or of another protocol, is left out with a
             warning, and without any nothing is written.
         table: The protocol.
-        prior: Of the signals, for all but the mixture of levels.
+        prior: Of the signals, for all but the mixture of levels. A lattice counts as the box that
+            it fills: on its own points it lets an estimator cheat at weak noise (VAE.md).
         noise: Of the measurements.
         output_dir: Output folder of the evaluation.
         sigmas: Noise levels of the tables, in units of ``S_0``.
@@ -102,7 +103,8 @@ class SignalStudy:
         check_whole("dipy_signals", dipy_signals, 0)
         for sigma in sigmas:
             check_above_zero("sigmas", sigma)
-        self.networks, self.table, self.prior, self.noise = networks, table, prior, noise
+        self.networks, self.table, self.noise = networks, table, noise
+        self.prior = BoxPrior() if isinstance(prior, TensorLattice) else prior
         self.output_dir = Path(output_dir)
         self.sigmas, self.signals, self.seed = sorted(sigmas), signals, seed
         self.mixture_signals = max(mixture_signals or 6 * signals, _LEAST_MIXTURE)
@@ -113,8 +115,8 @@ class SignalStudy:
     def write(self) -> Path | None:
         """Measure, draw, write, and return the folder, or None where no network can be used."""
         networks = usable_networks(self.networks, self.table)
-        if not networks:
-            logger.warning("no study on signals: no network has weights for this protocol")
+        if not networks or bool(self.table.unweighted.all()):
+            logger.warning("no study on signals: no network was trained for this protocol")
             return None
         results = self.measure(networks)
         folder = write_diagnostics(self.output_dir, signal_diagnostics(results))
@@ -176,8 +178,13 @@ class SignalStudy:
         return LatticeSplit(simulation, lattice, _TEST_SHARE)
 
     def _scale(self, networks: Mapping[str, StudyNetwork], samples: SignalSamples) -> Rows:
-        """Measure what an estimated scale costs, where the protocol allows to estimate it."""
-        if not self.table.unweighted.any():
+        """Measure what an estimated scale costs, where one can be estimated and plays a part."""
+        every = {
+            name: item.network
+            for name, item in networks.items()
+            if getattr(item.network, "of_signal", True)  # a tensor has no scale
+        }
+        if not every or not self.table.unweighted.any():
             return []
         unknown = None
         if isinstance(self.noise, ClippedGaussianNoise):
@@ -191,7 +198,6 @@ class SignalStudy:
                 scale_known=False,
                 **self.settings,
             )
-        every = {name: item.network for name, item in networks.items()}
         # Autoencoders only where there is nothing else: their lines would hide the others.
         ours = {n: net for n, net in every.items() if not isinstance(net, SignalAutoencoder)}
         return errors_by_scale(ours or every, self.table, samples, self.sigmas, unknown)

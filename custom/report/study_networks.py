@@ -62,10 +62,11 @@ def usable_networks(
     Raises:
         InputError: If a name is given twice.
     """
+    names = [item.name for item in networks]
+    if len(set(names)) < len(names):
+        raise InputError(f"networks must have names of their own, one of {names} is there twice")
     found: dict[str, StudyNetwork] = {}
     for item in networks:
-        if item.name in found:
-            raise InputError(f"networks must have names of their own, got {item.name!r} twice")
         try:
             if item.checkpoint is not None:
                 load_weights(item.checkpoint, item.network)

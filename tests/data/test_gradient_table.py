@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 from dipy.io import read_bvals_bvecs
 
+from custom.data.gradient_schemes import study_scheme
 from custom.data.gradient_table import (
     GradientTable,
     copy_tables,
     read_gradient_table,
+    table_of_rows,
     tables_beside,
 )
 from custom.errors import InputError
@@ -142,3 +144,11 @@ def test_a_file_that_is_no_text_is_named(tmp_path):
     bvec.write_bytes(b"\x1f\x8b\xff\xfe")
     with pytest.raises(InputError, match=r"dwi\.bvec: is no table of numbers"):
         read_gradient_table(bval, bvec)
+
+
+def test_a_table_comes_back_from_its_rows_but_for_signs():
+    table = study_scheme()
+    found = table_of_rows(table.b_rows)
+    np.testing.assert_allclose(found.bvals, table.bvals, atol=1e-3)
+    np.testing.assert_allclose(np.abs((found.bvecs * table.bvecs).sum(1)), 1, atol=1e-6)
+    np.testing.assert_allclose(found.b_rows, table.b_rows, atol=1e-6)

@@ -22,7 +22,12 @@ __all__ = ["TinySet", "forget_seeds", "open_workflow", "overrides_of", "run", "t
 
 # Set for every run that has these ids: no data base of runs, no worker processes, the least of what
 # only illustrates.
-_LIGHT = {"use_mlflow": False, "num_workers": 0, "diagnostic_slices": 1}
+_LIGHT = {
+    "use_mlflow": False,
+    "num_workers": 0,
+    "diagnostic_slices": 1,
+    "diagnostic_signals": 60,
+}
 
 
 @dataclass(frozen=True)
