@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from custom.errors import InputError
-from custom.networks.stored_protocol import read_protocol, stored_measurements
+from custom.networks.stored_protocol import is_peer, read_protocol, stored_measurements
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -51,3 +51,20 @@ def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
     torch.save({"model": 3}, tmp_path / "odd.pt")
     with pytest.raises(InputError, match=r"odd\.pt does not fit"):
         stored_measurements(tmp_path / "odd.pt")
+
+
+def test_a_peer_is_another_network_of_the_same_measurements(tmp_path: Path) -> None:
+    rows = torch.rand(9, 6)
+    order = torch.arange(9).flip(0)
+    for name, some, rule in (
+        ("model", rows, 0),
+        ("same", rows + 1e-5, 0),
+        ("turned", rows[order], 0),
+        ("fewer", rows[:8], 0),
+        ("scaled", rows, 1),
+    ):
+        state = {"b_rows": some, "scale_rule": torch.tensor(rule)}
+        torch.save(state, tmp_path / f"{name}.pt")
+    names = ("same", "turned", "fewer", "scaled", "model", "gone")
+    found = [is_peer(tmp_path / f"{name}.pt", tmp_path / "model.pt") for name in names]
+    assert found == [True, False, False, False, False, False]

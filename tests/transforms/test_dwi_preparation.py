@@ -152,3 +152,22 @@ def test_a_known_s0_for_a_model_without_is_said(caplog: pytest.LogCaptureFixture
     assert not caplog.text
     DwiPreparationd("image", "b0", s0=1.0)
     assert "suits one trained with S0 known" in caplog.text
+
+
+def test_mask_and_noise_of_the_data_go_before_others() -> None:
+    table, inside = study_table(), SERIES.inside & (np.arange(16) < 8)[:, None, None]
+    image = torch.from_numpy(np.moveaxis(SERIES.noisy, -1, 0).astype(np.float32))
+    data = {
+        "image": MetaTensor(image, affine=torch.from_numpy(AFFINE)),
+        "b_rows": table.b_rows,
+        "unweighted": torch.from_numpy(table.unweighted),
+    }
+    known = {"mask": MetaTensor(torch.from_numpy(inside)[None].float()), "sigma": 12.0}
+    transform = DwiPreparationd("image", "b0", sigma=0.3, mask_key="mask", noise_key="sigma")
+    found = transform(data | known)
+    maps = maps_of(found)
+    np.testing.assert_array_equal(maps["mask"], inside)
+    np.testing.assert_allclose((maps["scale"] * maps["sigma"])[inside], 12.0, rtol=1e-5)
+    assert (found["mask_source"], found["noise_source"]) == ("data", "data")
+    other = transform(data)  # without them it is as ever
+    assert (other["mask_source"], other["noise_source"]) == ("median_otsu", "given")

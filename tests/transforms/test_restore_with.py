@@ -64,3 +64,23 @@ def test_wrong_weights_are_refused_at_once(weights, tmp_path):
         peer(tmp_path / "gone.pt")
     with pytest.raises(InputError, match="does not fit the network"):
         peer(weights, nn.Conv2d(1, 1, 3))
+
+
+def test_what_else_the_inferer_takes_comes_from_the_data(tmp_path):
+    network = nn.Identity()
+    torch.save(network.state_dict(), tmp_path / "unet.pt")
+    given = {}
+
+    class Gain(SimpleInferer):
+        def __call__(self, inputs, network, *args, gain, **kwargs):
+            given["gain"] = gain
+            return gain * network(inputs)
+
+    transform = RestoreWithd(
+        "image", "unet", network, tmp_path / "unet.pt", Gain(), extra_keys={"gain": "map"}
+    )
+    image, gain = torch.rand(3, 4, 5, 2), MetaTensor(torch.rand(1, 4, 5, 2))
+    result = transform({"image": image, "map": gain})
+    torch.testing.assert_close(result["unet"], image * gain.as_tensor())
+    assert given["gain"].shape == (1, 1, 4, 5, 2)
+    assert result["unet_seconds"] == pytest.approx(2 * result["unet_seconds_per_slice"])
