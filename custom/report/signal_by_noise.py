@@ -14,7 +14,7 @@ from custom.transforms.diffusion_tensor import fractional_anisotropy, mean_diffu
 
 __all__ = ["BY_NOISE_COLUMNS", "LIMIT", "LIMIT_REFITTED", "errors_by_noise"]
 
-LIMIT, LIMIT_REFITTED = "limit", "limit, refitted"
+LIMIT, LIMIT_REFITTED = "limit", "limit (refitted)"
 _TENSOR_COLUMNS = (
     "tensor_mse",
     "tensor_mse_se",

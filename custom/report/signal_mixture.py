@@ -132,19 +132,19 @@ class SignalMixture:
     def _limits(self) -> dict[str, MixtureErrors]:
         """Return the errors of posterior means, if they are asked for.
 
-        ``limit``: over the lattice, exact, with the tensor's own mean; ``limit, refitted``: the
+        ``limit``: over the lattice, exact, with the tensor's own mean; ``limit (refitted)``: the
         tensor of its signals; the third does not know that tensors lie on a lattice.
         """
         if len(self.limit_index) == 0:
             return {}
         settings: dict[str, Any] = {"draws": self.draws, "own_draws": self.own_draws}
         found = {}
-        for name, prior in (("limit", self.lattice), ("posterior mean, any tensor", BoxPrior())):
+        for name, prior in (("limit", self.lattice), ("posterior mean (any tensor)", BoxPrior())):
             posterior_mean = PosteriorMean(prior, self.noise, self.b_rows, **settings)
             parts = [self._level(posterior_mean, i) for i in range(len(self.values))]
             found[name] = joined([own for own, _ in parts])
             if name == "limit":
-                found["limit, refitted"] = joined([refitted for _, refitted in parts])
+                found["limit (refitted)"] = joined([refitted for _, refitted in parts])
         return found
 
     def _level(self, mean: PosteriorMean, number: int) -> tuple[MixtureErrors, MixtureErrors]:

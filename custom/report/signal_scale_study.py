@@ -25,7 +25,7 @@ SCALE_COLUMNS = (
     "signal_times_limit",
     "signal_times_limit_se",
 )
-LIMIT_KNOWN, LIMIT_UNKNOWN = "limit, S0 known", "limit, S0 unknown"
+LIMIT_KNOWN, LIMIT_UNKNOWN = "limit (S0 known)", "limit (S0 unknown)"
 _ESTIMATES = {"known": None, "mean b0": "b0", "fitted": "fit"}
 
 

@@ -100,7 +100,7 @@ def test_the_table_is_measured_limited_and_cited(mixture):
     assert by_name["limit"]["signal_times_limit"] == 1
     assert by_name["limit"]["tensor_times_limit"] == 1
     # Ten times as many tensors: who knows that they lie on a lattice errs less.
-    assert by_name["posterior mean, any tensor"]["signal_times_limit"] > 1
+    assert by_name["posterior mean (any tensor)"]["signal_times_limit"] > 1
     assert by_name["NLLS"]["signal_times_limit"] > 1
     assert by_name["DIPY WLS"]["signals"] == 10
     assert [row for row in rows if row["source"] == "as printed"] == list(CITED)
