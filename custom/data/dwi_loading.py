@@ -12,6 +12,7 @@ from monai.transforms import MapTransform
 
 from custom.data.gradient_table import read_gradient_table, tables_of
 from custom.data.protocol_matching import match_volumes
+from custom.errors import InputError
 from custom.networks.stored_protocol import StoredProtocol
 
 __all__ = ["VolumesBackd", "VolumesInOrderd"]
@@ -65,7 +66,10 @@ class VolumesInOrderd(MapTransform):
         files = tables_of(data[self.source_key], self.bval, self.bvec)
         table = read_gradient_table(*files)
         tolerances = self.b_tolerance, self.direction_tolerance_deg
-        order = match_volumes(table, self.protocol.b_rows, *tolerances)
+        try:
+            order = match_volumes(table, self.protocol.b_rows, *tolerances)
+        except InputError as error:
+            raise InputError(f"{data[self.source_key]}: {error}") from error
         for key in self.key_iterator(result):
             result[key] = data[key][torch.from_numpy(order)]
         ordered = table.select(order)

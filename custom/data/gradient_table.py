@@ -80,7 +80,8 @@ def table_of_rows(b_rows: Tensor) -> GradientTable:
     halves = torch.cat([rows[:, :3], rows[:, 3:] / 2], 1)
     bvecs = torch.linalg.eigh(tensor_matrices(halves))[1][:, :, -1]
     bvecs[bvals <= 0] = 0.0
-    return GradientTable((bvals * 1e3).numpy(), bvecs.numpy())
+    # Rounded: b = 50 must not come back as more than 50, up to which it counts as unweighted.
+    return GradientTable((bvals * 1e3).round(decimals=3).numpy(), bvecs.numpy())
 
 
 def tables_beside(image: str | Path) -> tuple[Path, Path]:

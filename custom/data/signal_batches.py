@@ -22,7 +22,7 @@ Batch = dict[str, Tensor]
 # Batches drawn at once: the cost of a call is shared, and what is drawn still fits the cache.
 _AT_ONCE = 8
 # What tells the random numbers of one use from those of another with the same seed.
-_SPLIT, _HELD_OUT = 101, 102
+_TRAINING, _SPLIT, _HELD_OUT = 100, 101, 102
 
 
 class SimulatedSignals(IterableDataset[Batch]):
@@ -67,7 +67,7 @@ class SimulatedSignals(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         """Draw the batches of the epoch."""
-        generator = _generator(self.device, self.seed, self.epoch, self.rank)
+        generator = _generator(self.device, _TRAINING, self.seed, self.epoch, self.rank)
         for first in range(0, self.steps, _AT_ONCE):
             batches = min(_AT_ONCE, self.steps - first)
             drawn = self.simulation.draw(batches * self.batch_size, generator)
@@ -159,7 +159,7 @@ class LatticeSignals(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         """Give the batches of the epoch."""
-        generator = _generator(self.device, self.seed, self.epoch, self.rank)
+        generator = _generator(self.device, _TRAINING, self.seed, self.epoch, self.rank)
         count, levels = len(self.tensors), len(self.levels)
         start = torch.randint(levels, (count,), generator=generator, device=self.device)
         for number in range(levels):

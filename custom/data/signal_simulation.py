@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -17,7 +19,7 @@ from custom.transforms.signal_scale import SCALE_RULES, ScaleRule, estimate_scal
 __all__ = ["SignalSimulation"]
 
 # Least estimate of S_0 that signals are divided by, in units of the true one.
-_LEAST_SCALE = 0.05
+_LEAST_SCALE = 0.2
 _SAMPLES = 20_000
 _LEAST_SCALE_VARIANCE = 1e-3
 
@@ -90,8 +92,7 @@ class SignalSimulation:
 
         Returns:
             ``image``: noisy signals ``(n, M)``; ``label``: clean ones; ``sigma``: ``(n, 1)``, all
-                three in
-            the unit of ``scale_rule``; ``tensor``: ``(n, 6)`` in µm²/ms, if there is one.
+            three in the unit of ``scale_rule``; ``tensor``: ``(n, 6)`` in µm²/ms, if there is one.
         """
         noisy = self.noise.add(signal, sigma, generator)
         if self.scale_rule == "b0":
@@ -100,6 +101,22 @@ class SignalSimulation:
             noisy, signal, sigma = noisy / scale, signal / scale, sigma / scale
         batch = {"image": noisy, "label": signal, "sigma": sigma}
         return batch if tensor is None else batch | {"tensor": tensor}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint of a training must say of its signals."""
+        return {"b_rows": self.b_rows, "scale_rule": self.scale_rule}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Compare with the signals of the training that is resumed.
+
+        Raises:
+            InputError: If they were of another protocol or in other units.
+        """
+        same = self.b_rows.shape == state["b_rows"].shape and torch.allclose(
+            self.b_rows, state["b_rows"].to(self.b_rows), atol=1e-4
+        )
+        if not same or state["scale_rule"] != self.scale_rule:
+            raise InputError("it was of another protocol or scale_rule: give its bval and bvec")
 
     @cached_property
     def error_scales(self) -> ErrorScales:

@@ -23,8 +23,7 @@ class SignalPrepareBatch(PrepareBatch):
 
     Shape:
         ``image``, ``label``: ``(B, M)``; ``tensor``: ``(B, 6)``; ``sigma``: ``(B, 1)``; what is
-            compared
-        with: ``(B, K + 1)``, the truth and then the noise level.
+        compared with: ``(B, K + 1)``, the truth and then the noise level.
 
     Raises:
         ValueError: If ``target`` is unknown, or when called, if the batch has no tensors to

@@ -98,7 +98,7 @@ class VoxelwiseInferer(Inferer):
                 found = self._draw(signals, network)
             else:
                 found = self._in_batches(lambda *some: network(*some, *args, **kwargs), *parts)
-        _check_output(found, signals)
+        _check_output(found, signals, network)
         restored = _scatter(found * units, series, inside)
         output: Tensor = convert_to_dst_type(restored.movedim(-1, 1), inputs)[0]
         return output
@@ -131,10 +131,11 @@ class VoxelwiseInferer(Inferer):
         return torch.cat([mean, (squares / (self.num_samples - 1)).sqrt()], 1)
 
 
-def _check_output(found: Tensor, signals: Tensor) -> None:
+def _check_output(found: Tensor, signals: Tensor, network: Network) -> None:
     """Refuse a network that gives something else than signals."""
     count = signals.shape[1]
-    if found.shape[1] not in (count, 2 * count):
+    of_signal = getattr(network, "of_signal", True)
+    if not of_signal or found.shape[1] not in (count, 2 * count):
         raise InputError(
             f"the network gives {found.shape[1]} numbers a voxel for {count} signals: a series can "
             "only be restored by one that gives signals"

@@ -11,7 +11,10 @@ from torch import nn
 
 from custom.errors import InputError
 
-__all__ = ["load_weights", "read_weights"]
+__all__ = ["MADE_AS", "load_weights", "read_weights"]
+
+# Buffer of networks with variants whose weights have the same shapes: which of them it is.
+MADE_AS = "made_as"
 
 
 def read_weights(
@@ -61,6 +64,9 @@ def load_weights(
             numbers that are not finite.
     """
     state = read_weights(path, map_location, setting)
+    own, given = network.state_dict().get(MADE_AS), state.get(MADE_AS)
+    if own is not None and torch.is_tensor(given) and not torch.equal(own.cpu(), given.cpu()):
+        raise _other(path)
     try:
         network.load_state_dict(state)
     except Exception as error:  # RuntimeError for other shapes, others for what is no tensor

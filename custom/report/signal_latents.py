@@ -84,9 +84,9 @@ def measure_latents(
         noisy: ``(n, M)``.
         clean: What they are of, ``(n, M)``.
     """
-    device = next(network.parameters()).device
+    parameter = next(network.parameters())
     with torch.no_grad(), eval_mode(network):
-        mean, log_variance = network.encode(noisy.to(device))
+        mean, log_variance = network.encode(noisy.to(parameter))
         centre, spread = mean.mean(0), mean.std(0)
 
         def error_of(latents: Tensor) -> float:
@@ -102,7 +102,7 @@ def measure_latents(
         shifts = torch.linspace(-2, 2, _STEPS)
         moved = centre.repeat(network.latent, _STEPS, 1)
         for j in range(network.latent):
-            moved[j, :, j] += shifts.to(device) * spread[j]
+            moved[j, :, j] += shifts.to(parameter) * spread[j]
         changes = network.decode(moved) - network.decode(centre)
     return LatentMeasures(
         name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,10 @@ from custom.report.paired_errors import Measured, mean_of, ratio_of
 
 __all__ = ["NoisyLevel", "SignalSamples", "squared_error"]
 
+logger = logging.getLogger(__name__)
+
 _MM2_PER_S = 1e-3  # one µm²/ms
+_LEAST_ESS = 20.0  # effective draws of a signal, in the median
 
 
 def squared_error(estimate: Tensor, truth: Tensor) -> Tensor:
@@ -151,6 +155,21 @@ class SignalSamples:
         """Return the signals with noise, ``(n, M)``."""
         level = torch.full_like(self.truth.signal[:, :1], sigma)
         return self.noise.add(self.truth.signal, level, generator)
+
+    def known(self, sigmas: Sequence[float]) -> list[float]:
+        """Return the levels at which the posterior mean is known; a warning names the others.
+
+        Draws of a prior of which no likelihood at weak noise takes notice say nothing of it.
+        """
+        usable = [s for s in sigmas if self.level(s).limit().ess_median >= _LEAST_ESS]
+        left_out = [f"{sigma:g}" for sigma in sigmas if sigma not in usable]
+        if left_out:
+            logger.warning(
+                "no limit is known at sigma %s: of all draws fewer than %g count there",
+                ", ".join(left_out),
+                _LEAST_ESS,
+            )
+        return usable
 
     def limits(self, sigmas: Sequence[float]) -> list[dict[str, float | None]]:
         """Return the limit at each level, and how well it is known, as rows of a table.

@@ -119,6 +119,9 @@ class SignalStudy:
             logger.warning("no study on signals: no network was trained for this protocol")
             return None
         results = self.measure(networks)
+        if not results.tables["by_noise"][1]:
+            logger.warning("no study on signals: the limit is known at none of the noise levels")
+            return None
         folder = write_diagnostics(self.output_dir, signal_diagnostics(results))
         for name, (columns, rows) in results.tables.items():
             (folder / f"{name}.csv").unlink(missing_ok=True)
@@ -138,16 +141,17 @@ class SignalStudy:
         samples = SignalSamples(
             self.prior, self.noise, self.table.b_rows, self.signals, self.seed, **self.settings
         )
-        by_noise = errors_by_noise([*classical, *plain], samples, self.sigmas)
-        limits: Rows = [dict(row) for row in samples.limits(self.sigmas)]
-        certain = calibration_by_noise([*plain, *drawn], samples, self.sigmas)
+        sigmas = samples.known(self.sigmas)
+        by_noise = errors_by_noise([*classical, *plain], samples, sigmas)
+        limits: Rows = [dict(row) for row in samples.limits(sigmas)]
+        certain = calibration_by_noise([*plain, *drawn], samples, sigmas)
         latents = self._latents(networks)
         tables: dict[str, tuple[Sequence[str], Rows]] = {
             "by_noise": (BY_NOISE_COLUMNS, by_noise),
-            "limits": (tuple(limits[0]), limits),
+            "limits": (tuple(limits[0]) if limits else (), limits),
             "mixture": (MIXTURE_COLUMNS, self._mixture([*classical, *plain])),
             "calibration": (CALIBRATION_COLUMNS, certain),
-            "scale": (SCALE_COLUMNS, self._scale(networks, samples)),
+            "scale": (SCALE_COLUMNS, self._scale(networks, samples, sigmas)),
             "latents": (LATENT_COLUMNS, [row for item in latents for row in latent_rows(item)]),
         }
         curves = {name: item.curves() for name, item in networks.items()}
@@ -177,7 +181,12 @@ class SignalStudy:
         simulation = SignalSimulation(self.table, self.prior, self.noise, PublishedLevels())
         return LatticeSplit(simulation, lattice, _TEST_SHARE)
 
-    def _scale(self, networks: Mapping[str, StudyNetwork], samples: SignalSamples) -> Rows:
+    def _scale(
+        self,
+        networks: Mapping[str, StudyNetwork],
+        samples: SignalSamples,
+        sigmas: Sequence[float],
+    ) -> Rows:
         """Measure what an estimated scale costs, where one can be estimated and plays a part."""
         every = {
             name: item.network
@@ -200,7 +209,7 @@ class SignalStudy:
             )
         # Autoencoders only where there is nothing else: their lines would hide the others.
         ours = {n: net for n, net in every.items() if not isinstance(net, SignalAutoencoder)}
-        return errors_by_scale(ours or every, self.table, samples, self.sigmas, unknown)
+        return errors_by_scale(ours or every, self.table, samples, sigmas, unknown)
 
     def _latents(self, networks: Mapping[str, StudyNetwork]) -> list[LatentMeasures]:
         """Measure the latents of autoencoders over signals at the study's levels."""

@@ -18,6 +18,7 @@ __all__ = ["NOISE_ESTIMATES", "NoiseEstimate", "fit_noise", "local_noise", "volu
 NoiseEstimate = Literal["volume", "voxel", "fit"]
 NOISE_ESTIMATES: tuple[NoiseEstimate, ...] = ("volume", "voxel", "fit")
 _CHUNK = 65536
+FIT_PARAMETERS = 7  # of a fit with S0: with no more measurements nothing is left to judge by
 
 
 def volume_noise(weighted: NDArray[np.float32]) -> float:
@@ -81,7 +82,7 @@ def fit_noise(signals: Tensor, b_rows: Tensor) -> float:
     """
     from scipy.stats import chi2
 
-    freedom = signals.shape[1] - 7
+    freedom = signals.shape[1] - FIT_PARAMETERS
     if freedom < 1:
         raise ValueError(f"signals must be eight or more a voxel, got {signals.shape[1]}")
     squares = []

@@ -19,6 +19,7 @@ from torch import Tensor
 from custom.data.voxel_map import read_mask, read_voxel_map
 from custom.errors import InputError
 from custom.transforms.dwi_noise import (
+    FIT_PARAMETERS,
     NOISE_ESTIMATES,
     NoiseEstimate,
     fit_noise,
@@ -188,7 +189,7 @@ class DwiPreparationd(MapTransform):
         volumes = np.moveaxis(image.numpy(), 0, -1)
         if self.noise_estimate == "voxel":
             return torch.from_numpy(local_noise(volumes, mask.numpy())) / scale, "mppca"
-        if self.noise_estimate == "fit":
+        if self.noise_estimate == "fit" and len(image) > FIT_PARAMETERS:
             signals = image.movedim(0, -1)[mask]
             level = fit_noise(signals[signals.mean(1) > 0], data["b_rows"])
             return level / scale, "fit residuals"

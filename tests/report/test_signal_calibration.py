@@ -10,6 +10,14 @@ from custom.report.signal_calibration import calibration, calibration_by_noise, 
 from custom.report.signal_estimators import Estimates, SignalEstimator
 from custom.report.signal_samples import SignalSamples
 
+
+@pytest.fixture(autouse=True)
+def seeded():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
 TABLE = study_scheme()
 
 
@@ -62,6 +70,10 @@ def test_drawn_latents_scatter_as_the_encoder_says():
     with torch.no_grad():
         network.log_variance.weight.zero_()
         network.log_variance.bias.fill_(-14.0)
+        for part in network.decoder[::2]:  # no unit is at the kink of its ReLU
+            part.bias.fill_(5.0)
+            part.weight.abs_()
+        network.output.weight.mul_(0.01)  # nor at an end of the sigmoid
     signals = torch.rand(6, 32, generator=Generator().manual_seed(0)).double()
     found = sampling_estimator(network, 4000)(signals, torch.zeros(6, 1))
     mean, _ = network.encode(signals)

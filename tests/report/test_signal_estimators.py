@@ -16,6 +16,14 @@ from custom.report.signal_estimators import (
     restore_scaled,
 )
 
+
+@pytest.fixture(autouse=True)
+def seeded():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
 TABLE = study_scheme()
 
 

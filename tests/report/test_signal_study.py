@@ -17,6 +17,14 @@ from custom.report.signal_scale_study import LIMIT_KNOWN, LIMIT_UNKNOWN, errors_
 from custom.report.signal_study import SignalStudy
 from custom.report.study_networks import StudyNetwork
 
+
+@pytest.fixture(autouse=True, scope="module")
+def seeded():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
 TABLE = study_scheme()
 TINY = {"signals": 12, "dipy_signals": 4, "lattice_points": 3, "draws": 200, "own_draws": 20}
 

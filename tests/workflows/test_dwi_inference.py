@@ -200,7 +200,7 @@ def test_the_sidecar_says_what_was_done(tmp_path: Path, run: Any) -> None:
     assert said["voxels_unusable"] > 0  # in the background
     assert (said["mask_source"], said["scale_rule"]) == ("all", "known")
     assert said["scale_source"] == "log-linear fit"
-    assert said["noise_source"] == "estimate_sigma"
+    assert said["noise_source"] == "fit residuals"
     assert 0.01 < said["noise_level"] < 1
     assert said["values_below_zero"] >= 0
     assert said["values_above_s0"] >= 0

@@ -7,6 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from custom.errors import InputError
+from custom.networks.saved_weights import MADE_AS
 from custom.transforms.error_scales import ErrorScales
 from custom.transforms.signal_scale import SCALE_RULES, ScaleRule
 
@@ -27,25 +29,32 @@ class TrainedFor(Protocol):
         ...
 
 
-def keep_protocol(network: nn.Module, num_measurements: int) -> None:
+def keep_protocol(network: nn.Module, num_measurements: int, made_as: int) -> None:
     """Give a network the buffers ``b_rows`` ``(M, 6)`` and ``scale_rule`` ``()``, not yet set.
 
     Its weights mean nothing for another protocol, or for signals scaled in another way: with
-    these, what restores can refuse them.
+    these, what restores can refuse them. ``made_as`` tells apart variants whose weights have the
+    same shapes: :func:`custom.networks.saved_weights.load_weights` refuses those of another.
+
+    Args:
+        network: The network.
+        num_measurements: ``M``.
+        made_as: A number of the variant's own.
     """
     network.register_buffer(B_ROWS, torch.zeros(num_measurements, 6))
     network.register_buffer(SCALE_RULE, torch.zeros((), dtype=torch.int64))
+    network.register_buffer(MADE_AS, torch.tensor(made_as))
 
 
 def set_protocol(network: nn.Module, simulation: TrainedFor) -> None:
     """Set the buffers of :func:`keep_protocol`.
 
     Raises:
-        ValueError: If the network was made for another number of measurements.
+        InputError: If the network was made for another number of measurements.
     """
     buffers = dict(network.named_buffers(recurse=False))
     if buffers[B_ROWS].shape != simulation.b_rows.shape:
-        raise ValueError(
+        raise InputError(
             f"num_measurements must be that of the protocol, {len(simulation.b_rows)}, got "
             f"{len(buffers[B_ROWS])}"
         )

@@ -70,7 +70,7 @@ class SignalAutoencoder(nn.Module):
         self.log_variance = nn.Linear(hidden[-1], latent) if self.variational else nn.Identity()
         self.decoder = _layers([latent, *reversed(hidden)])
         self.output = nn.Linear(hidden[0], num_measurements)
-        keep_protocol(self, num_measurements)
+        keep_protocol(self, num_measurements, _KINDS.index(kind))
 
     def fit_to(self, simulation: TrainedFor) -> SignalAutoencoder:
         """Remember the protocol that the network is trained for, and return the network."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.jit import is_scripting  # type: ignore[attr-defined]  # public, not listed
 
+from custom.errors import InputError
 from custom.networks.blocks.protocol_buffers import TrainedFor, keep_protocol, set_protocol
 from custom.transforms.diffusion_tensor_fit import regularised_gauss_newton
 from custom.transforms.error_scales import expected_squared_error
@@ -16,6 +17,7 @@ __all__ = ["Head", "TensorInformedDenoiser"]
 Head = Literal["signal", "tensor"]
 _HEADS = ("signal", "tensor")
 _FIT_STEPS = 3
+_FIRST_VARIANT = 8  # of what its weights say they are; smaller numbers are autoencoders
 _LEAST_NOISE = 1e-3  # units of S_0
 # Range of the logarithm of the predicted deviation, in units of the expected error.
 _LOWEST, _HIGHEST = -3.0, 4.0
@@ -99,7 +101,7 @@ class TensorInformedDenoiser(nn.Module):
         # Starts as the fit itself.
         nn.init.zeros_(self.correction.weight)
         nn.init.zeros_(self.correction.bias)
-        keep_protocol(self, num_measurements)
+        keep_protocol(self, num_measurements, _FIRST_VARIANT + with_sigma)
         self.register_buffer("prior_mean", torch.tensor([1.0] * 3 + [0.0] * 3 + [1.0])[:parameters])
         self.register_buffer("prior_precision", torch.eye(parameters))
         self.register_buffer("signal_bound", torch.tensor(parameters / num_measurements))
@@ -112,12 +114,12 @@ class TensorInformedDenoiser(nn.Module):
         """Take over the protocol and the prior's moments, and return the network.
 
         Raises:
-            ValueError: If the network was made for other signals.
+            InputError: If the network was made for other signals.
         """
         set_protocol(self, simulation)
         scales = simulation.error_scales
         if scales.mean.shape != self.prior_mean.shape:
-            raise ValueError(
+            raise InputError(
                 f"with_scale must be {len(scales.mean) == 7} for signals whose scale_rule is "
                 f"{simulation.scale_rule!r}"
             )
