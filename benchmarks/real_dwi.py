@@ -32,6 +32,7 @@ from scipy import ndimage
 
 from benchmarks.measure import REPOSITORY, RESULTS
 from custom.bundle.launch import run_bundle
+from custom.data.csv_table import read_table
 from custom.data.gradient_table import GradientTable, read_gradient_table
 from custom.transforms.diffusion_tensor import fractional_anisotropy, mean_diffusivity
 from custom.transforms.diffusion_tensor_fit import fit_log_linear
@@ -70,6 +71,11 @@ def train(series: Path, work: Path, max_epochs: int | None) -> Path:
         settings |= {} if max_epochs is None else {"max_epochs": max_epochs}
         run_bundle(BUNDLE, ["train", "own_scan"], settings | {"use_mlflow": False})
     return weights
+
+
+def epochs_of(work: Path) -> int:
+    """Return how many epochs a training had."""
+    return len(read_table(work / "metrics.csv", ("epoch",)))
 
 
 def restore(series: Path, weights: Path, work: Path) -> tuple[Array, NDArray[np.bool_]]:
@@ -163,6 +169,7 @@ def repeat_study(data: Path, work: Path, max_epochs: int | None) -> dict[str, An
     _draw(made, noisy, table, inside).savefig(PICTURES / "dwi_real.png", dpi=80)
     return {
         "volumes": half,
+        "epochs": epochs_of(work / "model_repeat"),
         "voxels": int(inside.sum()),
         "noise_correlation": neighbour_correlation(difference, inside),
         "methods": rows,
@@ -221,7 +228,11 @@ def b0_study(data: Path, work: Path, max_epochs: int | None) -> dict[str, Any]:
         gain = float((b0 * reference).sum() / (b0 * b0).sum())  # scanner gain may differ
         rows[name] = float(((gain * b0 - reference) ** 2).mean() - floor)
     unit = rows["noisy"]
-    return {"voxels": int(inside.sum()), "methods": {k: v / unit for k, v in rows.items()}}
+    return {
+        "voxels": int(inside.sum()),
+        "epochs": epochs_of(work / "model_philips"),
+        "methods": {k: v / unit for k, v in rows.items()},
+    }
 
 
 def _draw(

@@ -43,7 +43,7 @@ def draw_latent_distributions(found: Sequence[LatentMeasures]) -> Figure:
         for ax, j in zip(line, order, strict=False):
             values = item.means[:, j].double().numpy()
             colour = MEASURED if bool(item.active[j]) else _SOFT
-            ax.hist(values, bins=60, density=True, color=colour, alpha=0.75)
+            ax.hist(values, bins=60, density=True, histtype="stepfilled", color=colour, alpha=0.75)
             title = f"latent {j}"
             if item.divergence is not None:
                 grid = np.linspace(-4, 4, 200)
