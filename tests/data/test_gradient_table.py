@@ -152,3 +152,12 @@ def test_a_table_comes_back_from_its_rows_but_for_signs():
     np.testing.assert_allclose(found.bvals, table.bvals, atol=1e-3)
     np.testing.assert_allclose(np.abs((found.bvecs * table.bvecs).sum(1)), 1, atol=1e-6)
     np.testing.assert_allclose(found.b_rows, table.b_rows, atol=1e-6)
+
+
+def test_unweighted_volumes_are_so_after_a_way_through_rows():
+    """b = 50 is the highest that counts as unweighted: rounding must not carry it above."""
+    rng = np.random.default_rng(0)
+    bvecs = rng.normal(size=(300, 3))
+    bvecs /= np.linalg.norm(bvecs, axis=1, keepdims=True)
+    table = GradientTable(np.full(300, 50.0), bvecs)
+    assert table_of_rows(table.b_rows).unweighted.all()

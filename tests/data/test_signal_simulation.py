@@ -76,3 +76,14 @@ def test_settings_are_refused_in_one_line():
     table = study_scheme().select(np.arange(1, 31))
     with pytest.raises(InputError, match="b = 50"):
         SignalSimulation(table, BoxPrior(), RicianNoise(), MixedLevels(), "b0")
+
+
+def test_a_training_of_another_protocol_is_not_gone_on_with():
+    saved = simulation().state_dict()
+    simulation().load_state_dict(saved)
+    turned = study_scheme().select(np.arange(31, -1, -1))
+    turned.bvecs[5] = turned.bvecs[6]
+    other = SignalSimulation(turned, BoxPrior(), ClippedGaussianNoise(), MixedLevels())
+    for wrong in (other, simulation("b0")):
+        with pytest.raises(InputError, match="another protocol"):
+            wrong.load_state_dict(saved)

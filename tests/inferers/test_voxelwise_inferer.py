@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from custom.errors import InputError
 from custom.inferers.voxelwise_inferer import VoxelwiseInferer
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
+from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser
 
 SHAPE = (5, 4, 3)
 
@@ -168,3 +169,9 @@ def test_settings_out_of_range(name: str, value: float) -> None:
 def test_a_network_with_sigma_needs_it() -> None:
     with pytest.raises(ValueError, match="sigma"):
         VoxelwiseInferer()(series(), shrink)
+
+
+def test_a_tensor_is_no_signal_though_it_has_as_many_numbers() -> None:
+    network = TensorInformedDenoiser(num_measurements=12, head="tensor")
+    with pytest.raises(InputError, match="gives signals"):
+        VoxelwiseInferer()(series(12), network, **maps())

@@ -3,6 +3,8 @@ import torch
 from torch import nn
 
 from custom.errors import InputError
+from custom.networks.nets.signal_autoencoder import SignalAutoencoder
+from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser
 from custom.networks.saved_weights import load_weights
 
 
@@ -53,3 +55,17 @@ def test_what_cannot_be_loaded_is_one_line_that_names_the_file(tmp_path, write, 
         load_weights(path, nn.Linear(3, 2), setting="other weights")
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+VARIANTS = [
+    (SignalAutoencoder, {"kind": "relu"}, {"kind": "linear"}),
+    (TensorInformedDenoiser, {"with_sigma": True}, {"with_sigma": False}),
+]
+
+
+@pytest.mark.parametrize(("network", "own", "other"), VARIANTS)
+def test_weights_of_a_variant_of_equal_shapes_are_refused(tmp_path, network, own, other):
+    torch.save(network(**own).state_dict(), tmp_path / "own.pt")
+    load_weights(tmp_path / "own.pt", network(**own))
+    with pytest.raises(InputError, match="does not fit the network"):
+        load_weights(tmp_path / "own.pt", network(**other))

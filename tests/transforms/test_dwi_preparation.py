@@ -171,3 +171,19 @@ def test_mask_and_noise_of_the_data_go_before_others() -> None:
     assert (found["mask_source"], found["noise_source"]) == ("data", "data")
     other = transform(data)  # without them it is as ever
     assert (other["mask_source"], other["noise_source"]) == ("median_otsu", "given")
+
+
+def test_a_fit_that_leaves_nothing_over_is_no_judge_of_the_noise() -> None:
+    table = study_table().select(np.r_[0, 2:8])
+    image = torch.from_numpy(
+        np.moveaxis(SERIES.noisy[..., np.r_[0, 2:8]], -1, 0).astype(np.float32)
+    )
+    found = DwiPreparationd("image", "b0", noise_estimate="fit")(
+        {
+            "image": MetaTensor(image, affine=torch.from_numpy(AFFINE)),
+            "b_rows": table.b_rows,
+            "unweighted": torch.from_numpy(table.unweighted),
+        }
+    )
+    assert found["noise_source"] == "estimate_sigma"
+    assert 0.01 < found["noise_level"] < 0.1  # 0.03 it is
