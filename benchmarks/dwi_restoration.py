@@ -54,7 +54,9 @@ values = image.get_fdata(dtype=np.float32)
 nib.save(nib.Nifti1Image(np.asarray(made, np.float32), image.affine), target + "/a_restored.nii.gz")
 """
 WORK = {
-    "patch2self": "made = patch2self(values, np.loadtxt({bval!r}), shift_intensity=False)",
+    # The first version, whose result is the same at every call (custom.transforms.dwi_baselines).
+    "patch2self": "made = patch2self(values, np.loadtxt({bval!r}), version=1, shift_intensity=False)"
+    "; made += (values - made).mean((0, 1, 2))",
     "mppca": "made = mppca(values, mask=np.asarray(nib.load(mask).dataobj) > 0)",
 }
 FINISH = """

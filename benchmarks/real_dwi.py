@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from custom.data.csv_table import read_table
 from custom.data.gradient_table import GradientTable, read_gradient_table
 from custom.transforms.diffusion_tensor import fractional_anisotropy, mean_diffusivity
 from custom.transforms.diffusion_tensor_fit import fit_log_linear
+from custom.transforms.dwi_baselines import MarchenkoPasturPcad, Patch2Selfd
 
 BUNDLE = REPOSITORY / "bundles" / "dwi_vae"
 PICTURES = REPOSITORY / "docs" / "images"
@@ -88,18 +89,18 @@ def restore(series: Path, weights: Path, work: Path) -> tuple[Array, NDArray[np.
     return restored, mask
 
 
-def others(table: GradientTable) -> dict[str, Callable[[Array], Array]]:
-    """Return what DIPY has to offer for the same series."""
-    from dipy.denoise.localpca import mppca
-    from dipy.denoise.patch2self import patch2self
-
-    def by_patch2self(values: Array) -> Array:
-        return np.asarray(
-            patch2self(values, table.bvals, shift_intensity=False, clip_negative_vals=True),
-            dtype=np.float32,
-        )
-
-    return {"patch2self": by_patch2self, "mppca": lambda values: np.asarray(mppca(values))}
+def others(
+    values: Array, table: GradientTable, mask: NDArray[np.bool_]
+) -> Iterator[tuple[str, Array]]:
+    """Yield what DIPY's methods make of a series, as the bundle's evaluation calls them."""
+    series = torch.from_numpy(np.ascontiguousarray(np.moveaxis(values, -1, 0)))
+    data = {
+        "series": series,
+        "image_mask": torch.from_numpy(mask)[None],
+        "unweighted": torch.from_numpy(table.unweighted),
+    }
+    for name, method in (("patch2self", Patch2Selfd), ("mppca", MarchenkoPasturPcad)):
+        yield name, np.moveaxis(np.asarray(method("series")(data)["series"]), 0, -1)
 
 
 def scalar_maps(values: Array, table: GradientTable, inside: NDArray[np.bool_]) -> dict[str, Array]:
@@ -160,8 +161,8 @@ def repeat_study(data: Path, work: Path, max_epochs: int | None) -> dict[str, An
     made = {"noisy": noisy}
     restored = [restore(file, weights, work / "restored") for file in files]
     made["ours"] = (restored[0][0], restored[1][0])
-    for name, method in others(table).items():
-        made[name] = (method(noisy[0]), method(noisy[1]))
+    both = zip(*(others(noisy[i], table, restored[i][1]) for i in (0, 1)), strict=True)
+    made |= {name: (first, second) for (name, first), (_, second) in both}
     inside = ndimage.binary_erosion(restored[0][1] & restored[1][1], np.ones((3, 3, 1)))
     weighted = ~table.unweighted
     rows = {name: _judge(noisy, pair, table, inside, weighted) for name, pair in made.items()}
@@ -220,7 +221,7 @@ def b0_study(data: Path, work: Path, max_epochs: int | None) -> dict[str, Any]:
     # Noise of the reference: that of the mean of five.
     floor = volumes[inside].astype(float).var(1, ddof=1).mean() / volumes.shape[-1]
     made = {"noisy": noisy, "ours": ours}
-    made |= {name: method(noisy) for name, method in others(table).items()}
+    made |= dict(others(noisy, table, mask))
     which = int(np.flatnonzero(table.unweighted)[0])
     rows = {}
     for name, values in made.items():
