@@ -55,8 +55,9 @@ nib.save(nib.Nifti1Image(np.asarray(made, np.float32), image.affine), target + "
 """
 WORK = {
     # The first version, whose result is the same at every call (custom.transforms.dwi_baselines).
-    "patch2self": "made = patch2self(values, np.loadtxt({bval!r}), version=1, shift_intensity=False)"
-    "; made += (values - made).mean((0, 1, 2))",
+    "patch2self": "bvals = np.loadtxt({bval!r})\n"
+    "made = patch2self(values, bvals, version=1, shift_intensity=False)\n"
+    "made += (values - made).mean((0, 1, 2))",
     "mppca": "made = mppca(values, mask=np.asarray(nib.load(mask).dataobj) > 0)",
 }
 FINISH = """

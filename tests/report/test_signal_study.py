@@ -26,7 +26,7 @@ def seeded():
 
 
 TABLE = study_scheme()
-TINY = {"signals": 12, "dipy_signals": 4, "lattice_points": 3, "draws": 200, "own_draws": 20}
+TINY = {"signals": 12, "dipy_signals": 4, "lattice_points": 3, "draws": 4000, "own_draws": 100}
 
 
 def fitted(network):
