@@ -5,7 +5,12 @@ import pytest
 import torch
 
 from custom.data.csv_table import read_table
-from custom.data.diffusion_priors import BallAndSticksPrior, BoxPrior, TensorLattice
+from custom.data.diffusion_priors import (
+    BallAndSticksPrior,
+    BoxPrior,
+    EigenvaluePrior,
+    TensorLattice,
+)
 from custom.data.gradient_schemes import study_scheme
 from custom.data.signal_noise import ClippedGaussianNoise, RicianNoise
 from custom.errors import InputError
@@ -103,10 +108,18 @@ def test_an_untrained_correction_is_the_regularised_fit(written):
 )
 def test_other_priors_noise_and_heads(tmp_path, prior, noise, head, empty):
     networks = {"ours": StudyNetwork("ours", fitted(TensorInformedDenoiser(head=head)))}
-    found = study(tmp_path, [], prior, noise, sigmas=(0.5,)).measure(networks).tables
+    found = study(tmp_path, [], prior, noise, sigmas=(0.9,)).measure(networks).tables
     assert {name for name, (_, rows) in found.items() if not rows} == empty
     for columns, rows in found.values():
         assert all(set(row) == set(columns) for row in rows)
+
+
+def test_where_no_draw_is_near_no_limit_is_told(tmp_path, caplog):
+    """At weak noise four thousand draws of a prior without draws of each signal's own are none."""
+    networks = [StudyNetwork("ours", fitted(TensorInformedDenoiser()))]
+    with caplog.at_level(logging.WARNING):
+        assert study(tmp_path, networks, EigenvaluePrior(), sigmas=(0.02,)).write() is None
+    assert "no limit is known at sigma 0.02" in caplog.text
 
 
 def test_networks_without_weights_are_left_out(tmp_path, caplog):
