@@ -102,7 +102,9 @@ def test_an_untrained_correction_is_the_regularised_fit(written):
     ("prior", "noise", "head", "empty"),
     [
         (BallAndSticksPrior(), None, "signal", {"mixture", "latents"}),
-        (TensorLattice(3), RicianNoise(), "signal", {"latents"}),
+        pytest.param(
+            TensorLattice(3), RicianNoise(), "signal", {"latents"}, marks=pytest.mark.slow
+        ),
         (None, None, "tensor", {"scale", "latents"}),
     ],
 )
