@@ -273,7 +273,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=BUNDLE / "output" / "publish_dwi")
     parser.add_argument("--docs", type=Path, default=REPOSITORY / "docs")
     parser.add_argument("--bundle", type=Path, default=BUNDLE, help="whose weights are replaced")
-    parser.add_argument("--signals", type=int, default=1000, help="at each noise level")
+    parser.add_argument("--signals", type=int, default=600, help="at each noise level")
     parser.add_argument("--skip-training", action="store_true", help="take what is in --work")
     parser.add_argument("--set", default="{}", help="config ids for every training, as YAML")
     given = parser.parse_args()

@@ -119,9 +119,8 @@ class Patch2Selfd(_Baselined):
     call. Negative results are cut to 0.
 
     DIPY 1.12 lets the regression centre its input in place and predicts from what is left, so that
-    a volume comes out too dark by a constant (the error on the demonstration set is then 3 to 28
-    times as large). A regression with an intercept keeps the mean of a volume, which is put back
-    here.
+    a volume comes out too dark by a constant. A regression with an intercept keeps the mean of a
+    volume, which is put back here.
 
     Source:
         S. Fadnavis, J. Batson, E. Garyfallidis, Advances in Neural Information Processing Systems
@@ -171,7 +170,7 @@ class LocalPcad(_Baselined):
     Args:
         keys: Series to restore.
         correct_bias: Whether the noise estimate is corrected for a Rician floor. Without it the
-            error on the demonstration set, whose noise is Gaussian, is 3 to 10 % smaller.
+            error on the demonstration set, whose noise is Gaussian, is smaller.
         mask_key: Key of the mask.
         allow_missing_keys: Whether ``keys`` may be absent.
 
