@@ -19,8 +19,9 @@ import numpy as np
 import torch
 
 from benchmarks.measure import REPOSITORY, Timing, in_new_process, save
-from custom.data.dwi_dataset import write_series, write_volume
+from custom.data.dwi_dataset import write_series
 from custom.data.gradient_table import read_gradient_table
+from custom.data.nifti_volume import write_volume
 from custom.demo.dwi_anatomy import make_phantom
 from custom.transforms.diffusion_tensor import tensor_signal
 

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from custom.data.paired_dataset import SPLITS
+from custom.data.dataset_writer import SPLITS
 from custom.errors import InputError
 
 __all__ = ["AnimalSplit"]

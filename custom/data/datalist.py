@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from custom.data.dataset_writer import DATALIST, SPLITS
 from custom.data.exclusions import read_exclusions
-from custom.data.paired_dataset import DATALIST, SPLITS
 from custom.errors import InputError
 
 __all__ = ["Demonstration", "load_datalist", "slice_items"]

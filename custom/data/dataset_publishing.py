@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from custom.data.paired_dataset import DATALIST
+from custom.data.dataset_writer import DATALIST
 from custom.errors import InputError
 
 __all__ = ["check_output_dir", "dataset_folder"]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from custom.data.atomic import atomic_path, write_json
+from custom.data.dataset_writer import DatasetWriter
 from custom.data.gradient_table import GradientTable, tables_beside
-from custom.data.paired_dataset import DATALIST, SPLITS
-from custom.errors import InputError
+from custom.data.nifti_volume import write_volume
 
-__all__ = ["DwiDatasetWriter", "write_series", "write_volume"]
+__all__ = ["DwiDatasetWriter", "write_series"]
 
 _FOLDERS = {
     "image": "images",
@@ -26,37 +23,13 @@ _FOLDERS = {
 }
 
 
-class DwiDatasetWriter:
+class DwiDatasetWriter(DatasetWriter):
     """Write noisy and noiseless series, and the list of them last.
 
-    ``datalist.json`` appears only in :meth:`close`: where it is, the dataset is complete. What an
-    interrupted writer left is cleared by the next one.
-
-    Args:
-        folder: The dataset's folder.
-        name: Name of the dataset.
-        description: One line on what it is and where it comes from.
-        demonstration: Whether it is synthetic demonstration data.
-
-    Raises:
-        InputError: If ``folder`` already holds a complete dataset.
+    Arguments and errors are those of :class:`custom.data.dataset_writer.DatasetWriter`.
     """
 
-    def __init__(
-        self, folder: str | Path, name: str, description: str, demonstration: bool = False
-    ) -> None:
-        self.folder = Path(folder)
-        if (self.folder / DATALIST).exists():
-            raise InputError(f"{self.folder} already holds a dataset: choose an empty folder")
-        for part in _FOLDERS.values():
-            shutil.rmtree(self.folder / part, ignore_errors=True)
-        self.head: dict[str, Any] = {
-            "name": name,
-            "description": description,
-            "modality": {"0": "MR"},
-            "demonstration": demonstration,
-        }
-        self.items: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    folders = tuple(_FOLDERS.values())
 
     def add(
         self,
@@ -92,25 +65,11 @@ class DwiDatasetWriter:
                 write_volume(self.folder / item[key], array, affine)
         self.items[split].append(item | fields)
 
-    def close(self) -> Path:
-        """Write ``datalist.json`` and return its path.
-
-        Raises:
-            InputError: If no scan was added.
-        """
-        if not any(self.items.values()):
-            raise InputError(f"no scan to write to {self.folder}")
-        return write_json(self.folder / DATALIST, {**self.head, **self.items})
-
     def _check(
         self, split: str, scan: str, arrays: dict[str, NDArray[Any]], measurements: int
     ) -> None:
         """Refuse what would make a broken dataset."""
-        if split not in SPLITS:
-            raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
-        known = {item["scan"] for items in self.items.values() for item in items}
-        if scan in known or not scan or "/" in scan:
-            raise ValueError(f"scan must be a new name without '/', got {scan!r}")
+        self._check_name(split, scan)
         if not {"image", "label"} <= arrays.keys() <= _FOLDERS.keys():
             raise ValueError(f"{scan}: image and label, and of {tuple(_FOLDERS)}, got {[*arrays]}")
         space = arrays["image"].shape[:3]
@@ -128,11 +87,3 @@ def write_series(
     """Write a series ``(X, Y, Z, M)`` as NIfTI, with its b-values and directions beside it."""
     table.write(*tables_beside(path))
     write_volume(path, array, affine)
-
-
-def write_volume(path: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:
-    """Write NIfTI in millimetres, whole or not at all: float32, or uint8 as it is."""
-    image = nib.Nifti1Image(array if array.dtype == np.uint8 else array.astype(np.float32), affine)
-    image.header.set_xyzt_units("mm")
-    with atomic_path(path) as temporary:
-        nib.save(image, temporary)

@@ -12,8 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from custom.data.dataset_writer import DATALIST
 from custom.data.input_formats import format_of, name_of
-from custom.data.paired_dataset import DATALIST
 from custom.data.restored_writer import RESTORED, copy_of, is_result, map_of, sidecar_of
 from custom.errors import InputError
 

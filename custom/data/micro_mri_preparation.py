@@ -13,9 +13,10 @@ from custom.data.animal_split import AnimalSplit
 from custom.data.atomic import write_json
 from custom.data.datalist import EXCLUSIONS
 from custom.data.dataset_publishing import check_output_dir, dataset_folder
+from custom.data.dataset_writer import DATALIST, SPLITS
 from custom.data.exclusions import read_exclusions, write_exclusions
 from custom.data.pair_loading import PairLoader
-from custom.data.paired_dataset import DATALIST, SPLITS, PairedDatasetWriter
+from custom.data.paired_dataset import PairedDatasetWriter
 from custom.data.scan_description import LeftOut, ScanDescription
 from custom.data.scan_finder import ScanFinder
 from custom.data.scan_pairing import ScanPair

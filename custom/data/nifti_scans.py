@@ -11,7 +11,7 @@ from typing import Any, cast
 import nibabel as nib
 import numpy as np
 
-from custom.data.paired_dataset import DATALIST
+from custom.data.dataset_writer import DATALIST
 from custom.data.scan_description import (
     PLANES,
     LeftOut,

@@ -2,69 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from custom.data.atomic import write_json
+from custom.data.dataset_writer import DatasetWriter
 from custom.data.zarr_slices import write_stack
-from custom.errors import InputError
 
-__all__ = ["DATALIST", "SPLITS", "PairedDatasetWriter"]
+__all__ = ["PairedDatasetWriter"]
 
-DATALIST = "datalist.json"
-SPLITS = ("training", "validation", "test")
 _STORE = "slices.zarr"
-_FOLDERS = ("images", "labels", "masks", _STORE)
 
 
-class PairedDatasetWriter:
+class PairedDatasetWriter(DatasetWriter):
     """Write pairs of stacks as NIfTI and Zarr, and the list of them last.
 
-    ``datalist.json`` has the Decathlon form and appears only in :meth:`close`: where it is, the
-    dataset is complete. What an interrupted writer left is cleared by the next one.
-
-    Args:
-        folder: The dataset's folder. An ``exclusions.csv`` in it stays.
-        name: Name of the dataset.
-        description: One line on what it is and where it comes from.
-        demonstration: Whether it is synthetic demonstration data.
-
-    Raises:
-        InputError: If ``folder`` already holds a complete dataset.
+    Arguments and errors are those of :class:`custom.data.dataset_writer.DatasetWriter`.
     """
 
-    def __init__(
-        self, folder: str | Path, name: str, description: str, demonstration: bool = False
-    ) -> None:
-        self.folder = Path(folder)
-        if (self.folder / DATALIST).exists():
-            raise InputError(f"{self.folder} already holds a dataset: choose an empty folder")
-        for part in _FOLDERS:
-            shutil.rmtree(self.folder / part, ignore_errors=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.head: dict[str, Any] = {
-            "name": name,
-            "description": description,
-            "modality": {"0": "MR"},
-            "demonstration": demonstration,
-        }
-        self.items: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
-        self._scans: set[str] = set()
-
-    def __enter__(self) -> PairedDatasetWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
+    folders = ("images", "labels", "masks", _STORE)
 
     def add(
         self,
@@ -108,18 +67,7 @@ class PairedDatasetWriter:
         write_stack(self.folder / item["store"] / "label", label, label_affine)
         item |= {"scan": scan, "num_slices": int(image.shape[-1]), **fields}
         self.items[split].append(item)
-        self._scans.add(scan)
         return item
-
-    def close(self) -> Path:
-        """Write ``datalist.json`` and return its path.
-
-        Raises:
-            InputError: If no pair was added.
-        """
-        if not self._scans:
-            raise InputError(f"no pair of scans to write to {self.folder}")
-        return write_json(self.folder / DATALIST, {**self.head, **self.items})
 
     def _check(
         self,
@@ -130,10 +78,7 @@ class PairedDatasetWriter:
         mask: NDArray[Any] | None,
     ) -> None:
         """Refuse what would make a broken dataset."""
-        if split not in SPLITS:
-            raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
-        if scan in self._scans or not scan or "/" in scan or "#" in scan:
-            raise ValueError(f"scan must be a new name without '/' or '#', got {scan!r}")
+        self._check_name(split, scan)
         if image.ndim != 3:
             raise ValueError(f"image of {scan} must be (X, Y, S), got {image.shape}")
         expected = (2 * image.shape[0], 2 * image.shape[1], image.shape[2])

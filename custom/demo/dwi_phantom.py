@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,9 +15,8 @@ from tqdm import tqdm
 from custom.data.dwi_dataset import DwiDatasetWriter, write_series
 from custom.data.gradient_schemes import study_scheme
 from custom.data.gradient_table import GradientTable
-from custom.data.paired_dataset import DATALIST
-from custom.data.process_lock import process_lock
 from custom.data.signal_noise import ClippedGaussianNoise
+from custom.demo.demonstration_set import DemonstrationSet
 from custom.demo.dwi_anatomy import Phantom, make_phantom
 from custom.transforms.diffusion_tensor import tensor_signal
 
@@ -26,11 +24,8 @@ __all__ = ["DwiDemo"]
 
 Size = Literal["full", "tiny"]
 
-# Raised whenever the same seed gives other images.
-_RECIPE = 1
 _UNSEEN_SUBJECT = 1000
 _UNSEEN_NOISE = 0.1
-_LOCK = ".demonstration.lock"
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class _Plan:
         return affine
 
 
-_PLANS: dict[Size, _Plan] = {
+_PLANS: dict[str, _Plan] = {
     "full": _Plan(
         (36, 42, 24),
         4.5,
@@ -80,7 +75,7 @@ class _Scan:
     sigma: float
 
 
-class DwiDemo:
+class DwiDemo(DemonstrationSet):
     """Synthetic heads, measured by the study's 32 measurements with noise of one strength a scan.
 
     Tensors are of the study's prior, or mixtures of such; noise is Gaussian and cut at 0, also
@@ -98,31 +93,11 @@ class DwiDemo:
         ValueError: If ``size`` is unknown or ``seed`` is negative.
     """
 
+    sizes = tuple(_PLANS)
+    version = 1
+
     def __init__(self, folder: str | Path, size: Size = "full", seed: int = 0) -> None:
-        if size not in _PLANS:
-            raise ValueError(f"size must be one of {tuple(_PLANS)}, got {size!r}")
-        if seed < 0:
-            raise ValueError(f"seed must not be negative, got {seed}")
-        self.folder = Path(folder)
-        self.size: Size = size
-        self.seed = seed
-
-    def ensure(self) -> Path:
-        """Make the set unless it is there with this size and seed, and return its folder.
-
-        A set of another size, seed or recipe in the folder is replaced. ``datalist.json`` is
-        written last, so that an interrupted set is made again. Of several processes one makes the
-        set, and the others wait for it.
-
-        Raises:
-            InputError: If the folder holds a dataset that is no demonstration set, or the disk
-                is full.
-        """
-        if self._made_as() == self._recipe():
-            return self.folder
-        with process_lock(self.folder / _LOCK):
-            self._make()
-        return self.folder
+        super().__init__(folder, size, seed)
 
     def unseen_scan(self, folder: str | Path) -> Path:
         """Write a noisy series of a head that is in no split, and its noiseless reference.
@@ -142,15 +117,8 @@ class DwiDemo:
         write_series(reference, scan.clean, table, plan.affine)
         return path
 
-    def _make(self) -> None:
-        """Make the set, unless another process did while this one waited for the lock."""
-        made_as = self._made_as()
-        if made_as == self._recipe():
-            return
-        if made_as is not None:
-            # Only a demonstration set carries a recipe; any other dataset is left alone, and
-            # the writer refuses it.
-            (self.folder / DATALIST).unlink()
+    def _write(self) -> None:
+        """Measure and write all heads."""
         writer = DwiDatasetWriter(
             self.folder,
             "diffusion phantoms, demonstration",
@@ -158,7 +126,7 @@ class DwiDemo:
             + (", small for tests" if self.size == "tiny" else ""),
             demonstration=True,
         )
-        writer.head["recipe"] = self._recipe()
+        writer.head["recipe"] = self.recipe
         plan = _PLANS[self.size]
         jobs = [(split, level) for split, levels in plan.noise.items() for level in levels]
         bar = tqdm(jobs, desc="demonstration scans", unit="scan")
@@ -188,20 +156,6 @@ class DwiDemo:
             sigma=scan.sigma,
             noise_level=level,
         )
-
-    def _recipe(self) -> dict[str, str | int]:
-        """Return what decides on the set's values."""
-        return {"size": self.size, "seed": self.seed, "version": _RECIPE}
-
-    def _made_as(self) -> object:
-        """Return the recipe of the complete set in the folder, or None."""
-        datalist = self.folder / DATALIST
-        if not datalist.is_file():
-            return None
-        try:
-            return json.loads(datalist.read_text(encoding="utf-8")).get("recipe")
-        except (ValueError, AttributeError):
-            return None
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import nibabel as nib
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from custom.data.atomic import atomic_path
 from custom.data.kspace_acquisition import DEFAULT_SCAN, FAST_SCAN, Acquisition
-from custom.data.paired_dataset import DATALIST, PairedDatasetWriter
-from custom.data.process_lock import process_lock
+from custom.data.nifti_volume import write_volume
+from custom.data.paired_dataset import PairedDatasetWriter
+from custom.demo.demonstration_set import DemonstrationSet
 from custom.demo.mouse_anatomy import Mouse, Plane
 from custom.demo.mouse_scan import PLANES, REGIONS, SLICE_MM, Protocol, Region, ScanPair, scan_pair
 
@@ -26,10 +23,7 @@ __all__ = ["MicroMriDemo"]
 
 Size = Literal["full", "tiny"]
 
-# Raised whenever the same seed gives other images.
-_RECIPE = 2
 _UNSEEN_ANIMAL = 1000
-_LOCK = ".demonstration.lock"
 
 
 @dataclass(frozen=True)
@@ -41,7 +35,7 @@ class _Plan:
     protocol: Protocol
 
 
-_PLANS: dict[Size, _Plan] = {
+_PLANS: dict[str, _Plan] = {
     "full": _Plan(
         {"training": 5, "validation": 1, "test": 2},
         tuple((plane, region) for region in REGIONS for plane in PLANES),
@@ -70,7 +64,7 @@ class _Job:
         return f"{_animal_name(self.animal)}_{self.plane}_{self.region}"
 
 
-class MicroMriDemo:
+class MicroMriDemo(DemonstrationSet):
     """Synthetic mice, scanned in one and in twelve minutes.
 
     Args:
@@ -82,41 +76,14 @@ class MicroMriDemo:
         ValueError: If ``size`` is unknown or ``seed`` is negative.
     """
 
+    sizes = tuple(_PLANS)
+    version = 2
+
     def __init__(self, folder: str | Path, size: Size = "full", seed: int = 0) -> None:
-        if size not in _PLANS:
-            raise ValueError(f"size must be one of {tuple(_PLANS)}, got {size!r}")
-        if seed < 0:
-            raise ValueError(f"seed must not be negative, got {seed}")
-        self.folder = Path(folder)
-        self.size: Size = size
-        self.seed = seed
+        super().__init__(folder, size, seed)
 
-    def ensure(self) -> Path:
-        """Make the set unless it is there with this size and seed, and return its folder.
-
-        A set of another size, seed or recipe in the folder is replaced. ``datalist.json`` is
-        written last, so that an interrupted set is made again. Of several processes one makes the
-        set, and the others wait for it.
-
-        Raises:
-            InputError: If the folder holds a dataset that is no demonstration set, or the disk
-                is full.
-        """
-        if self._made_as() == self._recipe():
-            return self.folder
-        with process_lock(self.folder / _LOCK):
-            self._make()
-        return self.folder
-
-    def _make(self) -> None:
-        """Make the set, unless another process did while this one waited for the lock."""
-        made_as = self._made_as()
-        if made_as == self._recipe():
-            return
-        if made_as is not None:
-            # Only a demonstration set carries a recipe; any other dataset is left alone, and
-            # the writer refuses it.
-            (self.folder / DATALIST).unlink()
+    def _write(self) -> None:
+        """Scan and write all animals."""
         writer = PairedDatasetWriter(
             self.folder,
             "mouse micro-MRI, demonstration",
@@ -125,7 +92,7 @@ class MicroMriDemo:
             else "Synthetic mice at 7 T, small for tests",
             demonstration=True,
         )
-        writer.head["recipe"] = self._recipe()
+        writer.head["recipe"] = self.recipe
         for job, pair in self._pairs():
             _add(writer, job, pair)
         writer.close()
@@ -144,23 +111,10 @@ class MicroMriDemo:
         job = _Job("unseen", _UNSEEN_ANIMAL, plane, "thorax-abdomen")
         pair = _scan(job, self.seed, _PLANS[self.size].protocol)
         path = Path(folder) / "unseen_mouse.nii.gz"
-        _write_stack(path, pair.image, pair.image_affine)
-        _write_stack(path.with_name("unseen_mouse_reference.nii.gz"), pair.label, pair.label_affine)
+        write_volume(path, pair.image, pair.image_affine)
+        reference = path.with_name("unseen_mouse_reference.nii.gz")
+        write_volume(reference, pair.label, pair.label_affine)
         return path
-
-    def _recipe(self) -> dict[str, str | int]:
-        """Return what decides on the set's values."""
-        return {"size": self.size, "seed": self.seed, "version": _RECIPE}
-
-    def _made_as(self) -> object:
-        """Return the recipe of the complete set in the folder, or None."""
-        datalist = self.folder / DATALIST
-        if not datalist.is_file():
-            return None
-        try:
-            return json.loads(datalist.read_text(encoding="utf-8")).get("recipe")
-        except (ValueError, AttributeError):
-            return None
 
     def _jobs(self) -> list[_Job]:
         """Return the pairs to make, in the order of the list."""
@@ -206,14 +160,6 @@ def _add(writer: PairedDatasetWriter, job: _Job, pair: ScanPair) -> None:
         background="muscle",
         slice_thickness_mm=SLICE_MM,
     )
-
-
-def _write_stack(path: Path, stack: NDArray[np.float32], affine: NDArray[np.float64]) -> None:
-    """Write a NIfTI file in millimetres, whole or not at all."""
-    image = nib.Nifti1Image(stack, affine)
-    image.header.set_xyzt_units("mm")
-    with atomic_path(path) as temporary:
-        nib.save(image, temporary)
 
 
 def _scan(job: _Job, seed: int, protocol: Protocol) -> ScanPair:

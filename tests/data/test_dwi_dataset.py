@@ -65,3 +65,9 @@ def test_a_broken_dataset_is_refused(tmp_path, arrays, said):
 def test_a_dataset_without_scans_is_refused(tmp_path):
     with pytest.raises(InputError, match="no scan to write"):
         DwiDatasetWriter(tmp_path, "name", "text").close()
+
+
+def test_names_that_are_no_file_s_are_refused(tmp_path):
+    for name in ("", "a/b", "a#b"):  # '#' parts a store's name from its slice
+        with pytest.raises(ValueError, match="scan must be a new name"):
+            add(DwiDatasetWriter(tmp_path, "name", "text"), name)
