@@ -1,0 +1,227 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.data import MetaTensor
+from scipy import ndimage, signal
+from torch.nn.functional import interpolate
+
+from custom.errors import InputError
+from custom.transforms.downsample_volume import (
+    DEGRADATIONS,
+    DownsampleVolumed,
+    downsample,
+    grid_offset,
+    high_affine,
+    low_affine,
+    upsample,
+)
+
+OBLIQUE = torch.tensor(
+    [[0.9, -0.2, 0.1, 7], [0.25, 1.1, 0.02, -40], [-0.02, 0.3, 1.2, 21], [0, 0, 0, 1]],
+    dtype=torch.float64,
+)
+sizes = st.tuples(*[st.integers(12, 17)] * 3)
+
+
+def world(shape, affine):
+    """World coordinates of every voxel, (3, D, H, W)."""
+    index = torch.meshgrid(*[torch.arange(float(n)).double() for n in shape], indexing="ij")
+    index = torch.stack([*index, torch.ones(tuple(shape)).double()])
+    return torch.einsum("ij,j...->i...", affine.double(), index)[:3]
+
+
+def inner(volume, margin):
+    return volume[..., margin:-margin, margin:-margin, margin:-margin]
+
+
+def smooth_blob(shape, affine, width=3.0):
+    centre = world(shape, affine)[:, shape[0] // 2, shape[1] // 2, shape[2] // 2] + 0.3
+    distance = (world(shape, affine) - centre.view(3, 1, 1, 1)).square().sum(0)
+    return torch.exp(-distance / (2 * width**2))
+
+
+@pytest.mark.parametrize("degradation", ["linear", "nearest"])
+@pytest.mark.parametrize("scale", [1, 2, 3])
+@given(shape=sizes)
+@settings(max_examples=4, deadline=None)
+def test_a_ramp_in_world_coordinates_stays_that_ramp(degradation, scale, shape):
+    slopes = torch.tensor([0.7, -1.3, 2.1]).double()
+    ramp = torch.einsum("i,i...->...", slopes, world(shape, OBLIQUE)) + 5
+    low = downsample(ramp[None, None], degradation, scale)[0, 0]
+    assert low.shape == tuple(n // scale for n in shape)
+    expected = torch.einsum(
+        "i,i...->...", slopes, world(low.shape, low_affine(OBLIQUE, degradation, scale))
+    )
+    torch.testing.assert_close(inner(low, 1), inner(expected + 5, 1))
+
+
+@pytest.mark.parametrize("degradation", DEGRADATIONS)
+@pytest.mark.parametrize("shape", [(40, 44, 42), (41, 39, 43)])
+def test_a_smooth_blob_keeps_its_centre_and_its_mass(degradation, shape):
+    high = smooth_blob(shape, OBLIQUE)
+    low = downsample(high[None, None], degradation)[0, 0]
+
+    def centre(values, affine):
+        return (world(values.shape, affine) * values).flatten(1).sum(1) / values.sum()
+
+    torch.testing.assert_close(
+        centre(low, low_affine(OBLIQUE, degradation)), centre(high, OBLIQUE), atol=2e-3, rtol=0
+    )
+    torch.testing.assert_close(8 * low.sum(), high.sum(), rtol=2e-3, atol=0)
+
+
+@given(shape=st.tuples(*[st.integers(6, 11)] * 3))
+@settings(max_examples=5, deadline=None)
+def test_linear_is_the_triangle_filter_at_the_middle_of_each_pair(shape):
+    high = np.random.default_rng(1).random(shape)
+    filtered = high
+    for axis in range(3):
+        # Distances of 1/2 and 3/2 voxels, half width 2: (3, 1) / 8.
+        filtered = ndimage.correlate1d(filtered, [1 / 8, 3 / 8, 3 / 8, 1 / 8], axis, origin=-1)
+    # scipy puts the window's centre at its third weight; origin -1 moves it to the second.
+    expected = filtered[:-1:2, :-1:2, :-1:2]
+    low = downsample(torch.from_numpy(high)[None, None], "linear")[0, 0].numpy()
+    np.testing.assert_allclose(inner(low, 1), inner(expected, 1), rtol=1e-12)
+
+
+def test_linear_filters_every_plane_as_torch_does_in_2d():
+    plane = torch.rand(1, 1, 14, 18, generator=torch.Generator().manual_seed(0))
+    expected = interpolate(plane, scale_factor=0.5, mode="bilinear", antialias=True)
+    for axis in (2, 3, 4):
+        high = plane.unsqueeze(axis).repeat_interleave(6, axis)
+        low = downsample(high, "linear")
+        torch.testing.assert_close(low, expected.unsqueeze(axis).repeat_interleave(3, axis))
+
+
+@pytest.mark.parametrize("degradation", DEGRADATIONS)
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_a_constant_stays_constant_up_to_the_borders(degradation, scale):
+    high = torch.full((2, 1, 12, 13, 15), 3.5)
+    low = downsample(high, degradation, scale)
+    torch.testing.assert_close(low, torch.full_like(low, 3.5))
+    torch.testing.assert_close(
+        upsample(low, degradation, scale),
+        torch.full_like(high, 3.5)[
+            ..., : 12 // scale * scale, : 13 // scale * scale, : 15 // scale * scale
+        ],
+    )
+
+
+@given(shape=st.tuples(*[st.sampled_from([12, 14, 18])] * 3), data=st.data())
+@settings(max_examples=8, deadline=None)
+def test_kspace_keeps_waves_below_the_new_nyquist_frequency_and_removes_the_others(shape, data):
+    waves = [data.draw(st.integers(0, n // 2), label="wave number") for n in shape]
+    index = torch.meshgrid(*[torch.arange(n).double() for n in shape], indexing="ij")
+    phase = sum(2 * math.pi * w * i / n for w, i, n in zip(waves, index, shape, strict=True))
+    high = torch.cos(phase + 0.4)
+    low = downsample(high[None, None], "kspace")[0, 0]
+    nyquist = [n // 2 / 2 for n in shape]
+    if all(w < limit for w, limit in zip(waves, nyquist, strict=True)):
+        torch.testing.assert_close(low, high[::2, ::2, ::2])
+    if any(w > limit for w, limit in zip(waves, nyquist, strict=True)):
+        assert low.abs().max() < 1e-12
+
+
+@given(shape=sizes)
+@settings(max_examples=4, deadline=None)
+def test_kspace_agrees_with_scipy_and_keeps_the_mean(shape):
+    high = np.random.default_rng(2).random(shape)
+    expected = high[tuple(slice(0, n - n % 2) for n in shape)]
+    mean = expected.mean()
+    for axis in range(3):
+        expected = signal.resample(expected, expected.shape[axis] // 2, axis=axis)
+    low = downsample(torch.from_numpy(high)[None, None], "kspace")[0, 0].numpy()
+    np.testing.assert_allclose(low, expected, atol=1e-12)
+    assert low.mean() == pytest.approx(mean, rel=1e-12)
+
+
+def test_kspace_has_the_energy_of_the_frequencies_it_keeps():
+    # Odd low-resolution sizes have no Nyquist frequency, so Parseval's theorem is exact.
+    high = torch.rand(14, 18, 10, generator=torch.Generator().manual_seed(3)).double()
+    energy = torch.fft.fftn(high, norm="forward").abs().square()
+    kept = [(torch.fft.fftfreq(n, 1 / n).abs() < n / 4).double() for n in high.shape]
+    expected = torch.einsum("ijk,i,j,k->", energy, *kept)
+    low = downsample(high[None, None], "kspace")
+    torch.testing.assert_close(low.square().mean(), expected)
+
+
+def test_nearest_is_every_second_voxel():
+    high = torch.rand(1, 2, 7, 8, 9)
+    torch.testing.assert_close(
+        downsample(high, "nearest"), high[..., 0:6:2, 0:8:2, 0:8:2], rtol=0, atol=0
+    )
+
+
+@pytest.mark.parametrize("degradation", DEGRADATIONS)
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_affines_map_the_same_point_and_invert_each_other(degradation, scale):
+    low = low_affine(OBLIQUE, degradation, scale)
+    index = torch.tensor([3.0, 5, 2, 1]).double()
+    offset = {"linear": (scale - 1) / 2}.get(degradation, 0.0)
+    on_high = torch.tensor([3.0 * scale, 5 * scale, 2 * scale, 1]).double()
+    on_high[:3] += offset
+    torch.testing.assert_close(low @ index, OBLIQUE @ on_high)
+    torch.testing.assert_close(high_affine(low, degradation, scale), OBLIQUE)
+    assert grid_offset(degradation, scale) == offset
+
+
+@pytest.mark.parametrize("mode", ["trilinear", "cubic"])
+@pytest.mark.parametrize("degradation", DEGRADATIONS)
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_upsampling_reproduces_a_ramp_on_the_high_resolution_grid(mode, degradation, scale):
+    shape = (24, 25, 26)
+    slopes = torch.tensor([0.7, -1.3, 2.1]).double()
+    low = torch.einsum("i,i...->...", slopes, world(shape, low_affine(OBLIQUE, degradation, scale)))
+    fine = upsample(low[None, None], degradation, scale, mode)[0, 0]
+    expected = torch.einsum("i,i...->...", slopes, world(fine.shape, OBLIQUE))
+    assert fine.shape == tuple(scale * n for n in shape)
+    # What the mirrored edge does to a spline decays by 2 - sqrt(3) a voxel.
+    margin = scale * (2 if mode == "trilinear" else 9)
+    torch.testing.assert_close(inner(fine, margin), inner(expected, margin), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("degradation", ["kspace", "nearest"])
+@pytest.mark.parametrize("mode", ["trilinear", "cubic"])
+def test_interpolation_goes_through_the_voxels_that_both_grids_share(degradation, mode):
+    low = torch.rand(1, 2, 5, 6, 7).double()
+    fine = upsample(low, degradation, 2, mode)
+    torch.testing.assert_close(fine[..., ::2, ::2, ::2], low)
+
+
+def test_cubic_is_scipys_zoom_where_both_grids_fill_one_box():
+    low = np.random.default_rng(4).random((7, 8, 9))
+    fine = upsample(torch.from_numpy(low)[None, None], "linear", 2, "cubic")[0, 0].numpy()
+    expected = ndimage.zoom(low, 2, order=3, mode="mirror", grid_mode=True)
+    np.testing.assert_allclose(fine, expected, atol=1e-10)
+
+
+def test_the_transform_gives_the_partner_its_affine_and_crops_the_reference():
+    high = MetaTensor(torch.rand(1, 13, 12, 11), affine=OBLIQUE)
+    out = DownsampleVolumed(["label"], ["image"], "linear")({"label": high})
+    assert out["label"].shape == (1, 12, 12, 10)
+    assert out["image"].shape == (1, 6, 6, 5)
+    torch.testing.assert_close(out["label"].affine, OBLIQUE)
+    torch.testing.assert_close(out["image"].affine, low_affine(OBLIQUE, "linear"))
+    torch.testing.assert_close(high.affine, OBLIQUE)
+    expected = downsample(high.as_subclass(torch.Tensor)[None, :, :12, :12, :10], "linear")[0]
+    torch.testing.assert_close(out["image"].as_subclass(torch.Tensor), expected)
+
+
+def test_wrong_arguments_are_named():
+    volume = torch.zeros(1, 1, 4, 4, 4)
+    with pytest.raises(ValueError, match="degradation"):
+        downsample(volume, "bicubic")
+    with pytest.raises(ValueError, match="scale"):
+        downsample(volume, "linear", 0)
+    with pytest.raises(ValueError, match="volume"):
+        downsample(volume[0], "linear")
+    with pytest.raises(ValueError, match="mode"):
+        upsample(volume, "linear", 2, "sinc")
+    with pytest.raises(ValueError, match="names"):
+        DownsampleVolumed(["a", "b"], ["c"])
+    with pytest.raises(InputError, match="at least 2 voxels"):
+        downsample(volume[..., :1], "linear")
