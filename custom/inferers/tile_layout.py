@@ -1,0 +1,111 @@
+"""How an axis is divided into tiles that overlap, and how much each tile counts where."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+import torch
+from torch import Tensor
+
+from custom.setting_checks import check_whole
+
+__all__ = ["Span", "check_layout", "lay_tiles", "run_shape", "split_axis"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile's part of an axis, in low-resolution voxels.
+
+    Args:
+        start: First voxel of the tile.
+        stop: Voxel after its last.
+        before: Voxels at its begin that it shares with the tile before it; 0 at the border.
+        after: Voxels at its end that it shares with the next tile; 0 at the border.
+        read_start: First voxel that the network sees.
+        read_stop: Voxel after the last that it sees.
+    """
+
+    start: int
+    stop: int
+    before: int
+    after: int
+    read_start: int
+    read_stop: int
+
+    def weights(self, scale: int) -> Tensor:
+        r"""Return how much each voxel of the finer grid counts, ``((stop - start) * scale,)``.
+
+        A ramp over the shared voxels, :math:`(j + 1/2) / n` of the tile that begins and
+        :math:`1 - (j + 1/2) / n` of the one that ends, so that the two add up to 1.
+        """
+        weights = torch.ones((self.stop - self.start) * scale, dtype=torch.float64)
+        if self.before:
+            weights[: self.before * scale] = _ramp(self.before * scale)
+        if self.after:
+            weights[-self.after * scale :] = 1 - _ramp(self.after * scale)
+        return weights.float()
+
+
+def check_layout(tile: int, halo: int, overlap: int) -> None:
+    """Refuse sizes that do not go together; users set them, so the error is theirs to read.
+
+    Raises:
+        InputError: If a size is no whole number, or ``tile`` is less than three times ``overlap``.
+    """
+    check_whole("halo", halo, 0)
+    check_whole("overlap", overlap, 0)
+    # Two ramps of one tile must not meet.
+    check_whole("tile", tile, max(3 * overlap, 1))
+
+
+def split_axis(length: int, tile: int, halo: int, overlap: int) -> list[Span]:
+    """Divide an axis into as few tiles as possible, of nearly equal length.
+
+    Args:
+        length: Voxels of the axis.
+        tile: The most voxels of a tile, without its halo; at least three times ``overlap``.
+        halo: Voxels on each side that the network sees besides, as far as the axis goes.
+        overlap: Voxels that neighbouring tiles share.
+    """
+    count = 1 if length <= tile else math.ceil(length / (tile - overlap))
+    bounds = [round(index * length / count) for index in range(count + 1)]
+    spans = []
+    for index, (low, high) in enumerate(pairwise(bounds)):
+        before = overlap if index else 0
+        after = overlap if index < count - 1 else 0
+        start, stop = low - before // 2, high + (after - after // 2)
+        reads = max(start - halo, 0), min(stop + halo, length)
+        spans.append(Span(start, stop, before, after, *reads))
+    return spans
+
+
+def lay_tiles(
+    shape: Sequence[int], tile: int, halo: int, overlap: int
+) -> list[tuple[Span, Span, Span]]:
+    """Return the tiles of a volume.
+
+    Args:
+        shape: Voxels along its three axes.
+        tile: See :func:`split_axis`.
+        halo: See :func:`split_axis`.
+        overlap: See :func:`split_axis`.
+    """
+    first, second, third = (split_axis(length, tile, halo, overlap) for length in shape)
+    return list(product(first, second, third))
+
+
+def run_shape(
+    shape: Sequence[int], tile: int, halo: int, overlap: int
+) -> tuple[tuple[int, ...], int]:
+    """Return the most voxels along each axis that the network sees at a time, and the tiles."""
+    axes = [split_axis(length, tile, halo, overlap) for length in shape]
+    largest = tuple(max(span.read_stop - span.read_start for span in axis) for axis in axes)
+    return largest, math.prod(len(axis) for axis in axes)
+
+
+def _ramp(length: int) -> Tensor:
+    """Return a line from 0 to 1 at the middles of ``length`` voxels."""
+    return (torch.arange(length, dtype=torch.float64) + 0.5) / length

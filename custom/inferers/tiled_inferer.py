@@ -1,0 +1,192 @@
+"""Restore volumes on a finer grid, whole or in tiles that give the same."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.inferers import Inferer
+from monai.networks import eval_mode
+from torch import Tensor, nn
+
+from custom.errors import InputError
+from custom.inferers.memory_plan import MemoryPlanner, TileSetting
+from custom.inferers.tile_layout import Span, check_layout, lay_tiles
+from custom.setting_checks import check_whole
+
+__all__ = ["TiledUpscalingInferer"]
+
+logger = logging.getLogger(__name__)
+
+Network = Callable[..., Tensor]
+Precision = Literal["float32", "bfloat16"]
+
+
+class TiledUpscalingInferer(Inferer):
+    """Run a fully convolutional network on a whole volume, or on tiles of it.
+
+    The network sees each tile with a halo of its surroundings, which is clipped at the border of
+    the volume, so that the border is treated as in the whole volume. Results are blended by a
+    linear ramp over the voxels that neighbouring tiles share, into one output that is made once.
+    So the memory does not depend on the size of the volume, but for that output; above a stated
+    size it is a file on disk.
+
+    Where the halo is at least the receptive radius of the network, tiles give what the whole volume
+    does, to rounding. A smaller halo costs less; the ramp then hides the seams.
+
+    MONAI's ``SlidingWindowInferer`` has no halo, pads a volume that is smaller than its window,
+    and keeps a second map of weights as large as the output.
+
+    Args:
+        scale: Voxels of the output for each of the input, along an axis.
+        tile: ``auto``, by ``planner``; ``whole``; or the most voxels of a tile along an axis,
+            without its halo.
+        halo: Voxels around a tile that the network sees.
+        overlap: Voxels that neighbouring tiles share.
+        planner: Chooses, and logs why. Needed for ``auto``.
+        precision: ``bfloat16`` runs the network in it; the output is float32.
+        mapped_above: Bytes of the output above which it is a file; None: never.
+        folder: Where that file lies; it has no name there and goes when the output does. The
+            system's folder of temporary files if left out.
+
+    Shape:
+        ``inputs``: ``(B, C, D, H, W)``; output: ``(B, K, scale D, scale H, scale W)``, float32. It
+        lies in main memory if there are tiles, else where the inputs do.
+
+    Raises:
+        InputError: If a setting is out of its range; at the call if the volume does not fit.
+        ValueError: If ``auto`` has no planner; at the call if ``inputs`` are no volumes, or the
+            network's output has another size.
+    """
+
+    def __init__(
+        self,
+        scale: int = 2,
+        tile: TileSetting = "whole",
+        halo: int = 8,
+        overlap: int = 8,
+        planner: MemoryPlanner | None = None,
+        precision: Precision = "float32",
+        mapped_above: float | None = None,
+        folder: str | Path | None = None,
+    ) -> None:
+        super().__init__()
+        if precision not in ("float32", "bfloat16"):
+            raise InputError(f"precision must be float32 or bfloat16, got {precision!r}")
+        if tile == "auto" and planner is None:
+            raise ValueError("tile auto needs planner")
+        if isinstance(tile, str) and tile not in ("auto", "whole"):
+            raise InputError(f"tile must be auto, whole or a number of voxels, got {tile!r}")
+        check_layout(3 * overlap + 1 if isinstance(tile, str) else tile, halo, overlap)
+        check_whole("scale", scale, 1)
+        self.scale = scale
+        self.tile = tile
+        self.halo = halo
+        self.overlap = overlap
+        self.planner = planner
+        self.precision = precision
+        self.mapped_above = mapped_above
+        self.folder = folder
+
+    def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
+        """Restore a batch of volumes.
+
+        Args:
+            inputs: The volumes.
+            network: Gives volumes of ``scale`` times as many voxels along each axis.
+            args: What else the network takes.
+            kwargs: What else the network takes.
+        """
+        if inputs.ndim != 5:
+            raise ValueError(f"inputs must be (B, C, D, H, W), got {tuple(inputs.shape)}")
+        volume = torch.as_tensor(inputs).as_subclass(Tensor)
+        tile = self._tile(volume)
+        with _evaluating(network):
+            if tile is None:
+                result = self._run(volume, network, *args, **kwargs)
+            else:
+                result = self._in_tiles(volume, tile, network, *args, **kwargs)
+        # The grid is not that of the input: who knows the degradation says where it lies.
+        return MetaTensor(result, meta=inputs.meta) if isinstance(inputs, MetaTensor) else result
+
+    def _tile(self, volume: Tensor) -> int | None:
+        """Return the size of the tiles, None for the whole volume."""
+        if self.planner is not None:
+            plan = self.planner.plan(volume.shape[2:], volume.device)
+            logger.info("restoring %s", plan.text)
+            return plan.tile
+        tile = None if isinstance(self.tile, str) else self.tile
+        return tile if tile is not None and tile < max(volume.shape[2:]) else None
+
+    def _run(self, part: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
+        """Run the network on a part and check what it gives."""
+        half = self.precision == "bfloat16"
+        with torch.autocast(part.device.type, torch.bfloat16, enabled=half):
+            made = network(part, *args, **kwargs)
+        expected = tuple(self.scale * length for length in part.shape[2:])
+        if made.shape[2:] != expected:
+            raise ValueError(
+                f"network must give {expected} voxels for {tuple(part.shape[2:])}, "
+                f"got {tuple(made.shape[2:])}"
+            )
+        return made.as_subclass(Tensor).float()
+
+    def _in_tiles(
+        self, volume: Tensor, tile: int, network: Network, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        """Restore tile by tile."""
+        output: Tensor | None = None
+        for spans in lay_tiles(volume.shape[2:], tile, self.halo, self.overlap):
+            read = (slice(span.read_start, span.read_stop) for span in spans)
+            part = volume[:, :, *read].contiguous()
+            made = self._run(part, network, *args, **kwargs)
+            if output is None:
+                fine = [self.scale * length for length in volume.shape[2:]]
+                output = self._empty((len(volume), made.shape[1], *fine))
+            self._add(output, made.to("cpu"), spans)
+        if output is None:
+            raise ValueError(f"inputs must hold voxels, got {tuple(volume.shape)}")
+        return output
+
+    def _add(self, output: Tensor, made: Tensor, spans: Sequence[Span]) -> None:
+        """Add a tile without its halo, weighted where others lie too."""
+        for axis, span in enumerate(spans, start=2):
+            first = (span.start - span.read_start) * self.scale
+            made = made.narrow(axis, first, (span.stop - span.start) * self.scale)
+            if span.before or span.after:
+                weights = span.weights(self.scale)
+                made = made * weights.reshape(-1, *[1] * (4 - axis))
+        place = (slice(span.start * self.scale, span.stop * self.scale) for span in spans)
+        output[:, :, *place] += made
+
+    def _empty(self, shape: tuple[int, ...]) -> Tensor:
+        """Return zeros, in memory or on disk."""
+        needed = 4 * math.prod(shape)
+        if self.mapped_above is None or needed <= self.mapped_above:
+            return torch.zeros(shape)
+        folder = Path(self.folder or tempfile.gettempdir())
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            raise InputError(
+                f"{folder}: {needed / 1e9:.1f} GB of disk needed while restoring, "
+                f"{free / 1e9:.1f} GB is free"
+            )
+        # The file keeps its place on the disk as long as the array is there.
+        with tempfile.TemporaryFile(dir=folder) as file:
+            array = np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
+        return torch.from_numpy(array)
+
+
+def _evaluating(network: Network) -> AbstractContextManager[Any]:
+    """Return the context in which a network restores: no gradients, and modules in eval mode."""
+    return eval_mode(network) if isinstance(network, nn.Module) else torch.no_grad()
