@@ -15,8 +15,9 @@ __all__ = ["write_volume"]
 
 
 def write_volume(path: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:
-    """Write NIfTI in millimetres, whole or not at all: float32, or uint8 as it is."""
-    image = nib.Nifti1Image(array if array.dtype == np.uint8 else array.astype(np.float32), affine)
+    """Write NIfTI in millimetres, whole or not at all: float32, or uint8 and int16 as they are."""
+    kept = array.dtype in (np.uint8, np.int16)
+    image = nib.Nifti1Image(array if kept else array.astype(np.float32), affine)
     image.header.set_xyzt_units("mm")
     with atomic_path(path) as temporary:
         nib.save(image, temporary)
