@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from custom.report.summary_parts import (
     spread,
     text_table,
 )
+from custom.report.time_summary import summarise_seconds
 from custom.transforms.restore_with import RestoreWithd
 from custom.versions import package_versions
 
@@ -97,7 +97,7 @@ class DwiSummary:
             **summarise_dwi(rows),
             "noise": sorted(self.table.noise_sources),
             "method_names": self.method_names,
-            "seconds": _times(self.times.rows if self.times else []),
+            "seconds": summarise_seconds(self.times.rows if self.times else []),
             "conventions": CONVENTIONS,
             "checkpoint": about_checkpoint(self.ckpt_path),
             "peers": {peer.output_key: about_checkpoint(peer.ckpt_path) for peer in self.peers},
@@ -207,14 +207,3 @@ def format_small(value: Mapping[str, Any]) -> str:
 def _level(level: float | None) -> str:
     """Return the name of a noise level."""
     return "unknown" if level is None else f"{level:g}"
-
-
-def _times(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Return method to ``median``, ``min`` and ``max`` of the seconds of its scans."""
-    seconds: dict[str, list[float]] = {}
-    for row in rows:
-        seconds.setdefault(row["method"], []).append(float(row["seconds"]))
-    return {
-        method: {"median": statistics.median(taken), "min": min(taken), "max": max(taken)}
-        for method, taken in seconds.items()
-    }

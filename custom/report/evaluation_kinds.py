@@ -7,8 +7,11 @@ from typing import Any
 
 from custom.report.dwi_summary import DWI_KIND, dwi_table
 from custom.report.summary import summary_table
+from custom.report.volume_summary import VOLUME_KIND, volume_table
 
 __all__ = ["console_table"]
+
+_TABLES = {DWI_KIND: dwi_table, VOLUME_KIND: volume_table}
 
 
 def console_table(summary: Mapping[str, Any]) -> str:
@@ -17,4 +20,4 @@ def console_table(summary: Mapping[str, Any]) -> str:
     Args:
         summary: Content of ``summary.json``.
     """
-    return dwi_table(summary) if summary["kind"] == DWI_KIND else summary_table(summary)
+    return _TABLES.get(summary["kind"], summary_table)(summary)

@@ -16,6 +16,8 @@ __all__ = [
 METHOD_NAMES = {
     "input": "input (nearest)",
     "bicubic": "bicubic",
+    "trilinear": "trilinear",
+    "cubic": "cubic B-spline",
     "nlm": "non-local means",
     "unet": "plain U-Net",
     "wls": "WLS tensor fit",
@@ -25,12 +27,18 @@ METHOD_NAMES = {
     "localpca": "local PCA",
     "vae": "VAE",
     "dae": "DAE",
+    "three_player": "three-player GAN",
+    "disgan": "DISGAN",
     "model": "our model",
+    "model_consistent": "our model, data-consistent",
 }
 MEASURE_NAMES = {
     "mse": "MSE",
     "psnr": "PSNR [dB]",
     "ssim": "SSIM",
+    "psnr_foreground": "PSNR of tissue [dB]",
+    "ssim_foreground": "SSIM of tissue",
+    "kspace_error": "k-space error",
     "lpips": "LPIPS",
     "nrmse": "NRMSE",
     "d_mse": "D MSE [µm⁴/ms²]",
@@ -59,10 +67,10 @@ def measure_name(measure: str) -> str:
 
 def format_measure(measure: str, value: float) -> str:
     """Return a value with the digits that mean something: hundredths of a decibel, 1e-3 of SSIM."""
-    digits = {"psnr": 2, "ssim": 3, "lpips": 3}
+    digits = {"psnr": 2, "ssim": 3, "lpips": 3, "psnr_foreground": 2, "ssim_foreground": 3}
     return f"{value:.{digits[measure]}f}" if measure in digits else f"{value:.3g}"
 
 
 def higher_is_better(measure: str) -> bool:
     """Say in which direction a measure improves."""
-    return measure in ("psnr", "ssim")
+    return measure.startswith(("psnr", "ssim"))

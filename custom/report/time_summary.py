@@ -1,4 +1,4 @@
-"""Summarise how long the model and its peers took for a slice."""
+"""Summarise how long methods took for a slice, or for a scan."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["summarise_times"]
+__all__ = ["summarise_seconds", "summarise_times"]
 
 
 def summarise_times(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -41,3 +41,18 @@ def summarise_times(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, An
             ratios = [model / other for model, other in zip(of_model, seconds, strict=True)]
             result[method]["model_ratio"] = statistics.median(ratios)
     return result
+
+
+def summarise_seconds(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return method to ``median``, ``min`` and ``max`` of the seconds of its scans.
+
+    Args:
+        rows: As :class:`~custom.handlers.series_times.SeriesTimes` collects them.
+    """
+    seconds: dict[str, list[float]] = {}
+    for row in rows:
+        seconds.setdefault(row["method"], []).append(float(row["seconds"]))
+    return {
+        method: {"median": statistics.median(taken), "min": min(taken), "max": max(taken)}
+        for method, taken in seconds.items()
+    }

@@ -1,6 +1,6 @@
 import pytest
 
-from custom.report.time_summary import summarise_times
+from custom.report.time_summary import summarise_seconds, summarise_times
 
 
 def rows(**seconds):
@@ -37,3 +37,8 @@ def test_one_disturbed_scan_changes_no_median():
 
 def test_nothing_timed_is_nothing_said():
     assert summarise_times([]) == {}
+
+
+def test_seconds_of_scans():
+    taken = [{"method": "model", "seconds": value} for value in (3.0, 1.0, 8.0)]
+    assert summarise_seconds(taken) == {"model": {"median": 3.0, "min": 1.0, "max": 8.0}}
