@@ -6,7 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from custom.data.gradient_table import GradientTable, read_gradient_table, tables_of
+from custom.data.gradient_table import (
+    UNWEIGHTED_UP_TO,
+    GradientTable,
+    read_gradient_table,
+    tables_of,
+)
 from custom.data.image_faults import (
     available_memory,
     image_fault,
@@ -39,7 +44,8 @@ class DwiInputChecks:
         bvec: File of directions to use instead of the one beside the series.
         mask: File of the voxels to restore, ``all``, or None.
         s0: The known unweighted signal: a number, a file, or None.
-        sigma: The known noise level in units of S0: a number, a file, or None.
+        sigma: The known noise level in units of what signals are divided by, see
+            :class:`custom.transforms.dwi_preparation.DwiPreparationd`: a number, a file, or None.
         b_tolerance: See :func:`custom.data.protocol_matching.match_volumes`.
         direction_tolerance_deg: See there.
         train_command: How a model for another protocol is trained; ``{bval}`` and ``{bvec}`` stand
@@ -119,8 +125,8 @@ class DwiInputChecks:
         self._check_protocol(table, bval, bvec)
         if self.s0 is None and not table.unweighted.any():
             raise InputError(
-                "no volume has b of 50 s/mm² or less, so the unweighted signal is not known: give "
-                "it as s0"
+                f"no volume has b of {UNWEIGHTED_UP_TO:g} s/mm² or less, so the unweighted "
+                "signal is not known: give it as s0"
             )
 
     def _check_protocol(self, table: GradientTable, bval: Path, bvec: Path) -> None:

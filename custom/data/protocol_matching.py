@@ -7,13 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from custom.data.gradient_table import GradientTable
+from custom.data.gradient_table import UNWEIGHTED_UP_TO, GradientTable
 from custom.errors import InputError
 from custom.transforms.diffusion_tensor import tensor_matrices
 
 __all__ = ["match_volumes"]
 
-_UNWEIGHTED = 50.0  # s/mm²; up to it the direction hardly matters
 _LEAST_B = 100.0  # s/mm²; below, a tolerance in percent would be finer than a scanner's table
 
 
@@ -33,7 +32,7 @@ def match_volumes(
         b_rows: Of the model, ``(M, 6)``.
         b_tolerance: How far a b-value may be off, as a share of the model's (of 100 s/mm² at
             least).
-        direction_tolerance_deg: How far a direction may be off; above 50 s/mm².
+        direction_tolerance_deg: How far a direction may be off, of weighted volumes.
 
     Returns:
         ``order``, ``(M,)``: volume ``order[k]`` is measurement ``k``.
@@ -64,7 +63,7 @@ def _check_pairs(
     """Raise if a volume is not like its measurement."""
     found, wanted = (1000 * np.trace(b, axis1=1, axis2=2) for b in (scan, model))
     b_off = np.abs(found - wanted) / np.maximum(wanted, _LEAST_B)
-    angle = np.where(np.minimum(found, wanted) > _UNWEIGHTED, _angles_deg(scan, model), 0.0)
+    angle = np.where(np.minimum(found, wanted) > UNWEIGHTED_UP_TO, _angles_deg(scan, model), 0.0)
     odd = (b_off > b_tolerance) | (angle > direction_tolerance_deg)
     if not odd.any():
         return

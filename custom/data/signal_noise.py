@@ -97,6 +97,11 @@ class RicianNoise:
 class LevelDistribution(Protocol):
     """How strong the noise of a signal is."""
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Least and largest deviation that are drawn, but for signals without noise."""
+        ...
+
     def draw(self, count: int, generator: Generator) -> Tensor:
         """Return standard deviations ``(count, 1)``, in units of ``S_0``."""
         ...
@@ -115,6 +120,11 @@ class PublishedLevels:
     def __init__(self, levels: int = 30) -> None:
         check_whole("levels", levels, 1)
         self.values = torch.tensor([0.0, *(0.01 + 0.03 * i for i in range(1, levels + 1))])
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """First and last level with noise."""
+        return self.values[1].item(), self.values[-1].item()
 
     def draw(self, count: int, generator: Generator) -> Tensor:
         """Draw levels alike."""
@@ -154,6 +164,11 @@ class MixedLevels:
                 f"{clean_share}"
             )
         self.lowest, self.highest, self.clean_share = lowest, highest, clean_share
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Those of the logarithmic half: of the uniform one hardly any is lower."""
+        return self.lowest, self.highest
 
     def draw(self, count: int, generator: Generator) -> Tensor:
         """Draw deviations."""

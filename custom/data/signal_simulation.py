@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from custom.data.diffusion_priors import SignalPrior
-from custom.data.gradient_table import GradientTable
+from custom.data.gradient_table import UNWEIGHTED_UP_TO, GradientTable
 from custom.data.signal_noise import LevelDistribution, NoiseModel
 from custom.errors import InputError
 from custom.transforms.error_scales import ErrorScales, error_scales_of
@@ -55,7 +55,9 @@ class SignalSimulation:
         if scale_rule not in SCALE_RULES:
             raise InputError(f"scale_rule must be one of {SCALE_RULES}, got {scale_rule!r}")
         if scale_rule == "b0" and not table.unweighted.any():
-            raise InputError("scale_rule b0 needs a volume of at most b = 50 s/mm²: there is none")
+            raise InputError(
+                f"scale_rule b0 needs a volume of b <= {UNWEIGHTED_UP_TO:g} s/mm²: there is none"
+            )
         self.table = table
         self.prior = prior
         self.noise = noise

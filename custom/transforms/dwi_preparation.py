@@ -16,6 +16,7 @@ from monai.utils import ensure_tuple
 from numpy.typing import NDArray
 from torch import Tensor
 
+from custom.data.signal_noise import LevelDistribution
 from custom.data.voxel_map import read_mask, read_voxel_map
 from custom.errors import InputError
 from custom.transforms.dwi_noise import (
@@ -27,6 +28,7 @@ from custom.transforms.dwi_noise import (
     volume_noise,
 )
 from custom.transforms.signal_scale import ScaleEstimate, ScaleRule, estimate_scale
+from custom.transforms.trained_noise import warn_of_untrained_noise
 
 __all__ = ["DwiPreparationd", "head_mask", "voxel_scale"]
 
@@ -53,8 +55,9 @@ class DwiPreparationd(MapTransform):
     ``image_sigma`` (in units of the scale; 0 outside), and for the record ``mask_source``,
     ``scale_source``, ``noise_source``, ``noise_level`` (the median of ``image_sigma``),
     ``voxels_restored``, ``voxels_unusable`` (in the mask, but with a scale that is not positive,
-    not finite, or below a tenth of the largest signal), and the paths ``mask_file``, ``s0_file``,
-    ``sigma_file`` if files are given.
+    not finite, or below a tenth of the largest signal), the paths ``mask_file``, ``s0_file``,
+    ``sigma_file`` if files are given, and with ``trained_levels`` the number
+    ``voxels_beyond_trained_noise``, of which a warning is logged.
 
     Args:
         keys: The series, in the order of ``b_rows`` and ``unweighted``; one key.
@@ -63,12 +66,14 @@ class DwiPreparationd(MapTransform):
         mask: File of the voxels to restore; ``all``: all with signal; None: those of the head, by
             DIPY's ``median_otsu``.
         s0: The known S0, a number or a file: it is the scale then.
-        sigma: The known noise level in units of S0, a number or a file.
+        sigma: The known noise level in units of the scale, whatever that is (``s0`` where it is
+            given, else by ``scale_rule``), a number or a file.
         noise_estimate: ``volume``: one number, by DIPY's ``estimate_sigma``; ``voxel``: a map, by
             DIPY's ``mppca``; ``fit``: one number, by the residuals of tensor fits.
         mask_key: Key of a mask, ``(1, X, Y, Z)``; where the data have it, ``mask`` is not used.
         noise_key: Key of the known deviation of the noise, a number in the unit of the image; where
             the data have it, ``sigma`` and ``noise_estimate`` are not used.
+        trained_levels: Noise levels of the model's training, if known.
         allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
@@ -89,6 +94,7 @@ class DwiPreparationd(MapTransform):
         noise_estimate: NoiseEstimate = "volume",
         mask_key: str | None = None,
         noise_key: str | None = None,
+        trained_levels: LevelDistribution | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -100,6 +106,7 @@ class DwiPreparationd(MapTransform):
         self.mask, self.s0, self.sigma = mask, s0, sigma
         self.noise_estimate: NoiseEstimate = noise_estimate
         self.mask_key, self.noise_key = mask_key, noise_key
+        self.trained_levels = trained_levels
         if s0 is not None and scale_rule == "b0":
             logger.warning(
                 "the model was trained on signals divided by the mean of b <= 50 s/mm²: a known S0 "
@@ -128,6 +135,10 @@ class DwiPreparationd(MapTransform):
             for name, values in maps.items():
                 result[f"{key}_{name}"] = MetaTensor(values.unsqueeze(0), meta=data[key].meta)
             _log(result)
+            if self.trained_levels is not None:
+                result["voxels_beyond_trained_noise"] = warn_of_untrained_noise(
+                    _name(result), sigma[usable], self.trained_levels
+                )
         return result
 
     def _files(self) -> dict[str, str]:
@@ -221,13 +232,18 @@ def voxel_scale(
     return scale
 
 
+def _name(result: Mapping[Hashable, Any]) -> str:
+    """Return what the scan is called in messages."""
+    return Path(str(result.get("source", "scan"))).name
+
+
 def _log(result: Mapping[Hashable, Any]) -> None:
     """Say what was found."""
     logger.log(
         logging.INFO if result["voxels_restored"] else logging.WARNING,
         "%s: %d voxels to restore (mask: %s), %d without a usable scale (%s) left as they are; "
         "noise %.3g of S0 (%s)",
-        Path(str(result.get("source", "scan"))).name,
+        _name(result),
         result["voxels_restored"],
         result["mask_source"],
         result["voxels_unusable"],

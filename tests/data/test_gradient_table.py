@@ -4,6 +4,7 @@ from dipy.io import read_bvals_bvecs
 
 from custom.data.gradient_schemes import study_scheme
 from custom.data.gradient_table import (
+    UNWEIGHTED_UP_TO,
     GradientTable,
     copy_tables,
     read_gradient_table,
@@ -146,6 +147,16 @@ def test_a_file_that_is_no_text_is_named(tmp_path):
         read_gradient_table(bval, bvec)
 
 
+def test_b_0_as_scanners_write_it_is_unweighted_and_needs_no_direction(tmp_path):
+    bvals = [0, 5, 50, 51, 52, 55, 56, 1000]
+    bvecs = np.array([[0.0, 0, 0]] * 6 + [[1, 0, 0], [0, 1, 0]])
+    table = read_gradient_table(*write(tmp_path, bvals, bvecs.T))
+    assert table.unweighted.tolist() == [True] * 6 + [False] * 2
+    bvecs[6] = 0
+    with pytest.raises(InputError, match="direction of volume 6 has the length 0, not 1"):
+        read_gradient_table(*write(tmp_path, bvals, bvecs.T))
+
+
 def test_a_table_comes_back_from_its_rows_but_for_signs():
     table = study_scheme()
     found = table_of_rows(table.b_rows)
@@ -155,9 +166,9 @@ def test_a_table_comes_back_from_its_rows_but_for_signs():
 
 
 def test_unweighted_volumes_are_so_after_a_way_through_rows():
-    """b = 50 is the highest that counts as unweighted: rounding must not carry it above."""
+    """Rounding must not carry the highest that counts as unweighted above itself."""
     rng = np.random.default_rng(0)
     bvecs = rng.normal(size=(300, 3))
     bvecs /= np.linalg.norm(bvecs, axis=1, keepdims=True)
-    table = GradientTable(np.full(300, 50.0), bvecs)
+    table = GradientTable(np.full(300, UNWEIGHTED_UP_TO), bvecs)
     assert table_of_rows(table.b_rows).unweighted.all()

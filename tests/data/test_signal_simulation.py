@@ -74,7 +74,7 @@ def test_settings_are_refused_in_one_line():
     with pytest.raises(InputError, match="scale_rule"):
         simulation("fit")
     table = study_scheme().select(np.arange(1, 31))
-    with pytest.raises(InputError, match="b = 50"):
+    with pytest.raises(InputError, match="b <= 55"):
         SignalSimulation(table, BoxPrior(), RicianNoise(), MixedLevels(), "b0")
 
 

@@ -11,6 +11,7 @@ from diffusion_series import AFFINE, make_series, save_image, study_table
 from monai.data import MetaTensor
 from scipy.ndimage import binary_dilation
 
+from custom.data.signal_noise import MixedLevels
 from custom.errors import InputError
 from custom.transforms.dwi_noise import volume_noise
 from custom.transforms.dwi_preparation import DwiPreparationd, head_mask
@@ -86,6 +87,38 @@ def test_a_number_and_an_image_of_it_are_the_same(tmp_path: Path) -> None:
             np.testing.assert_allclose(values, other[key], rtol=1e-6)
     assert np.unique(maps_of(prepare(s0=500.0))["scale"]).tolist() == [1.0, 500.0]
     assert prepare(sigma=0.07)["noise_level"] == pytest.approx(0.07)
+
+
+@pytest.mark.parametrize("rule", ["b0", "known"])
+def test_a_given_noise_level_is_in_units_of_what_signals_are_divided_by(
+    tmp_path: Path, rule: str
+) -> None:
+    inside = SERIES.inside
+    mask = save_image(tmp_path / "mask.nii.gz", inside.astype(np.uint8))
+    scale = SERIES.s0 if rule == "known" else SERIES.clean[..., [0, 31]].mean(-1)
+    level = np.where(inside, 30.0 / np.where(inside, scale, 1.0), 0.0).astype(np.float32)
+    sigma = save_image(tmp_path / "sigma.nii.gz", level)
+    maps = maps_of(prepare(SERIES.clean, rule, mask=str(mask), sigma=str(sigma)))
+    np.testing.assert_allclose((maps["sigma"] * maps["scale"])[inside], 30.0, rtol=2e-3)
+    own = maps_of(prepare(SERIES.clean, rule, mask=str(mask), sigma=0.1, s0=500.0))
+    np.testing.assert_allclose((own["sigma"] * own["scale"])[inside], 50.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_noise_beyond_training_is_said_given_or_estimated(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, given: bool
+) -> None:
+    mask = save_image(tmp_path / "mask.nii.gz", SERIES.inside.astype(np.uint8))
+    noise: dict[str, Any] = {"sigma": 0.5} if given else {"noise_estimate": "fit"}
+    noise["mask"] = str(mask)
+    found = prepare(trained_levels=MixedLevels(0.1, 0.4), **noise)
+    assert found["voxels_beyond_trained_noise"] == found["voxels_restored"]
+    said = [line for line in caplog.messages if "was trained on" in line]
+    count = found["voxels_restored"]
+    assert len(said) == 1
+    assert f"of {count} of {count} voxels" in said[0]
+    assert (f"{count} above, 0 below" if given else f"0 above, {count} below") in said[0]
+    assert prepare(trained_levels=MixedLevels(), **noise)["voxels_beyond_trained_noise"] == 0
 
 
 @pytest.mark.parametrize(("estimate", "tolerance"), [("voxel", 0.2), ("fit", 0.05)])

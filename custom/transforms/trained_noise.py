@@ -1,0 +1,45 @@
+"""Whether the noise of a scan is within what a model has seen in training."""
+
+from __future__ import annotations
+
+import logging
+
+from torch import Tensor
+
+from custom.data.signal_noise import LevelDistribution
+
+__all__ = ["warn_of_untrained_noise"]
+
+logger = logging.getLogger(__name__)
+
+
+def warn_of_untrained_noise(name: str, sigma: Tensor, levels: LevelDistribution) -> int:
+    """Count the voxels whose noise is beyond the trained levels; if there are some, log a warning.
+
+    No noise at all is within them: signals without it are part of every training of ours.
+
+    Args:
+        name: Of the scan, for the warning.
+        sigma: Noise levels of the voxels to restore, in units of what their signals are divided by.
+        levels: What the model was trained with.
+
+    Shape:
+        ``sigma``: any.
+    """
+    lowest, highest = levels.bounds
+    above = int((sigma > highest).sum())
+    below = int(((sigma > 0) & (sigma < lowest)).sum())
+    if above or below:
+        logger.warning(
+            "%s: the noise of %d of %d voxels is beyond what the model was trained on (%g to %g of "
+            "S0): %d above, %d below; there the network extrapolates, so trust neither the "
+            "restored values nor their uncertainty",
+            name,
+            above + below,
+            sigma.numel(),
+            lowest,
+            highest,
+            above,
+            below,
+        )
+    return above + below
