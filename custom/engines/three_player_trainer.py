@@ -1,0 +1,295 @@
+"""Train a generator, a critic and a feature extractor at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from ignite.metrics import Metric
+from monai.engines import IterationEvents, Trainer, Workflow
+from monai.inferers import Inferer, SimpleInferer
+from monai.utils import convert_to_tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from custom.engines.running_terms import RunningTerms
+from custom.losses.relativistic_loss import RelativisticAverageLoss
+
+__all__ = ["ThreePlayerTrainer"]
+
+
+class ThreePlayerTrainer(Trainer):
+    r"""MONAI trainer of three networks that are updated simultaneously.
+
+    .. math:: L_G = w_f\, \overline{|F(x) - F(y)|} + w_p\, \overline{|x - y|} + w_a\, L_G^{adv}
+
+    with references :math:`x`, generated :math:`y`. The critic minimises its adversarial loss, the
+    extractor :math:`\overline{|F(x) - F(y)|}`, as the generator does. All gradients are of the
+    same state of the three networks; then all three are stepped.
+
+    Nothing is computed twice. The generator runs once. One pass of the critic over each kind of
+    volume serves its own loss (gradient of its weights alone) and the generator's (gradient of the
+    generated volume alone); so does one pass of the extractor. What the players send back to the
+    generated volume is summed there and goes through the generator once. The graphs of extractor
+    and critic are freed one after the other, before the generator's is used. The passes over real
+    and generated volumes are two, not one over both: then the way back to the generated volume
+    leaves the real half out, and batch normalisation, if any, sees one kind at a time.
+
+    ``output`` holds ``image``, ``label``, ``pred`` (detached), ``loss`` (of the generator),
+    ``critic_loss``, ``adversarial_loss``, ``pixel_loss``, ``feature_loss``, ``feature_variance``
+    (over batch and positions, of the features of the references, mean over channels),
+    ``critic_real`` and ``critic_fake`` (mean scores). Their means over an epoch, but for ``loss``,
+    are metrics, as ``train_critic_loss``. ``LOSS_COMPLETED`` fires before any of the simultaneous
+    steps.
+
+    Args:
+        device: Where the batches go.
+        max_epochs: Epochs to train.
+        train_data_loader: Batches, as ``prepare_batch`` takes them.
+        network: Generator.
+        optimizer: Of the generator.
+        critic: Gives logits, one a volume or a map.
+        critic_optimizer: Of the critic.
+        extractor: Gives features ``(B, F, *spatial)``; None: there is no feature loss.
+        extractor_optimizer: Of the extractor; may be None if it is not trained.
+        train_extractor: False freezes the extractor, in evaluation mode.
+        adversarial_loss: With methods ``critic(real, fake)`` and ``generator(real, fake)``.
+        pixel_loss: Of prediction and label.
+        feature_loss: Of their features.
+        feature_weight: ``w_f``.
+        pixel_weight: ``w_p``.
+        adversarial_weight: ``w_a``.
+        instance_noise: What every volume passes on its way to the critic, as
+            :class:`custom.handlers.instance_noise.InstanceNoise`; it is attached if it can be.
+        critic_steps: Updates of the critic per update of the others. All but the last are made
+            beforehand, on the same volumes with fresh noise.
+        clip_norm: Largest norm of a player's gradient; None: not bounded.
+        inferer: How the generator is applied.
+        key_train_metric: Metrics, the first of which is the key one.
+        train_handlers: Handlers, attached in this order.
+        amp: Mixed precision, on a CUDA device only.
+        scaler: Gradient scaler of mixed precision; give one to keep its state in a checkpoint.
+        settings: What MONAI's trainers take besides: ``epoch_length``, ``prepare_batch``,
+            ``postprocessing``, ``additional_metrics``, ``metric_cmp_fn``, ``decollate``,
+            ``non_blocking``, ``to_kwargs``, ``amp_kwargs``.
+
+    Shape:
+        ``image``: ``(B, 1, *low)``; ``label``: ``(B, 1, *high)``, the generator's output.
+
+    Raises:
+        ValueError: If a weight is negative, ``critic_steps < 1``, ``clip_norm <= 0``, or an
+            extractor that is trained has no optimizer.
+
+    Source:
+        METHODS.md, study 3, "Losses" and "Optimisation". The published code alternates, and gives
+        the features the weight 0.01 and the pixels 1.
+    """
+
+    def __init__(
+        self,
+        device: str | torch.device,
+        max_epochs: int,
+        train_data_loader: Iterable[Any] | DataLoader[Any],
+        network: nn.Module,
+        optimizer: Optimizer,
+        critic: nn.Module,
+        critic_optimizer: Optimizer,
+        extractor: nn.Module | None = None,
+        extractor_optimizer: Optimizer | None = None,
+        train_extractor: bool = True,
+        adversarial_loss: Any = None,
+        pixel_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        feature_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        feature_weight: float = 1.0,
+        pixel_weight: float = 0.01,
+        adversarial_weight: float = 0.005,
+        instance_noise: Callable[[Tensor], Tensor] | None = None,
+        critic_steps: int = 1,
+        clip_norm: float | None = None,
+        inferer: Inferer | None = None,
+        key_train_metric: dict[str, Metric] | None = None,
+        train_handlers: Sequence[Any] | None = None,
+        amp: bool = False,
+        scaler: torch.amp.GradScaler | None = None,
+        **settings: Any,
+    ) -> None:
+        _check(feature_weight, pixel_weight, adversarial_weight, critic_steps, clip_norm)
+        trained = extractor is not None and train_extractor
+        if trained and extractor_optimizer is None:
+            raise ValueError("extractor_optimizer must be given, or train_extractor be False")
+        self.terms = RunningTerms()
+        own = [self.terms, *([instance_noise] if hasattr(instance_noise, "attach") else [])]
+        super().__init__(
+            device=device,
+            max_epochs=max_epochs,
+            data_loader=train_data_loader,
+            key_metric=key_train_metric,
+            handlers=[*own, *(train_handlers or [])],
+            amp=amp and torch.device(device).type == "cuda",
+            **settings,
+        )
+        self.network, self.critic, self.extractor = network, critic, extractor
+        self.optimizer, self.critic_optimizer = optimizer, critic_optimizer
+        self.extractor_optimizer = extractor_optimizer if trained else None
+        if extractor is not None and not trained:
+            extractor.requires_grad_(False)
+        self.adversarial_loss = adversarial_loss or RelativisticAverageLoss()
+        self.pixel_loss = pixel_loss or nn.L1Loss()
+        self.feature_loss = feature_loss or nn.L1Loss()
+        self.feature_weight = feature_weight
+        self.pixel_weight = pixel_weight
+        self.adversarial_weight = adversarial_weight
+        self.instance_noise = instance_noise or (lambda volume: volume)
+        self.critic_steps = critic_steps
+        self.clip_norm = clip_norm
+        self.inferer = inferer or SimpleInferer()
+        self.grad_scaler = scaler or torch.amp.GradScaler("cuda", enabled=self.amp)
+
+    def run(self) -> None:  # type: ignore[override]
+        """Train. MONAI's own would make a new scaler."""
+        Workflow.run(self)
+
+    def _iteration(self, engine: Any, batchdata: Any) -> Any:
+        """Update all three players once."""
+        batch = self.prepare_batch(
+            batchdata, self.state.device, self.non_blocking, **self.to_kwargs
+        )
+        inputs, targets, args, kwargs = batch if len(batch) == 4 else (*batch, (), {})
+        # Geometry has no part in the losses and slows every operation down.
+        image, label = (convert_to_tensor(x, track_meta=False) for x in (inputs, targets))
+        self.state.output = {"image": inputs, "label": targets}
+        self._begin()
+        with self._autocast():
+            generated = self.inferer(image, self.network, *args, **kwargs)
+        if generated.shape != label.shape:
+            shapes = f"{tuple(generated.shape)} and {tuple(label.shape)}"
+            raise ValueError(f"prediction and label must have one shape, got {shapes}")
+        # Half precision ends here: the gradients of the players are summed in full.
+        half = generated.dtype in (torch.float16, torch.bfloat16)
+        fake = (generated.float() if half else generated).detach().requires_grad_()
+        self.state.output["pred"] = fake.detach()
+        self.fire_event(IterationEvents.FORWARD_COMPLETED)
+        self._compute_gradients(label, fake)
+        self.fire_event(IterationEvents.LOSS_COMPLETED)
+        generated.backward(fake.grad.to(generated.dtype))
+        self.fire_event(IterationEvents.BACKWARD_COMPLETED)
+        for network, optimizer in self._players():
+            self._step(network, optimizer)
+        self.grad_scaler.update()
+        self.fire_event(IterationEvents.MODEL_COMPLETED)
+        return self.state.output
+
+    def _players(self) -> list[tuple[nn.Module, Optimizer]]:
+        """Return the networks that are trained, with their optimizers."""
+        players = [(self.network, self.optimizer), (self.critic, self.critic_optimizer)]
+        if self.extractor is not None and self.extractor_optimizer is not None:
+            players.append((self.extractor, self.extractor_optimizer))
+        return players
+
+    def _begin(self) -> None:
+        """Set the modes of the networks and forget their gradients."""
+        if self.extractor is not None:
+            self.extractor.eval()
+        for network, optimizer in self._players():
+            network.train()
+            optimizer.zero_grad(set_to_none=True)
+
+    def _autocast(self) -> torch.autocast:
+        """Return the context of a forward pass."""
+        return torch.autocast(self.state.device.type, enabled=self.amp, **self.amp_kwargs)
+
+    def _compute_gradients(self, label: Tensor, fake: Tensor) -> None:
+        """Leave the gradients of critic, extractor and ``fake``, and the terms in the output."""
+        for _ in range(self.critic_steps - 1):
+            self._update_critic(label, fake.detach())
+        # The features come first: their gradient is weighted after the way back.
+        terms = self._compare_features(label, fake) | self._compare_pixels(label, fake)
+        terms |= self._criticise(label, fake)
+        output: dict[str, Any] = self.state.output
+        output["loss"] = self.adversarial_weight * terms["adversarial_loss"]
+        output["loss"] = output["loss"] + self.pixel_weight * terms["pixel_loss"]
+        if "feature_loss" in terms:
+            output["loss"] = output["loss"] + self.feature_weight * terms["feature_loss"]
+        output.update(terms)
+        self.terms.keep(**terms)
+
+    def _compare_features(self, label: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Compare the features; the extractor's gradient and the generator's in one way back."""
+        if self.extractor is None:
+            return {}
+        trained = self.extractor_optimizer is not None
+        with self._autocast():
+            with torch.set_grad_enabled(trained):
+                wanted = self.extractor(label)
+            loss = self.feature_loss(self.extractor(fake), wanted)
+        weights = list(self.extractor.parameters()) if trained else []
+        self.grad_scaler.scale(loss).backward(inputs=[fake, *weights])
+        if fake.grad is not None:
+            fake.grad.mul_(self.feature_weight)
+        features = wanted.detach().float().transpose(0, 1).flatten(1)
+        variance = features.var(dim=1, correction=0).mean()
+        return {"feature_loss": loss.detach(), "feature_variance": variance}
+
+    def _compare_pixels(self, label: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Compare the volumes themselves."""
+        loss = self.pixel_loss(fake, label)
+        self.grad_scaler.scale(self.pixel_weight * loss).backward(inputs=[fake])
+        return {"pixel_loss": loss.detach()}
+
+    def _criticise(self, label: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Score both; one graph for the critic's gradient and for the generator's."""
+        with self._autocast():
+            real_score, fake_score = self._scores(label, fake)
+            critic_loss = self.adversarial_loss.critic(real_score, fake_score)
+            loss = self.adversarial_loss.generator(real_score, fake_score)
+        self.grad_scaler.scale(self.adversarial_weight * loss).backward(
+            inputs=[fake], retain_graph=True
+        )
+        self.grad_scaler.scale(critic_loss).backward(inputs=list(self.critic.parameters()))
+        return {
+            "critic_loss": critic_loss.detach(),
+            "adversarial_loss": loss.detach(),
+            "critic_real": real_score.detach().float().mean(),
+            "critic_fake": fake_score.detach().float().mean(),
+        }
+
+    def _scores(self, label: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Score both kinds of volumes, each with noise of its own."""
+        return self.critic(self.instance_noise(label)), self.critic(self.instance_noise(fake))
+
+    def _update_critic(self, label: Tensor, fake: Tensor) -> None:
+        """Step the critic alone."""
+        with self._autocast():
+            loss = self.adversarial_loss.critic(*self._scores(label, fake))
+        self.grad_scaler.scale(loss).backward()
+        self._step(self.critic, self.critic_optimizer)
+        self.grad_scaler.update()
+        self.critic_optimizer.zero_grad(set_to_none=True)
+
+    def _step(self, network: nn.Module, optimizer: Optimizer) -> None:
+        """Clip the gradient if asked, and step."""
+        if self.clip_norm is not None:
+            self.grad_scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(network.parameters(), self.clip_norm)
+        self.grad_scaler.step(optimizer)
+
+
+def _check(
+    feature_weight: float,
+    pixel_weight: float,
+    adversarial_weight: float,
+    critic_steps: int,
+    clip_norm: float | None,
+) -> None:
+    """Raise if a number is out of its range."""
+    if not min(feature_weight, pixel_weight, adversarial_weight) >= 0:
+        raise ValueError(
+            "feature_weight, pixel_weight and adversarial_weight must be 0 or more, got "
+            f"{feature_weight}, {pixel_weight}, {adversarial_weight}"
+        )
+    if critic_steps < 1:
+        raise ValueError(f"critic_steps must be at least 1, got {critic_steps}")
+    if clip_norm is not None and not clip_norm > 0:
+        raise ValueError(f"clip_norm must be positive or None, got {clip_norm}")
