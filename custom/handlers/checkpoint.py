@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,18 +57,27 @@ class CheckpointWriter:
         folder: Where the files go.
         items: What to save, by name; ``model`` is the network. Each has ``state_dict``.
         evaluator: Evaluator that knows which epoch was the best.
+        trusted: Says at the end of an epoch whether its state may replace the last one; None: it
+            always may.
 
     Raises:
         ValueError: If ``items`` has no ``model`` or claims the name ``trainer``.
         InputError: While running, if the disk is full.
     """
 
-    def __init__(self, folder: str | Path, items: Mapping[str, Any], evaluator: Evaluator) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        items: Mapping[str, Any],
+        evaluator: Evaluator,
+        trusted: Callable[[], bool] | None = None,
+    ) -> None:
         if "model" not in items or _TRAINER in items:
             raise ValueError(f"items must have 'model' and no {_TRAINER!r}, got {sorted(items)}")
         self.folder = Path(folder)
         self.items = dict(items)
         self.evaluator = evaluator
+        self.trusted = trusted or (lambda: True)
         self.logger = logging.getLogger(__name__)
         self._fresh = True
 
@@ -85,6 +94,9 @@ class CheckpointWriter:
 
     def _save(self, engine: Trainer) -> None:
         """Write the files of this epoch."""
+        if not self.trusted():
+            self.logger.warning("epoch %d is not saved: its state is doubtful", engine.state.epoch)
+            return
         if self._fresh:
             for name in (BEST, LAST):
                 moved = set_aside(self.folder / name)

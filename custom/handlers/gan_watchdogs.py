@@ -1,0 +1,196 @@
+"""Stop an adversarial training that has gone wrong, while its last good state is still there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from monai.engines import IterationEvents
+from monai.utils import convert_to_tensor
+from torch import Tensor
+
+from custom.errors import InputError
+
+__all__ = ["GanWatchdogs", "diversity"]
+
+_LOSSES = ("loss", "critic_loss", "adversarial_loss", "pixel_loss", "feature_loss")
+_PLAYERS = {"network": "generator", "critic": "critic", "extractor": "extractor"}
+
+
+class GanWatchdogs:
+    """End the run with one clear line when a player has failed.
+
+    - **Divergence**: a loss is not finite or beyond ``loss_bound``, looked at before the weights
+      are changed; or, at the end of an epoch, a weight is not finite.
+    - **Extractor collapse**: the feature variance lies below ``min_feature_variance`` times its
+      first value for ``patience`` iterations on end. The extractor is paid for making features
+      alike, and constant features are alike for every pair.
+    - **Mode collapse**: :func:`diversity` lies below ``min_diversity`` for as long.
+
+    List it after the handler that validates and before those that write. While one of the two
+    counts is under way, :meth:`trusted` is false: given to ``CheckpointWriter``, it keeps a state
+    that is perhaps bad from replacing the last good one. The diversity is a metric,
+    ``train_diversity``, the mean over the epoch.
+
+    Args:
+        checkpoint: Where the last good state of the training lies, for the message.
+        min_feature_variance: Share of the first feature variance; 0 switches the watch off.
+        min_diversity: Share of the references' diversity; 0 switches the watch off.
+        patience: Iterations on end that a collapse must last.
+        loss_bound: Largest absolute value of a loss.
+
+    Raises:
+        ValueError: If a share is not in 0..1, ``patience < 1`` or ``loss_bound <= 0``.
+        InputError: While running, if a player has failed.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        min_feature_variance: float = 1.0e-3,
+        min_diversity: float = 0.05,
+        patience: int = 200,
+        loss_bound: float = 1.0e4,
+    ) -> None:
+        if not (0 <= min_feature_variance < 1 and 0 <= min_diversity < 1):
+            raise ValueError(
+                "min_feature_variance and min_diversity must be in 0..1, less than 1, got "
+                f"{min_feature_variance} and {min_diversity}"
+            )
+        if patience < 1 or not loss_bound > 0:
+            raise ValueError(
+                "patience must be at least 1 and loss_bound positive, got "
+                f"{patience} and {loss_bound}"
+            )
+        self.checkpoint = Path(checkpoint)
+        self.min_feature_variance = min_feature_variance
+        self.min_diversity = min_diversity
+        self.patience, self.loss_bound = patience, loss_bound
+        self.first_variance = 0.0
+        self.low_variance, self.low_diversity = 0, 0
+        self._diversities: list[float] = []
+
+    def attach(self, engine: Any) -> None:
+        """Watch the losses of each step and the weights of each epoch."""
+        engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._check_step)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._check_weights)
+
+    def trusted(self) -> bool:
+        """Say whether no collapse is under way."""
+        return self.low_variance == 0 and self.low_diversity == 0
+
+    def _check_step(self, engine: Any) -> None:
+        """Look at what this step has computed."""
+        values = self._values(engine.state.output)
+        for name in _LOSSES:
+            if not abs(values.get(name, 0.0)) <= self.loss_bound:
+                self._refuse(engine, f"the training diverged: its {name} is {values[name]:g}", 0)
+        variance = values.get("feature_variance", 0.0)
+        # A training that is resumed has this from its checkpoint.
+        self.first_variance = self.first_variance or variance
+        low = variance < self.min_feature_variance * self.first_variance
+        self.low_variance = self.low_variance + 1 if low else 0
+        low = values["diversity"] < self.min_diversity
+        self.low_diversity = self.low_diversity + 1 if low else 0
+        self._diversities.append(values["diversity"])
+        if self.low_variance >= self.patience:
+            share = variance / self.first_variance
+            found = f"the extractor collapsed: its feature variance is {share:.2g} of the first"
+            self._refuse(engine, f"{found}, for {self.patience} iterations", 1)
+        if self.low_diversity >= self.patience:
+            found = f"the generator collapsed: its diversity is {values['diversity']:.2g}"
+            self._refuse(engine, f"{found} of the references', for {self.patience} iterations", 2)
+
+    def _values(self, output: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return the numbers that are watched, with one wait for the device."""
+        scalars = {name: output[name] for name in (*_LOSSES, "feature_variance") if name in output}
+        prediction, label = (convert_to_tensor(output[key]) for key in ("pred", "label"))
+        scalars["diversity"] = diversity(prediction, label)
+        stacked = torch.stack([value.detach().double() for value in scalars.values()])
+        return dict(zip(scalars, stacked.tolist(), strict=True))
+
+    def _check_weights(self, engine: Any) -> None:
+        """Look at the weights, before they are saved."""
+        if self._diversities:
+            finite = [value for value in self._diversities if math.isfinite(value)]
+            engine.state.metrics["train_diversity"] = sum(finite) / max(len(finite), 1)
+            self._diversities = []
+        for attribute, player in _PLAYERS.items():
+            network = getattr(engine, attribute, None)
+            if network is None:
+                continue
+            for name, tensor in network.state_dict().items():
+                if not tensor.isfinite().all():
+                    found = f"the training diverged: {name} of the {player} is not finite"
+                    self._refuse(engine, found, 0)
+
+    def _refuse(self, engine: Any, found: str, remedy: int) -> None:
+        """Raise with what was found, what to do, and where the last good state is."""
+        rate = engine.optimizer.param_groups[0]["lr"]
+        advice = (
+            f"lower learning_rate (now {rate:g}) or set clip_norm",
+            "set train_extractor false, or lower the extractor's learning rate",
+            "raise pixel_weight, lower adversarial_weight, or let the instance noise last longer",
+        )[remedy]
+        saved = (
+            f"the last good state is {self.checkpoint}, continue it with resume true"
+            if engine.state.epoch > 1 and self.checkpoint.exists()
+            else "nothing was saved yet"
+        )
+        raise InputError(
+            f"{found}, at epoch {engine.state.epoch}, iteration {engine.state.iteration}: "
+            f"{advice}; {saved}"
+        )
+
+    def state_dict(self) -> dict[str, float | int]:
+        """Return the first feature variance and the counts."""
+        return {
+            "first_variance": self.first_variance,
+            "low_variance": self.low_variance,
+            "low_diversity": self.low_diversity,
+        }
+
+    def load_state_dict(self, state: Mapping[str, float | int]) -> None:
+        """Go on counting where the resumed training was."""
+        self.first_variance = float(state["first_variance"])
+        self.low_variance = int(state["low_variance"])
+        self.low_diversity = int(state["low_diversity"])
+
+
+def diversity(generated: Tensor, reference: Tensor) -> Tensor:
+    r"""Compare how much generated volumes vary with how much their references do.
+
+    .. math:: \min\left(\frac{s_w(y)}{s_w(x)}, \frac{s_b(y)}{s_b(x)}\right)
+
+    :math:`s_w` is the standard deviation within a volume (root of the mean variance over its
+    voxels), :math:`s_b` the one between the volumes of a batch (root of the mean variance over the
+    batch, voxel by voxel). 1: as diverse as the references; 0: a constant volume, or the same one
+    for every input. A ratio whose reference does not vary, as the second at batch size 1, is left
+    out; without both the result is 1.
+
+    Args:
+        generated: Generated volumes :math:`y`.
+        reference: Their references :math:`x`.
+
+    Shape:
+        Both ``(B, C, *spatial)``; result: scalar.
+    """
+    ratios = []
+    for over in ("within", "between"):
+        spread, wanted = (_spread(volumes, over) for volumes in (generated, reference))
+        size = reference.detach().double().square().mean().sqrt()
+        # What is less than this is the rounding error of a variance of 0.
+        ratios.append(torch.where(wanted > 1e-5 * size, spread / wanted, torch.inf))
+    smallest = torch.stack(ratios).amin()
+    return torch.where(smallest.isposinf(), torch.ones_like(smallest), smallest)
+
+
+def _spread(volumes: Tensor, over: str) -> Tensor:
+    """Return the standard deviation within the volumes or between them."""
+    flat = volumes.detach().flatten(1)
+    flat = flat if flat.dtype == torch.float64 else flat.float()
+    return flat.var(dim=1 if over == "within" else 0, correction=0).mean().sqrt()
