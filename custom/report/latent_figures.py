@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from custom.report.anchored_path_figures import INK, MEASURED, OTHER, plain_axes
-from custom.report.signal_figures import empty_figure
+from custom.report.line_figures import COLOURS, SOFT, empty_figure
 from custom.report.signal_latents import LatentMeasures
-from custom.report.training_curves import Curves
 
 __all__ = [
     "draw_latent_changes",
     "draw_latent_contributions",
     "draw_latent_distributions",
-    "draw_loss_curves",
-    "draw_reconstructions",
 ]
-
-_SOFT = "#8a8f98"
-_QUANTITIES = {
-    "train_reconstruction": "training: reconstruction",
-    "train_kld": "training: divergence, nats",
-    "train_loss": "training: loss",
-    "val_mse": "held out: MSE, units of $S_0^2$",
-}
 
 
 def draw_latent_distributions(found: Sequence[LatentMeasures]) -> Figure:
@@ -42,7 +30,7 @@ def draw_latent_distributions(found: Sequence[LatentMeasures]) -> Figure:
             ax.set_axis_off()
         for ax, j in zip(line, order, strict=False):
             values = item.means[:, j].double().numpy()
-            colour = MEASURED if bool(item.active[j]) else _SOFT
+            colour = MEASURED if bool(item.active[j]) else SOFT
             ax.hist(values, bins=60, density=True, histtype="stepfilled", color=colour, alpha=0.75)
             title = f"latent {j}"
             if item.divergence is not None:
@@ -71,7 +59,7 @@ def draw_latent_contributions(found: Sequence[LatentMeasures]) -> Figure:
         if item.divergence is not None:
             column[1].bar(places, item.divergence[order].numpy(), color=OTHER)
         else:
-            column[1].text(0.5, 0.5, "no divergence", ha="center", fontsize=8, color=_SOFT,
+            column[1].text(0.5, 0.5, "no divergence", ha="center", fontsize=8, color=SOFT,
                            transform=column[1].transAxes)  # fmt: skip
         for ax in column:
             ax.set_xticks(places, [str(j) for j in order])
@@ -108,78 +96,13 @@ def draw_latent_changes(item: LatentMeasures, b_rows: Tensor) -> Figure:
     left.tick_params(labelsize=8)
     bar = figure.colorbar(image, ax=left, pad=0.01)
     bar.set_label("decoded at +2 sd less at -2 sd, units of $S_0$", fontsize=8, color=INK)
-    colours = ("#009e73", "#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#56b4e9", _SOFT)
     for place, j in enumerate(order):
         size = item.changes[j].square().mean(1).sqrt()
-        line = "-" if place < len(colours) else "--"
-        right.plot(item.shifts, size, color=colours[place % len(colours)], linestyle=line,
+        line = "-" if place < len(COLOURS) else "--"
+        right.plot(item.shifts, size, color=COLOURS[place % len(COLOURS)], linestyle=line,
                    label=f"latent {j}")  # fmt: skip
     right.set_xlabel("latent, standard deviations from its mean", fontsize=9, color=INK)
     right.set_ylabel("RMS change of decoded signals", fontsize=9, color=INK)
     right.legend(fontsize=7.5, frameon=False, ncols=2)
     plain_axes(right)
-    return figure
-
-
-def draw_reconstructions(
-    clean: Tensor,
-    noisy: Tensor,
-    restored: Mapping[str, Tensor],
-    styles: Mapping[str, Mapping[str, Any]],
-) -> Figure:
-    """Draw a few signals as they were, with noise, and as each network restores them.
-
-    Args:
-        clean: ``(n, M)``, one panel each; measurements are sorted by it.
-        noisy: ``(n, M)``.
-        restored: Name to ``(n, M)``.
-        styles: Of :func:`custom.report.signal_figures.styles_of`.
-    """
-    figure = empty_figure(3.6 * len(clean), 3.9)
-    axes = figure.subplots(1, len(clean), squeeze=False, sharey=True)[0]
-    for i, ax in enumerate(axes):
-        order = clean[i].argsort(descending=True)
-        places = np.arange(len(order))
-        ax.plot(places, noisy[i][order], "o", color=_SOFT, markersize=3, label="noisy")
-        ax.plot(places, clean[i][order], color=INK, linewidth=2.2, label="clean")
-        for name, values in restored.items():
-            error = float((values[i] - clean[i]).square().mean())
-            ax.plot(places, values[i][order], linewidth=1.4, label=f"{name}: {error:.3f}",
-                    **styles[name])  # fmt: skip
-        ax.set_xlabel("measurement, in the order of the clean signal", fontsize=8.5, color=INK)
-        plain_axes(ax)
-        ax.legend(fontsize=7.5, frameon=False, title="MSE", title_fontsize=7.5)
-    axes[0].set_ylabel("signal, units of $S_0$", fontsize=9, color=INK)
-    return figure
-
-
-def draw_loss_curves(
-    curves: Mapping[str, Curves], styles: Mapping[str, Mapping[str, Any]]
-) -> Figure | None:
-    """Draw the curves of trainings, one panel a quantity.
-
-    Args:
-        curves: Name to what :func:`custom.report.training_curves.read_curves` gives.
-        styles: Of :func:`custom.report.signal_figures.styles_of`.
-
-    Returns:
-        None if no training wrote any of the quantities.
-    """
-    panels = {q: t for q, t in _QUANTITIES.items() if any(q in c for c in curves.values())}
-    if not panels:
-        return None
-    figure = empty_figure(3.5 * len(panels), 3.5)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for ax, (quantity, title) in zip(axes, panels.items(), strict=True):
-        for name, found in curves.items():
-            if quantity in found:
-                epochs = sorted(found[quantity])
-                values = [found[quantity][epoch] for epoch in epochs]
-                ax.plot(epochs, values, label=name, linewidth=1.4, **styles[name])
-        ax.set_yscale("log")
-        ax.set_title(title, fontsize=9.5, color=INK)
-        ax.set_xlabel("epoch", fontsize=9, color=INK)
-        plain_axes(ax)
-        ax.tick_params(which="both", labelsize=8)
-        ax.legend(fontsize=7, frameon=False)
     return figure

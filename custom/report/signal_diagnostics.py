@@ -14,9 +14,8 @@ from custom.report.latent_figures import (
     draw_latent_changes,
     draw_latent_contributions,
     draw_latent_distributions,
-    draw_loss_curves,
-    draw_reconstructions,
 )
+from custom.report.signal_curves import draw_loss_curves, draw_reconstructions
 from custom.report.signal_figures import draw_by_noise, draw_calibration, draw_mixture, draw_scale
 from custom.report.signal_latents import LatentMeasures
 from custom.report.training_curves import Curves
@@ -47,7 +46,7 @@ class SignalResults:
 
     Attributes:
         tables: Name to columns and rows.
-        styles: Of :func:`custom.report.signal_figures.styles_of`.
+        styles: Of :func:`custom.report.line_figures.styles_of`.
         latents: Of every autoencoder.
         reconstructions: At the strongest noise.
         curves: Name of a network to those of its training.
@@ -72,7 +71,7 @@ def signal_diagnostics(results: SignalResults) -> Iterator[Diagnostic]:
         yield _mixture(results, rows["mixture"])
     yield _calibration(results, rows["calibration"])
     if rows["scale"]:
-        yield _scale(rows["scale"])
+        yield _scale(results, rows["scale"])
     yield _reconstructions(results)
     if results.latents:
         yield from _latents(results, rows["latents"])
@@ -142,7 +141,7 @@ def _calibration(results: SignalResults, rows: list[dict[str, Any]]) -> Diagnost
     )
 
 
-def _scale(rows: list[dict[str, Any]]) -> Diagnostic:
+def _scale(results: SignalResults, rows: list[dict[str, Any]]) -> Diagnostic:
     """Show what an estimated scale costs."""
     return Diagnostic(
         "scale",
@@ -152,7 +151,7 @@ def _scale(rows: list[dict[str, Any]]) -> Diagnostic:
         "dotted: by the S0 of a log-linear fit. Black, dash-dotted: the posterior mean for an S0 "
         "of which nothing is known, of noise that is not cut below zero; at the strongest noise "
         "even a bad guess of S0 is better than none.",
-        draw_scale(rows),
+        draw_scale(rows, results.styles),
         {"rows": rows},
     )
 
@@ -165,7 +164,7 @@ def _reconstructions(results: SignalResults) -> Diagnostic:
         "Signals at the study's strongest noise",
         f"Noise level {few.sigma:g}: the noise is as strong as the unweighted signal. What is "
         "restored lies near the mean of all signals that the measurement allows, and is smoother "
-        "than the truth.",
+        "than the truth. Below: the error of each network, in the colour of its line.",
         draw_reconstructions(few.clean, few.noisy, few.restored, results.styles),
     )
 

@@ -5,53 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from custom.report.anchored_path_figures import INK, plain_axes
+from custom.report.line_figures import SOFT, empty_figure, label_ends, legend_below
 
-__all__ = [
-    "draw_by_noise",
-    "draw_calibration",
-    "draw_mixture",
-    "draw_scale",
-    "empty_figure",
-    "label_ends",
-    "styles_of",
-]
+__all__ = ["draw_by_noise", "draw_calibration", "draw_mixture", "draw_scale"]
 
-# Okabe and Ito's palette; grey and black are for what needs no training.
-_COLOURS = ("#009e73", "#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#56b4e9")
-_SOFT = "#8a8f98"
-_CLASSICAL: dict[str, dict[str, Any]] = {
-    "noisy": {"color": _SOFT, "linestyle": ":"},
-    "WLS": {"color": _SOFT, "linestyle": "--"},
-    "NLLS": {"color": INK, "linestyle": "--"},
-    "DIPY WLS": {"color": _SOFT, "linestyle": "-."},
-    "DIPY NLLS": {"color": INK, "linestyle": "-."},
-}
-_LABEL_GAP = 0.048  # share of an axis between two labels
 _HIGHEST_RATIO = 100.0  # a figure's upper end: beyond it a few voxels without an answer decide
 _LOWEST_EXCESS = 1e-3
 
 Rows = Sequence[Mapping[str, Any]]
-
-
-def styles_of(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return colour, line and marker of each estimator, the same in every figure."""
-    networks = [name for name in dict.fromkeys(names) if name not in _CLASSICAL]
-    dashes = ("-", (0, (4, 1.5)), (0, (1.5, 1)))
-    found = {
-        name: {
-            "color": _COLOURS[i % len(_COLOURS)],
-            "linestyle": dashes[i // len(_COLOURS) % len(dashes)],
-        }
-        for i, name in enumerate(networks)
-    }
-    return {name: _CLASSICAL.get(name) or found[name] for name in dict.fromkeys(names)}
 
 
 def draw_by_noise(rows: Rows, styles: Mapping[str, Mapping[str, Any]], quantity: str) -> Figure:
@@ -59,7 +25,7 @@ def draw_by_noise(rows: Rows, styles: Mapping[str, Mapping[str, Any]], quantity:
 
     Args:
         rows: Of :func:`custom.report.signal_by_noise.errors_by_noise`.
-        styles: Of :func:`styles_of`; others are left out.
+        styles: Of :func:`custom.report.line_figures.styles_of`; others are left out.
         quantity: ``signal`` or ``tensor``.
     """
     figure = empty_figure(12.5, 5.2)
@@ -95,7 +61,7 @@ def draw_mixture(rows: Rows, styles: Mapping[str, Mapping[str, Any]]) -> Figure:
 
     Args:
         rows: Of :meth:`custom.report.signal_mixture.SignalMixture.table`.
-        styles: Of :func:`styles_of`.
+        styles: Of :func:`custom.report.line_figures.styles_of`.
     """
     figure = empty_figure(11.0, 0.27 * len(rows) + 1.2)
     axes = figure.subplots(1, 3, sharey=True)
@@ -118,7 +84,7 @@ def draw_mixture(rows: Rows, styles: Mapping[str, Mapping[str, Any]]) -> Figure:
                         textcoords="offset points", va="center", color=INK)  # fmt: skip
         least = next((row[column] for row in rows if row["estimator"] == "limit"), None)
         if least:
-            ax.axvline(least, color=_SOFT, linewidth=1, zorder=0)
+            ax.axvline(least, color=SOFT, linewidth=1, zorder=0)
         ax.set_xscale("log")
         ax.set_title(title, fontsize=9, color=INK)
         ax.xaxis.set_minor_formatter(NullFormatter())
@@ -134,11 +100,11 @@ def draw_calibration(rows: Rows, styles: Mapping[str, Mapping[str, Any]]) -> Fig
 
     Args:
         rows: Of :func:`custom.report.signal_calibration.calibration_by_noise`.
-        styles: Of :func:`styles_of`; the posterior itself is black.
+        styles: Of :func:`custom.report.line_figures.styles_of`; the posterior itself is black.
     """
     names = [n for n in dict.fromkeys(str(row["estimator"]) for row in rows) if n != "limit"]
     shown = {**{name: styles[name] for name in names}, "limit": {"color": INK, "linestyle": "-"}}
-    figure = empty_figure(12.5, 4.0)
+    figure = empty_figure(12.5, 4.4)
     axes = figure.subplots(1, 3)
     panels = {
         "mean_squared_z": ("mean (error / deviation)²", 1.0),
@@ -152,92 +118,42 @@ def draw_calibration(rows: Rows, styles: Mapping[str, Mapping[str, Any]]) -> Fig
             if curve and not (name == "limit" and column == "correlation"):
                 ax.plot(*zip(*curve, strict=True), marker="o", markersize=3.5, label=name, **style)
         if target is not None:
-            ax.axhline(target, color=_SOFT, linewidth=1, linestyle=":")
+            ax.axhline(target, color=SOFT, linewidth=1, linestyle=":")
         _noise_axis(ax, [row["sigma"] for row in rows])
         ax.set_title(title, fontsize=9.5, color=INK)
     values = [row["mean_squared_z"] for row in rows]
     if min(values) > 0 and max(values) / min(values) > 10:
         axes[0].set_yscale("log")
-    axes[0].legend(fontsize=8, frameon=False)
+    legend_below(figure, axes)
     return figure
 
 
-def draw_scale(rows: Rows) -> Figure:
+def draw_scale(rows: Rows, styles: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Draw the error of signals with a known and with estimated scales, over the limit.
 
     Args:
         rows: Of :func:`custom.report.signal_scale_study.errors_by_scale`.
+        styles: Of :func:`custom.report.line_figures.styles_of`; the line is that of the scale.
     """
     figure = empty_figure(7.6, 4.8)
     ax = figure.subplots()
     ax.set(xscale="log", yscale="log")
     kinds = list(dict.fromkeys((str(row["estimator"]), str(row["scale"])) for row in rows))
-    names = [name for name in dict.fromkeys(name for name, _ in kinds) if "limit" not in name]
     dashes = {"known": "-", "mean b0": "--", "fitted": ":", "unknown": "-."}
     ends: dict[str, Any] = {}
     for name, way in kinds:
         part = [row for row in rows if (row["estimator"], row["scale"]) == (name, way)]
-        colour = _COLOURS[names.index(name) % len(_COLOURS)] if name in names else INK
+        colour = styles[name]["color"] if name in styles else INK
         curve = [(row["sigma"], row["signal_times_limit"]) for row in part]
         ax.plot(*zip(*curve, strict=True), color=colour, linestyle=dashes[way], marker="o",
                 markersize=3.5, linewidth=1.5)  # fmt: skip
-        ends[name if "limit" in name else f"{name}, {way}"] = (curve[-1], colour)
+        ends[name if name not in styles else f"{name}, {way}"] = (curve[-1], colour)
     _noise_axis(ax, [row["sigma"] for row in rows])
     ax.set_ylim(0.95, None)
     _ratio_axis(ax)
     ax.set_ylabel("MSE of the signal / limit with $S_0$ known", fontsize=9, color=INK)
     label_ends(ax, ends)
     return figure
-
-
-def empty_figure(width: float, height: float) -> Figure:
-    """Return an empty figure, its size in inches, with some room at the edges."""
-    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
-    return Figure(figsize=(width, height), facecolor="white", layout=layout)
-
-
-def label_ends(ax: Axes, ends: Mapping[str, tuple[tuple[float, float], str]]) -> None:
-    """Write names beside the last points of lines, moved apart where they would overlap.
-
-    Args:
-        ax: Axes whose limits and scales are set.
-        ends: Name to the point and its colour.
-    """
-    lower, upper = ax.get_ylim()
-    logarithmic = ax.get_yscale() == "log"
-
-    def share(value: float) -> float:
-        value = min(max(value, lower), upper)
-        if logarithmic:
-            return float(np.log(value / lower) / np.log(upper / lower))
-        return (value - lower) / (upper - lower)
-
-    order = sorted(ends, key=lambda name: ends[name][0][1])
-    places = [share(ends[name][0][1]) for name in order]
-    for i in range(1, len(places)):
-        places[i] = max(places[i], places[i - 1] + _LABEL_GAP)
-    for i in reversed(range(len(places))):  # what was pushed above the top comes down again
-        most = 1.0 if i == len(places) - 1 else places[i + 1] - _LABEL_GAP
-        places[i] = min(places[i], most)
-    for name, place in zip(order, places, strict=True):
-        (x, y), colour = ends[name]
-        ax.annotate(
-            name,
-            xy=(x, min(max(y, lower), upper)),
-            xytext=(1.03, place),
-            textcoords="axes fraction",
-            fontsize=8,
-            color=colour,
-            va="center",
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": colour,
-                "linewidth": 0.5,
-                "shrinkB": 3,
-                "relpos": (0, 0.5),
-            },
-        )
 
 
 def _curve(rows: Rows, name: str, column: str) -> list[tuple[float, float]]:

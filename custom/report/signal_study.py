@@ -18,12 +18,12 @@ from custom.data.signal_noise import ClippedGaussianNoise, NoiseModel, Published
 from custom.data.signal_simulation import SignalSimulation
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
 from custom.report.diagnostics_folder import write_diagnostics
+from custom.report.line_figures import styles_of
 from custom.report.mixture_errors import MIXTURE_COLUMNS
 from custom.report.signal_by_noise import BY_NOISE_COLUMNS, errors_by_noise
 from custom.report.signal_calibration import CALIBRATION_COLUMNS, calibration_by_noise
 from custom.report.signal_diagnostics import Reconstructions, SignalResults, signal_diagnostics
 from custom.report.signal_estimators import SignalEstimator, classical_estimators
-from custom.report.signal_figures import styles_of
 from custom.report.signal_latents import (
     LATENT_COLUMNS,
     LatentMeasures,

@@ -39,10 +39,15 @@ class StudyNetwork:
     metrics: str | Path | None = None
 
     def curves(self) -> Curves | None:
-        """Return the curves of its training, if there are some."""
+        """Return the curves of its training, if there are some.
+
+        Without the held-out error of a network that gives tensors: it is in other units.
+        """
         if self.metrics is None or not Path(self.metrics).is_file():
             return None
-        return read_curves(self.metrics)
+        found = read_curves(self.metrics)
+        of_signal = getattr(self.network, "of_signal", True)
+        return {name: curve for name, curve in found.items() if of_signal or name != "val_mse"}
 
 
 def usable_networks(
