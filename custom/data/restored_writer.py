@@ -35,7 +35,7 @@ __all__ = [
 
 RESTORED = "_restored"
 # Maps that may lie beside a restored image.
-_MAPS = ("uncertainty", "noise", "residual", "mask")
+_MAPS = ("uncertainty", "noise", "residual", "mask", "difference")
 
 # Geometry and units are all that is taken over: descrip, aux_file, intent_name and extensions
 # may name a person.

@@ -59,6 +59,7 @@ class MemoryPlanner:
         scale: Voxels of the result for each voxel of the input, along an axis.
         smallest_tile: The least that ``auto`` takes; smaller tiles are all halo.
         share: Share of the free memory that may be used.
+        device: Where the network runs.
         memory: Returns the bytes that are free on a device.
 
     Raises:
@@ -75,6 +76,7 @@ class MemoryPlanner:
         scale: int = 2,
         smallest_tile: int = 24,
         share: float = 0.8,
+        device: torch.device | str = "cpu",
         memory: Callable[[Any], int] = free_memory,
     ) -> None:
         if isinstance(tile, str) and tile not in ("auto", "whole"):
@@ -92,22 +94,21 @@ class MemoryPlanner:
         self.scale = scale
         self.smallest_tile = smallest_tile
         self.share = share
+        self.device = torch.device(device)
         self.memory = memory
 
-    def plan(self, shape: Sequence[int], device: torch.device | str = "cpu") -> MemoryPlan:
+    def plan(self, shape: Sequence[int]) -> MemoryPlan:
         """Return how to restore a volume.
 
         Args:
             shape: Voxels of the low-resolution volume along its three axes.
-            device: Where the network runs.
 
         Raises:
             InputError: If it does not fit, in one line.
         """
-        device = torch.device(device)
         result = self.result_bytes * math.prod(shape) * self.scale**3
         host = self.share * self.memory("cpu")
-        room = host - result if device.type == "cpu" else self.share * self.memory(device)
+        room = host - result if self.device.type == "cpu" else self.share * self.memory(self.device)
         if result > host:
             raise InputError(_refusal(result, host, "restore parts of the volume, or"))
         whole = self.network_bytes * math.prod(shape)
@@ -129,9 +130,9 @@ class MemoryPlanner:
             f"{_gb(needed)} at a time: {reason}",
         )
 
-    def check(self, shape: Sequence[int], device: torch.device | str = "cpu") -> None:
+    def check(self, shape: Sequence[int]) -> None:
         """Refuse what :meth:`plan` does, before anything is loaded."""
-        self.plan(shape, device)
+        self.plan(shape)
 
     def _largest_tile(self, shape: Sequence[int], room: float) -> int:
         """Return the largest tile that fits; the smallest one if none does."""

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.networks import eval_mode
+from monai.utils import convert_to_dst_type
 from torch import Tensor, nn
 
 from custom.errors import InputError
@@ -116,12 +116,13 @@ class TiledUpscalingInferer(Inferer):
             else:
                 result = self._in_tiles(volume, tile, network, *args, **kwargs)
         # The grid is not that of the input: who knows the degradation says where it lies.
-        return MetaTensor(result, meta=inputs.meta) if isinstance(inputs, MetaTensor) else result
+        output: Tensor = convert_to_dst_type(result, inputs, torch.float32, device=result.device)[0]
+        return output
 
     def _tile(self, volume: Tensor) -> int | None:
         """Return the size of the tiles, None for the whole volume."""
         if self.planner is not None:
-            plan = self.planner.plan(volume.shape[2:], volume.device)
+            plan = self.planner.plan(volume.shape[2:])
             logger.info("restoring %s", plan.text)
             return plan.tile
         tile = None if isinstance(self.tile, str) else self.tile

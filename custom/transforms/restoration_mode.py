@@ -1,0 +1,200 @@
+"""What a model of twofold resolution is for: a finer grid, or the same one with less noise."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, Literal
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from monai.utils import convert_to_dst_type
+from torch import Tensor
+from torch.nn.functional import pad
+
+from custom.errors import InputError
+from custom.transforms.downsample_volume import Degradation, downsample, high_affine, low_affine
+
+__all__ = ["DifferenceMapd", "ModelInputd", "OutputGridd", "RestorationMode", "check_mode"]
+
+RestorationMode = Literal["super_resolve", "denoise"]
+
+ORIGINAL = "original"
+
+
+def check_mode(mode: str) -> None:
+    """Refuse what names no mode; users set it, so the error is theirs to read.
+
+    Raises:
+        InputError: If ``mode`` is neither ``super_resolve`` nor ``denoise``.
+    """
+    if mode not in ("super_resolve", "denoise"):
+        raise InputError(f"mode must be super_resolve or denoise, got {mode!r}")
+
+
+class ModelInputd(MapTransform):
+    """Make the low-resolution volume that the model restores.
+
+    ``super_resolve`` takes the volume as it is. ``denoise`` downsamples it, so that what the model
+    restores lies on the volume's own grid; odd sizes are made multiples of the scale first, by
+    repeating the last plane. The volume itself is then kept under ``original_key``.
+
+    Args:
+        keys: Volume; one key.
+        mode: ``super_resolve`` or ``denoise``.
+        degradation: That of the model.
+        scale: That of the model.
+        original_key: Where ``denoise`` keeps the volume.
+
+    Shape:
+        ``(C, D, H, W)``; output the same, or ``ceil`` of each axis divided by ``scale``.
+
+    Raises:
+        InputError: If ``mode`` is unknown.
+        ValueError: If ``keys`` are several.
+
+    Source:
+        METHODS.md, study 3, "Task": the model denoises without having been trained to.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "image",
+        mode: RestorationMode = "super_resolve",
+        degradation: Degradation = "linear",
+        scale: int = 2,
+        original_key: str = ORIGINAL,
+    ) -> None:
+        super().__init__(keys)
+        check_mode(mode)
+        if len(self.keys) != 1:
+            raise ValueError(f"keys must be one key, since original_key is one, got {self.keys}")
+        self.mode = mode
+        self.degradation: Degradation = degradation
+        self.scale = scale
+        self.original_key = original_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data with the volume to restore."""
+        result = dict(data)
+        if self.mode == "super_resolve":
+            return result
+        volume = data[self.keys[0]]
+        plain = torch.as_tensor(volume).as_subclass(Tensor).float()
+        missing = [-length % self.scale for length in plain.shape[:0:-1]]
+        padded = pad(plain[None], [part for end in missing for part in (0, end)], "replicate")
+        low = downsample(padded, self.degradation, self.scale)[0]
+        if isinstance(volume, MetaTensor):
+            low = MetaTensor(low, meta=volume.meta)
+            low.affine = low_affine(volume.affine, self.degradation, self.scale)
+        result[self.keys[0]], result[self.original_key] = low, volume
+        return result
+
+
+class OutputGridd(MapTransform):
+    """Say where a restored volume lies, and leave out what was added before it was restored.
+
+    Args:
+        keys: Restored volumes.
+        reference_key: The low-resolution volume that they were restored from.
+        degradation: See :class:`ModelInputd`.
+        scale: See :class:`ModelInputd`.
+        original_key: The volume that the low-resolution one was made from; its grid is that of the
+            output. Without it the output lies on the finer grid.
+        allow_missing_keys: Whether ``keys`` may be absent.
+
+    Shape:
+        ``(C, scale D, scale H, scale W)``; output the same, or as the original.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        reference_key: str = "image",
+        degradation: Degradation = "linear",
+        scale: int = 2,
+        original_key: str = ORIGINAL,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.reference_key = reference_key
+        self.degradation: Degradation = degradation
+        self.scale = scale
+        self.original_key = original_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data with the volumes on their grid."""
+        result = dict(data)
+        original = data.get(self.original_key)
+        reference = data[self.reference_key]
+        for key in self.key_iterator(result):
+            volume = data[key]
+            if original is not None:
+                volume = volume[(slice(None), *(slice(length) for length in original.shape[1:]))]
+            if isinstance(volume, MetaTensor):
+                volume = MetaTensor(volume.as_subclass(Tensor), meta=volume.meta)
+                volume.affine = (
+                    high_affine(reference.affine, self.degradation, self.scale)
+                    if original is None
+                    else original.affine
+                )
+            result[key] = volume
+        return result
+
+
+class DifferenceMapd(MapTransform):
+    """Make the map of what a restored volume says otherwise than the input.
+
+    On the input's grid: the restored volume degraded again minus the input; with ``denoise``, where
+    both lie on one grid, the restored volume minus the input.
+
+    Args:
+        keys: Restored volume; one key.
+        reference_key: The low-resolution volume, in the same unit.
+        name: Where the map goes.
+        degradation: See :class:`ModelInputd`.
+        scale: See :class:`ModelInputd`.
+        original_key: See :class:`OutputGridd`.
+        write: Whether to make it.
+
+    Shape:
+        ``(C, D, H, W)``, as the input.
+
+    Raises:
+        ValueError: If ``keys`` are several.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        reference_key: str = "image",
+        name: str = "difference",
+        degradation: Degradation = "linear",
+        scale: int = 2,
+        original_key: str = ORIGINAL,
+        write: bool = True,
+    ) -> None:
+        super().__init__(keys)
+        if len(self.keys) != 1:
+            raise ValueError(f"keys must be one key, since name is one, got {self.keys}")
+        self.reference_key = reference_key
+        self.name = name
+        self.degradation: Degradation = degradation
+        self.scale = scale
+        self.original_key = original_key
+        self.write = write
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Add the map."""
+        result = dict(data)
+        if not self.write:
+            return result
+        restored = torch.as_tensor(data[self.keys[0]]).as_subclass(Tensor)
+        original = data.get(self.original_key)
+        given = data[self.reference_key] if original is None else original
+        if original is None:
+            restored = downsample(restored[None], self.degradation, self.scale)[0]
+        plain = torch.as_tensor(given).as_subclass(Tensor).to(restored)
+        result[self.name] = convert_to_dst_type(restored - plain, given, device=restored.device)[0]
+        return result
