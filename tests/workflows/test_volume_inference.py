@@ -1,0 +1,149 @@
+"""The inference config of the bundle for volumes: geometry, units, modes, tiles, refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from inference_runs import blob, centroid, oblique, save
+
+from custom.bundle.launch import run_bundle
+from custom.errors import InputError
+from custom.networks.nets.residual_dense_generator import ResidualDenseGenerator
+from custom.transforms.downsample_volume import Degradation, downsample
+
+BUNDLE = Path(__file__).parents[2] / "bundles" / "gan3d_sr_denoise"
+GENERATOR = {"channels": 8, "growth": 4, "num_blocks": 1, "dense_blocks": 1, "convs": 3}
+SPACING = (0.7, 0.9, 1.1)
+
+
+@pytest.fixture
+def trilinear(tmp_path: Path) -> dict[str, Any]:
+    """A network that only interpolates, so that the way of the volume alone is tested."""
+    torch.save({}, tmp_path / "empty.pt")
+    network = {"_target_": "torch.nn.Upsample", "scale_factor": 2, "mode": "trilinear"}
+    return {"network_def": network, "ckpt_path": str(tmp_path / "empty.pt")}
+
+
+@pytest.fixture
+def generator(tmp_path: Path) -> dict[str, Any]:
+    """A small generator with random weights, so that it does change the volume."""
+    network = ResidualDenseGenerator(**GENERATOR)
+    rng = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        parameter.data = 0.1 * torch.randn(parameter.shape, generator=rng)
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    given = {f"network_def::{name}": value for name, value in GENERATOR.items()}
+    return given | {"ckpt_path": str(tmp_path / "model.pt")}
+
+
+def restore(source: Path, output: Path, **settings: Any) -> Any:
+    """Run the config as the command line does; return the result, opened."""
+    given = {"input": str(source), "output_dir": str(output), "device": "$torch.device('cpu')"}
+    run_bundle(BUNDLE, ["inference"], given | settings)
+    return nib.load(output / source.name.replace(".nii.gz", "_restored.nii.gz"))
+
+
+def values(image: Any) -> np.ndarray:
+    return np.asarray(image.dataobj)
+
+
+def degraded(image: Any, degradation: Degradation = "linear") -> np.ndarray:
+    return downsample(torch.from_numpy(values(image))[None, None], degradation)[0, 0].numpy()
+
+
+def test_a_blob_on_an_oblique_odd_grid_stays_where_it_is(
+    tmp_path: Path, trilinear: dict[str, Any]
+) -> None:
+    path = save(tmp_path / "a.nii.gz", blob((21, 17, 14)), oblique(SPACING, (1, -1, 1)))
+    source, result = nib.load(path), restore(path, tmp_path / "out", **trilinear)
+    assert result.shape == (42, 34, 28)
+    np.testing.assert_allclose(result.header.get_zooms(), np.array(SPACING) / 2, rtol=1e-5)
+    assert nib.aff2axcodes(result.affine) == nib.aff2axcodes(source.affine)
+    # Both grids fill the same box.
+    corners = np.array([[-0.5, -0.5, -0.5, 1], [41.5, 33.5, 27.5, 1]])
+    expected = np.array([[-0.5, -0.5, -0.5, 1], [20.5, 16.5, 13.5, 1]])
+    np.testing.assert_allclose(result.affine @ corners.T, source.affine @ expected.T, atol=1e-4)
+    np.testing.assert_allclose(centroid(result), centroid(source), atol=2e-2)
+    for name in ("qform_code", "sform_code", "xyzt_units"):
+        assert result.header[name] == source.header[name]
+    np.testing.assert_allclose(result.get_qform(), result.affine, atol=1e-4)
+
+    difference = nib.load(tmp_path / "out" / "a_difference.nii.gz")
+    assert difference.shape == source.shape
+    np.testing.assert_allclose(difference.affine, source.affine, atol=1e-5)
+    np.testing.assert_allclose(values(difference), degraded(result) - values(source), atol=1e-2)
+    sidecar = json.loads((tmp_path / "out" / "a_restored.json").read_text())
+    assert sidecar["parameters"]["degradation"] == "linear"
+    assert sidecar["difference"]["file"] == "a_difference.nii.gz"
+
+
+def test_denoising_keeps_grid_and_units(tmp_path: Path, trilinear: dict[str, Any]) -> None:
+    path = save(tmp_path / "a.nii.gz", blob((21, 18, 17)), oblique(SPACING, (-1, 1, 1)))
+    source = nib.load(path)
+    result = restore(path, tmp_path / "out", mode="denoise", **trilinear)
+    assert result.shape == source.shape
+    np.testing.assert_allclose(result.affine, source.affine, atol=1e-6)
+    np.testing.assert_allclose(centroid(result), centroid(source), atol=5e-2)
+    assert values(result).mean() == pytest.approx(values(source).mean(), rel=0.02)
+    difference = nib.load(tmp_path / "out" / "a_difference.nii.gz")
+    np.testing.assert_allclose(values(difference), values(result) - values(source), atol=1e-2)
+
+
+def test_tiles_change_nothing_where_the_halo_is_wide_enough(
+    tmp_path: Path, generator: dict[str, Any]
+) -> None:
+    path = save(tmp_path / "a.nii.gz", blob((33, 17, 14)))
+    whole = restore(path, tmp_path / "whole", tile="whole", **generator)
+    tiled = restore(path, tmp_path / "tiled", tile=12, overlap=4, mapped_above=1, **generator)
+    scale = np.abs(values(whole)).max()
+    np.testing.assert_allclose(values(tiled) / scale, values(whole) / scale, atol=1e-5)
+    assert np.abs(values(whole) - np.kron(blob((33, 17, 14)), np.ones((2, 2, 2)))).max() > 1
+
+
+@pytest.mark.parametrize(("degradation", "factor"), [("kspace", 1e4), ("linear", 2)])
+def test_data_consistency_brings_the_result_to_the_measurement(
+    tmp_path: Path, generator: dict[str, Any], degradation: str, factor: float
+) -> None:
+    path = save(tmp_path / "a.nii.gz", blob((16, 14, 13)))
+    differences = []
+    for strength in (0.0, 1.0):
+        output = tmp_path / str(strength)
+        restore(path, output, degradation=degradation, data_consistency=strength, **generator)
+        differences.append(np.linalg.norm(values(nib.load(output / "a_difference.nii.gz"))))
+    assert differences[1] < differences[0] / factor
+
+
+@pytest.mark.parametrize(
+    ("shape", "spoil", "settings", "reason"),
+    [
+        ((16, 16), None, {}, "2D"),
+        ((16, 16, 16, 3), None, {}, "4D"),
+        ((16, 16, 16), np.nan, {}, "NaN"),
+        ((16, 16, 16), None, {"network_bytes": 1e9}, "too large"),
+        ((16, 16, 16), None, {"mode": "both"}, "mode must be"),
+        ((16, 16, 16), None, {"data_consistency": 2}, "data_consistency must be"),
+        ((16, 16, 16), None, {"tile": 20}, "tile must be"),
+    ],
+)
+def test_what_cannot_be_restored_is_refused_in_one_line(
+    tmp_path: Path,
+    trilinear: dict[str, Any],
+    shape: tuple[int, ...],
+    spoil: float | None,
+    settings: dict[str, Any],
+    reason: str,
+) -> None:
+    array = blob(shape)
+    if spoil is not None:
+        array.flat[5] = spoil
+    path = save(tmp_path / "a.nii.gz", array)
+    with pytest.raises(InputError, match=reason) as raised:
+        restore(path, tmp_path / "out", **trilinear, **settings)
+    assert "\n" not in str(raised.value)
+    assert not list((tmp_path / "out").glob("*.nii.gz"))
