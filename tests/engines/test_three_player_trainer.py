@@ -193,3 +193,18 @@ def test_an_extractor_needs_an_optimizer_and_the_label_the_size_of_the_predictio
     data = [{"image": pairs(1)[0]["image"], "label": torch.ones(2, 1, 1, 1, 1)}]
     with pytest.raises(ValueError, match="one shape"):
         trainer_of(tiny_players(), data).run()
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.05])
+def test_scaled_losses_give_the_same_update(clip_norm):
+    """What mixed precision does to the losses, without its rounding."""
+    found = []
+    for scaler in (None, torch.amp.GradScaler("cpu", init_scale=2.0**10)):
+        players = tiny_players(optimizer=torch.optim.SGD, lr=0.1)
+        trainer_of(
+            players, pairs(3), scaler=scaler, clip_norm=clip_norm, critic_steps=2, **WEIGHTS
+        ).run()
+        networks = (players.network, players.critic, players.extractor)
+        found.append([weight for network in networks for weight in network.parameters()])
+    for first, second in zip(*found, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-6)
