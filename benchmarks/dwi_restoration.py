@@ -18,7 +18,14 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from benchmarks.measure import REPOSITORY, Timing, in_new_process, save
+from benchmarks.measure import REPOSITORY, save
+from benchmarks.restoring_process import (
+    RUNS,
+    measure_restoring,
+    model_code,
+    plain_figures,
+    restoring_table,
+)
 from custom.data.dwi_dataset import write_series
 from custom.data.gradient_table import read_gradient_table
 from custom.data.nifti_volume import write_volume
@@ -28,26 +35,7 @@ from custom.transforms.diffusion_tensor import tensor_signal
 BUNDLE = REPOSITORY / "bundles" / "dwi_vae"
 SHAPE = (100, 100, 60)
 NOISE = 0.1  # of the median S0
-RUNS = 3
-ENOUGH_SECONDS = 30.0  # what takes longer than this is run once
 NAMES = {"model": "our model", "patch2self": "DIPY Patch2Self", "mppca": "DIPY MP-PCA"}
-SETUP = """
-import json, re, time
-from pathlib import Path
-import nibabel as nib, numpy as np
-source, target, mask = {source!r}, {target!r}, {mask!r}
-def memory():  # of this process alone: what getrusage says begins with the parent's
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) / 1024
-"""
-MODEL = """
-from monai.bundle import ConfigWorkflow
-work = ConfigWorkflow(config_file={config!r}, workflow_type="infer", logging_file=False,
-                      bundle_root={bundle!r}, input=source, output_dir=target)
-work.initialize()
-begin = time.perf_counter()
-work.run()
-"""
 OTHER = """
 from dipy.denoise.localpca import mppca
 from dipy.denoise.patch2self import patch2self
@@ -62,11 +50,8 @@ WORK = {
     "patch2self": "bvals = np.loadtxt({bval!r})\n"
     "made = patch2self(values, bvals, version=1, shift_intensity=False)\n"
     "made += (values - made).mean((0, 1, 2))",
-    "mppca": "made = mppca(values, mask=np.asarray(nib.load(mask).dataobj) > 0)",
+    "mppca": "made = mppca(values, mask=np.asarray(nib.load({mask!r}).dataobj) > 0)",
 }
-FINISH = """
-print(json.dumps({'seconds': time.perf_counter() - begin, 'peak': memory()}))
-"""
 
 
 def run(shape: tuple[int, int, int] = SHAPE, runs: int = RUNS) -> dict[str, Any]:
@@ -75,17 +60,13 @@ def run(shape: tuple[int, int, int] = SHAPE, runs: int = RUNS) -> dict[str, Any]
         source, truth, inside, noise = make_series(Path(folder), shape)
         figures: dict[str, Any] = {"shape": [*shape, truth.shape[-1]], "voxels": int(inside.sum())}
         for name in NAMES:
-            figures[name] = contender(name, source, runs)
-            made = nib.load(next((source.parent / name).glob("*_restored.nii.gz")))
-            error = (made.get_fdata(dtype=np.float32) - truth)[inside]
+            figures[name], file = contender(name, source, runs)
+            error = (nib.load(file).get_fdata(dtype=np.float32) - truth)[inside]
             figures[name]["error"] = float((error**2).mean() / noise**2)
     for name in ("patch2self", "mppca"):
         ratio = figures[name]["seconds"].median / figures["model"]["seconds"].median
         figures[f"{name}_over_model_time"] = ratio
-    plain = {
-        name: value | {"seconds": vars(value["seconds"])} if isinstance(value, dict) else value
-        for name, value in figures.items()
-    }
+    plain = plain_figures(figures)
     save("dwi_restoration", plain)
     return plain
 
@@ -108,43 +89,20 @@ def make_series(folder: Path, shape: tuple[int, int, int]) -> tuple[Path, Any, A
     return folder / "scan.nii.gz", truth, inside, noise
 
 
-def contender(name: str, source: Path, runs: int) -> dict[str, Any]:
-    """Measure one method."""
-    target = source.parent / name
-    target.mkdir()
-    body = (
-        MODEL.format(config=str(BUNDLE / "configs/inference.yaml"), bundle=str(BUNDLE))
+def contender(name: str, source: Path, runs: int) -> tuple[dict[str, Any], Path]:
+    """Measure one method; return its figures and the restored series."""
+    bval, mask = (str(source.parent / file) for file in ("scan.bval", "mask.nii.gz"))
+    code = (
+        model_code(BUNDLE)
         if name == "model"
-        else OTHER.format(work=WORK[name].format(bval=str(source.parent / "scan.bval")))
+        else OTHER.format(work=WORK[name].format(bval=bval, mask=mask))
     )
-    mask = str(source.parent / "mask.nii.gz")
-    code = SETUP.format(source=str(source), target=str(target), mask=mask) + body + FINISH
-    draws = []
-    for _ in range(runs):
-        for old in target.iterdir():
-            old.unlink()
-        draws.append(in_new_process(code))
-        if draws[-1]["seconds"] > ENOUGH_SECONDS:
-            break
-    return {
-        "seconds": Timing.of([draw["seconds"] for draw in draws]),
-        "peak_mib": max(draw["peak"] for draw in draws),
-    }
+    return measure_restoring(code, source, source.parent / name, runs)
 
 
 def table(figures: dict[str, Any]) -> str:
     """Return the result as a table in Markdown."""
-    lines = [
-        "| method | seconds (once if above 30) | peak memory of the process | error |",
-        "|---|---|---|---|",
-    ]
-    for name, text in NAMES.items():
-        of = figures[name]
-        lines.append(
-            f"| {text} | {of['seconds']['median']:.1f} | {of['peak_mib']:.0f} MiB | "
-            f"{of['error']:.3f} |"
-        )
-    return "\n".join(lines)
+    return restoring_table(figures, NAMES, "error", "error")
 
 
 if __name__ == "__main__":

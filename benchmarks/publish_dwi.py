@@ -14,172 +14,29 @@ import argparse
 import json
 import re
 import shutil
-import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
+from benchmarks.dwi_measures import clean_error, seeds_table, study
 from benchmarks.dwi_page import by_noise, page
+from benchmarks.dwi_trainings import BUNDLE, train, trainings
 from benchmarks.measure import REPOSITORY
 from benchmarks.publish_apddm import save_small
 from custom.bundle.launch import run_bundle
 from custom.data.atomic import sha256_of, write_json
 from custom.data.csv_table import read_table
-from custom.data.diffusion_priors import BoxPrior, TensorLattice
-from custom.data.gradient_table import GradientTable, read_gradient_table
-from custom.data.signal_batches import HeldOutSignals, LatticeSplit
-from custom.data.signal_noise import ClippedGaussianNoise, NoiseModel, PublishedLevels, RicianNoise
-from custom.data.signal_simulation import SignalSimulation
-from custom.networks.nets.signal_autoencoder import SignalAutoencoder
-from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser
-from custom.networks.saved_weights import load_weights
+from custom.data.gradient_table import read_gradient_table
+from custom.data.signal_noise import ClippedGaussianNoise, RicianNoise
 from custom.report.dwi_summary import dwi_table
-from custom.report.signal_estimators import refit
-from custom.report.signal_study import SignalStudy
-from custom.report.study_networks import StudyNetwork
 
-BUNDLE = REPOSITORY / "bundles" / "dwi_vae"
-SEEDS = (0, 1, 2)
 MARKERS = re.compile(r"(<!-- dwi tables[^>]*-->\n).*?(<!-- end of dwi tables -->)", re.DOTALL)
 # What is shipped: name of the file, and of its training.
 SHIPPED = {"model": "ours", "vae": "vae_0", "dae": "dae_relu_0"}
 BESIDE = {"tensor": "tensor", "blind": "blind", "rician": "rician"}
 _MOST_BYTES = 100_000  # of a picture in the repository
-
-
-@dataclass(frozen=True)
-class Training:
-    """A training and the network that comes of it.
-
-    Attributes:
-        title: In tables.
-        overlays: Configs after train.yaml.
-        settings: Config ids and their values.
-        network: Arguments of the network's class, for the measurements.
-    """
-
-    title: str
-    overlays: tuple[str, ...] = ()
-    settings: dict[str, Any] = field(default_factory=dict)
-    network: dict[str, Any] = field(default_factory=dict)
-
-    def build(self) -> torch.nn.Module:
-        """Make the network, without weights."""
-        if {"vae", "dae"} & set(self.overlays):
-            return SignalAutoencoder(**self.network)
-        return TensorInformedDenoiser(**self.network)
-
-
-def trainings() -> dict[str, Training]:
-    """Return every training by name."""
-    found = {
-        "ours": Training("ours"),
-        "tensor": Training("ours, tensor head", ("tensor",), {}, {"head": "tensor"}),
-        "blind": Training("ours, blind", ("blind",), {}, {"with_sigma": False}),
-        "rician": Training("ours, Rician", ("rician",)),
-        "scaled": Training(
-            "ours, S0 by b = 50",
-            (),
-            {
-                "scale_rule": "b0",
-                "network_def::with_scale": True,
-                "levels::highest": 0.5,  # beyond, the mean of two volumes is no scale
-                "max_epochs": 10,
-            },
-            {"with_scale": True},
-        ),
-    }
-    for seed in SEEDS:
-        of = {"seed": seed}
-        found[f"vae_{seed}"] = Training("VAE", ("vae",), of)
-        found[f"dae_relu_{seed}"] = Training("DAE", ("dae",), of, {"kind": "relu"})
-        linear = {"latent_kind": "linear"}
-        found[f"dae_linear_{seed}"] = Training(
-            "DAE, linear latents", ("dae",), of | linear, {"kind": "linear"}
-        )
-    found["vae_nokld"] = Training("VAE, no KLD", ("vae",), {"kld_weight": 0})
-    found["vae_latent10"] = Training("VAE, 10 latents", ("vae",), {"latent": 10}, {"latent": 10})
-    late = {"kld_start": 16, "kld_step": None}
-    found["vae_delayed"] = Training("VAE, KLD from epoch 16", ("vae",), late)
-    for kind in ("l1", "mse"):
-        title = f"VAE, {kind.upper()}"
-        found[f"vae_{kind}"] = Training(title, ("vae",), {"reconstruction": kind})
-    return found
-
-
-def train(name: str, training: Training, work: Path, given: dict[str, Any]) -> None:
-    """Train, or go on with a training that was stopped, unless it is done."""
-    folder = work / name
-    last = folder / "models" / "last.pt"
-    resume = {"resume": True} if last.is_file() else {}
-    ids = {"output_dir": str(folder), "use_mlflow": False, "val_interval": 1}
-    run_bundle(BUNDLE, ["train", *training.overlays], training.settings | ids | resume | given)
-
-
-def study(
-    names: list[str], work: Path, table: GradientTable, noise: NoiseModel, signals: int
-) -> Path:
-    """Measure networks on simulated signals; return the folder of tables and figures."""
-    known = trainings()
-    kind = "rician" if isinstance(noise, RicianNoise) else "gaussian"
-    networks = [
-        StudyNetwork(
-            known[name].title,
-            known[name].build(),
-            work / name / "models" / "model.pt",
-            work / name / "metrics.csv",
-        )
-        for name in names
-        if (work / name / "models" / "model.pt").is_file()
-    ]
-    made = SignalStudy(
-        networks, table, BoxPrior(), noise, work / f"study_{kind}", signals=signals
-    ).write()
-    if made is None:
-        raise SystemExit(f"{work} holds no trained network: run without --skip-training")
-    return made
-
-
-def seeds_table(work: Path, table: GradientTable, count: int = 9000) -> list[dict[str, Any]]:
-    """Measure every autoencoder on the same signals of held-out tensors, at the study's levels."""
-    simulation = SignalSimulation(table, BoxPrior(), ClippedGaussianNoise(), PublishedLevels())
-    split = LatticeSplit(simulation, TensorLattice())
-    # Other signals than those that chose the epoch of each network.
-    batch = next(iter(HeldOutSignals(simulation, count, split, batch_size=count, seed=1)))
-    groups: dict[str, list[dict[str, float]]] = {}
-    for name, training in trainings().items():
-        weights = work / name / "models" / "model.pt"
-        if not ({"vae", "dae"} & set(training.overlays)) or not weights.is_file():
-            continue
-        network = training.build().eval()
-        load_weights(weights, network)
-        with torch.no_grad():
-            restored = network(batch["image"])
-        tensors = refit(restored, table.b_rows) * 1e-3  # mm²/s
-        difference = tensors.double() - 1e-3 * batch["tensor"].double()
-        groups.setdefault(training.title, []).append(
-            {
-                "signal_mse": (restored - batch["label"]).double().square().mean().item(),
-                "tensor_mse": difference.square().mean().item(),
-                "tensor_mae": difference.abs().mean().item(),
-                "epochs": len(read_table(work / name / "metrics.csv", ("epoch",))),
-            }
-        )
-    return [{"title": title, **_over_seeds(rows)} for title, rows in groups.items()]
-
-
-def _over_seeds(rows: list[dict[str, float]]) -> dict[str, Any]:
-    """Return mean and deviation over the seeds of each measure."""
-    found: dict[str, Any] = {"seeds": len(rows), "epochs": int(min(r["epochs"] for r in rows))}
-    for name in ("signal_mse", "tensor_mse", "tensor_mae"):
-        values = [row[name] for row in rows]
-        found[name] = statistics.fmean(values)
-        found[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else None
-    return found
 
 
 def publish_weights(work: Path, bundle: Path) -> None:
@@ -236,16 +93,6 @@ def evaluate_phantoms(work: Path) -> dict[str, Any]:
     run_bundle(BUNDLE, ["evaluate"], {"output_dir": str(folder), "diagnostics": None})
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     return summary
-
-
-def clean_error(work: Path, table: GradientTable, count: int = 5000) -> float:
-    """Return the mean squared change of signals without noise by our network."""
-    network = trainings()["ours"].build().eval()
-    load_weights(work / "ours" / "models" / "model.pt", network)
-    drawn = BoxPrior().draw(count, table.b_rows, torch.Generator().manual_seed(7))
-    with torch.no_grad():
-        restored = network(drawn.signal, torch.zeros(count, 1))[:, : len(table)]
-    return float((restored - drawn.signal).double().square().mean())
 
 
 def publish_card(bundle: Path, phantoms: dict[str, Any], study_folder: Path) -> None:

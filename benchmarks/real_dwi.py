@@ -26,16 +26,15 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchmarks.measure import REPOSITORY, RESULTS
+from benchmarks.real_dwi_figure import METHOD_TITLES, draw_repeats
+from benchmarks.real_dwi_measures import Array, judge, neighbour_correlation
 from custom.bundle.launch import run_bundle
 from custom.data.csv_table import read_table
 from custom.data.gradient_table import GradientTable, read_gradient_table
-from custom.transforms.diffusion_tensor import fractional_anisotropy, mean_diffusivity
-from custom.transforms.diffusion_tensor_fit import fit_log_linear
 from custom.transforms.dwi_baselines import MarchenkoPasturPcad, Patch2Selfd
 
 BUNDLE = REPOSITORY / "bundles" / "dwi_vae"
@@ -43,8 +42,6 @@ PICTURES = REPOSITORY / "docs" / "images"
 REPEATED = "siemens_trio_DTI20x2_2mm"
 OF_B0 = "philips3T_subA_DTI_b1000_2mm"
 B0_REPEATS = "philips3T_subA_b0repeats_2mm"
-NAMES = {"noisy": "noisy", "ours": "ours", "patch2self": "Patch2Self", "mppca": "MP-PCA"}
-Array = NDArray[np.float32]
 
 
 def load(path: Path) -> tuple[Any, GradientTable]:
@@ -103,49 +100,6 @@ def others(
         yield name, np.moveaxis(np.asarray(method("series")(data)["series"]), 0, -1)
 
 
-def scalar_maps(values: Array, table: GradientTable, inside: NDArray[np.bool_]) -> dict[str, Array]:
-    """Return fractional anisotropy and mean diffusivity of voxels, by weighted least squares."""
-    signals = torch.from_numpy(np.ascontiguousarray(values[inside]))
-    unit = signals[:, torch.from_numpy(table.unweighted)].mean(1, keepdim=True).clamp_min(1e-3)
-    tensors, _ = fit_log_linear(signals / unit, table.b_rows, scale_known=False)
-    return {
-        "fa": fractional_anisotropy(tensors).numpy(),
-        "md": mean_diffusivity(tensors).numpy(),
-    }
-
-
-def neighbour_correlation(residual: Array, inside: NDArray[np.bool_]) -> float:
-    """Return the mean correlation of a residual with its neighbours in plane; white noise has 0."""
-    found = []
-    for axis in (0, 1):
-        first = np.take(residual, range(residual.shape[axis] - 1), axis)
-        second = np.take(residual, range(1, residual.shape[axis]), axis)
-        both = np.take(inside, range(inside.shape[axis] - 1), axis)
-        both = both & np.take(inside, range(1, inside.shape[axis]), axis)
-        found += [
-            np.corrcoef(first[..., k][both], second[..., k][both])[0, 1]
-            for k in range(residual.shape[-1])
-        ]
-    return float(np.mean(found))
-
-
-def against_the_other(
-    noisy: tuple[Array, Array], restored: tuple[Array, Array], inside: NDArray[np.bool_]
-) -> dict[str, float]:
-    """Judge two restored repeats by the noisy ones.
-
-    ``error`` is the mean of ``(restored_1 - noisy_2)^2 - noise^2`` over volumes and voxels, in
-    units of ``noise^2``, with ``noise^2`` half of the mean squared difference of the noisy
-    repeats: 1 for the noisy series, 0 for the truth. The noise of the second repeat is independent
-    of the first.
-    """
-    first, second = (values[inside].astype(float) for values in noisy)
-    noise = ((first - second) ** 2).mean() / 2
-    pairs = ((restored[0], second), (restored[1], first))
-    errors = [((made[inside] - other) ** 2).mean() - noise for made, other in pairs]
-    return {"error": float(np.mean(errors) / noise)}
-
-
 def repeat_study(data: Path, work: Path, max_epochs: int | None) -> dict[str, Any]:
     """Restore both repeats with every method and judge each by the other."""
     image, table = load(data / f"{REPEATED}.nii.gz")
@@ -165,9 +119,9 @@ def repeat_study(data: Path, work: Path, max_epochs: int | None) -> dict[str, An
     made |= {name: (first, second) for (name, first), (_, second) in both}
     inside = ndimage.binary_erosion(restored[0][1] & restored[1][1], np.ones((3, 3, 1)))
     weighted = ~table.unweighted
-    rows = {name: _judge(noisy, pair, table, inside, weighted) for name, pair in made.items()}
+    rows = {name: judge(noisy, pair, table, inside, weighted) for name, pair in made.items()}
     difference = (noisy[0] - noisy[1])[..., weighted]
-    _draw(made, noisy, table, inside).savefig(PICTURES / "dwi_real.png", dpi=80)
+    draw_repeats(made, noisy, table, inside).savefig(PICTURES / "dwi_real.png", dpi=80)
     return {
         "volumes": half,
         "epochs": epochs_of(work / "model_repeat"),
@@ -175,34 +129,6 @@ def repeat_study(data: Path, work: Path, max_epochs: int | None) -> dict[str, An
         "noise_correlation": neighbour_correlation(difference, inside),
         "methods": rows,
     }
-
-
-def _judge(
-    noisy: tuple[Array, Array],
-    pair: tuple[Array, Array],
-    table: GradientTable,
-    inside: NDArray[np.bool_],
-    weighted: NDArray[np.bool_],
-) -> dict[str, float]:
-    """Return every figure of one method."""
-    kinds = {"weighted": weighted, "b0": table.unweighted}
-    row = {
-        f"error_{kind}": against_the_other(
-            tuple(values[..., which] for values in noisy),
-            tuple(values[..., which] for values in pair),
-            inside,
-        )["error"]
-        for kind, which in kinds.items()
-    }
-    first, second = (scalar_maps(values, table, inside) for values in pair)
-    for name in ("fa", "md"):
-        row[f"{name}_difference"] = float(np.abs(first[name] - second[name]).mean())
-        row[f"{name}_correlation"] = float(np.corrcoef(first[name], second[name])[0, 1])
-        row[f"{name}_mean"] = float((first[name].mean() + second[name].mean()) / 2)
-    residual = (noisy[0] - pair[0])[..., weighted]
-    if residual.any():
-        row["residual_correlation"] = neighbour_correlation(residual, inside)
-    return row
 
 
 def b0_study(data: Path, work: Path, max_epochs: int | None) -> dict[str, Any]:
@@ -236,52 +162,6 @@ def b0_study(data: Path, work: Path, max_epochs: int | None) -> dict[str, Any]:
     }
 
 
-def _draw(
-    made: dict[str, tuple[Array, Array]],
-    noisy: tuple[Array, Array],
-    table: GradientTable,
-    inside: NDArray[np.bool_],
-) -> Figure:
-    """Draw one weighted volume of the middle slice, what was taken away, and anisotropy."""
-    middle, volume = inside.shape[2] // 2, int(np.flatnonzero(~table.unweighted)[5])
-    figure = Figure(figsize=(3.0 * len(made), 10.6), facecolor="white", layout="constrained")
-    axes = figure.subplots(4, len(made))
-    white = np.percentile(noisy[0][..., middle, volume], 99.5)
-    noise = np.std((noisy[0] - noisy[1])[inside]) / np.sqrt(2)
-    for column, (name, pair) in enumerate(made.items()):
-        shown = pair[0][:, :, middle, volume]
-        residual = noisy[0][:, :, middle, volume] - shown
-        anisotropy = np.zeros(inside.shape[:2], np.float32)
-        plane = inside[:, :, middle]
-        anisotropy[plane] = scalar_maps(pair[0][:, :, middle], table, plane)["fa"]
-        for ax, picture, style in (
-            (axes[0, column], shown, {"cmap": "gray", "vmin": 0, "vmax": white}),
-            (axes[1, column], residual, {"cmap": "RdBu_r", "vmin": -4 * noise, "vmax": 4 * noise}),
-            (axes[2, column], anisotropy, {"cmap": "gray", "vmin": 0, "vmax": 1}),
-        ):
-            ax.imshow(picture.T, origin="lower", interpolation="nearest", **style)
-            ax.set_axis_off()
-        axes[0, column].set_title(NAMES[name])
-        _histogram(axes[3, column], (noisy[0] - pair[0])[inside][:, ~table.unweighted], noise)
-    for row, label in enumerate(("b = 1000", "taken away", "FA", "taken away, head")):
-        axes[row, 0].text(
-            -0.08, 0.5, label, rotation=90, va="center", transform=axes[row, 0].transAxes
-        )
-    return figure
-
-
-def _histogram(ax: Any, residual: Array, noise: float) -> None:
-    """Draw what was taken away in units of the noise, beside a normal curve."""
-    ax.set_yticks([])
-    ax.set_xlabel("in deviations of the noise", fontsize=8)
-    if not residual.any():
-        ax.set_axis_off()
-        return
-    places = np.linspace(-4, 4, 81)
-    ax.hist(residual.ravel() / noise, places, density=True, color="#56b4e9")
-    ax.plot(places, np.exp(-(places**2) / 2) / np.sqrt(2 * np.pi), color="#1d2733", linewidth=1)
-
-
 def page(figures: dict[str, Any]) -> str:
     """Return the page of the results."""
     template = Path(__file__).with_name("real_dwi.md").read_text(encoding="utf-8")
@@ -294,13 +174,13 @@ def page(figures: dict[str, Any]) -> str:
     for name, row in repeat["methods"].items():
         neighbours = row.get("residual_correlation")
         lines.append(
-            f"| {NAMES[name]} | {row['error_weighted']:.3f} | {row['error_b0']:.3f} | "
+            f"| {METHOD_TITLES[name]} | {row['error_weighted']:.3f} | {row['error_b0']:.3f} | "
             f"{row['fa_difference']:.4f} | {row['fa_correlation']:.3f} | {row['fa_mean']:.3f} | "
             f"{row['md_difference']:.4f} | {row['md_correlation']:.3f} | {row['md_mean']:.3f} | "
             f"{'' if neighbours is None else f'{neighbours:.3f}'} |"
         )
     b0 = ["| method | error of b = 0 |", "|---|---|"]
-    b0 += [f"| {NAMES[name]} | {value:.3f} |" for name, value in of_b0["methods"].items()]
+    b0 += [f"| {METHOD_TITLES[name]} | {value:.3f} |" for name, value in of_b0["methods"].items()]
     return template.format(
         repeat_table="\n".join(lines), b0_table="\n".join(b0), repeat=repeat, b0=of_b0
     )

@@ -16,33 +16,23 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from benchmarks.measure import REPOSITORY, Timing, in_new_process, save
+from benchmarks.measure import REPOSITORY, save
+from benchmarks.restoring_process import (
+    measure_restoring,
+    model_code,
+    plain_figures,
+    restoring_table,
+)
 from custom.demo.mouse_anatomy import Mouse
 from custom.demo.mouse_scan import Protocol, scan_pair
 from custom.metrics.image_quality import structural_similarity
 
 BUNDLE = REPOSITORY / "bundles" / "micro_mri_denoise"
-RUNS = 3
-ENOUGH_SECONDS = 30.0  # what takes longer than this is run once
 NAMES = {
     "model": "our model",
     "nlm_coarse": "non-local means on the acquired grid, then bicubic",
     "nlm_fine": "bicubic, then non-local means with DIPY's defaults",
 }
-SETUP = """
-import json, resource, time
-import nibabel as nib, numpy as np, torch
-source, target = {source!r}, {target!r}
-def memory(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-"""
-MODEL = """
-from monai.bundle import ConfigWorkflow
-work = ConfigWorkflow(config_file={config!r}, workflow_type="infer", logging_file=False,
-                      bundle_root={bundle!r}, input=source, output_dir=target)
-work.initialize()
-begin = time.perf_counter()
-work.run()
-"""
 NON_LOCAL_MEANS = """
 from dipy.denoise.nlmeans import nlmeans
 from custom.transforms.classical_baselines import NonLocalMeans, estimated_noise
@@ -59,9 +49,6 @@ FINE = """
 fine = finer(stack)[0].numpy()
 fine = nlmeans(fine.astype(float), estimated_noise(fine), patch_radius=1, block_radius=5,
                rician=False, method="classic").astype(np.float32)
-"""
-FINISH = """
-print(json.dumps({'seconds': time.perf_counter() - begin, 'peak': memory()}))
 """
 
 
@@ -81,37 +68,21 @@ def run() -> dict[str, Any]:
     model = figures["model"]["seconds"].median
     for name in ("nlm_coarse", "nlm_fine"):
         figures[f"{name}_over_model_time"] = figures[name]["seconds"].median / model
-    plain = {
-        name: value | {"seconds": vars(value["seconds"])} if isinstance(value, dict) else value
-        for name, value in figures.items()
-    }
+    plain = plain_figures(figures)
     save("restoration", plain)
     return plain
 
 
 def contender(name: str, source: Path, reference: np.ndarray[Any, Any]) -> dict[str, Any]:
     """Measure one method."""
-    target = source.parent / name
-    target.mkdir()
-    body = {
-        "model": MODEL.format(config=str(BUNDLE / "configs/inference.yaml"), bundle=str(BUNDLE)),
+    code = {
+        "model": model_code(BUNDLE),
         "nlm_coarse": NON_LOCAL_MEANS.format(work=COARSE),
         "nlm_fine": NON_LOCAL_MEANS.format(work=FINE),
     }[name]
-    code = SETUP.format(source=str(source), target=str(target)) + body + FINISH
-    draws = []
-    for _ in range(RUNS):
-        for old in target.iterdir():
-            old.unlink()
-        draws.append(in_new_process(code))
-        if draws[-1]["seconds"] > ENOUGH_SECONDS:
-            break
-    restored = nib.load(next(target.glob("*_restored.nii.gz"))).get_fdata(dtype=np.float32)
-    return {
-        "seconds": Timing.of([draw["seconds"] for draw in draws]),
-        "peak_mib": max(draw["peak"] for draw in draws),
-        "ssim": stack_ssim(restored, reference),
-    }
+    figures, file = measure_restoring(code, source, source.parent / name)
+    restored = nib.load(file).get_fdata(dtype=np.float32)
+    return figures | {"ssim": stack_ssim(restored, reference)}
 
 
 def stack_ssim(restored: np.ndarray[Any, Any], reference: np.ndarray[Any, Any]) -> float:
@@ -126,17 +97,7 @@ def stack_ssim(restored: np.ndarray[Any, Any], reference: np.ndarray[Any, Any]) 
 
 def table(figures: dict[str, Any]) -> str:
     """Return the result as a table in Markdown."""
-    head = "| method | seconds (once if above 30) | peak memory of the process | SSIM |\n"
-    return (
-        head
-        + "|---|---|---|---|\n"
-        + "\n".join(
-            f"| {text} | {figures[name]['seconds']['median']:.1f} | "
-            f"{figures[name]['peak_mib']:.0f} MiB | "
-            f"{figures[name]['ssim']:.3f} |"
-            for name, text in NAMES.items()
-        )
-    )
+    return restoring_table(figures, NAMES, "ssim", "SSIM")
 
 
 if __name__ == "__main__":
