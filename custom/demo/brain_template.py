@@ -79,13 +79,13 @@ def brain_template() -> BrainTemplate:
         images[kind] = nib.load(path)
     values = {kind: np.asanyarray(image.dataobj) for kind, image in images.items()}
     inside = values["t1"] > 0
-    low, high = (edge(np.argwhere(inside), axis=0) for edge in (np.min, np.max))
+    box = [np.flatnonzero(inside.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
+    middle = np.array([(line[0] + line[-1]) / 2 for line in box])
     affine = images["t1"].affine
-    middle = affine[:3, :3] @ (low + high) / 2 + affine[:3, 3]
     return BrainTemplate(
         grey=values["gm"].astype(np.float32) / 255,
         white=values["wm"].astype(np.float32) / 255,
-        brain=ndimage.binary_fill_holes(inside).astype(np.float32),
+        brain=inside.astype(np.float32),
         to_index=np.linalg.inv(affine),
-        middle_mm=middle,
+        middle_mm=affine[:3, :3] @ middle + affine[:3, 3],
     )

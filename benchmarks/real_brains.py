@@ -1,0 +1,220 @@
+"""Real T1-weighted brains as a dataset for the super-resolution study, with their licences.
+
+Needs a folder with open data that this repository does not hold, and its ``manifest.json``, which
+names each file's licence and origin. Only what may be used and passed on freely is taken: never
+GPL, never without a licence. Air around each head is cut off.
+
+Training and test share no person and no scanner. The test volumes are the one with the smallest
+voxels and one with a stroke, which must not be smoothed away.
+
+Run: ``python -m benchmarks.real_brains --data FOLDER --output FOLDER [--largest N]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from custom.data.volume_dataset import VolumeDatasetWriter
+from custom.errors import InputError
+from custom.transforms.foreground_scale import foreground_scale
+
+LICENCES = ("BSD", "MIT", "PDDL", "CC-BY", "Apache")
+MARGIN_MM = 8.0
+GREATEST = 32000  # int16
+
+
+@dataclass(frozen=True)
+class Source:
+    """One volume of the data folder.
+
+    Args:
+        file: Its path there.
+        split: Where it goes.
+        subject: Who it shows; one name is one person.
+        scanner: What it was measured with, or who did, as far as that is known.
+    """
+
+    file: str
+    split: str
+    subject: str
+    scanner: str
+
+
+SOURCES = (
+    Source("human_t1/philips3T_subA_T1w_1mm.nii.gz", "training", "philips_a", "Philips Elition X"),
+    Source("templates/colin27_ch2_T1_1mm.nii.gz", "training", "colin27", "MNI (mean of 27 scans)"),
+    Source(
+        "human_multi/ms_patient07_T1_1mm_brain_MNI.nii.gz", "training", "ms07", "Ljubljana, 3 T"
+    ),
+    Source(
+        "human_multi/ms_patient07_T1post_1mm_brain_MNI.nii.gz", "training", "ms07", "Ljubljana, 3 T"
+    ),
+    Source(
+        "human_multi/ms_patient19_T1_1mm_brain_MNI.nii.gz", "training", "ms19", "Ljubljana, 3 T"
+    ),
+    Source("human_t1/seg3d_epilepsy_T1w_1mm.nii.gz", "validation", "seg3d", "clinical, Utah"),
+    Source(
+        "human_t1/studyforrest_sub02_T1w_0.67mm_defaced.nii.gz",
+        "test",
+        "studyforrest02",
+        "studyforrest, 3 T",
+    ),
+    Source("human_multi/stroke_T1_1mm_brain.nii.gz", "test", "stroke", "C-STAR, 3 T"),
+)
+
+
+def prepare(
+    data: Path, output: Path, sources: tuple[Source, ...] = SOURCES, largest: int | None = None
+) -> list[dict[str, Any]]:
+    """Write the dataset.
+
+    Args:
+        data: The data folder, with its ``manifest.json``.
+        output: Where the dataset goes.
+        sources: What to take.
+        largest: Voxels along an axis to which validation and test volumes are cut around their
+            middle; None for whole heads.
+
+    Returns:
+        What was taken: scan, split, file, licence, quote, origin, shape and spacing of each.
+
+    Raises:
+        InputError: If a file or its entry in the manifest is missing, a licence is not one of
+            ``LICENCES``, or a person or scanner of the training is also tested.
+    """
+    _check_apart(sources)
+    entries = {entry["file"]: entry for entry in _manifest(data)}
+    taken = []
+    with VolumeDatasetWriter(
+        output, "real T1-weighted brains", "Openly licensed T1w volumes; air cut off"
+    ) as writer:
+        for source in sources:
+            entry = entries.get(source.file)
+            if entry is None or not (data / source.file).is_file():
+                raise InputError(f"{data / source.file} or its entry in the manifest is missing")
+            if not entry["licence"].startswith(LICENCES):
+                raise InputError(f"{source.file} is under {entry['licence']}: leave it out")
+            image = nib.load(data / source.file)
+            cut = None if source.split == "training" else largest
+            label, affine = crop_air(np.asarray(image.dataobj, np.float32), image.affine, cut)
+            scan = Path(source.file).name.removesuffix(".nii.gz")
+            fields = {"subject": source.subject, "scanner": source.scanner}
+            fields["licence"] = entry["licence"]
+            writer.add(source.split, scan, fit_int16(label), affine, **fields)
+            taken.append(_record(scan, source, entry, label, affine))
+    (output / "sources.json").write_text(json.dumps(taken, indent=1) + "\n", encoding="utf-8")
+    return taken
+
+
+def crop_air(
+    values: NDArray[Any], affine: NDArray[np.float64], largest: int | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Cut a volume down to its largest bright body and a margin, to even sizes.
+
+    Args:
+        values: ``(X, Y, Z)``.
+        affine: ``(4, 4)``, voxel index to millimetres.
+        largest: Most voxels along each axis, around the body's middle.
+
+    Returns:
+        The part, with values below 0 (left by earlier resampling) set to 0, and its affine.
+    """
+    bodies, count = ndimage.label(values > 0.3 * foreground_scale(values))
+    if count == 0:
+        raise InputError("the volume holds nothing bright: is it an image?")
+    sizes = np.bincount(bodies.ravel())
+    sizes[0] = 0
+    body = ndimage.find_objects(bodies)[int(sizes.argmax()) - 1]
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    box = []
+    for part, size, step in zip(body, values.shape, spacing, strict=True):
+        margin = round(MARGIN_MM / step)
+        start, stop = max(part.start - margin, 0), min(part.stop + margin, size)
+        if largest is not None and stop - start > largest:
+            start += (stop - start - largest) // 2
+            stop = start + largest
+        box.append(slice(start, stop - (stop - start) % 2))
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, :3] @ [part.start for part in box]
+    return np.clip(values[tuple(box)], 0, None).astype(np.float32), moved
+
+
+def fit_int16(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Change the unit of values that whole numbers up to 32000 would not hold well."""
+    peak = float(values.max())
+    # Rounding must stay far below the noise: 8-bit data too is spread over the range.
+    return values * np.float32(GREATEST / peak) if peak > GREATEST or peak < 2000 else values
+
+
+def _check_apart(sources: tuple[Source, ...]) -> None:
+    """Refuse to test on people or scanners of the training."""
+    for name in ("subject", "scanner"):
+        trained = {getattr(part, name) for part in sources if part.split == "training"}
+        shared = trained & {getattr(part, name) for part in sources if part.split == "test"}
+        if shared:
+            raise InputError(f"{name} {sorted(shared)} is in training and test: choose one")
+
+
+def _manifest(data: Path) -> list[dict[str, Any]]:
+    """Read the entries of the manifest."""
+    file = data / "manifest.json"
+    if not file.is_file():
+        raise InputError(f"{file} is missing: --data takes the folder that holds it")
+    entries: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["entries"]
+    return entries
+
+
+def _record(
+    scan: str,
+    source: Source,
+    entry: dict[str, Any],
+    label: NDArray[Any],
+    affine: NDArray[np.float64],
+) -> dict[str, Any]:
+    """Return what the model card says about a volume."""
+    return {
+        "scan": scan,
+        "split": source.split,
+        "subject": source.subject,
+        "scanner": source.scanner,
+        "what": entry["what"],
+        "licence": entry["licence"],
+        "licence_quote": entry["licence_quote"],
+        "origin": f"github.com/{entry['source_repo']} {entry['source_path']}",
+        "commit": entry["source_commit"],
+        "shape": list(label.shape),
+        "spacing_mm": np.linalg.norm(affine[:3, :3], axis=0).round(4).tolist(),
+    }
+
+
+def table(taken: list[dict[str, Any]]) -> str:
+    """Return the records as a Markdown table."""
+    lines = ["| Split | Scan | What | Voxels | mm | Licence | From |", "|" + "---|" * 7]
+    for part in taken:
+        voxels, spacing = (" x ".join(map(str, part[key])) for key in ("shape", "spacing_mm"))
+        cells = (part["split"], part["scan"], part["what"], voxels, spacing, part["licence"])
+        lines.append("| " + " | ".join((*cells, part["origin"].split()[0])) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Make the dataset and say what is in it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with the open data")
+    parser.add_argument("--output", type=Path, required=True, help="where the dataset goes")
+    parser.add_argument("--largest", type=int, help="cut validation and test to so many voxels")
+    arguments = parser.parse_args()
+    print(table(prepare(arguments.data, arguments.output, largest=arguments.largest)))
+
+
+if __name__ == "__main__":
+    main()
