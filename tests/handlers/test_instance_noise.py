@@ -64,7 +64,11 @@ def test_a_resumed_training_draws_what_the_uninterrupted_one_would_have():
     torch.manual_seed(99)
     rest, _ = run(other, epochs=2, draw=pair_of_draws, resume=6)
     assert torch.equal(torch.stack(parts + rest), torch.stack(whole))
-    assert len({float(draws[0, 0]) for draws in whole}) == len(whole)
+
+
+def test_no_iteration_draws_what_another_drew():
+    drawn, _ = run(InstanceNoise(1.0, 1.0, seed=7), epochs=2, draw=pair_of_draws)
+    assert torch.stack(drawn).unique().numel() == 12 * 2 * 5
 
 
 def test_drawing_leaves_the_random_numbers_of_the_run_alone():
