@@ -6,7 +6,7 @@ import base64
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,18 @@ from custom.report.mlflow_run import TrackedRun, find_run
 from custom.report.search_page import SEARCH_SUMMARY, format_setting, search_content
 from custom.report.summary import format_mean, read_metrics
 from custom.report.training_curves import Curves, draw_curves, read_curves
+from custom.report.volume_page import volume_content
+from custom.report.volume_summary import VOLUME_KIND
 
 __all__ = ["write_report"]
 
 logger = logging.getLogger(__name__)
 
+# Template and content of the studies whose evaluations are not on slices.
+_PAGES: dict[str, tuple[str, Callable[[Path, dict[str, Any]], dict[str, Any]]]] = {
+    DWI_KIND: ("dwi_evaluation.html", dwi_content),
+    VOLUME_KIND: ("volume_evaluation.html", volume_content),
+}
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -116,8 +123,9 @@ def _write_evaluation(folder: Path) -> Path:
     """Write the report of an evaluation; each study's shows what it measures."""
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        if summary["kind"] == DWI_KIND:
-            template, content = "dwi_evaluation.html", dwi_content(folder, summary)
+        if summary["kind"] in _PAGES:
+            template, gather = _PAGES[summary["kind"]]
+            content = gather(folder, summary)
             for figure in content["figures"]:
                 figure["source"] = _as_source(figure["png"])
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from matplotlib.ticker import MaxNLocator
 from custom.data.csv_table import read_table
 from custom.errors import InputError
 
-__all__ = ["Curves", "draw_curves", "read_curves"]
+__all__ = ["OPTIMUM", "Curves", "draw_curves", "read_curves"]
 
 Curves = dict[str, dict[int, float]]
 """Name of a quantity to epoch to value."""
 
+# Where the relativistic losses end if the critic can tell nothing apart (METHODS.md, study 3).
+OPTIMUM = {"critic_loss": math.log(2), "adversarial_loss": math.log(2)}
 _PANELS_A_ROW = 3
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a8f98")
 
@@ -50,7 +53,8 @@ def draw_curves(curves: Mapping[str, Mapping[int, float]]) -> Figure:
     """Draw one panel a kind of quantity.
 
     ``train_loss`` and ``val_loss``, or ``train_mse`` and ``val_mse``, share a panel. Panels whose
-    values are all positive and span more than a factor of ten are logarithmic.
+    values are all positive and span more than a factor of ten are logarithmic. A dashed line in the
+    panels of :data:`OPTIMUM` is what theory expects of a relativistic loss in the end.
 
     Args:
         curves: Name to epoch to value.
@@ -87,6 +91,8 @@ def _draw_panel(ax: Axes, kind: str, curves: Mapping[str, Mapping[int, float]]) 
             marker="o" if len(epochs) < 15 else "",
             markersize=3.5,
         )
+    if kind in OPTIMUM:
+        ax.axhline(OPTIMUM[kind], color="#1d2733", linewidth=1.0, linestyle="--", label="log 2")
     if min(values) > 0 and max(values) / min(values) > 10:
         ax.set_yscale("log")
     ax.set_title(kind if len(names) > 1 else names[0], fontsize=10)
@@ -95,7 +101,7 @@ def _draw_panel(ax: Axes, kind: str, curves: Mapping[str, Mapping[int, float]]) 
     ax.grid(color="#e6e9ee", linewidth=0.8)
     ax.spines[["top", "right"]].set_visible(False)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if len(names) > 1:
+    if len(names) > 1 or kind in OPTIMUM:
         ax.legend(fontsize=8, frameon=False)
 
 

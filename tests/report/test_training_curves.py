@@ -42,3 +42,11 @@ def test_a_broken_table_is_named(tmp_path, text, word):
     (tmp_path / "metrics.csv").write_text(text)
     with pytest.raises(InputError, match=word):
         read_curves(tmp_path / "metrics.csv")
+
+
+def test_adversarial_losses_stand_beside_their_optimum():
+    curves = {"train_critic_loss": {1: 0.4, 2: 0.6}, "train_pixel_loss": {1: 0.4, 2: 0.6}}
+    critic, pixel = draw_curves(curves).axes
+    (dashed,) = [line for line in critic.lines if line.get_linestyle() == "--"]
+    assert dashed.get_ydata() == pytest.approx([0.6931471805599453] * 2)
+    assert [line.get_linestyle() for line in pixel.lines] == ["-"]
