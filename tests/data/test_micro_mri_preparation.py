@@ -1,38 +1,16 @@
+"""Studies of a scanner become a dataset."""
+
 import json
 
 import nibabel as nib
 import numpy as np
 import pytest
-from monai.bundle import ConfigParser
-from paravision_files import CORONAL, write_scan, write_subject
+from mouse_studies import BUNDLE, SLICES, anatomy, prepare, write_study
+from paravision_files import CORONAL, write_scan
 
-from custom.bundle.launch import run_bundle, user_error
-from custom.bundle.locate import find_bundle
+from custom.bundle.launch import run_bundle
 from custom.data.datalist import load_datalist, slice_items
 from custom.errors import InputError
-
-BUNDLE = find_bundle("micro_mri_denoise")
-SLICES = 3
-
-
-def anatomy(matrix, noise, seed=0):
-    """A bright disc with a hole in ParaVision's way of centring: voxel N/2 is the middle."""
-    place = (np.arange(matrix) - matrix // 2) / matrix
-    x, y = np.meshgrid(place, place, indexing="ij")
-    disc = 1 / (1 + np.exp((np.hypot(x, y - 0.1) - 0.25) / 0.02))
-    hole = 0.6 * np.exp(-((x - 0.08) ** 2 + (y - 0.12) ** 2) / 0.003)
-    stack = np.stack([(disc - hole * disc) * 1000] * SLICES, axis=-1)
-    rng = np.random.default_rng(seed)
-    noisy = stack + rng.normal(0, noise, stack.shape) + 1j * rng.normal(0, noise, stack.shape)
-    return np.abs(noisy).round().astype(int)
-
-
-def write_study(folder, animal, *, protocol="T2_head", first=1, **changes):
-    study = folder / f"2024_{animal}"
-    write_scan(study, first, anatomy(64, 20, first), protocol=protocol, **changes)
-    write_scan(study, first + 1, anatomy(128, 4, first), averages=5, protocol=protocol, **changes)
-    write_subject(study, animal)
-    return study
 
 
 @pytest.fixture
@@ -40,17 +18,6 @@ def split_file(tmp_path):
     path = tmp_path / "split.json"
     path.write_text(json.dumps({"training": ["1"], "validation": ["mouse2"], "test": []}))
     return path
-
-
-def prepare(output, **overrides):
-    parser = ConfigParser()
-    parser.read_config(str(BUNDLE / "configs" / "prepare.yaml"))
-    values = {"output_dir": str(output), "bundle_root": str(BUNDLE)} | overrides
-    parser.update({key: str(v) if key in ("source",) else v for key, v in values.items()})
-    try:
-        return parser.get_parsed_content("prepare").run()
-    except RuntimeError as error:  # MONAI's, around what a constructor raises
-        raise (user_error(error) or error) from error
 
 
 def test_studies_become_a_dataset(tmp_path, split_file, caplog):
@@ -148,55 +115,6 @@ def test_the_bundle_runs_it(tmp_path, split_file):
     assert len(load_datalist(output)["training"]) == 1
 
 
-def write_nifti(path, stack, affine):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(np.asarray(stack, np.float32), affine), path)
-
-
-LOW = np.diag([0.4, 0.4, 1.0, 1.0])
-HIGH = LOW @ np.array([[0.5, 0, 0, -0.25], [0, 0.5, 0, -0.25], [0, 0, 1, 0], [0, 0, 0, 1]])
-
-
-@pytest.mark.parametrize("layout", ["suffix", "folders"])
-def test_nifti_pairs_of_both_layouts(tmp_path, split_file, layout, caplog):
-    source = tmp_path / "pairs"
-    name = "mouse01_coronal_head-thorax"
-    files = {
-        "suffix": [f"{name}_fast.nii.gz", f"{name}_default.nii.gz", f"{name}_mask.nii.gz"],
-        "folders": [f"low/{name}.nii.gz", f"high/{name}.nii.gz", f"masks/{name}.nii.gz"],
-    }[layout]
-    label = anatomy(128, 4)
-    write_nifti(source / files[0], anatomy(64, 20), LOW)
-    write_nifti(source / files[1], label, HIGH)
-    write_nifti(source / files[2], label > 500, HIGH)
-    write_nifti(source / "other.nii.gz", label, HIGH)
-    prepare(tmp_path / "set", source=source, split_file=str(split_file), crop_background=False)
-    item = load_datalist(tmp_path / "set")["training"][0]
-    assert (item["scan"], item["plane"]) == (name, "coronal")
-    np.testing.assert_array_equal(nib.load(item["label"]).get_fdata(), label)  # not interpolated
-    np.testing.assert_array_equal(nib.load(item["mask"]).get_fdata(), label > 500)
-    assert "pairs/other.nii.gz: its name ends neither" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("spoil", "reason"),
-    [
-        (lambda stack: np.where(stack > 900, np.nan, stack), "NaN"),
-        (lambda stack: stack[..., None], "4D"),
-        (lambda stack: np.zeros_like(stack), "nothing to restore"),
-        (lambda stack: stack[:, :100], "is not twice"),
-    ],
-)
-def test_nifti_files_that_cannot_be_used_are_named(tmp_path, split_file, spoil, reason):
-    write_nifti(tmp_path / "pairs/mouse01_axial_a_fast.nii", anatomy(64, 20), LOW)
-    write_nifti(tmp_path / "pairs/mouse01_axial_a_default.nii", spoil(anatomy(128, 4) * 1.0), HIGH)
-    with pytest.raises(InputError, match="no pair of scans") as error:
-        prepare(tmp_path / "set", source=tmp_path / "pairs", split_file=str(split_file))
-    assert reason in str(error.value)
-    assert not (tmp_path / "set").exists()
-    assert not list(tmp_path.glob(".tmp*"))
-
-
 def test_a_truncated_scan_costs_only_its_pair(tmp_path, split_file, caplog):
     studies = tmp_path / "studies"
     write_study(studies, "mouse01")
@@ -205,45 +123,6 @@ def test_a_truncated_scan_costs_only_its_pair(tmp_path, split_file, caplog):
     prepare(tmp_path / "set", source=studies, split_file=str(split_file))
     assert "copy the scan again" in caplog.text
     assert not load_datalist(tmp_path / "set")["validation"]
-
-
-def test_exclusions_become_the_dataset_s(tmp_path, split_file, caplog):
-    study = write_study(tmp_path / "studies", "mouse01")
-    bad = tmp_path / "bad.json"
-    bad.write_text(json.dumps({"mouse01_axial_head-thorax": [1], "mouse77_axial_x": [0]}))
-    arguments = {"source": study, "split_file": str(split_file), "exclusions": str(bad)}
-    prepare(tmp_path / "set", **arguments)
-    items = slice_items(load_datalist(tmp_path / "set")["training"])
-    assert [item["slice"] for item in items] == [0, 2]
-    assert "no scan mouse77_axial_x" in caplog.text
-    report = json.loads((tmp_path / "set" / "preparation.json").read_text())
-    assert report["pairs"][0]["excluded_slices"] == [1]
-
-
-def test_exclusions_that_do_not_fit_are_refused_before_pixels_are_read(
-    tmp_path, split_file, monkeypatch
-):
-    study = write_study(tmp_path / "studies", "mouse01")
-    bad = tmp_path / "bad.json"
-    bad.write_text(json.dumps({"mouse01_axial_head-thorax": [SLICES]}))
-
-    def stop(*_):
-        raise AssertionError("pixels are read")
-
-    monkeypatch.setattr("custom.data.pair_loading.read_2dseq", stop)
-    arguments = {"source": study, "split_file": str(split_file), "exclusions": str(bad)}
-    with pytest.raises(InputError, match="there is no slice 3"):
-        prepare(tmp_path / "set", **arguments)
-    assert not (tmp_path / "set").exists()
-
-
-@pytest.mark.parametrize("content", [{"mouse01_axial_head-thorax": []}, {}])
-def test_an_empty_list_excludes_nothing(tmp_path, split_file, content):
-    study = write_study(tmp_path / "studies", "mouse01")
-    bad = tmp_path / "bad.json"
-    bad.write_text(json.dumps(content))
-    prepare(tmp_path / "set", source=study, split_file=str(split_file), exclusions=str(bad))
-    assert len(slice_items(load_datalist(tmp_path / "set")["training"])) == SLICES
 
 
 def test_overwriting_needs_leave_and_keeps_a_person_s_list(tmp_path, split_file):

@@ -1,7 +1,9 @@
+from functools import partial
 from types import SimpleNamespace
 
 import optuna
 import pytest
+from scripted_workers import make_worker
 
 from custom.tuning.space import load_space
 
@@ -56,3 +58,9 @@ def small_search(tmp_path):
         return SimpleNamespace(study=study, space=space, trial=trial)
 
     return make
+
+
+@pytest.fixture
+def open_worker(tmp_path):
+    """Make a worker: ``open_worker(run, total, heartbeat_seconds)``."""
+    return partial(make_worker, tmp_path)
