@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from custom.data.atomic import write_json
-from custom.data.csv_table import read_table
-from custom.errors import InputError
 from custom.handlers.dwi_quality_table import ABOUT_COLUMNS, MEASURES, DwiQualityTable
-from custom.handlers.series_times import SeriesTimes
 from custom.report.method_names import measure_name, method_name
 from custom.report.summary_parts import (
-    about_checkpoint,
-    about_dataset,
     by_method,
+    read_measures,
     spread,
     text_table,
 )
+from custom.report.summary_writer import SummaryWriter
 from custom.report.time_summary import summarise_seconds
-from custom.transforms.restore_with import RestoreWithd
-from custom.versions import package_versions
 
 __all__ = [
     "DWI_KIND",
@@ -33,12 +26,9 @@ __all__ = [
     "summarise_dwi",
 ]
 
-logger = logging.getLogger(__name__)
-
 DWI_KIND = "dwi evaluation"
 _TEXT = ("scan", "subject", "method")
 _SHOWN = ("mse", "d_mse", "md_mae", "fa_mae")  # on the console
-_PACKAGES = ("mri-restoration-bundles", "monai", "torch", "numpy", "dipy", "scikit-learn")
 CONVENTIONS = {
     "signal": "divided by the voxel's true S0: the item's s0, else the mean of the truth's volumes "
     "of b <= 50 s/mm2",
@@ -55,58 +45,26 @@ CONVENTIONS = {
 }
 
 
-class DwiSummary:
-    """Write ``summary.json`` beside the tables of an evaluation on diffusion series.
+class DwiSummary(SummaryWriter[DwiQualityTable]):
+    """Write ``summary.json`` of an evaluation on diffusion series."""
 
-    Args:
-        table: The measures, after the evaluator has run.
-        ckpt_path: Weights that were evaluated.
-        dataset_dir: The dataset's folder.
-        split: The split that was evaluated.
-        times: How long the methods took, if that was measured.
-        peers: What the evaluator ran besides; of each network among it the weights are named.
-        method_names: What methods are called in the report, for example ``{"model": "VAE"}``.
-    """
+    kind = DWI_KIND
+    conventions = CONVENTIONS
+    packages = ("dipy", "scikit-learn")
 
-    def __init__(
-        self,
-        table: DwiQualityTable,
-        ckpt_path: str | Path,
-        dataset_dir: str | Path,
-        split: str,
-        times: SeriesTimes | None = None,
-        peers: Iterable[Any] = (),
-        method_names: Mapping[str, str] | None = None,
-    ) -> None:
-        self.table = table
-        self.ckpt_path = Path(ckpt_path)
-        self.dataset_dir = Path(dataset_dir)
-        self.split = split
-        self.times = times
-        self.peers = [peer for peer in peers if isinstance(peer, RestoreWithd)]
-        self.method_names = dict(method_names or {})
-
-    def write(self) -> Path:
-        """Write the file and return its path."""
+    def measured(self) -> dict[str, Any]:
+        """Return the measures, overall and by noise level, and what the methods took."""
         rows = read_dwi_metrics(self.table.output_dir)
-        summary = {
-            "kind": DWI_KIND,
-            "dataset": about_dataset(self.dataset_dir),
-            "split": self.split,
+        return {
             "scans": len({row["scan"] for row in rows}),
             **summarise_dwi(rows),
             "noise": sorted(self.table.noise_sources),
-            "method_names": self.method_names,
-            "seconds": summarise_seconds(self.times.rows if self.times else []),
-            "conventions": CONVENTIONS,
-            "checkpoint": about_checkpoint(self.ckpt_path),
-            "peers": {peer.output_key: about_checkpoint(peer.ckpt_path) for peer in self.peers},
-            "versions": package_versions(_PACKAGES),
-            "use": "research use only",
+            "seconds": summarise_seconds(self.time_rows),
         }
-        path = write_json(self.table.output_dir / "summary.json", summary)
-        logger.info("%s\n\n%s\n", path, dwi_table(summary))
-        return path
+
+    def as_text(self, summary: Mapping[str, Any]) -> str:
+        """Return :func:`dwi_table`."""
+        return dwi_table(summary)
 
 
 def read_dwi_metrics(folder: str | Path) -> list[dict[str, Any]]:
@@ -118,20 +76,7 @@ def read_dwi_metrics(folder: str | Path) -> list[dict[str, Any]]:
     Raises:
         InputError: If the table is missing, empty, or not that of an evaluation of this kind.
     """
-    path = Path(folder) / "metrics.csv"
-    rows = read_table(path, (*ABOUT_COLUMNS, *MEASURES))
-    if not rows:
-        raise InputError(f"{path} holds no row: evaluate again")
-    try:
-        return [
-            {
-                name: value if name in _TEXT else (float(value) if value else None)
-                for name, value in row.items()
-            }
-            for row in rows
-        ]
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path} holds something that is no number: {error}") from error
+    return read_measures(folder, (*ABOUT_COLUMNS, *MEASURES), _TEXT, gaps=True)
 
 
 def summarise_dwi(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from custom.data.atomic import write_json
 from custom.data.csv_table import read_table
-from custom.errors import InputError
 from custom.handlers.quality_table import CNR_COLUMNS, SCAN_COLUMNS, QualityTable
-from custom.handlers.restoration_times import RestorationTimes
 from custom.report.method_names import higher_is_better, measure_name, method_name
 from custom.report.summary_parts import (
-    about_checkpoint,
-    about_dataset,
     by_method,
+    read_measures,
     spread,
     text_table,
 )
+from custom.report.summary_writer import SummaryWriter
 from custom.report.time_summary import summarise_times
-from custom.transforms.restore_with import RestoreWithd
-from custom.versions import package_versions
 
 __all__ = ["EvaluationSummary", "format_mean", "read_metrics", "summarise", "summary_table"]
 
-logger = logging.getLogger(__name__)
-
 Row = Mapping[str, Any]
 _GROUPS = ("plane", "region", "animal")
-_PACKAGES = ("mri-restoration-bundles", "monai", "torch", "numpy", "dipy", "scikit-image")
 _NO_LPIPS = "no backbone weights given (config id lpips_weights); nothing is downloaded"
 CONVENTIONS = {
     "data_range": "max - min of each scan's reference stack without its excluded slices, in the "
@@ -48,66 +39,33 @@ CONVENTIONS = {
 }
 
 
-class EvaluationSummary:
-    """Write ``summary.json`` beside the tables of an evaluation.
+class EvaluationSummary(SummaryWriter[QualityTable]):
+    """Write ``summary.json`` of an evaluation on slices."""
 
-    Args:
-        table: The measures, after the evaluator has run.
-        ckpt_path: Weights that were evaluated.
-        dataset_dir: The dataset's folder.
-        split: The split that was evaluated.
-        times: How long model and peers took, if that was measured.
-        peers: What the evaluator ran besides; of each network among it the weights are named.
-        method_names: What methods are called in the report, for example ``{"model": "APDDM"}``.
-    """
+    kind = "evaluation"
+    conventions = CONVENTIONS
+    packages = ("dipy", "scikit-image")
 
-    def __init__(
-        self,
-        table: QualityTable,
-        ckpt_path: str | Path,
-        dataset_dir: str | Path,
-        split: str,
-        times: RestorationTimes | None = None,
-        peers: Iterable[Any] = (),
-        method_names: Mapping[str, str] | None = None,
-    ) -> None:
-        self.table = table
-        self.ckpt_path = Path(ckpt_path)
-        self.dataset_dir = Path(dataset_dir)
-        self.split = split
-        self.times = times
-        self.peers = [peer for peer in peers if isinstance(peer, RestoreWithd)]
-        self.method_names = dict(method_names or {})
-
-    def write(self) -> Path:
-        """Write the file and return its path."""
-        folder = self.table.output_dir
-        rows = read_metrics(folder)
+    def measured(self) -> dict[str, Any]:
+        """Return the measures, overall and by group, contrast to noise, and what a slice took."""
+        rows = read_metrics(self.table.output_dir)
         excluded = self.table.excluded
-        summary = {
-            "kind": "evaluation",
-            "dataset": about_dataset(self.dataset_dir),
-            "split": self.split,
+        with_lpips = "lpips" in rows[0]
+        return {
             "slices": {
                 "evaluated": len({(row["scan"], row["slice"]) for row in rows}),
                 "excluded": sum(map(len, excluded.values())),
                 "excluded_slices": excluded,
             },
             **summarise(rows),
-            "method_names": self.method_names,
-            "seconds_per_slice": summarise_times(self.times.rows if self.times else []),
-            "lpips": {"computed": "lpips" in rows[0]}
-            | ({} if "lpips" in rows[0] else {"reason": _NO_LPIPS}),
-            "cnr": self._cnr(folder),
-            "conventions": CONVENTIONS,
-            "checkpoint": about_checkpoint(self.ckpt_path),
-            "peers": {peer.output_key: about_checkpoint(peer.ckpt_path) for peer in self.peers},
-            "versions": package_versions(_PACKAGES),
-            "use": "research use only",
+            "seconds_per_slice": summarise_times(self.time_rows),
+            "lpips": {"computed": with_lpips} | ({} if with_lpips else {"reason": _NO_LPIPS}),
+            "cnr": self._cnr(self.table.output_dir),
         }
-        path = write_json(folder / "summary.json", summary)
-        logger.info("%s\n\n%s\n", path, summary_table(summary))
-        return path
+
+    def as_text(self, summary: Mapping[str, Any]) -> str:
+        """Return :func:`summary_table`."""
+        return summary_table(summary)
 
     def _cnr(self, folder: Path) -> dict[str, Any]:
         """Average the contrast-to-noise ratios."""
@@ -131,21 +89,8 @@ def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
     Raises:
         InputError: If the table is missing, empty, or not that of an evaluation.
     """
-    path = Path(folder) / "metrics.csv"
-    labels = {*SCAN_COLUMNS, "method"}
-    rows = read_table(path, (*SCAN_COLUMNS, "slice", "method", "mse", "psnr", "ssim"))
-    if not rows:
-        raise InputError(f"{path} holds no row: evaluate again")
-    try:
-        return [
-            {
-                name: value if name in labels else (int if name == "slice" else float)(value)
-                for name, value in row.items()
-            }
-            for row in rows
-        ]
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path} holds something that is no number: {error}") from error
+    columns = (*SCAN_COLUMNS, "slice", "method", "mse", "psnr", "ssim")
+    return read_measures(folder, columns, {*SCAN_COLUMNS, "method"}, whole={"slice"})
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:

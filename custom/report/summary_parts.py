@@ -5,13 +5,22 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from custom.data.atomic import sha256_of
+from custom.data.csv_table import read_table
+from custom.errors import InputError
 
-__all__ = ["about_checkpoint", "about_dataset", "by_method", "spread", "text_table"]
+__all__ = [
+    "about_checkpoint",
+    "about_dataset",
+    "by_method",
+    "read_measures",
+    "spread",
+    "text_table",
+]
 
 
 def about_checkpoint(path: Path) -> dict[str, str]:
@@ -26,6 +35,44 @@ def about_dataset(folder: Path) -> dict[str, Any]:
     return {"folder": str(folder.resolve())} | {
         name: content[name] for name in told if name in content
     }
+
+
+def read_measures(
+    folder: str | Path,
+    columns: Sequence[str],
+    text: Collection[str],
+    *,
+    whole: Collection[str] = (),
+    gaps: bool = False,
+) -> list[dict[str, Any]]:
+    """Read ``metrics.csv`` of an evaluation with its measures as numbers.
+
+    Args:
+        folder: Output folder of an evaluation.
+        columns: What the table must have.
+        text: Those that are no numbers.
+        whole: Those that are whole numbers.
+        gaps: Empty cells are None; else they are errors.
+
+    Raises:
+        InputError: If the table is missing, empty, or not that of an evaluation of this kind.
+    """
+    path = Path(folder) / "metrics.csv"
+    rows = read_table(path, tuple(columns))
+    if not rows:
+        raise InputError(f"{path} holds no row: evaluate again")
+
+    def convert(name: str, value: str) -> Any:
+        if name in text:
+            return value
+        if gaps and not value:
+            return None
+        return int(value) if name in whole else float(value)
+
+    try:
+        return [{name: convert(name, value) for name, value in row.items()} for row in rows]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path} holds something that is no number: {error}") from error
 
 
 def spread(values: Iterable[float]) -> dict[str, Any]:

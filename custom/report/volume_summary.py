@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from custom.data.atomic import write_json
-from custom.data.csv_table import read_table
-from custom.errors import InputError
 from custom.handlers.series_times import SeriesTimes
 from custom.handlers.volume_quality_table import ABOUT_COLUMNS, MEASURES, VolumeQualityTable
 from custom.report.method_names import (
@@ -20,15 +16,13 @@ from custom.report.method_names import (
     method_name,
 )
 from custom.report.summary_parts import (
-    about_checkpoint,
-    about_dataset,
     by_method,
+    read_measures,
     spread,
     text_table,
 )
+from custom.report.summary_writer import SummaryWriter
 from custom.report.time_summary import summarise_seconds
-from custom.transforms.restore_with import RestoreWithd
-from custom.versions import package_versions
 
 __all__ = [
     "VOLUME_KIND",
@@ -39,11 +33,8 @@ __all__ = [
     "volume_table",
 ]
 
-logger = logging.getLogger(__name__)
-
 VOLUME_KIND = "volume evaluation"
 _TEXT = ("scan", "subject", "method")
-_PACKAGES = ("mri-restoration-bundles", "monai", "torch", "numpy", "scipy", "dipy", "scikit-image")
 _NO_LPIPS = "no backbone weights given (config id lpips_weights); nothing is downloaded"
 CONVENTIONS = {
     "data_range": "max - min of the reference volume",
@@ -64,7 +55,7 @@ CONVENTIONS = {
 }
 
 
-class VolumeSummary:
+class VolumeSummary(SummaryWriter[VolumeQualityTable]):
     """Write ``summary.json`` beside the tables of an evaluation on volumes.
 
     Args:
@@ -79,6 +70,10 @@ class VolumeSummary:
         method_names: What methods are called in the report, for example ``{"model": "DISGAN"}``.
     """
 
+    kind = VOLUME_KIND
+    conventions = CONVENTIONS
+    packages = ("scipy", "dipy", "scikit-image")
+
     def __init__(
         self,
         table: VolumeQualityTable,
@@ -91,41 +86,27 @@ class VolumeSummary:
         peers: Iterable[Any] = (),
         method_names: Mapping[str, str] | None = None,
     ) -> None:
-        self.table = table
-        self.ckpt_path = Path(ckpt_path)
-        self.dataset_dir = Path(dataset_dir)
-        self.split = split
+        super().__init__(table, ckpt_path, dataset_dir, split, times, peers, method_names)
         self.degradation = degradation
         self.data_consistency = data_consistency
-        self.times = times
-        self.peers = [peer for peer in peers if isinstance(peer, RestoreWithd)]
-        self.method_names = dict(method_names or {})
 
-    def write(self) -> Path:
-        """Write the file and return its path."""
+    def measured(self) -> dict[str, Any]:
+        """Return the measures, overall and by noise level, and what the methods took."""
         rows = read_volume_metrics(self.table.output_dir)
         found = summarise_volumes(rows)
         with_lpips = "lpips" in found["metrics"]
-        summary = {
-            "kind": VOLUME_KIND,
-            "dataset": about_dataset(self.dataset_dir),
-            "split": self.split,
+        return {
             "scans": len({row["scan"] for row in rows}),
             "degradation": self.degradation,
             "data_consistency": self.data_consistency,
             **found,
-            "method_names": self.method_names,
-            "seconds": summarise_seconds(self.times.rows if self.times else []),
+            "seconds": summarise_seconds(self.time_rows),
             "lpips": {"computed": with_lpips} | ({} if with_lpips else {"reason": _NO_LPIPS}),
-            "conventions": CONVENTIONS,
-            "checkpoint": about_checkpoint(self.ckpt_path),
-            "peers": {peer.output_key: about_checkpoint(peer.ckpt_path) for peer in self.peers},
-            "versions": package_versions(_PACKAGES),
-            "use": "research use only",
         }
-        path = write_json(self.table.output_dir / "summary.json", summary)
-        logger.info("%s\n\n%s\n", path, volume_table(summary))
-        return path
+
+    def as_text(self, summary: Mapping[str, Any]) -> str:
+        """Return :func:`volume_table`."""
+        return volume_table(summary)
 
 
 def read_volume_metrics(folder: str | Path) -> list[dict[str, Any]]:
@@ -137,20 +118,7 @@ def read_volume_metrics(folder: str | Path) -> list[dict[str, Any]]:
     Raises:
         InputError: If the table is missing, empty, or not that of an evaluation of this kind.
     """
-    path = Path(folder) / "metrics.csv"
-    rows = read_table(path, (*ABOUT_COLUMNS, *MEASURES))
-    if not rows:
-        raise InputError(f"{path} holds no row: evaluate again")
-    try:
-        return [
-            {
-                name: value if name in _TEXT else (float(value) if value else None)
-                for name, value in row.items()
-            }
-            for row in rows
-        ]
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path} holds something that is no number: {error}") from error
+    return read_measures(folder, (*ABOUT_COLUMNS, *MEASURES), _TEXT, gaps=True)
 
 
 def summarise_volumes(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
