@@ -33,6 +33,7 @@ class VolumesInOrderd(MapTransform):
         b_tolerance: See :func:`custom.data.protocol_matching.match_volumes`.
         direction_tolerance_deg: See there.
         source_key: Key of the scan's path.
+        remedy: What to do where the tables are not the model's.
         allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
@@ -51,6 +52,7 @@ class VolumesInOrderd(MapTransform):
         b_tolerance: float = 0.05,
         direction_tolerance_deg: float = 5.0,
         source_key: str = "source",
+        remedy: str = "",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -59,6 +61,7 @@ class VolumesInOrderd(MapTransform):
         self.b_tolerance = b_tolerance
         self.direction_tolerance_deg = direction_tolerance_deg
         self.source_key = source_key
+        self.remedy = f": {remedy}" if remedy else ""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Order the volumes."""
@@ -69,7 +72,7 @@ class VolumesInOrderd(MapTransform):
         try:
             order = match_volumes(table, self.protocol.b_rows, *tolerances)
         except InputError as error:
-            raise InputError(f"{data[self.source_key]}: {error}") from error
+            raise InputError(f"{data[self.source_key]}: {error}{self.remedy}") from error
         for key in self.key_iterator(result):
             result[key] = data[key][torch.from_numpy(order)]
         ordered = table.select(order)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from diffusion_series import make_series, study_table
 
-from custom.bundle.launch import run_bundle
+from custom.bundle.launch import run_bundle, user_error
 from custom.data.dwi_dataset import DwiDatasetWriter
 from custom.errors import InputError
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
@@ -153,6 +153,23 @@ def test_networks_of_other_measurements_are_no_peers(
     gone = {"vae_weights": str(tmp_path / "other.pt"), "dae_weights": str(tmp_path / "gone.pt")}
     evaluate(dataset, weights, tmp_path / "out", methods={"model": "pred"}, **gone)
     assert {method for _, method in read(tmp_path / "out")} == {"model"}
+
+
+def test_a_dataset_of_other_measurements_is_one_line_that_says_what_to_do(
+    dataset: Path, weights: Path, tmp_path: Path
+) -> None:
+    """As for a user of own_scan who evaluates on the demonstration set."""
+    own = TensorInformedDenoiser(num_measurements=22, with_scale=True)
+    own.b_rows.copy_(study_table().b_rows[:22])
+    torch.save(own.state_dict(), tmp_path / "own.pt")
+    own_path = {"ckpt_path": str(tmp_path / "own.pt")}
+    with pytest.raises((InputError, RuntimeError)) as raised:
+        evaluate(dataset, weights, tmp_path / "out", "own_scan", **own_path)
+    error = user_error(raised.value)
+    assert isinstance(error, InputError)
+    (line,) = str(error).splitlines()
+    assert "known.nii.gz: 32 volumes, but the model was trained for 22: a model is" in line
+    assert "give --dataset" in line
 
 
 def test_a_split_without_scans_is_refused(dataset: Path, weights: Path, tmp_path: Path) -> None:
