@@ -10,6 +10,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import torch
+from monai.data import MetaTensor
 
 from custom.data.gradient_table import GradientTable, read_gradient_table
 from custom.networks.stored_protocol import StoredProtocol
@@ -52,6 +53,27 @@ def make_series(
     clean = signal * (s0 * inside)[..., None]
     noisy = np.clip(clean + sigma * s0[..., None] * rng.normal(size=clean.shape), 0, None)
     return Series(clean, noisy.astype(np.float32), s0.astype(np.float32), inside)
+
+
+def volumes_first(series: np.ndarray) -> MetaTensor:
+    """Return a series as it is loaded, ``(M, X, Y, Z)``."""
+    image = torch.from_numpy(np.moveaxis(series, -1, 0)).float()
+    return MetaTensor(image, affine=torch.from_numpy(AFFINE))
+
+
+def restored_item(series: Series, **more: Any) -> dict[str, Any]:
+    """Return what handlers find of a scan that a perfect model has restored."""
+    table = study_table()
+    return {
+        "scan": "head",
+        "label": volumes_first(series.clean),
+        "image": volumes_first(series.noisy),
+        "pred": volumes_first(series.clean),
+        "mask": torch.from_numpy(series.inside)[None].float(),
+        "s0": torch.from_numpy(series.s0)[None],
+        "b_rows": table.b_rows,
+        "unweighted": torch.from_numpy(table.unweighted),
+    } | more
 
 
 def save_image(path: Path, array: np.ndarray, affine: np.ndarray = AFFINE) -> Path:

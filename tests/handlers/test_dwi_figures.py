@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusion_series import AFFINE, make_series, study_table
+from diffusion_series import make_series, restored_item, study_table
 from dipy.core.gradients import gradient_table
 from dipy.reconst.dti import TensorModel
 from matplotlib.figure import Figure
-from monai.data import MetaTensor
 
 from custom.handlers.dwi_figures import DwiFigures, compare_series
 
@@ -20,22 +19,8 @@ TABLE = study_table()
 METHODS = {"input": "image", "model": "pred"}
 
 
-def volumes_first(series: np.ndarray) -> MetaTensor:
-    image = torch.from_numpy(np.moveaxis(series, -1, 0)).float()
-    return MetaTensor(image, affine=torch.from_numpy(AFFINE))
-
-
 def item(scan: str = "head", **more: Any) -> dict[str, Any]:
-    return {
-        "scan": scan,
-        "label": volumes_first(SERIES.clean),
-        "image": volumes_first(SERIES.noisy),
-        "pred": volumes_first(SERIES.clean),
-        "mask": torch.from_numpy(SERIES.inside)[None].float(),
-        "s0": torch.from_numpy(SERIES.s0)[None],
-        "b_rows": TABLE.b_rows,
-        "unweighted": torch.from_numpy(TABLE.unweighted),
-    } | more
+    return restored_item(SERIES, scan=scan, **more)
 
 
 def test_the_middle_slice_of_the_middle_weighted_volume_is_shown() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusion_series import make_series, study_table
+from diffusion_series import make_series, restored_item, study_table, volumes_first
 from monai.inferers import SimpleInferer
 
 from custom.errors import InputError
@@ -19,21 +19,8 @@ SERIES = make_series((9, 8, 7), sigma=0.1)
 TABLE = study_table()
 
 
-def volumes_first(series: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.moveaxis(series, -1, 0)).float()
-
-
 def item(**more: Any) -> dict[str, Any]:
-    return {
-        "scan": "head",
-        "label": volumes_first(SERIES.clean),
-        "image": volumes_first(SERIES.noisy),
-        "pred": volumes_first(SERIES.clean),
-        "mask": torch.from_numpy(SERIES.inside)[None].float(),
-        "s0": torch.from_numpy(SERIES.s0)[None],
-        "b_rows": TABLE.b_rows,
-        "unweighted": torch.from_numpy(TABLE.unweighted),
-    } | more
+    return restored_item(SERIES, **more)
 
 
 def measure(

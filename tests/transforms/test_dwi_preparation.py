@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusion_series import AFFINE, make_series, save_image, study_table
+from diffusion_series import make_series, save_image, study_table, volumes_first
 from monai.data import MetaTensor
 from scipy.ndimage import binary_dilation
 
@@ -21,10 +21,9 @@ SERIES = make_series((16, 16, 14), sigma=0.03)
 
 def prepare(series: np.ndarray = SERIES.noisy, rule: Any = "b0", **settings: Any) -> dict[Any, Any]:
     table = study_table()
-    image = torch.from_numpy(np.moveaxis(series, -1, 0).astype(np.float32))
     return DwiPreparationd("image", rule, **settings)(
         {
-            "image": MetaTensor(image, affine=torch.from_numpy(AFFINE)),
+            "image": volumes_first(series),
             "b_rows": table.b_rows,
             "unweighted": torch.from_numpy(table.unweighted),
         }
@@ -189,9 +188,8 @@ def test_a_known_s0_for_a_model_without_is_said(caplog: pytest.LogCaptureFixture
 
 def test_mask_and_noise_of_the_data_go_before_others() -> None:
     table, inside = study_table(), SERIES.inside & (np.arange(16) < 8)[:, None, None]
-    image = torch.from_numpy(np.moveaxis(SERIES.noisy, -1, 0).astype(np.float32))
     data = {
-        "image": MetaTensor(image, affine=torch.from_numpy(AFFINE)),
+        "image": volumes_first(SERIES.noisy),
         "b_rows": table.b_rows,
         "unweighted": torch.from_numpy(table.unweighted),
     }
@@ -208,12 +206,9 @@ def test_mask_and_noise_of_the_data_go_before_others() -> None:
 
 def test_a_fit_that_leaves_nothing_over_is_no_judge_of_the_noise() -> None:
     table = study_table().select(np.r_[0, 2:8])
-    image = torch.from_numpy(
-        np.moveaxis(SERIES.noisy[..., np.r_[0, 2:8]], -1, 0).astype(np.float32)
-    )
     found = DwiPreparationd("image", "b0", noise_estimate="fit")(
         {
-            "image": MetaTensor(image, affine=torch.from_numpy(AFFINE)),
+            "image": volumes_first(SERIES.noisy[..., np.r_[0, 2:8]]),
             "b_rows": table.b_rows,
             "unweighted": torch.from_numpy(table.unweighted),
         }
