@@ -1,70 +1,27 @@
-import csv
+"""Tables, figures and report of an evaluation."""
+
 import json
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from evaluation_runs import NETWORK, evaluate, read, write_dataset, write_weights
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from custom.bundle.launch import run_bundle
-from custom.data.paired_dataset import PairedDatasetWriter
 from custom.errors import InputError
 from custom.transforms.classical_baselines import NonLocalMeans
 from custom.transforms.upsample_in_plane import UpsampleInPlane
 
-BUNDLE = Path(__file__).parents[2] / "bundles" / "micro_mri_denoise"
-# restored = 0.8 x + 0.5, in means of the slice
-NETWORK = {"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_channels": 1, "kernel_size": 1}
-AFFINE = np.array([[0.0, 0.2, 0, 1], [0.2, 0, 0, 2], [0, 0, -0.6, 3], [0, 0, 0, 1.0]])
-
-
-def scans():
-    """Three test scans: of two planes, one without regions, one of another size."""
-    random = np.random.default_rng(0)
-    for animal, plane, shape in (
-        ("m1", "axial", (18, 16, 3)),
-        ("m1", "coronal", (16, 17, 1)),
-        ("m2", "axial", (18, 16, 3)),
-    ):
-        low = 1000 + 300 * random.standard_normal(shape)
-        high = low.repeat(2, 0).repeat(2, 1) + 100 * random.standard_normal(
-            (2 * shape[0], 2 * shape[1], shape[2])
-        )
-        mask = np.zeros(high.shape, np.uint8)
-        mask[:6, :6], mask[-6:, -6:] = 1, 2
-        yield animal, plane, low, high, None if plane == "coronal" else mask
-
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("dataset")
-    with PairedDatasetWriter(folder, "test pairs", "random numbers") as writer:
-        for animal, plane, low, high, mask in scans():
-            name = f"{animal}_{plane}_head"
-            fine = AFFINE @ np.diag([0.5, 0.5, 1, 1])
-            where = {"animal": animal, "plane": plane, "region": "head"}
-            writer.add("test", name, low, AFFINE, high, fine, mask, **where)
-    (folder / "exclusions.csv").write_text("scan,slice,exclude,reason\nm1_axial_head,2,yes,ghost\n")
-    return folder
+    return write_dataset(tmp_path_factory.mktemp("dataset"))
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "model.pt"
-    torch.save({"weight": torch.full((1, 1, 1, 1), 0.8), "bias": torch.tensor([0.5])}, path)
-    return path
-
-
-def evaluate(dataset, weights, output, **overrides):
-    given = {"dataset_dir": dataset, "ckpt_path": weights, "output_dir": output}
-    given = {name: str(path) for name, path in given.items()}
-    run_bundle(
-        BUNDLE,
-        ["evaluate"],
-        given | {"network_def": NETWORK, "device": "$torch.device('cpu')"} | overrides,
-    )
+    return write_weights(tmp_path_factory.mktemp("weights") / "model.pt")
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +29,6 @@ def evaluated(dataset, weights, tmp_path_factory):
     output = tmp_path_factory.mktemp("output")
     evaluate(dataset, weights, output)
     return output
-
-
-def read(path):
-    with path.open(newline="") as text:
-        return list(csv.DictReader(text))
 
 
 def test_every_kept_slice_has_every_method(evaluated):
@@ -216,29 +168,6 @@ def test_a_peer_without_weights_ends_the_run_before_anything_is_restored(
     assert not list(tmp_path.iterdir())
 
 
-def _constant(path, value):
-    torch.save({"weight": torch.zeros(1, 1, 1, 1), "bias": torch.tensor([value])}, path)
-    return path
-
-
-def test_a_negative_prediction_counts_as_zero(dataset, tmp_path):
-    settings = {"nlm_block_radius": 1, "scans_per_plane": 0}
-    evaluate(dataset, _constant(tmp_path / "model.pt", -1.0), tmp_path / "output", **settings)
-    rows = read(tmp_path / "output" / "metrics.csv")
-    for row in (row for row in rows if row["method"] == "model"):
-        index = int(row["slice"])
-        low = nib.load(dataset / "images" / f"{row['scan']}.nii.gz").get_fdata()[..., index]
-        high = nib.load(dataset / "labels" / f"{row['scan']}.nii.gz").get_fdata()[..., index]
-        assert float(row["mse"]) == pytest.approx((high**2).mean() / low.mean() ** 2, rel=1e-5)
-
-
-def test_a_prediction_that_is_no_number_is_not_taken_for_zero(dataset, tmp_path):
-    weights = _constant(tmp_path / "model.pt", float("nan"))
-    with pytest.raises(InputError, match=r"model\.pt holds numbers that are not finite"):
-        evaluate(dataset, weights, tmp_path / "output", nlm_block_radius=1)
-    assert not (tmp_path / "output" / "metrics.csv").exists()
-
-
 def test_the_summary_says_what_was_done(evaluated, weights):
     summary = json.loads((evaluated / "summary.json").read_text())
     assert summary["dataset"]["name"] == "test pairs"
@@ -287,45 +216,3 @@ def test_a_backbone_adds_a_column(dataset, weights, tmp_path):
     assert summary["lpips"] == {"computed": True}
     assert summary["metrics"] == ["mse", "psnr", "ssim", "lpips"]
     assert "No LPIPS column" not in (tmp_path / "report.html").read_text()
-
-
-def _other_network(path):
-    torch.save(torch.nn.Conv2d(1, 1, 3).state_dict(), path)
-
-
-@pytest.mark.parametrize(
-    ("write", "overrides", "word"),
-    [
-        (lambda path: None, {}, "does not exist"),
-        (lambda path: path.write_bytes(b"torn"), {}, "damaged"),
-        (_other_network, {}, "does not fit the network"),
-        (_other_network, {"split": "tset"}, "'tset' is unknown"),
-        (_other_network, {"split": "training"}, "holds no scan"),
-        (_other_network, {"exclusions": "/nowhere.csv"}, "does not exist|does not fit"),
-        (_other_network, {"lpips_weights": "/nowhere.pth"}, "lpips_weights /nowhere.pth"),
-    ],
-)
-def test_what_is_wrong_is_said_in_one_line(dataset, tmp_path, write, overrides, word):
-    path = tmp_path / "model.pt"
-    write(path)
-    with pytest.raises(InputError, match=word) as caught:
-        evaluate(dataset, path, tmp_path / "output", **overrides)
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "output" / "summary.json").exists()
-
-
-def test_monai_finds_every_property_of_an_inference_workflow(dataset, weights, tmp_path):
-    from monai.bundle import ConfigWorkflow
-
-    workflow = ConfigWorkflow(
-        config_file=str(BUNDLE / "configs" / "evaluate.yaml"),
-        meta_file=str(BUNDLE / "configs" / "metadata.json"),
-        logging_file=False,
-        workflow_type="infer",
-        bundle_root=str(BUNDLE),
-        dataset_dir=str(dataset),
-        ckpt_path=str(weights),
-        output_dir=str(tmp_path),
-    )
-    workflow.initialize()
-    assert not workflow.check_properties()
