@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from custom.bundle.locate import all_bundles
 from custom.data.atomic import atomic_path
-from custom.data.csv_table import read_table
 from custom.errors import InputError
-from custom.handlers.comparison_figures import FIGURE_COLUMNS
 from custom.report.diagnostics_folder import read_diagnostics
 from custom.report.dwi_page import dwi_content
 from custom.report.dwi_summary import DWI_KIND, format_small
-from custom.report.figures import draw_distributions
 from custom.report.method_names import higher_is_better, measure_name, method_name
 from custom.report.mlflow_run import TrackedRun, find_run
+from custom.report.page_parts import as_source, embed
 from custom.report.search_page import SEARCH_SUMMARY, format_setting, search_content
-from custom.report.summary import format_mean, read_metrics
+from custom.report.slice_page import slice_content
+from custom.report.summary import EvaluationSummary, format_mean
 from custom.report.training_curves import Curves, draw_curves, read_curves
 from custom.report.volume_page import volume_content
 from custom.report.volume_summary import VOLUME_KIND
@@ -36,8 +31,9 @@ __all__ = ["write_report"]
 
 logger = logging.getLogger(__name__)
 
-# Template and content of the studies whose evaluations are not on slices.
+# Template and content of an evaluation's page, by its kind.
 _PAGES: dict[str, tuple[str, Callable[[Path, dict[str, Any]], dict[str, Any]]]] = {
+    EvaluationSummary.kind: ("evaluation.html", slice_content),
     DWI_KIND: ("dwi_evaluation.html", dwi_content),
     VOLUME_KIND: ("volume_evaluation.html", volume_content),
 }
@@ -123,13 +119,8 @@ def _write_evaluation(folder: Path) -> Path:
     """Write the report of an evaluation; each study's shows what it measures."""
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        if summary["kind"] in _PAGES:
-            template, gather = _PAGES[summary["kind"]]
-            content = gather(folder, summary)
-            for figure in content["figures"]:
-                figure["source"] = _as_source(figure["png"])
-        else:
-            template, content = "evaluation.html", _evaluation(folder, summary)
+        template, gather = _PAGES[summary["kind"]]
+        content = gather(folder, summary)
     except InputError:
         raise
     except (ValueError, KeyError, TypeError) as error:
@@ -137,52 +128,9 @@ def _write_evaluation(folder: Path) -> Path:
             f"{folder / 'summary.json'} is not the summary of an evaluation: evaluate again"
         ) from error
     content["diagnostics"] = [
-        {**row, "source": _as_source(row["path"].read_bytes())} for row in read_diagnostics(folder)
+        {**row, "source": as_source(row["path"].read_bytes())} for row in read_diagnostics(folder)
     ]
     return _write(folder / "report.html", template, content)
-
-
-def _evaluation(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
-    """Gather what the page of an evaluation on slices shows."""
-    tables = {"All slices": {"": summary["overall"]}} | {
-        f"By {group}": summary[f"by_{group}"] for group in ("plane", "region", "animal")
-    }
-    metrics, names = summary["metrics"], summary.get("method_names")
-    best = {
-        (title, group, name): _best(values, name)
-        for title, groups in tables.items()
-        for group, values in groups.items()
-        for name in metrics
-    }
-    cnr = read_table(folder / "cnr.csv") if (folder / "cnr.csv").is_file() else []
-    return {
-        "title": f"Evaluation on {summary['dataset'].get('name', 'a dataset')}",
-        "summary": summary,
-        "tables": tables,
-        "best": best,
-        "distributions": _embed(draw_distributions(read_metrics(folder), metrics, names)),
-        "cnr": cnr,
-        "figures": _chosen_figures(folder / "figures"),
-    }
-
-
-def _best(values: Mapping[str, Any], name: str) -> str:
-    """Return the method with the best mean of a measure."""
-    means = {method: row[name]["mean"] for method, row in values.items()}
-    known = {method: mean for method, mean in means.items() if mean is not None}
-    choose = max if higher_is_better(name) else min
-    return choose(known, key=known.__getitem__) if known else ""
-
-
-def _chosen_figures(folder: Path) -> list[dict[str, Any]]:
-    """Return the comparison figures with what their table says."""
-    table = folder / "figures.csv"
-    rows = read_table(table, FIGURE_COLUMNS) if table.is_file() else []
-    return [
-        {**row, "source": _as_source((folder / row["file"]).read_bytes())}
-        for row in rows
-        if (folder / row["file"]).is_file()
-    ]
 
 
 def _training(title: str, curves: Curves, facts: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -191,7 +139,7 @@ def _training(title: str, curves: Curves, facts: Mapping[str, str] | None = None
     return {
         "title": title,
         "curves": curves,
-        "drawing": _embed(draw_curves(curves)),
+        "drawing": embed(draw_curves(curves)),
         "facts": dict(facts or {}),
         "epochs": epochs,
         "preview": None,
@@ -202,7 +150,7 @@ def _search(folder: Path) -> dict[str, Any]:
     """Gather what the page of a search shows."""
     content = search_content(folder)
     for picture in content["pictures"]:
-        picture["source"] = _as_source(picture["png"])
+        picture["source"] = as_source(picture["png"])
     return content
 
 
@@ -213,17 +161,5 @@ def _last_preview(folder: Path) -> dict[str, Any] | None:
         return None
     return {
         "name": images[-1].stem.replace("_", " "),
-        "source": _as_source(images[-1].read_bytes()),
+        "source": as_source(images[-1].read_bytes()),
     }
-
-
-def _embed(figure: Figure) -> Markup:
-    """Return a figure as the address of an image that the page carries itself."""
-    memory = BytesIO()
-    figure.savefig(memory, format="png", dpi=110)
-    return _as_source(memory.getvalue())
-
-
-def _as_source(png: bytes) -> Markup:
-    """Return a PNG file as a data address."""
-    return Markup("data:image/png;base64,") + base64.b64encode(png).decode("ascii")
