@@ -37,6 +37,10 @@ class Draw:
     signal: Tensor
     tensor: Tensor | None
 
+    def first(self, count: int) -> Draw:
+        """Return the first so many."""
+        return Draw(self.signal[:count], None if self.tensor is None else self.tensor[:count])
+
 
 class SignalPrior(Protocol):
     """A distribution of noiseless signals."""

@@ -28,6 +28,17 @@ class Moments:
     tensor_variance: Tensor | None
     effective_size: Tensor
 
+    def first(self, count: int) -> Moments:
+        """Return those of the first so many signals."""
+        tensor, spread = self.tensor, self.tensor_variance
+        return Moments(
+            self.signal[:count],
+            self.signal_variance[:count],
+            None if tensor is None else tensor[:count],
+            None if spread is None else spread[:count],
+            self.effective_size[:count],
+        )
+
 
 class WeightedSums:
     r"""Sums of weighted draws, taken in piece by piece: any number of draws in bounded memory.

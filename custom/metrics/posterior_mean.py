@@ -55,6 +55,12 @@ class Posterior:
     whole: Moments
     halves: tuple[Moments, Moments] | None
 
+    def first(self, count: int) -> Posterior:
+        """Return what the first so many signals say."""
+        whole, halves = self.whole.first(count), self.halves
+        pair = None if halves is None else (halves[0].first(count), halves[1].first(count))
+        return Posterior(whole, pair)
+
 
 class PosteriorMean:
     r"""Posterior means by importance sampling, or by an exact sum where the prior is a lattice.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -12,7 +13,6 @@ from torch import Generator, Tensor
 from custom.data.diffusion_priors import Draw, SignalPrior
 from custom.data.signal_noise import NoiseModel
 from custom.metrics.bayes_limit import LimitEstimate, limit_of
-from custom.metrics.importance_sampling import Moments
 from custom.metrics.posterior_mean import Posterior, PosteriorMean
 from custom.report.paired_errors import Measured, mean_of, ratio_of
 
@@ -54,11 +54,8 @@ class NoisyLevel:
         """Return the level with the first so many signals alone."""
         if count is None or count >= len(self.noisy):
             return self
-        truth = Draw(
-            self.truth.signal[:count],
-            None if self.truth.tensor is None else self.truth.tensor[:count],
-        )
-        return NoisyLevel(self.sigma, truth, self.noisy[:count], _first(self.posterior, count))
+        truth, posterior = self.truth.first(count), self.posterior.first(count)
+        return NoisyLevel(self.sigma, truth, self.noisy[:count], posterior)
 
     def limit(self) -> LimitEstimate:
         """Return how good the best estimator is, and how well that is known."""
@@ -116,9 +113,7 @@ class SignalSamples:
         b_rows: ``(M, 6)`` of :func:`custom.transforms.diffusion_tensor.b_matrix`.
         count: Number of signals, the same at each level.
         seed: Of everything random.
-        draws: Of the prior, shared by all signals, for the posterior mean.
-        own_draws: Of each signal, at weak noise.
-        scale_known: See :class:`custom.metrics.posterior_mean.PosteriorMean`.
+        settings: Of :class:`custom.metrics.posterior_mean.PosteriorMean`.
     """
 
     def __init__(
@@ -128,16 +123,11 @@ class SignalSamples:
         b_rows: Tensor,
         count: int,
         seed: int = 0,
-        *,
-        draws: int = 300_000,
-        own_draws: int = 4000,
-        scale_known: bool = True,
+        **settings: Any,
     ) -> None:
         self.noise, self.b_rows, self.seed = noise, b_rows, seed
         self.truth = prior.draw(count, b_rows, Generator().manual_seed(seed))
-        self.posterior_mean = PosteriorMean(
-            prior, noise, b_rows, draws=draws, own_draws=own_draws, scale_known=scale_known
-        )
+        self.posterior_mean = PosteriorMean(prior, noise, b_rows, **settings)
         self._levels: dict[float, NoisyLevel] = {}
 
     def level(self, sigma: float) -> NoisyLevel:
@@ -187,22 +177,3 @@ class SignalSamples:
                 row[name] = value * _MM2_PER_S**2 if scaled else value
             rows.append(row)
         return rows
-
-
-def _first(posterior: Posterior, count: int) -> Posterior:
-    """Return what the first so many signals say."""
-
-    def cut(moments: Moments) -> Moments:
-        tensor, spread = moments.tensor, moments.tensor_variance
-        return Moments(
-            moments.signal[:count],
-            moments.signal_variance[:count],
-            None if tensor is None else tensor[:count],
-            None if spread is None else spread[:count],
-            moments.effective_size[:count],
-        )
-
-    halves = posterior.halves
-    return Posterior(
-        cut(posterior.whole), None if halves is None else (cut(halves[0]), cut(halves[1]))
-    )
