@@ -33,7 +33,8 @@ def warn_of_untrained_noise(name: str, sigma: Tensor, levels: LevelDistribution)
         logger.warning(
             "%s: the noise of %d of %d voxels is beyond what the model was trained on (%g to %g of "
             "S0): %d above, %d below; there the network extrapolates, so trust neither the "
-            "restored values nor their uncertainty",
+            "restored values nor their uncertainty (few above: background at the mask's rim; most "
+            "of them: check sigma and s0)",
             name,
             above + below,
             sigma.numel(),
