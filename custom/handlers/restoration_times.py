@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from ignite.engine import Engine, Events
-
-from custom.data.csv_table import write_table
-from custom.handlers.quality_table import SCAN_COLUMNS, restored_items
-from custom.inferers.timed_inferer import TimedInferer
+from custom.handlers.method_times import MethodTimes
+from custom.handlers.quality_table import SCAN_COLUMNS
 
 __all__ = ["TIME_COLUMNS", "RestorationTimes"]
 
 TIME_COLUMNS = (*SCAN_COLUMNS, "slices", "method", "seconds_per_slice")
 
 
-class RestorationTimes:
+class RestorationTimes(MethodTimes):
     """Keep the seconds a slice of the model and of each peer, one number a scan.
 
     Model and peers restore the same stack one after the other on the same machine. Loading,
@@ -33,40 +29,10 @@ class RestorationTimes:
         inferer: The evaluator's, which restores with the model.
     """
 
-    def __init__(
-        self, output_dir: str | Path, methods: Mapping[str, str], inferer: TimedInferer
-    ) -> None:
-        self.output_dir = Path(output_dir)
-        self.methods = dict(methods)
-        self.inferer = inferer
-        self.start()
+    columns = TIME_COLUMNS
+    measure = "seconds_per_slice"
 
-    def attach(self, engine: Engine) -> None:
-        """Take the times of each stack, and write the table at the end."""
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-        engine.add_event_handler(Events.COMPLETED, self.write)
-
-    def start(self) -> None:
-        """Forget the times of an earlier run."""
-        self.rows: list[dict[str, Any]] = []
-
-    def collect(self, engine: Engine) -> None:
-        """Keep the times of the stack that the engine has just restored."""
-        for data in restored_items(engine):
-            about = {name: str(data.get(name, "")) for name in SCAN_COLUMNS}
-            slices = data["pred"].shape[-1]
-            seconds = {
-                method: data[f"{key}_seconds_per_slice"]
-                for method, key in self.methods.items()
-                if f"{key}_seconds_per_slice" in data
-            }
-            seconds["model"] = self.inferer.seconds_per_slice
-            self.rows += [
-                {**about, "slices": slices, "method": method, "seconds_per_slice": value}
-                for method, value in seconds.items()
-            ]
-
-    def write(self) -> None:
-        """Write the table."""
-        write_table(self.output_dir / "times.csv", TIME_COLUMNS, self.rows)
+    def about(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return which stack it was, and its number of slices."""
+        scan = {name: str(data.get(name, "")) for name in SCAN_COLUMNS}
+        return scan | {"slices": data["pred"].shape[-1]}

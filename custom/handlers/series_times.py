@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from ignite.engine import Engine, Events
-
-from custom.data.csv_table import write_table
-from custom.handlers.quality_table import restored_items
+from custom.handlers.method_times import MethodTimes
 from custom.inferers.timed_inferer import TimedInferer
 
 __all__ = ["SERIES_TIME_COLUMNS", "SeriesTimes"]
@@ -23,7 +21,7 @@ class MethodTable(Protocol):
     methods: dict[str, str]
 
 
-class SeriesTimes:
+class SeriesTimes(MethodTimes):
     """Keep the seconds that each method took for a scan, on the same machine, one by one.
 
     Those of the model and of its peers are measured by
@@ -41,40 +39,14 @@ class SeriesTimes:
         inferer: The evaluator's, which restores with the model.
     """
 
+    columns = SERIES_TIME_COLUMNS
+    measure = "seconds"
+
     def __init__(self, table: MethodTable, inferer: TimedInferer) -> None:
-        self.table = table
-        self.output_dir = Path(table.output_dir)
-        self.inferer = inferer
-        self.start()
+        super().__init__(table.output_dir, table.methods, inferer)
 
-    def attach(self, engine: Engine) -> None:
-        """Take the times of each series, and write the table at the end."""
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-        engine.add_event_handler(Events.COMPLETED, self.write)
-
-    def start(self) -> None:
-        """Forget the times of an earlier run."""
-        self.rows: list[dict[str, Any]] = []
-
-    def collect(self, engine: Engine) -> None:
-        """Keep the times of the series that the engine has just restored."""
-        for data in restored_items(engine):
-            scan = str(data.get("scan", ""))
-            voxels = (
-                int(data["image_mask"].sum()) if "image_mask" in data else data["pred"][0].numel()
-            )
-            times = {
-                method: float(data[f"{key}_seconds"])
-                for method, key in self.table.methods.items()
-                if f"{key}_seconds" in data
-            }
-            times["model"] = self.inferer.seconds
-            self.rows += [
-                {"scan": scan, "method": method, "voxels": voxels, "seconds": value}
-                for method, value in times.items()
-            ]
-
-    def write(self) -> None:
-        """Write the table."""
-        write_table(self.output_dir / "times.csv", SERIES_TIME_COLUMNS, self.rows)
+    def about(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return which scan it was, and its number of voxels."""
+        inside = "image_mask" in data
+        voxels = int(data["image_mask"].sum()) if inside else data["pred"][0].numel()
+        return {"scan": str(data.get("scan", "")), "voxels": voxels}
