@@ -1,0 +1,237 @@
+"""The super-resolution study: trainings, evaluations, figures and page, by one command.
+
+Trains the small generator with each of the published critics (``disgan``: ``configs/train.yaml``
+as it stands; ``three_player``: the same with the residual critic) on a dataset of real volumes, or
+takes what lies in ``--work`` under these names (``--skip-training``; any training of the bundle
+will do, its network is read from its ``config.yaml``). Evaluates both in one run, on the held-out
+volumes of the dataset and on the demonstration set; writes ``docs/results/gan3d.md``, its pictures,
+and the tables of the model card.
+
+The dataset is a folder with ``datalist.json``, as ``docs/data.md`` tells.
+
+Run: ``python -m benchmarks.publish_gan --dataset FOLDER [--work FOLDER] [--skip-training]
+[--first NAME] [--ship] [--lpips FILE] [--demo tiny] [--set YAML] [--set-evaluation YAML]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.gan_page import card_tables, page
+from benchmarks.measure import REPOSITORY
+from benchmarks.publish_apddm import save_small
+from custom.bundle.launch import run_bundle
+from custom.data.atomic import sha256_of
+from custom.data.csv_table import read_table
+from custom.report.diagnostics_folder import read_diagnostics
+from custom.report.method_names import method_name
+from custom.report.training_curves import draw_curves, read_curves
+
+BUNDLE = REPOSITORY / "bundles" / "gan3d_sr_denoise"
+MARKERS = re.compile(r"(<!-- gan tables[^>]*-->\n).*?(<!-- end of gan tables -->)", re.DOTALL)
+# What each training has in place of train.yaml's.
+TRAININGS: dict[str, dict[str, Any]] = {
+    "disgan": {},
+    "three_player": {
+        "critic_def": {
+            "_target_": "custom.networks.nets.residual_critic.ResidualCritic",
+            "features": 8,
+            "num_blocks": 4,
+        }
+    },
+}
+_MOST_BYTES = 120_000  # of a picture in the repository
+
+
+def train(name: str, work: Path, dataset: Path, settings: dict[str, Any]) -> None:
+    """Train, or go on with a training that was stopped, unless it is done."""
+    folder = work / name
+    overlay = work / f"{name}.yaml"
+    overlay.write_text(yaml.safe_dump(TRAININGS[name]), encoding="utf-8")
+    overlays = [str(overlay)] if TRAININGS[name] else []
+    resume = {"resume": True} if (folder / "models" / "last.pt").is_file() else {}
+    ids = {"output_dir": str(folder), "dataset_dir": str(dataset), "use_mlflow": False}
+    run_bundle(BUNDLE, ["train", *overlays], ids | resume | settings)
+
+
+def trained_config(folder: Path) -> dict[str, Any]:
+    """Return the config that a training ran with, the references that matter resolved."""
+    file = folder / "config.yaml"
+    if not file.is_file():
+        raise SystemExit(f"{folder} holds no config.yaml of a training: train it first")
+    config: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    config["degradation"] = _resolved(config["degradation"], config)
+    for name in ("network_def", "extractor_def"):
+        config[name] = {key: _resolved(value, config) for key, value in config[name].items()}
+    return config
+
+
+def _resolved(value: Any, config: dict[str, Any]) -> Any:
+    """Follow a reference to another value of the config."""
+    while isinstance(value, str) and value.startswith("@"):
+        value = config[value[1:]]
+    return value
+
+
+def side_by_side(first: str, work: Path) -> dict[str, Any]:
+    """Return the overlay with which all trainings restore the same volumes, one as the model."""
+    configs = {name: trained_config(work / name) for name in TRAININGS}
+    degradations = {config["degradation"] for config in configs.values()}
+    if len(degradations) > 1:
+        raise SystemExit(f"trainings differ in their degradation: {sorted(degradations)}")
+    others = [name for name in TRAININGS if name != first]
+    peers = [
+        {
+            "_target_": "custom.transforms.restore_with.RestoreWithd",
+            "keys": "image",
+            "output_key": name,
+            "network": f"@{name}_def",
+            "ckpt_path": str(work / name / "models" / "model.pt"),
+            "inferer": "@inferer",
+            "device": "@device",
+        }
+        for name in others
+    ]
+    # As the model's own result: a magnitude is never negative.
+    magnitude = {"_target_": "Activationsd", "keys": others, "other": "$torch.relu"}
+    title = method_name(first)
+    return {
+        "degradation": degradations.pop(),
+        "network_def": configs[first]["network_def"],
+        "extractor_def": configs[first]["extractor_def"],
+        **{f"{name}_def": configs[name]["network_def"] for name in others},
+        "peers": [*peers, magnitude],
+        "method_names": {
+            "nlm": "non-local means + cubic",
+            "model": title,
+            "model_consistent": f"{title}, data-consistent",
+        },
+    }
+
+
+def evaluate(name: str, first: str, work: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Evaluate all trainings in one run; return the summary."""
+    overlay = work / "side_by_side.yaml"
+    content = side_by_side(first, work)
+    overlay.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    folder = work / f"evaluate_{name}"
+    ids = {"output_dir": str(folder), "ckpt_path": str(work / first / "models" / "model.pt")}
+    run_bundle(BUNDLE, ["evaluate", str(overlay)], ids | settings)
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    return summary
+
+
+def slice_pictures(name: str, work: Path, target: Path) -> list[tuple[str, str]]:
+    """Copy the slices of an evaluation; return file and caption of each."""
+    folder = work / f"evaluate_{name}" / "figures"
+    found = []
+    for row in read_table(folder / "figures.csv"):
+        file = f"gan3d_{name}_{Path(row['file']).stem}.jpg"
+        save_small(folder / row["file"], target / file, _MOST_BYTES)
+        noise = f", noise {row['noise_level']}" if float(row["noise_level"]) else ""
+        found.append((file, f"{row['scan']}{noise}: middle slice ({row['chosen']})."))
+    return found
+
+
+def study_pictures(first: str, work: Path, target: Path) -> list[tuple[str, str]]:
+    """Copy the study's figures, and draw the curves of every other training."""
+    found = []
+    for row in read_diagnostics(work / "evaluate_real"):
+        file = f"gan3d_{row['path'].stem}.jpg"
+        save_small(row["path"], target / file, _MOST_BYTES)
+        found.append((file, f"**{row['title']}.** {row['caption']}"))
+    for name in TRAININGS:
+        if name != first:
+            drawn = work / f"training_{name}.png"
+            draw_curves(read_curves(work / name / "metrics.csv")).savefig(drawn, dpi=110)
+            file = f"gan3d_training_{name}.jpg"
+            save_small(drawn, target / file, _MOST_BYTES)
+            found.append((file, f"**The training of {method_name(name)}.**"))
+    return found
+
+
+def publish_card(bundle: Path, real: dict[str, Any], demo: dict[str, Any]) -> None:
+    """Put the tables into the model card."""
+    card = bundle / "docs" / "README.md"
+    text = card_tables(real, demo)
+    content = MARKERS.sub(lambda found: found[1] + text + found[2], card.read_text("utf-8"))
+    card.write_text(content, encoding="utf-8")
+
+
+def publish_weights(first: str, work: Path, bundle: Path, summary: dict[str, Any]) -> None:
+    """Copy the weights that were evaluated, and their hash and measures into the metadata."""
+    source, shipped = work / first / "models" / "model.pt", bundle / "models" / "model.pt"
+    if sha256_of(source) != summary["checkpoint"]["sha256"]:
+        raise SystemExit(f"{work / 'evaluate_real'} was not made with {source}")
+    shipped.parent.mkdir(exist_ok=True)
+    shutil.copyfile(source, shipped)
+    file = bundle / "configs" / "metadata.json"
+    metadata = json.loads(file.read_text(encoding="utf-8"))
+    metadata["weights"]["sha256"] = sha256_of(shipped)
+    metadata["eval_metrics"] = {
+        name: float(f"{value['mean']:.4g}")
+        for name, value in summary["overall"]["model"].items()
+        if value["mean"] is not None
+    }
+    text = json.dumps(metadata, indent=4, ensure_ascii=False)
+    file.write_text(text + "\n", encoding="utf-8")
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", type=Path, required=True, help="real volumes")
+    parser.add_argument("--work", type=Path, default=BUNDLE / "output" / "publish_gan")
+    parser.add_argument("--docs", type=Path, default=REPOSITORY / "docs")
+    parser.add_argument("--bundle", type=Path, default=BUNDLE, help="whose card is written")
+    parser.add_argument("--skip-training", action="store_true", help="take what is in --work")
+    parser.add_argument("--first", choices=tuple(TRAININGS), default="disgan", help="the model")
+    parser.add_argument(
+        "--ship", action="store_true", help="the weights of --first are the bundle's"
+    )
+    parser.add_argument("--lpips", type=Path, help="torchvision's AlexNet state dictionary")
+    parser.add_argument("--demo", choices=("full", "tiny"), default="full")
+    parser.add_argument("--demo-dir", type=Path, help="where that set lies or is to lie")
+    parser.add_argument("--set", default="{}", help="config ids for every training, as YAML")
+    parser.add_argument("--set-evaluation", default="{}", help="the same for the evaluations")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train, evaluate and publish."""
+    given = arguments()
+    work, dataset = given.work.resolve(), given.dataset.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    if not given.skip_training:
+        for name in TRAININGS:
+            train(name, work, dataset, yaml.safe_load(given.set))
+    settings = yaml.safe_load(given.set_evaluation)
+    settings |= {"lpips_weights": str(given.lpips.resolve())} if given.lpips else {}
+    real = evaluate("real", given.first, work, settings | {"dataset_dir": str(dataset)})
+    place = {"demo_dir": str(given.demo_dir.resolve())} if given.demo_dir else {}
+    demo = evaluate("demo", given.first, work, settings | place | {"demo_size": given.demo})
+    images = given.docs / "images"
+    pictures = {name: slice_pictures(name, work, images) for name in ("real", "demo")}
+    pictures["study"] = study_pictures(given.first, work, images)
+    trainings = {
+        name: (trained_config(work / name), read_curves(work / name / "metrics.csv"))
+        for name in TRAININGS
+    }
+    target = given.docs / "results" / "gan3d.md"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(page(real, demo, trainings, pictures), encoding="utf-8")
+    publish_card(given.bundle, real, demo)
+    if given.ship:
+        publish_weights(given.first, work, given.bundle, real)
+    print(target)
+
+
+if __name__ == "__main__":
+    main()
