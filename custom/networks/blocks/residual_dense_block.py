@@ -18,8 +18,8 @@ class ResidualDenseBlock(nn.Module):
 
     Not by concatenating the ``h_j``: each ``h_j`` is convolved once with the weights towards all
     later layers (``layers[j]``, one wide convolution), and the results are added to what these are
-    still waiting for. The same sums and the same number of parameters, but training keeps ``x`` and the
-    ``h_j`` once rather than in every concatenation: at the published size 320 channels of each
+    still waiting for. The same sums and the same number of parameters, but training keeps ``x`` and
+    the ``h_j`` once rather than in every concatenation: at the published size 320 channels of each
     block instead of 1280.
 
     Args:
