@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks import (
     data_wait,
     dwi_restoration,
+    gan_step,
     import_time,
     restoration,
     signal_training,
@@ -27,6 +28,7 @@ BENCHMARKS = (
     training_step,
     signal_training,
     dwi_restoration,
+    gan_step,
 )
 PAGE = Path(__file__).with_name("page.md")
 
