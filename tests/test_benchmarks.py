@@ -8,7 +8,9 @@ from PIL import Image
 
 from benchmarks import apddm_page, gan_step, publish_apddm, training_step
 from benchmarks.measure import Timing
+from benchmarks.plain_generator import PlainGenerator
 from benchmarks.real_data import in_plane_noise, thick_slices
+from custom.networks.nets.residual_dense_generator import ResidualDenseGenerator
 
 
 def test_noise_is_measured_inside_the_brain_only():
@@ -154,3 +156,13 @@ def test_separate_steps_of_three_networks_end_where_the_trainer_does(monkeypatch
         # Adam's first step is the sign of the gradient: only where that is 0 could they differ.
         apart = torch.cat([(states[0][n] - states[1][n]).abs().flatten() for n in states[0]])
         assert (apart < 1e-6).float().mean() > 0.97
+
+
+def test_the_plain_generator_computes_what_ours_does():
+    ours = ResidualDenseGenerator(5, 3, num_blocks=2, dense_blocks=2, convs=4).eval()
+    rng = torch.Generator().manual_seed(0)
+    for parameter in ours.parameters():
+        parameter.data = 0.1 * torch.randn(parameter.shape, generator=rng)
+    volume = torch.rand((2, 1, 5, 6, 7), generator=rng)
+    with torch.no_grad():
+        torch.testing.assert_close(PlainGenerator(ours)(volume), ours(volume), atol=1e-5, rtol=1e-5)

@@ -19,6 +19,7 @@ from monai.utils import convert_to_dst_type
 from torch import Tensor, nn
 
 from custom.errors import InputError
+from custom.inferers.lean_generator import lean_form
 from custom.inferers.memory_plan import MemoryPlanner, TileSetting
 from custom.inferers.tile_layout import Span, check_layout, lay_tiles
 from custom.setting_checks import check_whole
@@ -57,6 +58,8 @@ class TiledUpscalingInferer(Inferer):
         mapped_above: Bytes of the output above which it is a file; None: never.
         folder: Where that file lies; it has no name there and goes when the output does. The
             system's folder of temporary files if left out.
+        lean: Whether to take the network's lean form, if it has one (see
+            :func:`custom.inferers.lean_generator.lean_form`).
 
     Shape:
         ``inputs``: ``(B, C, D, H, W)``; output: ``(B, K, scale D, scale H, scale W)``, float32. It
@@ -78,6 +81,7 @@ class TiledUpscalingInferer(Inferer):
         precision: Precision = "float32",
         mapped_above: float | None = None,
         folder: str | Path | None = None,
+        lean: bool = True,
     ) -> None:
         super().__init__()
         if precision not in ("float32", "bfloat16"):
@@ -96,6 +100,7 @@ class TiledUpscalingInferer(Inferer):
         self.precision = precision
         self.mapped_above = mapped_above
         self.folder = folder
+        self.lean = lean
 
     def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
         """Restore a batch of volumes.
@@ -111,6 +116,8 @@ class TiledUpscalingInferer(Inferer):
         volume = torch.as_tensor(inputs).as_subclass(Tensor)
         tile = self._tile(volume)
         with _evaluating(network):
+            if self.lean and self.precision == "float32" and isinstance(network, nn.Module):
+                network = lean_form(network, volume.device)
             if tile is None:
                 result = self._run(volume, network, *args, **kwargs)
             else:
