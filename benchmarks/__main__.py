@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks import (
     data_wait,
     dwi_restoration,
+    gan_generator,
     gan_step,
     import_time,
     restoration,
@@ -29,6 +30,7 @@ BENCHMARKS = (
     signal_training,
     dwi_restoration,
     gan_step,
+    gan_generator,
 )
 PAGE = Path(__file__).with_name("page.md")
 
@@ -51,6 +53,8 @@ def write_page() -> None:
     tables = {
         "restoration_table": restoration.table(saved["restoration"]),
         "dwi_restoration_table": dwi_restoration.table(saved["dwi_restoration"]),
+        "gan_small": gan_generator.table(saved["gan_generator"]["small"]),
+        "gan_published": gan_generator.table(saved["gan_generator"]["published"]),
     }
     page = PAGE.read_text(encoding="utf-8").format(environment=record, **tables, **saved)
     (RESULTS / "benchmarks.md").write_text(page, encoding="utf-8")
