@@ -7,7 +7,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,8 +137,9 @@ class TiledUpscalingInferer(Inferer):
 
     def _run(self, part: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
         """Run the network on a part and check what it gives."""
-        half = self.precision == "bfloat16"
-        with torch.autocast(part.device.type, torch.bfloat16, enabled=half):
+        # Nothing is switched off: an autocast around this call, as by ``amp``, stays.
+        half = torch.autocast(part.device.type, torch.bfloat16)
+        with half if self.precision == "bfloat16" else nullcontext():
             made = network(part, *args, **kwargs)
         expected = tuple(self.scale * length for length in part.shape[2:])
         if made.shape[2:] != expected:

@@ -227,3 +227,29 @@ def test_a_network_of_another_scale_is_refused() -> None:
         TiledUpscalingInferer(scale=3)(volume(1, 1, 8, 8, 8), Shuffled())
     with pytest.raises(ValueError, match="inputs"):
         TiledUpscalingInferer()(volume(1, 8, 8, 8), Shuffled())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_half_precision_around_the_call_stays(precision):
+    """An evaluator's ``amp`` is not switched off by the default precision."""
+    seen = []
+
+    def network(volume):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return volume.repeat_interleave(2, 2).repeat_interleave(2, 3).repeat_interleave(2, 4)
+
+    inferer = TiledUpscalingInferer(precision=precision)
+    with torch.autocast("cpu", torch.bfloat16):
+        inferer(torch.zeros(1, 1, 3, 3, 3), network)
+    assert seen == [True]
+
+
+def test_float32_is_full_precision_where_nothing_else_is_asked():
+    seen = []
+
+    def network(volume):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return volume.repeat_interleave(2, 2).repeat_interleave(2, 3).repeat_interleave(2, 4)
+
+    TiledUpscalingInferer(precision="float32")(torch.zeros(1, 1, 3, 3, 3), network)
+    assert seen == [False]
