@@ -29,6 +29,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_LONG_NAME = 24  # characters; four of them side by side would be cut off
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4c9a", "#8a8f98")
 _FEWEST = 10  # patches; of fewer there is nothing to see
 _NEIGHBOURS = 5
@@ -203,7 +204,7 @@ def draw_embedding(
         handles,
         labels,
         loc="outside lower center",
-        ncols=min(4, len(labels)),
+        ncols=2 if max(map(len, labels)) > _LONG_NAME else 4,
         fontsize=8,
         frameon=False,
     )
