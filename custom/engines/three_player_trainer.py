@@ -39,10 +39,11 @@ class ThreePlayerTrainer(Trainer):
 
     ``output`` holds ``image``, ``label``, ``pred`` (detached), ``loss`` (of the generator),
     ``critic_loss``, ``adversarial_loss``, ``pixel_loss``, ``feature_loss``, ``feature_variance``
-    (over batch and positions, of the features of the references, mean over channels),
-    ``critic_real`` and ``critic_fake`` (mean scores). Their means over an epoch, but for ``loss``,
-    are metrics, as ``train_critic_loss``. ``LOSS_COMPLETED`` fires before any of the simultaneous
-    steps.
+    (of the features of the references, over the batch at each position, mean over channels and
+    positions: 0 if the features ignore the volume, however they vary over positions; with one
+    volume a step over positions, where only constant features give 0), ``critic_real`` and
+    ``critic_fake`` (mean scores). Their means over an epoch, but for ``loss``, are metrics, as
+    ``train_critic_loss``. ``LOSS_COMPLETED`` fires before any of the simultaneous steps.
 
     Args:
         device: Where the batches go.
@@ -228,8 +229,10 @@ class ThreePlayerTrainer(Trainer):
         self.grad_scaler.scale(loss).backward(inputs=[fake, *weights])
         if fake.grad is not None:
             fake.grad.mul_(self.feature_weight)
-        features = wanted.detach().float().transpose(0, 1).flatten(1)
-        variance = features.var(dim=1, correction=0).mean()
+        features = wanted.detach().float()
+        if features.shape[0] == 1:  # nothing to compare a lone volume with but its own positions
+            features = features.transpose(0, 1).flatten(1).T
+        variance = features.var(dim=0, correction=0).mean()
         return {"feature_loss": loss.detach(), "feature_variance": variance}
 
     def _compare_pixels(self, label: Tensor, fake: Tensor) -> dict[str, Tensor]:

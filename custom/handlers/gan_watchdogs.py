@@ -28,7 +28,10 @@ class GanWatchdogs:
       are changed; or, at the end of an epoch, a weight is not finite.
     - **Extractor collapse**: the feature variance lies below ``min_feature_variance`` times its
       first value for ``patience`` iterations on end. The extractor is paid for making features
-      alike, and constant features are alike for every pair.
+      alike, and features that ignore their volume are alike for every pair. The trainer's variance
+      is over the volumes of a step, so a fixed map is seen as well as a constant; at one volume a
+      step it is over positions, and only constant features are seen. A step whose volumes are
+      all the same, or a lone one where the first step had more, is left out of the count.
     - **Mode collapse**: :func:`diversity` lies below ``min_diversity`` for as long.
 
     List it after the handler that validates and before those that write. While one of the two
@@ -72,6 +75,7 @@ class GanWatchdogs:
         self.patience, self.loss_bound = patience, loss_bound
         self.first_variance = 0.0
         self.low_variance, self.low_diversity = 0, 0
+        self._several: bool | None = None
         self._diversities: list[float] = []
 
     def attach(self, engine: Any) -> None:
@@ -90,10 +94,11 @@ class GanWatchdogs:
             if not abs(values.get(name, 0.0)) <= self.loss_bound:
                 self._refuse(engine, f"the training diverged: its {name} is {values[name]:g}", 0)
         variance = values.get("feature_variance", 0.0)
-        # A training that is resumed has this from its checkpoint.
-        self.first_variance = self.first_variance or variance
-        low = variance < self.min_feature_variance * self.first_variance
-        self.low_variance = self.low_variance + 1 if low else 0
+        if self._comparable(len(engine.state.output["label"]), values):
+            # A training that is resumed has this from its checkpoint.
+            self.first_variance = self.first_variance or variance
+            low = variance < self.min_feature_variance * self.first_variance
+            self.low_variance = self.low_variance + 1 if low else 0
         low = values["diversity"] < self.min_diversity
         self.low_diversity = self.low_diversity + 1 if low else 0
         self._diversities.append(values["diversity"])
@@ -105,11 +110,19 @@ class GanWatchdogs:
             found = f"the generator collapsed: its diversity is {values['diversity']:.2g}"
             self._refuse(engine, f"{found} of the references', for {self.patience} iterations", 2)
 
+    def _comparable(self, volumes: int, values: Mapping[str, float]) -> bool:
+        """Say whether the feature variance of this step is of the first one's kind."""
+        several = volumes > 1
+        self._several = several if self._several is None else self._several
+        # The features of equal volumes are equal, whatever the extractor does.
+        return several == self._several and not (several and values["differ"] == 0)
+
     def _values(self, output: Mapping[str, Tensor]) -> dict[str, float]:
         """Return the numbers that are watched, with one wait for the device."""
         scalars = {name: output[name] for name in (*_LOSSES, "feature_variance") if name in output}
         prediction, label = (convert_to_tensor(output[key]) for key in ("pred", "label"))
         scalars["diversity"] = diversity(prediction, label)
+        scalars["differ"] = _varies(label, _spread(label, "between"))
         stacked = torch.stack([value.detach().double() for value in scalars.values()])
         return dict(zip(scalars, stacked.tolist(), strict=True))
 
@@ -182,9 +195,7 @@ def diversity(generated: Tensor, reference: Tensor) -> Tensor:
     ratios = []
     for over in ("within", "between"):
         spread, wanted = (_spread(volumes, over) for volumes in (generated, reference))
-        size = reference.detach().double().square().mean().sqrt()
-        # What is less than this is the rounding error of a variance of 0.
-        ratios.append(torch.where(wanted > 1e-5 * size, spread / wanted, torch.inf))
+        ratios.append(torch.where(_varies(reference, wanted), spread / wanted, torch.inf))
     smallest = torch.stack(ratios).amin()
     return torch.where(smallest.isposinf(), torch.ones_like(smallest), smallest)
 
@@ -194,3 +205,8 @@ def _spread(volumes: Tensor, over: str) -> Tensor:
     flat = volumes.detach().flatten(1)
     flat = flat if flat.dtype == torch.float64 else flat.float()
     return flat.var(dim=1 if over == "within" else 0, correction=0).mean().sqrt()
+
+
+def _varies(volumes: Tensor, spread: Tensor) -> Tensor:
+    """Say whether a deviation of the volumes is more than the rounding error of none."""
+    return spread > 1e-5 * volumes.detach().double().square().mean().sqrt()

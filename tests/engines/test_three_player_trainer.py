@@ -128,11 +128,46 @@ def test_terms_of_the_output_and_their_means():
         score = players.critic(batch["label"]).mean().detach()
         torch.testing.assert_close(output["critic_real"], score)
         features = players.extractor(batch["label"]).detach()
-        per_channel = [features[:, c].var(correction=0) for c in range(5)]
-        torch.testing.assert_close(output["feature_variance"], sum(per_channel) / 5)
+        # The population variance of two numbers is a quarter of their squared difference.
+        variance = (features[0] - features[1]).square().mean() / 4
+        torch.testing.assert_close(output["feature_variance"], variance)
     for name in ("critic_loss", "adversarial_loss", "feature_loss", "critic_fake"):
         mean = sum(float(output[name]) for output in seen) / 3
         assert trainer.state.metrics[f"train_{name}"] == pytest.approx(mean, rel=1e-5)
+
+
+class LevelOnMap(nn.Module):
+    """Mean of the volume, times ``gain``, on a map that varies over positions."""
+
+    def __init__(self, gain):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(float(gain)))
+
+    def forward(self, x):
+        ramp = torch.arange(6.0).view(1, 2, 3, 1, 1)
+        return self.gain * x.mean(dim=(1, 2, 3, 4), keepdim=True) + ramp
+
+
+@pytest.mark.parametrize(
+    ("gain", "levels", "wanted"),
+    [
+        (0, (1.0, 3.0), 0),
+        (0, (1.0, 2.0, 6.0), 0),
+        (2, (1.0, 3.0), 4),  # twice the levels' deviation of 1; the map has no part
+        (2, (1.0, 2.0, 6.0), 4 * 14 / 3),
+        (0, (1.0,), 2 / 3),  # one volume: over the positions, 0 1 2 and 3 4 5
+    ],
+)
+def test_feature_variance_is_what_the_features_know_of_their_volume(gain, levels, wanted):
+    players = tiny_players(optimizer=torch.optim.SGD, lr=0.0)
+    players.extractor = LevelOnMap(gain)
+    players.extractor_optimizer = torch.optim.SGD(players.extractor.parameters(), lr=0.0)
+    batch = pairs(1, batch=len(levels))[0]
+    batch["label"] = torch.tensor(levels).view(-1, 1, 1, 1, 1).expand_as(batch["label"])
+    trainer = trainer_of(players, [batch])
+    trainer.run()
+    found = trainer.state.metrics["train_feature_variance"]
+    assert found == pytest.approx(wanted, rel=1e-5, abs=1e-9)
 
 
 def test_losses_are_told_before_any_weight_changes():

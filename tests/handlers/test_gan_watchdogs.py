@@ -50,7 +50,15 @@ def test_diversity_scales_with_the_contrast_and_not_with_the_level(scale, shift,
     assert float(diversity(scale * volumes + shift, volumes)) == pytest.approx(scale)
 
 
-def run(tmp_path, spoil=None, at=2, epochs=2, event=IterationEvents.FORWARD_COMPLETED, **limits):
+def run(
+    tmp_path,
+    spoil=None,
+    at=2,
+    epochs=2,
+    event=IterationEvents.FORWARD_COMPLETED,
+    data=None,
+    **limits,
+):
     """Train; ``spoil(players, output)`` acts at an event from an iteration on."""
     players = tiny_players()
     watchdogs = GanWatchdogs(tmp_path / "last.pt", **limits)
@@ -58,7 +66,7 @@ def run(tmp_path, spoil=None, at=2, epochs=2, event=IterationEvents.FORWARD_COMP
     writer = CheckpointWriter(
         tmp_path, {"model": players.network}, evaluator, trusted=watchdogs.trusted
     )
-    trainer = trainer_of(players, pairs(4), epochs, [watchdogs, writer])
+    trainer = trainer_of(players, data or pairs(4), epochs, [watchdogs, writer])
 
     def act(engine):
         if spoil and engine.state.iteration >= at:
@@ -72,6 +80,16 @@ def run(tmp_path, spoil=None, at=2, epochs=2, event=IterationEvents.FORWARD_COMP
 def collapse(players, _):
     with torch.no_grad():
         players.extractor[3].weight.mul_(1e-4)
+
+
+def ignore_the_volume(players, _):
+    """Leave a map of features that zero padding makes vary over positions."""
+    if len(players.extractor) == 4:
+        players.extractor.append(torch.nn.Conv3d(5, 5, 3, padding=1))
+    with torch.no_grad():
+        players.extractor[0].weight.zero_()
+        features = players.extractor(torch.rand(1, 1, 6, 8, 10))
+    assert features.var(dim=(2, 3, 4)).mean() > 1e-3
 
 
 def same_for_all(_, output):
@@ -94,6 +112,31 @@ def test_extractor_collapse_names_itself_and_keeps_the_last_good_state(tmp_path)
         run(tmp_path, collapse, at=6, epochs=3, patience=5)
     assert "\n" not in str(error.value)
     assert saved_iteration(tmp_path) == 4
+
+
+def test_an_extractor_that_gives_one_map_for_every_volume_has_collapsed(tmp_path):
+    with pytest.raises(InputError, match=r"extractor collapsed.*is 0 of.*iteration 10.*last\.pt"):
+        run(tmp_path, ignore_the_volume, at=6, epochs=3, patience=5)
+    assert saved_iteration(tmp_path) == 4
+
+
+def test_constant_features_are_seen_at_one_volume_a_step(tmp_path):
+    with pytest.raises(InputError, match=r"extractor collapsed.*iteration 10"):
+        run(tmp_path, collapse, at=6, epochs=3, patience=5, data=pairs(4, batch=1))
+
+
+def test_a_lone_volume_does_not_end_the_count_of_a_collapse(tmp_path):
+    # Every fourth step has one volume, whose map varies: steps 6 and 7, 9 to 11 count.
+    data = [*pairs(3), *pairs(1, batch=1)]
+    with pytest.raises(InputError, match=r"extractor collapsed.*iteration 11"):
+        run(tmp_path, ignore_the_volume, at=6, epochs=3, patience=5, data=data)
+
+
+def test_equal_volumes_are_no_collapse(tmp_path):
+    data = pairs(4)
+    data[3] = {key: value[:1].repeat(2, 1, 1, 1, 1) for key, value in data[3].items()}
+    run(tmp_path, data=data, patience=1)
+    assert saved_iteration(tmp_path) == 8
 
 
 def test_mode_collapse_names_itself_and_is_not_saved(tmp_path, caplog):
