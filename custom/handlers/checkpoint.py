@@ -51,7 +51,8 @@ class CheckpointWriter:
 
     ``last.pt`` holds the state of every item and of the trainer; ``model.pt`` is the bare state
     dict of the model. Both are written whole or not at all and load with ``weights_only=True``.
-    What an earlier training left in the folder is renamed, never written over.
+    What an earlier training left in the folder is renamed, never written over. An epoch that is not
+    trusted is not saved and cannot be the best: the evaluator gets the best of before back.
 
     Args:
         folder: Where the files go.
@@ -77,9 +78,11 @@ class CheckpointWriter:
         self.folder = Path(folder)
         self.items = dict(items)
         self.evaluator = evaluator
+        self.best = BestMetric(evaluator)
         self.trusted = trusted or (lambda: True)
         self.logger = logging.getLogger(__name__)
         self._fresh = True
+        self._trusted_best = self.best.state_dict()
 
     def attach(self, engine: Trainer) -> None:
         """Save at the end of each epoch."""
@@ -89,14 +92,17 @@ class CheckpointWriter:
         engine.add_event_handler(Events.COMPLETED, self._report)
 
     def _start(self, engine: Trainer) -> None:
-        """Note whether the trainer has been given the state of an earlier run."""
+        """Note whether the trainer has been given the state of an earlier run, and its best."""
         self._fresh = engine.state.epoch == 0
+        self._trusted_best = self.best.state_dict()
 
     def _save(self, engine: Trainer) -> None:
         """Write the files of this epoch."""
         if not self.trusted():
             self.logger.warning("epoch %d is not saved: its state is doubtful", engine.state.epoch)
+            self.best.load_state_dict(self._trusted_best)
             return
+        self._trusted_best = self.best.state_dict()
         if self._fresh:
             for name in (BEST, LAST):
                 moved = set_aside(self.folder / name)

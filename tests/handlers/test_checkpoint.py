@@ -1,4 +1,5 @@
 import errno
+import logging
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,63 @@ def test_after_a_resume_a_worse_epoch_does_not_replace_the_best(toy, tmp_path):
     run(toy([2.0, 1.5], max_epochs=4), tmp_path, resume=True)
     assert same(load(tmp_path / "model.pt"), best)
     assert load(tmp_path / "last.pt")["best_metric"] == {"metric": 1.0, "epoch": 2}
+
+
+def train_with_doubts(training, folder, doubtful, resume=False):
+    """Train; the epochs in ``doubtful`` are not trusted. Return the weights after each epoch."""
+    items, kept = items_of(training), {}
+    state = training.trainer.state
+
+    @training.trainer.on(Events.EPOCH_COMPLETED)
+    def keep(engine):
+        kept[engine.state.epoch] = {k: v.clone() for k, v in training.network.state_dict().items()}
+
+    if resume:
+        training.attach(CheckpointResumer(folder / "last.pt", items))
+    trusted = lambda: state.epoch not in doubtful  # noqa: E731
+    training.attach(CheckpointWriter(folder, items, training.evaluator, trusted))
+    training.run()
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("values", "doubtful", "best"),
+    [
+        ([1.0, 2.0], {1}, 2),  # worse than the doubtful one, but all there is
+        ([3.0, 1.0, 2.0], {2}, 3),
+        ([3.0, 0.5, 1.0, 4.0, 2.0], {2, 3}, 5),
+        ([2.0, 1.0, 3.0], {2}, 1),
+    ],
+)
+def test_a_doubtful_epoch_is_not_the_best(toy, tmp_path, caplog, values, doubtful, best):
+    with caplog.at_level(logging.INFO):
+        kept = train_with_doubts(toy(values), tmp_path, doubtful)
+    assert same(load(tmp_path / "model.pt"), kept[best])
+    wanted = {"metric": values[best - 1], "epoch": best}
+    assert load(tmp_path / "last.pt")["best_metric"] == wanted
+    assert f"best val_mse {values[best - 1]:.5g} at epoch {best}" in caplog.text
+
+
+def test_a_training_without_a_trusted_epoch_names_no_best(toy, tmp_path, caplog):
+    training = toy([2.0, 1.0])
+    with caplog.at_level(logging.INFO):
+        train_with_doubts(training, tmp_path, {1, 2})
+    assert training.evaluator.state.best_metric_epoch == -1
+    assert not list(tmp_path.iterdir())
+    assert "best val_mse" not in caplog.text
+
+
+def test_after_a_resume_a_doubtful_epoch_gives_the_saved_best_back(toy, tmp_path):
+    run(toy([3.0]), tmp_path)
+    training = toy([1.0, 2.0], max_epochs=3)
+    kept = train_with_doubts(training, tmp_path, {2}, resume=True)
+    assert same(load(tmp_path / "model.pt"), kept[3])
+    run(toy([3.0]), tmp_path / "other")
+    best = load(tmp_path / "other" / "model.pt")
+    training = toy([1.0, 4.0], max_epochs=3)
+    train_with_doubts(training, tmp_path / "other", {2}, resume=True)
+    assert same(load(tmp_path / "other" / "model.pt"), best)
+    assert load(tmp_path / "other" / "last.pt")["best_metric"] == {"metric": 3.0, "epoch": 1}
 
 
 def test_a_new_training_keeps_the_files_of_the_earlier_one(toy, tmp_path):
