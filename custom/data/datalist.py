@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from custom.data.dataset_writer import DATALIST, SPLITS
 from custom.data.exclusions import read_exclusions
 from custom.errors import InputError
 
-__all__ = ["Demonstration", "load_datalist", "slice_items"]
+__all__ = ["Demonstration", "image_paths", "load_datalist", "slice_items"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,9 @@ class Demonstration(Protocol):
 
 
 def load_datalist(
-    dataset_dir: str | Path, demo: Demonstration | None = None
+    dataset_dir: str | Path,
+    demo: Demonstration | None = None,
+    needed: Sequence[str] = ("scan", "image", "label"),
 ) -> dict[str, list[dict[str, Any]]]:
     """Read ``datalist.json`` of a dataset, with absolute paths.
 
@@ -41,6 +43,7 @@ def load_datalist(
     Args:
         dataset_dir: The dataset's folder.
         demo: The bundle's demonstration set, if it has one.
+        needed: What no item may lack.
 
     Returns:
         The items of ``training``, ``validation`` and ``test``, without the fields that are
@@ -48,7 +51,8 @@ def load_datalist(
         the path of the dataset's list of bad slices, when there is one.
 
     Raises:
-        InputError: If the folder or its list is missing or broken, or a file of it is missing.
+        InputError: If the folder or its list is missing or broken, or an item lacks what is
+            needed or a file that it names.
     """
     folder = Path(dataset_dir).resolve()
     if demo is not None and folder == Path(demo.folder).resolve():
@@ -76,22 +80,57 @@ def load_datalist(
         ) from error
     for items in splits.values():
         for item in items:
+            _check_needed(item, needed, file)
             _make_absolute(item, folder, file)
     return splits
 
 
+def image_paths(items: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the images of a dataset's items, which are restored where no input is given.
+
+    Args:
+        items: Items of :func:`load_datalist`.
+
+    Raises:
+        InputError: If there is no item, or one has no image.
+    """
+    found = list(items)
+    if not found:
+        raise InputError("the dataset has no test scan to restore: give --input FILE_OR_FOLDER")
+    for item in found:
+        if "image" not in item:
+            raise InputError(
+                f"{_name_of(item)} of the dataset has no image to restore: give --input "
+                "FILE_OR_FOLDER"
+            )
+    return [item["image"] for item in found]
+
+
+def _name_of(item: Mapping[str, Any]) -> str:
+    """Return what an item is called, or the file by which it can be found."""
+    return next(
+        (str(item[key]) for key in ("scan", "image", "label") if key in item), "without a name"
+    )
+
+
+def _check_needed(item: Mapping[str, Any], needed: Sequence[str], file: Path) -> None:
+    """Refuse an item that lacks something."""
+    wanted = (*needed, *(("num_slices",) if "store" in item else ()))
+    missing = [key for key in wanted if key not in item]
+    if missing:
+        raise InputError(
+            f"{file}: item {_name_of(item)} lacks {missing}: prepare the dataset again"
+        )
+
+
 def _make_absolute(item: dict[str, Any], folder: Path, file: Path) -> None:
     """Make the paths of an item absolute and check that they exist."""
-    needed = ("scan", "image", "label", *(("num_slices",) if "store" in item else ()))
-    missing = [key for key in needed if key not in item]
-    if missing:
-        name = item.get("scan", item.get("image", "without a name"))
-        raise InputError(f"{file}: item {name} lacks {missing}: prepare the dataset again")
+    name = _name_of(item)
     for key in _PATHS:
         if key in item:
             path = folder / item[key]
             if not path.exists():
-                raise InputError(f"{file}: {key} of {item['scan']} is missing: {path}")
+                raise InputError(f"{file}: {key} of {name} is missing: {path}")
             item[key] = str(path)
     if (folder / EXCLUSIONS).is_file():
         item["exclusions"] = str(folder / EXCLUSIONS)
