@@ -3,57 +3,11 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+from heads_in_air import OBLIQUE, head
 
-from benchmarks.real_brains import SOURCES, Source, crop_air, fit_int16, prepare
+from benchmarks.real_brains import SOURCES, Source, prepare
 from custom.data.datalist import load_datalist
 from custom.errors import InputError
-
-OBLIQUE = np.array([[0.9, -0.2, 0.1, 7], [0.25, 1.1, 0, -40], [0, 0.3, 1.2, 21], [0, 0, 0, 1.0]])
-
-
-def head(shape=(50, 47, 60), seed=0):
-    values = np.abs(np.random.default_rng(seed).normal(0, 4, shape)).astype(np.float32)
-    values[20:33, 18:30, 22:43] += 500
-    values[2, 3, 4] = 900  # a spike in air
-    return values
-
-
-def test_air_is_cut_off_and_every_voxel_stays_where_it_is():
-    values = head()
-    part, affine = crop_air(values, OBLIQUE)
-    spacing = np.linalg.norm(OBLIQUE[:3, :3], axis=0)
-    margin = np.round(8 / spacing)
-    # 13 x 12 x 21 bright voxels: the spike is no body.
-    expected = np.array([13, 12, 21]) + 2 * margin
-    np.testing.assert_array_equal(part.shape, expected - expected % 2)
-    start, offset = np.array([20, 18, 22]) - margin, np.array([3, 4, 5])
-    np.testing.assert_allclose(affine @ [3, 4, 5, 1], OBLIQUE @ [*(start + offset), 1])
-    x, y, z = (start + offset).astype(int)
-    assert part[3, 4, 5] == values[x, y, z]
-    assert (part > 400).sum() == 13 * 12 * 21
-
-
-def test_a_limit_keeps_the_middle():
-    part, affine = crop_air(head(), np.eye(4), largest=10)
-    assert part.shape == (10, 10, 10)
-    assert part.min() > 400
-    middle = affine[:3, 3] + 4.5
-    np.testing.assert_allclose(middle, [26, 23.5, 32], atol=1)
-
-
-def test_values_below_zero_are_none_of_a_magnitude():
-    values = head()
-    values[25, 25, 25] = -30
-    part, _ = crop_air(values, np.eye(4))
-    assert part.min() == 0
-
-
-@pytest.mark.parametrize(("peak", "expected"), [(158917, 32000), (252, 32000), (3000, 3000)])
-def test_the_unit_changes_only_where_rounding_would_hurt(peak, expected):
-    values = np.linspace(0, peak, 11).astype(np.float32)
-    fitted = fit_int16(values)
-    assert fitted.max() == pytest.approx(expected)
-    np.testing.assert_allclose(fitted / fitted.max(), values / peak, rtol=1e-5)
 
 
 def make(folder, licences):
