@@ -91,9 +91,10 @@ def prepare(
     _check_apart(sources)
     entries = {entry["file"]: entry for entry in _manifest(data)}
     taken = []
-    with VolumeDatasetWriter(
-        output, "real T1-weighted brains", "Openly licensed T1w volumes; air cut off"
-    ) as writer:
+    about = "Openly licensed T1w volumes; air cut off"
+    if largest is not None:
+        about += f"; of validation and test the middle {largest} voxels of each axis"
+    with VolumeDatasetWriter(output, "real T1-weighted brains", about) as writer:
         for source in sources:
             entry = entries.get(source.file)
             if entry is None or not (data / source.file).is_file():

@@ -13,11 +13,12 @@ import psutil
 from monai.utils import MetaKeys
 from numpy.typing import NDArray
 
-from custom.data.input_formats import ImageHeader, InputReader
+from custom.data.input_formats import ImageHeader, InputReader, format_of, read_header
 from custom.errors import InputError
 
 __all__ = [
     "available_memory",
+    "check_image",
     "image_fault",
     "load_image",
     "memory_fault",
@@ -55,6 +56,39 @@ def memory_fault(needed: float, free: float, remedy: str) -> str | None:
         f"too large: restoring it needs about {needed / _GIGABYTE:.1f} GB of memory, "
         f"{free / _GIGABYTE:.1f} GB is free: {remedy}"
     )
+
+
+def check_image(
+    path: Path,
+    header_fault: Callable[[ImageHeader], str | None],
+    size_fault: Callable[[ImageHeader], str | None],
+) -> None:
+    """Refuse a file that is no image, or whose header, size or values will not do.
+
+    The header is looked at first, so a huge image is refused without being loaded.
+
+    Args:
+        path: The file.
+        header_fault: Says what is wrong with a header, or None.
+        size_fault: Says that an image does not fit the memory, or None.
+
+    Raises:
+        InputError: Naming the file, what is wrong with it and what to do.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if format_of(path) is None:
+        raise InputError(
+            f"{path}: not an image that is read here: give NIfTI (.nii, .nii.gz), an array of "
+            "a Zarr store, or a Bruker 2dseq"
+        )
+    header = readable(path, read_header)
+    fault = header_fault(header) or size_fault(header)
+    if fault is None:
+        array, loaded = readable(path, load_image)
+        fault = header_fault(loaded) or value_fault(array)
+    if fault is not None:
+        raise InputError(f"{path}: {fault}")
 
 
 def image_fault(header: ImageHeader) -> str | None:

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from custom.data.image_faults import (
-    available_memory,
-    image_fault,
-    load_image,
-    memory_fault,
-    readable,
-    value_fault,
-)
-from custom.data.input_formats import ImageHeader, format_of, read_header
-from custom.errors import InputError
+from custom.data.image_faults import available_memory, check_image, image_fault, memory_fault
+from custom.data.input_formats import ImageHeader
 from custom.transforms.slice_axis import SliceAxis, check_slice_axis, find_slice_axis
 
 __all__ = ["InputChecks", "header_fault"]
@@ -64,21 +56,11 @@ class InputChecks:
         Raises:
             InputError: Naming the file, what is wrong with it and what to do.
         """
-        path = Path(path)
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
-        if format_of(path) is None:
-            raise InputError(
-                f"{path}: not an image that is read here: give NIfTI (.nii, .nii.gz), an array of "
-                "a Zarr store, or a Bruker 2dseq"
-            )
-        header = readable(path, read_header)
-        fault = header_fault(header, self.min_size, self.slice_axis) or self._memory_fault(header)
-        if fault is None:
-            array, loaded = readable(path, load_image)
-            fault = header_fault(loaded, self.min_size, self.slice_axis) or value_fault(array)
-        if fault is not None:
-            raise InputError(f"{path}: {fault}")
+        check_image(Path(path), self._header_fault, self._memory_fault)
+
+    def _header_fault(self, header: ImageHeader) -> str | None:
+        """Return what is wrong with type, geometry or shape, or None."""
+        return header_fault(header, self.min_size, self.slice_axis)
 
     def _memory_fault(self, header: ImageHeader) -> str | None:
         """Compare the memory that a restoration needs with what is free."""

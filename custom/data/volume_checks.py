@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from custom.data.image_faults import image_fault, load_image, readable, value_fault
-from custom.data.input_formats import ImageHeader, format_of, read_header
+from custom.data.image_faults import check_image, image_fault
+from custom.data.input_formats import ImageHeader
 from custom.errors import InputError
 from custom.setting_checks import check_whole
 from custom.transforms.restoration_mode import RestorationMode, check_mode
@@ -49,21 +49,7 @@ class VolumeChecks:
         Raises:
             InputError: Naming the file, what is wrong with it and what to do.
         """
-        path = Path(path)
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
-        if format_of(path) is None:
-            raise InputError(
-                f"{path}: not an image that is read here: give NIfTI (.nii, .nii.gz), an array of "
-                "a Zarr store, or a Bruker 2dseq"
-            )
-        header = readable(path, read_header)
-        fault = self._header_fault(header) or self._memory_fault(header)
-        if fault is None:
-            array, loaded = readable(path, load_image)
-            fault = self._header_fault(loaded) or value_fault(array)
-        if fault is not None:
-            raise InputError(f"{path}: {fault}")
+        check_image(Path(path), self._header_fault, self._memory_fault)
 
     def _header_fault(self, header: ImageHeader) -> str | None:
         """Return what is wrong with type, geometry or shape, or None."""
