@@ -12,9 +12,9 @@ from torch import Tensor
 
 from custom.data.csv_table import write_table
 from custom.errors import InputError
+from custom.handlers.compared_methods import compared_methods
 from custom.handlers.quality_table import restored_items
 from custom.metrics.dwi_quality import coverage, refit_tensors, signal_measures, tensor_measures
-from custom.transforms.restore_with import RestoreWithd
 
 __all__ = ["ABOUT_COLUMNS", "MEASURES", "DwiQualityTable", "TrueVoxels"]
 
@@ -60,13 +60,8 @@ class DwiQualityTable:
         peers: Iterable[Any] = (),
         deviations: Mapping[str, str] | None = None,
     ) -> None:
-        if "model" not in methods:
-            raise ValueError(f"methods must have 'model', got {sorted(methods)}")
         self.output_dir = Path(output_dir)
-        named = {peer.output_key: peer.output_key for peer in peers if _is_network(peer)}
-        model = {"model": methods["model"]}  # comes last
-        rest = {name: key for name, key in methods.items() if name != "model"}
-        self.methods = {**rest, **named, **model}
+        self.methods = compared_methods(methods, peers)
         self.deviations = dict(deviations or {})
         self.start()
 
@@ -187,8 +182,3 @@ def _values(image: Any) -> Tensor:
 def _number(value: Any) -> float | str:
     """Return a number, or nothing."""
     return "" if value is None else float(value)
-
-
-def _is_network(peer: Any) -> bool:
-    """Say whether what an evaluator ran besides is a network."""
-    return isinstance(peer, RestoreWithd)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from custom.data.csv_table import write_table
 from custom.errors import InputError
+from custom.handlers.compared_methods import compared_methods
 from custom.handlers.quality_table import restored_items
 from custom.metrics.volume_quality import (
     SSIM_WINDOW,
@@ -27,7 +28,6 @@ from custom.metrics.volume_quality import (
     spectrum_band,
     value_range,
 )
-from custom.transforms.restore_with import RestoreWithd
 
 __all__ = ["ABOUT_COLUMNS", "MEASURES", "VolumeQualityTable", "volume_measures", "volume_values"]
 
@@ -70,15 +70,8 @@ class VolumeQualityTable:
         scale: int = 2,
         spectrum: int = 50,
     ) -> None:
-        if "model" not in methods:
-            raise ValueError(f"methods must have 'model', got {sorted(methods)}")
         self.output_dir = Path(output_dir)
-        named = {
-            peer.output_key: peer.output_key for peer in peers if isinstance(peer, RestoreWithd)
-        }
-        classical = {name: key for name, key in methods.items() if not _own(name)}
-        own = {name: key for name, key in methods.items() if _own(name)}
-        self.methods = {**classical, **named, **own}
+        self.methods = compared_methods(methods, peers)
         self.lpips = lpips
         self.scale = scale
         self.spectrum = spectrum
@@ -173,8 +166,3 @@ def volume_values(volume: Tensor) -> NDArray[Any]:
     """Return the values ``(D, H, W)`` of a volume ``(1, D, H, W)``, float32 on the CPU."""
     values = torch.as_tensor(volume).as_subclass(Tensor).detach()
     return values[0].float().cpu().numpy()
-
-
-def _own(method: str) -> bool:
-    """Say whether a method is the model, or made of what it gave."""
-    return method == "model" or method.startswith("model_")
