@@ -13,8 +13,7 @@ from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 from torch import Tensor
 
-from custom.data.atomic import atomic_path
-from custom.data.csv_table import write_table
+from custom.handlers.figure_folder import write_figures
 from custom.handlers.quality_table import QualityTable, restored_items
 from custom.transforms.restore_with import RestoreWithd
 
@@ -129,25 +128,12 @@ class ComparisonFigures:
 
     def write(self) -> None:
         """Draw the chosen slices."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for old in self.folder.glob("*_slice*.png"):
-            old.unlink()
-        rows = []
+        items = []
         for plane in self.worst:
             chosen = {item.file_name: item for item in (self.worst[plane], *self.middle[plane])}
             for name, item in sorted(chosen.items(), key=lambda pair: pair[1].chosen, reverse=True):
-                with atomic_path(self.folder / name) as temporary:
-                    self.draw(item).savefig(temporary, dpi=self.dots_per_inch)
-                rows.append(
-                    dict(
-                        zip(
-                            FIGURE_COLUMNS,
-                            (name, item.scan, item.plane, item.slice_index, item.chosen),
-                            strict=True,
-                        )
-                    )
-                )
-        write_table(self.folder / "figures.csv", FIGURE_COLUMNS, rows)
+                items.append((item, (name, item.scan, item.plane, item.slice_index, item.chosen)))
+        write_figures(self.folder, FIGURE_COLUMNS, items, self.draw, self.dots_per_inch)
 
     def _measures(self, scan: str) -> dict[int, dict[str, dict[str, float]]]:
         """Return slice to method to measure to value of one scan."""

@@ -13,9 +13,8 @@ from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 from torch import Tensor
 
-from custom.data.atomic import atomic_path
-from custom.data.csv_table import write_table
 from custom.handlers.dwi_quality_table import DwiQualityTable, TrueVoxels
+from custom.handlers.figure_folder import write_figures
 from custom.handlers.quality_table import restored_items
 from custom.metrics.dwi_quality import refit_tensors
 from custom.transforms.diffusion_tensor import fractional_anisotropy
@@ -101,18 +100,12 @@ class DwiFigures:
 
     def write(self) -> None:
         """Draw the slices."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for old in self.folder.glob("*.png"):
-            old.unlink()
-        rows = []
+        items = []
         for item in self.kept:
-            name = f"{item.scan}.png"
-            with atomic_path(self.folder / name) as temporary:
-                self.draw(item).savefig(temporary, dpi=self.dots_per_inch)
             level = "" if item.noise_level is None else item.noise_level
-            place = (name, item.scan, item.slice_index, item.volume, item.b_value, level)
-            rows.append(dict(zip(DWI_FIGURE_COLUMNS, place, strict=True)))
-        write_table(self.folder / "figures.csv", DWI_FIGURE_COLUMNS, rows)
+            place = (item.scan, item.slice_index, item.volume, item.b_value, level)
+            items.append((item, (f"{item.scan}.png", *place)))
+        write_figures(self.folder, DWI_FIGURE_COLUMNS, items, self.draw, self.dots_per_inch)
 
 
 def compare_series(

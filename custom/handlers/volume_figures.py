@@ -12,8 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 
-from custom.data.atomic import atomic_path
-from custom.data.csv_table import write_table
+from custom.handlers.figure_folder import write_figures
 from custom.handlers.quality_table import restored_items
 from custom.handlers.volume_quality_table import VolumeQualityTable, volume_values
 from custom.metrics.volume_quality import central_spectrum, spectrum_band
@@ -144,17 +143,13 @@ class VolumeFigures:
 
     def write(self) -> None:
         """Draw the slices."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for old in self.folder.glob("*.png"):
-            old.unlink()
-        rows = []
         others = [item for item in (self.worst, self.noisy) if item is not None]
-        for name, item in {_file_name(item): item for item in (*self.first, *others)}.items():
-            with atomic_path(self.folder / name) as temporary:
-                self.draw(item).savefig(temporary, dpi=self.dots_per_inch)
-            place = (name, item.scan, item.slice_index, item.noise_level, item.chosen)
-            rows.append(dict(zip(VOLUME_FIGURE_COLUMNS, place, strict=True)))
-        write_table(self.folder / "figures.csv", VOLUME_FIGURE_COLUMNS, rows)
+        chosen = {_file_name(item): item for item in (*self.first, *others)}
+        items = [
+            (item, (name, item.scan, item.slice_index, item.noise_level, item.chosen))
+            for name, item in chosen.items()
+        ]
+        write_figures(self.folder, VOLUME_FIGURE_COLUMNS, items, self.draw, self.dots_per_inch)
 
 
 def compare_volumes(
