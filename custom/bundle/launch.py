@@ -76,6 +76,8 @@ def user_error(error: BaseException) -> InputError | None:
     for link in links:
         if isinstance(link, InputError):
             return link
+        if isinstance(link, ValueError) and type(link).__name__ == InputError.__name__:
+            return InputError(str(link))  # of the code that a packaged bundle carries
     for link, outer in zip(links[1:], links, strict=False):
         if type(link) is ValueError and _refused_here(link) and _INSTANTIATING in str(outer):
             return InputError(" ".join(str(link).split()))

@@ -49,19 +49,20 @@ def find_config(bundle: Path, names: Sequence[str]) -> list[str]:
 
     Args:
         bundle: Folder of the bundle.
-        names: Names of files in ``configs/``, with or without ``.yaml``, or paths.
+        names: Names of files in ``configs/``, with or without ``.yaml`` or ``.json``, or paths.
 
     Raises:
         InputError: If a file does not exist.
     """
     files = []
     for name in names:
-        own = (bundle / "configs" / f"{name}.yaml", bundle / "configs" / name)
+        own = [bundle / "configs" / f"{name}{suffix}" for suffix in (".yaml", ".json", "")]
         # A file of the user's that happens to be called "train" is not the bundle's config.
         candidates = (Path(name), *own) if Path(name).name != name else (*own, Path(name))
         file = next((path for path in candidates if path.is_file()), None)
         if file is None:
-            known = ", ".join(sorted(path.stem for path in (bundle / "configs").glob("*.yaml")))
+            stems = {path.stem for path in (bundle / "configs").glob("*.[yj]*")} - {_METADATA.stem}
+            known = ", ".join(sorted(stems))
             raise InputError(f"no config {name!r} in {bundle.name}: there are {known}")
         files.append(str(file.resolve()))
     return files

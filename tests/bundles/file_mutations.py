@@ -83,6 +83,19 @@ def too_many_channels(root):
     edit(root, "metadata.json")(change)
 
 
+@breaks("meta.training_range", "lacks 'training_range'")
+def no_training_range(root):
+    edit(root, "metadata.json")(lambda content: content.pop("training_range"))
+
+
+@breaks("meta.training_range", "training_range.matrix.slices must be [lowest, highest]")
+def training_range_backwards(root):
+    def change(content):
+        content["training_range"]["matrix"] = {"slices": [64, 32]}
+
+    edit(root, "metadata.json")(change)
+
+
 @breaks("meta.version_changelog", "changelog ends with")
 def version_ahead_of_changelog(root):
     metadata(root, version="999.0.0")

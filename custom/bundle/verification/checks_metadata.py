@@ -10,10 +10,12 @@ from typing import Any
 
 import jsonschema
 
+from custom.bundle.training_range import TrainingRange
 from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
 from custom.bundle.verification.outcome import CheckFailed
+from custom.errors import InputError
 
-__all__ = ["packages", "schema", "version_changelog", "zoo_fields"]
+__all__ = ["packages", "schema", "training_range", "version_changelog", "zoo_fields"]
 
 SCHEMA_FOLDER = Path(__file__).resolve().parents[1] / "schema"
 # What the schema leaves free, but the Model Zoo's tools and readers use.
@@ -59,6 +61,17 @@ def _tensor_fields(where: str, tensor: Any) -> None:
         )
     if tensor.get("type") == "image" and not tensor.get("modality"):
         raise CheckFailed(f"{METADATA}: {where} lacks 'modality'")
+
+
+def training_range(bundle: BundleFolder) -> None:
+    """Spacing, size and contrast of the training are stated, so that a series can be compared."""
+    stated = bundle.metadata.get("training_range")
+    if not isinstance(stated, dict) or not stated.get("about"):
+        raise CheckFailed(f"{METADATA} lacks 'training_range', with a word 'about' it")
+    try:
+        TrainingRange(stated)
+    except InputError as error:
+        raise CheckFailed(f"{METADATA}: {error}") from error
 
 
 def version_changelog(bundle: BundleFolder) -> None:

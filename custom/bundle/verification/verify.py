@@ -66,6 +66,7 @@ CHECKS = (
     Check("meta.schema", checks_metadata.schema, ("layout.required_files",)),
     Check("meta.zoo_fields", checks_metadata.zoo_fields, ("meta.schema",)),
     Check("meta.version_changelog", checks_metadata.version_changelog, ("meta.schema",)),
+    Check("meta.training_range", checks_metadata.training_range, ("meta.schema",)),
     Check("meta.packages", checks_metadata.packages, ("meta.schema",)),
     Check("config.no_duplicate_keys", checks_text.no_duplicate_keys, ("layout.required_files",)),
     Check("config.parse", checks_config.parse, ("config.no_duplicate_keys",)),

@@ -1,0 +1,109 @@
+"""How far a series is from what a model was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from custom.errors import InputError
+
+__all__ = ["KINDS", "SeriesFacts", "TrainingRange"]
+
+KINDS = ("volume", "diffusion")
+
+# How far beyond the range of the training counts as far, as a factor. Ours: half as much again in
+# what the network's filters are made for, spacing and contrast; four times in size, since filters
+# see the surroundings of a voxel alone.
+_FAR = {"spacing_mm": 1.5, "echo_time_ms": 1.5, "matrix": 4.0}
+_NAMES = {
+    ("spacing_mm", "in_plane"): ("spacing", "pixel spacing of {} mm"),
+    ("spacing_mm", "between_slices"): ("spacing", "slice spacing of {} mm"),
+    ("matrix", "in_plane"): ("size", "matrix of {} pixels"),
+    ("matrix", "slices"): ("size", "number of {} slices"),
+    ("echo_time_ms", ""): ("contrast", "echo time of {} ms"),
+}
+
+
+@dataclass(frozen=True)
+class SeriesFacts:
+    """What of a series is compared with a training.
+
+    Attributes:
+        in_plane_mm: Spacings of the pixels, along rows and along columns.
+        between_slices_mm: Distance of neighbouring slices.
+        in_plane: Pixels along rows and along columns.
+        slices: Number of slices.
+        echo_time_ms: Echo time, if the header has one.
+    """
+
+    in_plane_mm: tuple[float, float]
+    between_slices_mm: float
+    in_plane: tuple[int, int]
+    slices: int
+    echo_time_ms: float | None = None
+
+
+class TrainingRange:
+    """The spacing, size and contrast of the images that a model was trained on.
+
+    Args:
+        stated: ``training_range`` of a bundle's metadata: ``kind`` (``volume``, or ``diffusion``
+            for series of several weightings), and ``[lowest, highest]`` of
+            ``spacing_mm.in_plane``, ``spacing_mm.between_slices``, ``matrix.in_plane``,
+            ``matrix.slices`` and ``echo_time_ms``. What is left out or null does not matter to
+            the model, and is not looked at.
+
+    Raises:
+        InputError: If it is not of that form.
+    """
+
+    def __init__(self, stated: Mapping[str, Any]) -> None:
+        self.kind = str(stated.get("kind"))
+        if self.kind not in KINDS:
+            raise InputError(f"training_range.kind must be one of {KINDS}, got {self.kind!r}")
+        self.limits: dict[tuple[str, str], tuple[float, float]] = {}
+        for group in _FAR:
+            value = stated.get(group)
+            parts = value if isinstance(value, Mapping) else {"": value}
+            for part, limits in parts.items():
+                if limits is not None:
+                    self.limits[group, part] = _limits(group, part, limits)
+
+    def faults(self, facts: SeriesFacts) -> Iterator[tuple[str, str]]:
+        """Give what is far from the training: a short name, and one line.
+
+        Args:
+            facts: Of the series.
+        """
+        given: dict[tuple[str, str], tuple[float, ...]] = {
+            ("spacing_mm", "in_plane"): facts.in_plane_mm,
+            ("spacing_mm", "between_slices"): (facts.between_slices_mm,),
+            ("matrix", "in_plane"): facts.in_plane,
+            ("matrix", "slices"): (facts.slices,),
+            ("echo_time_ms", ""): () if facts.echo_time_ms is None else (facts.echo_time_ms,),
+        }
+        for key, (low, high) in self.limits.items():
+            factor = _FAR[key[0]]
+            far = [value for value in given[key] if not low / factor <= value <= high * factor]
+            if far:
+                slug, words = _NAMES[key]
+                trained = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+                yield (
+                    f"far-{slug}",
+                    f"{words.format(f'{far[0]:.3g}')} is far from the {trained} of the training",
+                )
+
+
+def _limits(group: str, part: str, limits: Any) -> tuple[float, float]:
+    """Return one range, checked."""
+    name = f"training_range.{group}{'.' * bool(part)}{part}"
+    if (group, part) not in _NAMES:
+        raise InputError(f"{name} is not known")
+    try:
+        low, high = (float(limit) for limit in limits)
+    except (TypeError, ValueError):
+        low, high = 1.0, 0.0
+    if not 0 < low <= high:
+        raise InputError(f"{name} must be [lowest, highest], above 0, got {limits!r}")
+    return low, high

@@ -1,0 +1,67 @@
+import dataclasses
+
+import pytest
+
+from custom.bundle.training_range import SeriesFacts, TrainingRange
+from custom.errors import InputError
+
+STATED = {
+    "kind": "volume",
+    "spacing_mm": {"in_plane": [1.0, 2.0], "between_slices": [1.0, 2.0]},
+    "matrix": {"in_plane": [64, 256], "slices": [64, 256]},
+    "echo_time_ms": [2.0, 6.0],
+}
+INSIDE = SeriesFacts((1.0, 2.0), 1.5, (64, 256), 100, 3.0)
+
+
+def slugs(facts, stated=STATED):
+    return [slug for slug, _ in TrainingRange(stated).faults(facts)]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, []),
+        # Half as much again is not yet far; four times in size.
+        ({"in_plane_mm": (3.0, 1 / 1.5)}, []),
+        ({"in_plane_mm": (1.0, 3.01)}, ["far-spacing"]),
+        ({"between_slices_mm": 0.66}, ["far-spacing"]),
+        ({"in_plane": (16, 1024)}, []),
+        ({"in_plane": (15, 64)}, ["far-size"]),
+        ({"slices": 1025}, ["far-size"]),
+        ({"echo_time_ms": 90.0}, ["far-contrast"]),
+        ({"echo_time_ms": 1.33}, ["far-contrast"]),
+        ({"echo_time_ms": None}, []),
+        ({"in_plane_mm": (9.0, 9.0), "slices": 3}, ["far-spacing", "far-size"]),
+    ],
+)
+def test_far_is_a_factor_beyond_the_range(change, expected):
+    assert slugs(dataclasses.replace(INSIDE, **change)) == expected
+
+
+def test_the_line_says_what_and_how_far():
+    ((_, line),) = TrainingRange(STATED).faults(dataclasses.replace(INSIDE, echo_time_ms=90.0))
+    assert line == "echo time of 90 ms is far from the 2 to 6 of the training"
+
+
+def test_what_is_null_or_left_out_does_not_matter():
+    odd = SeriesFacts((99.0, 99.0), 99.0, (1, 1), 1, 999.0)
+    assert slugs(odd, {"kind": "diffusion"}) == []
+    assert slugs(odd, {"kind": "volume", "spacing_mm": None, "matrix": {"slices": None}}) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"kind": "series"}, "kind must be one of"),
+        ({"kind": None}, "kind must be one of"),
+        ({"spacing_mm": {"in_plane": [2.0, 1.0]}}, r"spacing_mm.in_plane must be \[lowest"),
+        ({"spacing_mm": {"across": [1.0, 2.0]}}, "spacing_mm.across is not known"),
+        ({"matrix": [64, 128]}, "training_range.matrix is not known"),
+        ({"echo_time_ms": 3.0}, r"echo_time_ms must be \[lowest"),
+        ({"echo_time_ms": [0, 3]}, "above 0"),
+    ],
+)
+def test_refuses_what_is_no_range(change, words):
+    with pytest.raises(InputError, match=words):
+        TrainingRange({**STATED, **change})
