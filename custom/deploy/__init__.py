@@ -1,0 +1,1 @@
+"""Bundles that travel: archives, DICOM in and out, MONAI Deploy."""
