@@ -3,8 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The MONAI Deploy SDK in an environment of its own over the first one: it needs older packages
+# and slows the import of MONAI.
+DEPLOY := .venv-deploy
+DEPLOY_READY := $(DEPLOY)/.ready
 
-.PHONY: demo test test-slow lint bench install clean
+.PHONY: demo test test-slow test-deploy lint bench install install-deploy clean
 demo: $(READY)  ## make the demonstration data, train, evaluate, restore and report
 	$(BIN)/mri-bundles demo
 
@@ -13,6 +17,9 @@ test: $(READY)  ## the tests that every change must pass
 
 test-slow: $(READY)  ## the tests marked slow
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+
+test-deploy: $(DEPLOY_READY)  ## the tests of the MONAI Deploy application
+	OMP_NUM_THREADS=1 $(DEPLOY)/bin/python -m pytest -m deploy tests/deploy
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -31,5 +38,14 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[dev,preprocess,perceptual,tune]"
 	touch $@
 
+install-deploy: $(DEPLOY_READY)
+
+$(DEPLOY_READY): $(READY) constraints-deploy.txt
+	$(PYTHON) -m venv $(DEPLOY)
+	$(DEPLOY)/bin/python -m pip install --quiet --no-deps --requirement constraints-deploy.txt
+	for folder in $(DEPLOY)/lib/python*/site-packages; do \
+		$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $$folder/_main.pth; done
+	touch $@
+
 clean:
-	rm -rf $(VENV) bundles/*/data bundles/*/output
+	rm -rf $(VENV) $(DEPLOY) bundles/*/data bundles/*/output

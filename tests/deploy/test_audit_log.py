@@ -1,5 +1,4 @@
 import json
-import os
 
 import pytest
 
@@ -38,10 +37,10 @@ def test_an_unknown_decision_is_a_mistake_of_ours(tmp_path):
 
 def test_a_log_that_cannot_be_written_stops_before_anything_is_restored(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="audit log .* cannot be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         AuditLog(tmp_path / "file" / "audit.jsonl")
 
 
 def test_others_cannot_read_it(tmp_path):
     AuditLog(tmp_path / "audit.jsonl")
-    assert os.stat(tmp_path / "audit.jsonl").st_mode & 0o007 == 0
+    assert (tmp_path / "audit.jsonl").stat().st_mode & 0o007 == 0
