@@ -1,0 +1,106 @@
+"""What a derived image takes over from the image it was made from."""
+
+from __future__ import annotations
+
+import copy
+
+from pydicom.dataset import Dataset
+
+__all__ = ["copied_header"]
+
+
+def _words(*texts: str) -> list[str]:
+    """Return the words of texts."""
+    return " ".join(texts).split()
+
+
+# By name, so that nothing unknown travels: no private element, overlay, curve, icon or padding.
+_PATIENT = (  # PS3.3 C.7.1.1, C.7.1.3, C.7.2.2
+    "PatientName PatientID IssuerOfPatientID IssuerOfPatientIDQualifiersSequence "
+    "OtherPatientIDsSequence PatientBirthDate PatientBirthTime PatientSex PatientAge PatientSize "
+    "PatientWeight PatientBreedDescription PatientSpeciesDescription PatientSpeciesCodeSequence "
+    "ResponsiblePerson ResponsiblePersonRole ResponsibleOrganization EthnicGroup PatientComments "
+    "AdditionalPatientHistory PregnancyStatus PatientIdentityRemoved DeidentificationMethod "
+    "DeidentificationMethodCodeSequence LongitudinalTemporalInformationModified "
+    "ClinicalTrialSponsorName ClinicalTrialProtocolID ClinicalTrialProtocolName "
+    "ClinicalTrialSiteID ClinicalTrialSiteName ClinicalTrialSubjectID "
+    "ClinicalTrialSubjectReadingID ClinicalTrialTimePointID"
+)
+_STUDY = (  # C.7.2.1, C.7.3.1
+    "SpecificCharacterSet TimezoneOffsetFromUTC StudyInstanceUID StudyDate StudyTime StudyID "
+    "StudyDescription AccessionNumber IssuerOfAccessionNumberSequence ReferringPhysicianName "
+    "ProcedureCodeSequence ReferencedStudySequence PhysiciansOfRecord NameOfPhysiciansReadingStudy "
+    "Laterality ImageLaterality BodyPartExamined AnatomicRegionSequence ProtocolName "
+    "PatientPosition PerformingPhysicianName OperatorsName"
+)
+_SCANNER = (  # C.7.5.1, C.7.4.1
+    "Manufacturer InstitutionName InstitutionAddress InstitutionalDepartmentName StationName "
+    "ManufacturerModelName DeviceSerialNumber SoftwareVersions FrameOfReferenceUID "
+    "PositionReferenceIndicator"
+)
+_ACQUISITION = (  # C.7.6.1, C.7.6.4, C.8.3.1
+    "AcquisitionNumber AcquisitionDate AcquisitionTime AcquisitionDateTime ScanningSequence "
+    "SequenceVariant ScanOptions MRAcquisitionType SequenceName AngioFlag RepetitionTime EchoTime "
+    "InversionTime NumberOfAverages ImagingFrequency ImagedNucleus EchoNumbers "
+    "MagneticFieldStrength NumberOfPhaseEncodingSteps EchoTrainLength PercentSampling "
+    "PercentPhaseFieldOfView PixelBandwidth TriggerTime NominalInterval BeatRejectionFlag "
+    "ReceiveCoilName TransmitCoilName AcquisitionMatrix InPlanePhaseEncodingDirection FlipAngle "
+    "VariableFlipAngleFlag SAR dBdt TemporalPositionIdentifier NumberOfTemporalPositions "
+    "TemporalResolution ContrastBolusAgent ContrastBolusAgentSequence ContrastBolusRoute "
+    "ContrastBolusVolume ContrastBolusStartTime ContrastBolusTotalDose ContrastBolusIngredient "
+    "ContrastBolusIngredientConcentration ContributingEquipmentSequence RecognizableVisualFeatures "
+    "LossyImageCompression LossyImageCompressionRatio LossyImageCompressionMethod"
+)
+_COPIED = _words(_PATIENT, _STUDY, _SCANNER, _ACQUISITION)
+# Type 2 of the MR Image IOD (PS3.3 A.4): present, be it without a value.
+_NEVER_ABSENT = _words(
+    "PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime StudyID AccessionNumber "
+    "ReferringPhysicianName Manufacturer PositionReferenceIndicator PatientPosition ScanOptions "
+    "MRAcquisitionType EchoTime EchoTrainLength RepetitionTime"
+)
+
+
+def copied_header(source: Dataset) -> Dataset:
+    """Return a new data set with the attributes that stay true of a derived image.
+
+    What an Enhanced image says in other words is said in those of a classic one.
+    """
+    header = Dataset()
+    for keyword in _COPIED:
+        if keyword in source:
+            header[keyword] = copy.deepcopy(source[keyword])
+    for keyword in _NEVER_ABSENT:
+        if keyword not in header:
+            setattr(header, keyword, None)
+    if not header.get("ScanningSequence"):
+        header.ScanningSequence = _scanning_sequence(source)
+    if not header.get("SequenceVariant"):
+        header.SequenceVariant = _sequence_variant(source)
+    if "IR" in header.ScanningSequence and "InversionTime" not in header:
+        header.InversionTime = None
+    # Those in the items of sequences; the others are not on the list.
+    header.remove_private_tags()
+    return header
+
+
+def _scanning_sequence(source: Dataset) -> list[str]:
+    """Return Scanning Sequence (0018,0020) of what an Enhanced image says; research mode if not."""
+    pulses = {"SPIN": ["SE"], "GRADIENT": ["GR"], "BOTH": ["SE", "GR"]}
+    words = list(pulses.get(str(source.get("EchoPulseSequence")), []))
+    if source.get("EchoPlanarPulseSequence") == "YES":
+        words.append("EP")
+    if source.get("InversionRecovery") == "YES":
+        words.append("IR")
+    return words or ["RM"]
+
+
+def _sequence_variant(source: Dataset) -> list[str]:
+    """Return Sequence Variant (0018,0021) of what an Enhanced image says."""
+    words = []
+    if source.get("SegmentedKSpaceTraversal") in ("PARTIAL", "FULL"):
+        words.append("SK")
+    if source.get("MagnetizationTransfer") in ("ON_RESONANCE", "OFF_RESONANCE"):
+        words.append("MTC")
+    if source.get("Spoiling") not in (None, "", "NONE"):
+        words.append("SP")
+    return words or ["NONE"]

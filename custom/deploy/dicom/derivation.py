@@ -1,0 +1,131 @@
+"""How a derived image says what it is: research, by which bundle, from which images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydicom.dataset import Dataset
+
+from custom.deploy.dicom.frames import Frame
+
+__all__ = ["SERIES_NUMBER_OFFSETS", "Derivation", "coded", "describe", "equipment", "source_items"]
+
+# Added to the number of the source's series.
+SERIES_NUMBER_OFFSETS = {"restored": 5000, "uncertainty": 6000, "difference": 7000}
+# CID 7203; of what is not named by the caller.
+_RESAMPLING = ("113085", "Spatial resampling")
+_SMOOTHING = ("113087", "Smoothing")
+_SUBTRACTION = ("113062", "Pixel by pixel subtraction")
+_MAKER = "mri-restoration-bundles"
+_LONGEST = 64  # characters of a Long String (PS3.5 6.2)
+_RESEARCH = "research use only"
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """What was done to an image, and by what.
+
+    Attributes:
+        what: What the image is: ``restored``, ``uncertainty``, ``difference``, ...
+        bundle: Name of the bundle.
+        version: Its version.
+        weights_sha256: Of its weights; empty if there are none.
+        description: One or two sentences in ASCII.
+        code: Value and meaning of a code of CID 7203 of the scheme DCM; if None, Smoothing
+            (113087), for a difference Pixel by pixel subtraction (113062), and besides, of a
+            finer grid, Spatial resampling (113085).
+    """
+
+    what: str
+    bundle: str
+    version: str
+    weights_sha256: str = ""
+    description: str = ""
+    code: tuple[str, str] | None = None
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the values are intensities of the source's kind, not a map of something else."""
+        return self.what == "restored"
+
+    def codes(self, same_grid: bool) -> list[tuple[str, str]]:
+        """Return the codes of Derivation Code Sequence (0008,9215)."""
+        if self.code is not None:
+            return [self.code]
+        done = [_SUBTRACTION if self.what == "difference" else _SMOOTHING]
+        return done if same_grid else [*done, _RESAMPLING]
+
+    def series_description(self, source: str) -> str:
+        """Return Series Description (0008,103E), at most 64 characters.
+
+        The end is kept whole: it names the bundle and says that the series is for research.
+        """
+        head, tail = f"{self.what} ", f" {self.version}, {_RESEARCH}"
+        end = head + self.bundle[: _LONGEST - len(head) - len(tail)] + tail
+        start = source.strip()[: max(0, _LONGEST - len(end) - 3)].strip()
+        return (f"{start} | {end}" if start else end)[:_LONGEST]
+
+    def text(self) -> str:
+        """Return Derivation Description (0008,2111), at most 1024 characters."""
+        weights = f" Weights SHA-256 {self.weights_sha256}." if self.weights_sha256 else ""
+        said = (self.description.strip() or f"{self.what.capitalize()} by a neural network").rstrip(
+            "."
+        )
+        made = f". Bundle {self.bundle} {self.version}.{weights} For {_RESEARCH}."
+        return said[: 1024 - len(made)] + made
+
+
+def describe(header: Dataset, derivation: Derivation, source: Frame, *, same_grid: bool) -> None:
+    """Write what a derived image is: General Image module (PS3.3 C.7.6.1), MR Image (C.8.3.1)."""
+    kind = source.header.get("ImageType")
+    rest = [] if kind is None or isinstance(kind, str) else [str(word) for word in list(kind)[2:]]
+    header.ImageType = [
+        "DERIVED",
+        "SECONDARY",
+        *(rest if derivation.is_image and rest else ["OTHER"]),
+    ]
+    header.SeriesDescription = derivation.series_description(
+        str(source.header.get("SeriesDescription") or "")
+    )
+    header.ContentQualification = "RESEARCH"
+    header.DerivationDescription = derivation.text()
+    header.DerivationCodeSequence = [coded(*code) for code in derivation.codes(same_grid)]
+    burned = source.header.get("BurnedInAnnotation")
+    header.BurnedInAnnotation = "YES" if burned == "YES" else "NO"
+
+
+def source_items(sources: Sequence[Frame], *, same_grid: bool) -> list[Dataset]:
+    """Return the items of Source Image Sequence (0008,2112)."""
+    items = []
+    for source in sources:
+        item = Dataset()
+        item.ReferencedSOPClassUID = source.header.SOPClassUID
+        item.ReferencedSOPInstanceUID = source.header.SOPInstanceUID
+        if source.is_enhanced:
+            item.ReferencedFrameNumber = source.index + 1
+        item.SpatialLocationsPreserved = "YES" if same_grid else "NO"
+        purpose = coded("121322", "Source image for image processing operation")
+        item.PurposeOfReferenceCodeSequence = [purpose]
+        items.append(item)
+    return items
+
+
+def equipment(derivation: Derivation, now: datetime) -> Dataset:
+    """Return an item of Contributing Equipment Sequence (0018,A001), PS3.3 C.12.1."""
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = [coded("109102", "Processing Equipment")]
+    item.Manufacturer = _MAKER
+    item.ManufacturerModelName = derivation.bundle[:_LONGEST]
+    item.SoftwareVersions = derivation.version[:_LONGEST]
+    item.ContributionDateTime = now.strftime("%Y%m%d%H%M%S.%f%z")
+    item.ContributionDescription = derivation.text()
+    return item
+
+
+def coded(value: str, meaning: str) -> Dataset:
+    """Return a code of the scheme DCM (PS3.16)."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
+    return item

@@ -1,0 +1,169 @@
+"""Whether the images of a series are of a kind that can be restored, judged by their headers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from pydicom.dataset import Dataset
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import (
+    UID,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+)
+
+from custom.deploy.dicom.frames import Frame
+from custom.deploy.dicom.refusals import Refusal
+
+__all__ = ["check_images", "component_of"]
+
+_MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
+_COMPONENTS = {
+    "P": "phase",
+    "PHASE": "phase",
+    "PHASE MAP": "phase",
+    "VELOCITY": "phase",
+    "R": "real",
+    "REAL": "real",
+    "I": "imaginary",
+    "IMAGINARY": "imaginary",
+}
+# GE's private element (0043,102F) of the block GEMS_PARM_01.
+_GE_COMPONENTS = {0: "magnitude", 1: "phase", 2: "real", 3: "imaginary"}
+_ALWAYS_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+
+
+def check_images(
+    frames: Sequence[Frame], lossy: Literal["refuse", "warn"] = "refuse"
+) -> tuple[str, ...]:
+    """Refuse images that are no plain grey-level magnitude images that can be decoded here.
+
+    Args:
+        frames: The images.
+        lossy: What to do about pixels that were compressed with loss.
+
+    Returns:
+        What is doubtful, a line each.
+
+    Raises:
+        Refusal: ``colour``, ``localiser``, ``not-magnitude``, ``unsupported-pixels``,
+            ``compressed`` or ``lossy-compressed``.
+    """
+    _check_colour(frames)
+    _check_localiser(frames)
+    _check_components(frames)
+    for frame in frames:
+        _check_format(frame.header)
+    _check_decoders(frames)
+    return _check_losses(frames, lossy)
+
+
+def component_of(header: Dataset) -> str:
+    """Return ``magnitude``, ``phase``, ``real`` or ``imaginary``.
+
+    By Complex Image Component (0008,9208), the third and later values of Image Type (0008,0008:
+    ``P`` of Siemens, ``P_FFE`` or ``PHASE MAP`` of Philips), or GE's private element.
+    """
+    component = str(header.get("ComplexImageComponent") or "")
+    if component in ("PHASE", "REAL", "IMAGINARY", "MIXED"):
+        return component.lower()
+    values = header.get("ImageType")
+    for word in [] if values is None or isinstance(values, str) else list(values)[2:]:
+        first, _, rest = str(word).partition("_")
+        known = _COMPONENTS.get(str(word))
+        if known is None and rest and first in ("P", "R", "I"):
+            known = _COMPONENTS[first]
+        if known is not None:
+            return known
+    if str(header.get("Manufacturer") or "").upper().startswith("GE"):
+        kind = getattr(header.get((0x0043, 0x102F)), "value", None)
+        return _GE_COMPONENTS.get(int(kind), "magnitude") if isinstance(kind, int) else "magnitude"
+    return "magnitude"
+
+
+def _check_colour(frames: Sequence[Frame]) -> None:
+    """Refuse colour images."""
+    for frame in frames:
+        photometric = frame.header.get("PhotometricInterpretation")
+        samples = int(frame.header.get("SamplesPerPixel") or 1)
+        if samples != 1 or photometric not in _MONOCHROME:
+            raise Refusal(
+                "colour",
+                f"the series is in colour or no grey levels ({photometric or 'unknown'}, {samples} "
+                "samples a pixel): choose the series of grey levels",
+            )
+
+
+def _check_localiser(frames: Sequence[Frame]) -> None:
+    """Refuse images that are called localisers."""
+    if any("LOCALIZER" in (frame.header.get("ImageType") or ()) for frame in frames):
+        raise Refusal(
+            "localiser",
+            "the series is a localiser (Image Type has LOCALIZER): choose a series of a volume",
+        )
+
+
+def _check_components(frames: Sequence[Frame]) -> None:
+    """Refuse phase, real and imaginary images."""
+    kinds = Counter(component_of(frame.header) for frame in frames)
+    if set(kinds) != {"magnitude"}:
+        found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        raise Refusal(
+            "not-magnitude",
+            f"the series holds images other than magnitudes ({found}): export the magnitudes alone",
+        )
+
+
+def _check_format(header: Dataset) -> None:
+    """Refuse pixels that are no whole numbers of 8, 16 or 32 bits."""
+    allocated, stored = header.get("BitsAllocated"), header.get("BitsStored")
+    high = header.get("HighBit")
+    whole = allocated in (8, 16, 32) and stored is not None and 1 <= stored <= allocated
+    sane = header.get("PixelRepresentation") in (0, 1) and "ModalityLUTSequence" not in header
+    if not whole or not sane or (high is not None and not stored - 1 <= high < allocated):
+        raise Refusal(
+            "unsupported-pixels",
+            f"pixels of {stored} bits in {allocated} (high bit {high}, representation "
+            f"{header.get('PixelRepresentation')}) or with a lookup table cannot be read: export "
+            "the series as MR images of 16 bits",
+        )
+
+
+def _check_decoders(frames: Sequence[Frame]) -> None:
+    """Refuse a transfer syntax that nothing installed can decode."""
+    for syntax in _syntaxes(frames):
+        if not syntax.is_encapsulated:
+            continue
+        try:
+            decoder = get_decoder(syntax)
+        except NotImplementedError:
+            remedy = "export the series uncompressed (Explicit VR Little Endian)"
+            raise Refusal("compressed", f"{syntax.name} cannot be decoded: {remedy}") from None
+        if not decoder.is_available:
+            packages = "; ".join(decoder.missing_dependencies)
+            raise Refusal(
+                "compressed",
+                f"{syntax.name} cannot be decoded here: install python-gdcm or one of "
+                f"({packages}), or export the series uncompressed",
+            )
+
+
+def _check_losses(frames: Sequence[Frame], lossy: Literal["refuse", "warn"]) -> tuple[str, ...]:
+    """Refuse or report lossy compression (0028,2110)."""
+    marked = any(frame.header.get("LossyImageCompression") == "01" for frame in frames)
+    by_syntax = [one.name for one in _syntaxes(frames) if one in _ALWAYS_LOSSY]
+    # JPEG 2000 may be either; it is lossless where the header does not say that it is not.
+    if not marked and not by_syntax:
+        return ()
+    line = "the pixels were compressed with loss, so that structure of the compression is restored"
+    if lossy == "refuse":
+        raise Refusal("lossy-compressed", f"{line}: export the original, or set lossy_compression")
+    return (line,)
+
+
+def _syntaxes(frames: Sequence[Frame]) -> list[UID]:
+    """Return the transfer syntaxes of the files."""
+    return list(dict.fromkeys(frame.syntax for frame in frames))

@@ -1,0 +1,122 @@
+"""The grid of a result, in the order of axes of the series that it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from custom.deploy.dicom.frames import Frame
+from custom.deploy.dicom.plane import numbers
+from custom.deploy.dicom.volume import LPS_TO_RAS, SeriesVolume
+from custom.errors import InputError
+
+__all__ = ["OutputGrid", "grid_of"]
+
+_TURNED = 2e-3  # difference of unit vectors: a tenth of a degree
+_SAME_MM = 1e-3
+
+
+@dataclass(frozen=True)
+class OutputGrid:
+    """A result and where its voxels lie, in patient axes (LPS).
+
+    Attributes:
+        array: ``(X, Y, Z, N)``; columns, rows, slices along the source's normal, volumes.
+        affine: ``(4, 4)`` in mm.
+        same: Whether it is the grid of the source.
+        ratio: Step between slices by that of the source.
+    """
+
+    array: NDArray[Any] = field(repr=False)
+    affine: NDArray[np.float64]
+    same: bool
+    ratio: float
+
+    @property
+    def spacing(self) -> NDArray[np.float64]:
+        """Size of a voxel, ``(3,)`` in mm."""
+        return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
+
+    @property
+    def cosines(self) -> NDArray[np.float64]:
+        """Image Orientation (0020,0037): unit vectors of columns, then of rows."""
+        return np.asarray((self.affine[:3, :2] / self.spacing[:2]).T.reshape(6))
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """Unit vector at right angles to the slices."""
+        return np.asarray(np.cross(self.cosines[:3], self.cosines[3:]))
+
+    def position(self, index: int) -> NDArray[np.float64]:
+        """Return Image Position (0020,0032) of a slice, in mm."""
+        return np.asarray(self.affine[:3] @ [0, 0, index, 1])
+
+    def nearest(self, index: int, sources: Sequence[Frame]) -> list[Frame]:
+        """Return the images that a slice is made from: the nearest, and its other neighbour.
+
+        Args:
+            index: The slice.
+            sources: The images of one volume, lowest first.
+        """
+        places = [numbers(frame.header, "ImagePositionPatient", 3) for frame in sources]
+        heights = np.array([place @ self.normal for place in places if place is not None])
+        away = np.abs(heights - self.position(index) @ self.normal)
+        order = np.argsort(away, kind="stable")
+        step = float(np.diff(heights).mean())
+        between = away[order[0]] > 0.02 * step and away[order[1]] < step
+        return [sources[place] for place in order[: 2 if between else 1]]
+
+
+def grid_of(array: NDArray[Any], affine: NDArray[np.float64], source: SeriesVolume) -> OutputGrid:
+    """Bring a result to the axes of its source by swaps and flips; nothing is resampled.
+
+    Args:
+        array: ``(X, Y, Z)`` or ``(X, Y, Z, N)``.
+        affine: ``(4, 4)``, voxels to RAS in mm.
+        source: The source.
+
+    Raises:
+        InputError: If the result is of another number of volumes, not finite, or turned against
+            its source.
+    """
+    volumes = source.array.shape[3] if source.array.ndim == 4 else 1
+    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] != volumes):
+        raise InputError(
+            f"the result has the shape {array.shape}, and the series {source.array.shape}: the "
+            "bundle must give one image, or one for each volume of the series"
+        )
+    if not np.isfinite(array).all():
+        raise InputError("the result holds NaN or infinite values: nothing is written")
+    turn = nib.orientations.ornt_transform(
+        nib.io_orientation(affine), nib.io_orientation(source.affine)
+    )
+    moved = np.asarray(affine, float) @ nib.orientations.inv_ornt_aff(turn, array.shape[:3])
+    array = nib.orientations.apply_orientation(array, turn)
+    spacing, reference = (np.linalg.norm(one[:3, :3], axis=0) for one in (moved, source.affine))
+    if (np.abs(moved[:3, :3] / spacing - source.affine[:3, :3] / reference) > _TURNED).any():
+        raise InputError(
+            "the result's axes are turned against those of the series: the bundle must restore in "
+            "the frame of its input"
+        )
+    array = array if array.ndim == 4 else array[..., None]
+    same = array.shape[:3] == source.array.shape[:3] and _same_place(moved, source)
+    return OutputGrid(
+        array=array,
+        affine=LPS_TO_RAS @ (source.affine if same else moved),
+        same=same,
+        ratio=float(spacing[2] / reference[2]),
+    )
+
+
+def _same_place(affine: NDArray[np.float64], source: SeriesVolume) -> bool:
+    """Say whether all corners of two grids of one shape lie in one place."""
+    last = np.array(source.array.shape[:3]) - 1
+    corners = np.array(np.meshgrid(*[(0, end) for end in last])).reshape(3, -1)
+    ones = np.ones((1, corners.shape[1]))
+    apart = (affine - source.affine)[:3] @ np.concatenate([corners, ones])
+    return bool((np.abs(apart) < _SAME_MM).all())

@@ -1,0 +1,116 @@
+"""Pixels of images as they are stored, and the intensities that they mean."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.pixels.utils import iter_pixels
+
+from custom.deploy.dicom.frames import Frame
+from custom.deploy.dicom.refusals import Refusal
+
+__all__ = ["Intensities", "decode", "rescale_of"]
+
+
+class Intensities:
+    """The intensities of one image.
+
+    Args:
+        stored: ``(rows, columns)`` whole numbers as stored, signs and high bits settled.
+        header: The image's attributes.
+
+    Attributes:
+        values: ``(columns, rows)`` float32.
+        digest: SHA-256 of what is stored and how it is to be read.
+    """
+
+    def __init__(self, stored: NDArray[Any], header: Dataset) -> None:
+        slope, intercept = rescale_of(header)
+        inverted = header.get("PhotometricInterpretation") == "MONOCHROME1"
+        content = hashlib.sha256(stored.astype("<i4").tobytes())
+        content.update(repr((stored.shape, slope, intercept, inverted)).encode())
+        self.digest = content.digest()
+        wide = stored.astype(np.float64)
+        if inverted:
+            wide = _complement(header) - wide
+        self.values = (wide * slope + intercept).astype(np.float32).T
+
+
+def rescale_of(header: Dataset) -> tuple[float, float]:
+    """Return Rescale Slope (0028,1053) and Intercept (0028,1052), PS3.3 C.11.1; 1 and 0 if absent.
+
+    Raises:
+        Refusal: ``invalid-rescale`` if they are no numbers, or the slope is 0.
+    """
+    try:
+        slope = header.get("RescaleSlope")
+        intercept = header.get("RescaleIntercept")
+        pair = (
+            1.0 if slope in (None, "") else float(slope),
+            0.0 if intercept in (None, "") else float(intercept),
+        )
+    except (TypeError, ValueError):
+        pair = (0.0, 0.0)
+    if pair[0] == 0 or not np.isfinite(pair).all():
+        raise Refusal(
+            "invalid-rescale",
+            "RescaleSlope (0028,1053) or RescaleIntercept (0028,1052) is 0 or no number: export "
+            "the series as it came from the scanner",
+        )
+    return pair
+
+
+def decode(frames: Sequence[Frame]) -> Iterator[tuple[int, Intensities]]:
+    """Decode images, each file once.
+
+    Args:
+        frames: The images.
+
+    Yields:
+        The index of an image and its intensities, file by file.
+
+    Raises:
+        Refusal: ``truncated-pixels`` if a file's pixels are missing, cut short or damaged.
+    """
+    files: dict[Any, list[int]] = {}
+    for index, frame in enumerate(frames):
+        files.setdefault(frame.file, []).append(index)
+    for number, (file, indices) in enumerate(files.items(), start=1):
+        indices.sort(key=lambda index: frames[index].index)
+        places = [frames[index].index for index in indices]
+        try:
+            arrays = iter_pixels(file, indices=places, raw=True)
+            for index, array in zip(indices, arrays, strict=True):
+                header = frames[index].header
+                yield index, Intensities(_settled(array, header), header)
+        except Refusal:
+            raise
+        except Exception as error:  # of whatever kind the decoder raises at a damaged stream
+            raise Refusal(
+                "truncated-pixels",
+                f"the pixels of image {number} of {len(files)} along the stack are missing, cut "
+                "short or damaged: send the series again",
+            ) from error
+
+
+def _settled(raw: NDArray[Any], header: Dataset) -> NDArray[Any]:
+    """Drop what is stored besides a value, and extend its sign (PS3.5 section 8.1.1)."""
+    raw = raw.astype(raw.dtype.newbyteorder("="), copy=False)
+    allocated, stored = int(header.BitsAllocated), int(header.BitsStored)
+    high = header.get("HighBit")
+    above = allocated - 1 - (stored - 1 if high is None else int(high))
+    settled = np.right_shift(np.left_shift(raw, above), allocated - stored)
+    return np.asarray(settled)
+
+
+def _complement(header: Dataset) -> float:
+    """Return the sum of a stored value and its inverse, of MONOCHROME1 (PS3.3 C.7.6.3.1.2).
+
+    There the lowest value is shown as white: lowest and highest that fit the bits change places.
+    """
+    return 2.0 ** int(header.BitsStored) - 1 if header.PixelRepresentation == 0 else -1.0

@@ -1,0 +1,20 @@
+"""The error of an input that is not fit for inference."""
+
+from __future__ import annotations
+
+from custom.errors import InputError
+
+__all__ = ["Refusal"]
+
+
+class Refusal(InputError):  # noqa: N818 - what it is, in the words of the audit log
+    """An input that is refused before anything is computed or written.
+
+    Args:
+        reason: A short slug for the audit log, ``missing-slices`` for example.
+        message: One line: what is wrong, where, and how to mend it. No patient attribute.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

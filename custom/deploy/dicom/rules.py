@@ -1,0 +1,204 @@
+"""Which series of a study is to be restored: rules from a file."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydicom.dataset import Dataset
+
+from custom.deploy.dicom.quiet import quiet_pydicom
+from custom.deploy.dicom.refusals import Refusal
+from custom.deploy.dicom.series import DicomSeries
+from custom.errors import InputError
+
+__all__ = ["SeriesRules", "WordRules", "load_rules", "select_series"]
+
+Answer = Literal["refuse", "warn"]
+_LISTED = 12  # series that a message names at most
+
+
+@dataclass(frozen=True)
+class WordRules:
+    """Patterns that a text must, and must not, match.
+
+    Attributes:
+        include: One of them must match; empty: anything does.
+        exclude: None of them may match.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def fault(self, words: Sequence[str]) -> str | None:
+        """Say why a text (or a list of words) is not wanted; None if it is."""
+        for pattern in self.exclude:
+            if any(re.search(pattern, word, re.IGNORECASE) for word in words):
+                return f"matches {pattern!r}"
+        wanted = [p for p in self.include if any(re.search(p, w, re.IGNORECASE) for w in words)]
+        return None if wanted or not self.include else f"matches none of {list(self.include)}"
+
+
+@dataclass(frozen=True)
+class SeriesRules:
+    """Which series is wanted, and what to do about one that is doubtful.
+
+    Attributes:
+        modality: Modality (0008,0060) that it must have.
+        description: Regular expressions, found anywhere in Series Description (0008,103E),
+            without regard to case.
+        image_type: The same for the values of Image Type (0008,0008).
+        number: Series Number (0020,0011) that it must have; None: any.
+        min_slices: The fewest images.
+        acquisition: MR Acquisition Type (0018,0023) that it must have, ``2D`` or ``3D``; None: any.
+        outside_training_range: Whether to refuse or to warn of a volume unlike the training data.
+        lossy_compression: Whether to refuse or to warn of pixels that were compressed with loss.
+    """
+
+    modality: str = "MR"
+    description: WordRules = field(default_factory=WordRules)
+    image_type: WordRules = field(default_factory=lambda: WordRules(exclude=("^LOCALIZER$",)))
+    number: int | None = None
+    min_slices: int = 2
+    acquisition: Literal["2D", "3D"] | None = None
+    outside_training_range: Answer = "refuse"
+    lossy_compression: Answer = "refuse"
+
+    def fault(self, series: DicomSeries) -> str | None:
+        """Say why a series is not wanted; None if it is."""
+        header = series.headers[0]
+        if series.modality != self.modality:
+            return f"not {self.modality}"
+        if self.number is not None and series.number != self.number:
+            return f"not number {self.number}"
+        if fault := self.description.fault([series.description]):
+            return f"description {fault}"
+        if fault := self.image_type.fault(_words(header, "ImageType")):
+            return f"image type {fault}"
+        acquisition = str(header.get("MRAcquisitionType") or "")
+        if self.acquisition is not None and acquisition != self.acquisition:
+            return f"acquisition {acquisition or 'unknown'}, not {self.acquisition}"
+        if series.image_count < self.min_slices:
+            return f"fewer than {self.min_slices} images"
+        return None
+
+
+def load_rules(path: Path | None) -> SeriesRules:
+    """Read rules from a JSON or YAML file.
+
+    Args:
+        path: The file: any of the attributes of :class:`SeriesRules`, ``description`` and
+            ``image_type`` as ``{include: [...], exclude: [...]}``. None: the defaults.
+
+    Raises:
+        InputError: If the file is missing or not readable, or a key or value makes no sense.
+    """
+    if path is None:
+        return SeriesRules()
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"series rules {path}: no such file: give a .json or .yaml file")
+    text = path.read_text(encoding="utf-8")
+    try:
+        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
+        fault = " ".join(str(error).split())
+        raise InputError(f"series rules {path}: cannot be read: {fault}") from error
+    values = _known(content or {}, SeriesRules, f"series rules {path}")
+    return SeriesRules(
+        **{key: _value(key, value, f"series rules {path}: {key}") for key, value in values.items()}
+    )
+
+
+@quiet_pydicom()
+def select_series(series: Sequence[DicomSeries], rules: SeriesRules) -> DicomSeries:
+    """Return the one series that the rules want.
+
+    Raises:
+        Refusal: ``no-series`` or ``several-series``; the message lists what there is, by modality,
+            number, description and count.
+    """
+    faults = {one.uid: rules.fault(one) for one in series}
+    wanted = [one for one in series if faults[one.uid] is None]
+    if len(wanted) == 1:
+        return wanted[0]
+    if wanted:
+        raise Refusal(
+            "several-series",
+            f"{len(wanted)} series match the rules, and one is needed: {_list(wanted)}: narrow the "
+            "rules by description or number",
+        )
+    found = _list(series, {uid: f": {fault}" for uid, fault in faults.items()})
+    raise Refusal("no-series", f"no series matches the rules; found {found}: change the rules")
+
+
+def _list(series: Sequence[DicomSeries], why: Mapping[str, str] | None = None) -> str:
+    """Name the series, and why each was passed over."""
+    named = [one.title + (why or {}).get(one.uid, "") for one in series[:_LISTED]]
+    more = len(series) - len(named)
+    return "; ".join(named) + (f"; and {more} more" if more else "")
+
+
+def _words(header: Dataset, keyword: str) -> list[str]:
+    """Return the values of an attribute that may have one, several or none."""
+    value = header.get(keyword)
+    if value is None or isinstance(value, str):
+        return [value] if value else []
+    return [str(word) for word in value]
+
+
+def _known(content: Any, kind: type[SeriesRules] | type[WordRules], place: str) -> dict[str, Any]:
+    """Return a mapping of known keys only."""
+    known = [one.name for one in fields(kind)]
+    if not isinstance(content, Mapping):
+        raise InputError(f"{place}: must be a mapping of {', '.join(known)}")
+    for key in content:
+        if key not in known:
+            raise InputError(f"{place}: unknown key {key!r}: use {', '.join(known)}")
+    return dict(content)
+
+
+def _value(key: str, value: Any, place: str) -> Any:
+    """Return a checked value of one rule."""
+    if key in ("description", "image_type"):
+        words = _known(value, WordRules, place)
+        return WordRules(
+            **{name: _patterns(some, f"{place}.{name}") for name, some in words.items()}
+        )
+    if key in ("outside_training_range", "lossy_compression"):
+        return _one_of(value, get_args(Answer), place)
+    if key == "acquisition":
+        return None if value is None else _one_of(value, ("2D", "3D"), place)
+    if key == "modality":
+        return _one_of(value, ("MR",), place)
+    if key == "number" and value is None:
+        return None
+    lowest = 2 if key == "min_slices" else 0
+    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+        raise InputError(f"{place}: must be a whole number from {lowest}, got {value!r}")
+    return value
+
+
+def _one_of(value: Any, choices: Sequence[str], place: str) -> Any:
+    """Return a value that is one of some words."""
+    if value not in choices:
+        raise InputError(f"{place}: must be {' or '.join(choices)}, got {value!r}")
+    return value
+
+
+def _patterns(value: Any, place: str) -> tuple[str, ...]:
+    """Return regular expressions that compile."""
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise InputError(f"{place}: must be a list of regular expressions, got {value!r}")
+    for word in words:
+        try:
+            re.compile(word)
+        except re.error as error:
+            raise InputError(f"{place}: {word!r} is no regular expression ({error})") from error
+    return tuple(words)

@@ -1,0 +1,139 @@
+"""The DICOM series that lie in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import MediaStorageDirectoryStorage
+
+from custom.deploy.dicom.quiet import quiet_pydicom
+from custom.deploy.dicom.refusals import Refusal
+from custom.errors import InputError
+
+__all__ = ["DicomSeries", "read_folder"]
+
+# What a file is called that is meant to be DICOM: not to be passed over when it is broken.
+_DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
+
+
+@dataclass(frozen=True)
+class DicomSeries:
+    """The files of one series; nothing of its pixels is read yet.
+
+    Headers and files do not show in its text form: they hold the patient's attributes.
+
+    Attributes:
+        uid: Series Instance UID (0020,000E).
+        number: Series Number (0020,0011); None if absent.
+        description: Series Description (0008,103E); empty if absent.
+        modality: Modality (0008,0060).
+        headers: One data set a file, without pixels.
+        files: The files, in the order of ``headers``.
+    """
+
+    uid: str
+    number: int | None
+    description: str
+    modality: str
+    headers: tuple[Dataset, ...] = field(repr=False)
+    files: tuple[Path, ...] = field(repr=False)
+
+    @property
+    def image_count(self) -> int:
+        """Number of images: files, or the frames of multi-frame files."""
+        return sum(int(header.get("NumberOfFrames") or 1) for header in self.headers)
+
+    @property
+    def title(self) -> str:
+        """What to call the series in a message: ``MR series 5 'T1 sagittal' (48 images)``."""
+        number = "without number" if self.number is None else str(self.number)
+        return f"{self.modality} series {number} {self.description!r} ({self.image_count} images)"
+
+
+@quiet_pydicom()
+def read_folder(folder: Path) -> list[DicomSeries]:
+    """Read the headers of every DICOM file below a folder.
+
+    Files that are not DICOM, hidden ones and a DICOMDIR are passed over. A file that is called
+    ``.dcm`` or the like and cannot be read is not: without it a volume may lack its last slice
+    unseen. Messages number such a file among all files by name, since its name may be a person's.
+
+    Args:
+        folder: The folder; series may lie in folders of their own, or mixed in one.
+
+    Returns:
+        The series in the order of their numbers.
+
+    Raises:
+        InputError: If the folder does not exist or holds no DICOM file.
+        Refusal: If a file is broken, or has no Series Instance UID.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder: give the folder of the DICOM files")
+    files = _visible_files(folder)
+    found: dict[str, list[tuple[Path, Dataset]]] = {}
+    for index, file in enumerate(files, start=1):
+        header = _header(file, f"file {index} of {len(files)} by name")
+        if header is not None:
+            found.setdefault(str(header.SeriesInstanceUID), []).append((file, header))
+    if not found:
+        raise InputError(f"{folder}: no DICOM file in {len(files)} files: give another folder")
+    series = [_series(uid, members) for uid, members in found.items()]
+    return sorted(series, key=lambda one: (one.number is None, one.number or 0, one.uid))
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    """Return all files below a folder by name, but hidden ones."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [
+        path
+        for path in paths
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+
+
+def _header(file: Path, place: str) -> Dataset | None:
+    """Return a file's data set without pixels; None if it is to be passed over."""
+    try:
+        header = pydicom.dcmread(file, stop_before_pixels=True)
+    except InvalidDicomError:
+        if file.suffix.lower() not in _DICOM_SUFFIXES:
+            return None
+        raise Refusal(
+            "unreadable-file",
+            f"{place} is called DICOM and is none: damaged on its way? Send it again or take it "
+            "out",
+        ) from None
+    except Exception:  # of whatever kind the broken byte led to; its text may quote a value
+        raise Refusal(
+            "unreadable-file", f"{place} is damaged DICOM: send it again or take it out"
+        ) from None
+    if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+        return None
+    if not header.get("SeriesInstanceUID"):
+        raise Refusal(
+            "missing-attribute",
+            f"{place} has no Series Instance UID (0020,000E): export it again or take it out",
+        )
+    return header
+
+
+def _series(uid: str, members: Iterable[tuple[Path, Dataset]]) -> DicomSeries:
+    """Return a series of its files."""
+    files, headers = zip(*members, strict=True)
+    first = headers[0]
+    number = first.get("SeriesNumber")
+    return DicomSeries(
+        uid=uid,
+        number=None if number in (None, "") else int(number),
+        description=str(first.get("SeriesDescription") or "").strip(),
+        modality=str(first.get("Modality") or "of no modality"),
+        headers=headers,
+        files=files,
+    )

@@ -1,0 +1,80 @@
+"""The whole numbers of 16 bits that an image is stored as, without a loss that matters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.valuerep import format_number_as_ds
+
+from custom.deploy.dicom.frames import Frame
+from custom.deploy.dicom.pixel_values import rescale_of
+
+__all__ = ["StoredScale", "scale_of"]
+
+# Steps between dark and bright below which the source's scale is too coarse for a restored image.
+_LEVELS = 1000
+_ON_THE_SCALE = 0.01  # of a step
+
+
+@dataclass(frozen=True)
+class StoredScale:
+    """Intensity is ``stored * slope + intercept`` (PS3.3 C.11.1).
+
+    Attributes:
+        slope: Rescale Slope (0028,1053).
+        intercept: Rescale Intercept (0028,1052).
+        signed: Whether the whole numbers have a sign.
+    """
+
+    slope: float
+    intercept: float
+    signed: bool = True
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the stored numbers are the intensities."""
+        return (self.slope, self.intercept) == (1.0, 0.0)
+
+    def stored(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return the nearest whole numbers, little endian, of 16 bits."""
+        steps = (array.astype(np.float64) - self.intercept) / self.slope
+        return np.rint(steps).astype("<i2" if self.signed else "<u2")
+
+
+def scale_of(array: NDArray[Any], sources: Sequence[Frame]) -> StoredScale:
+    """Return the scale to store an image with.
+
+    It is that of the source, where all its images share one, the range fits, and no grey level
+    that matters is lost: the values are on its steps, or there are a thousand steps of it between
+    dark and bright. Else it is the finest without an intercept.
+
+    Args:
+        array: Finite intensities.
+        sources: The images that they were made from.
+    """
+    low, high = float(array.min()), float(array.max())
+    shared = {rescale_of(frame.header) for frame in sources}
+    if len(shared) == 1:
+        slope, intercept = shared.pop()
+        first, last = sorted(((low - intercept) / slope, (high - intercept) / slope))
+        fits = [
+            signed
+            for signed, lowest in ((True, -(2**15)), (False, 0))
+            if lowest <= np.rint(first) and np.rint(last) < lowest + 2**16
+        ]
+        if fits and (last - first >= _LEVELS or _on_steps(array, slope, intercept)):
+            return StoredScale(slope, intercept, fits[0])
+    highest = max(abs(low), abs(high))
+    # As the header will say it: 16 characters.
+    slope = float(format_number_as_ds(highest / (2**15 - 1))) if highest > 0 else 1.0
+    return StoredScale(slope, 0.0)
+
+
+def _on_steps(array: NDArray[Any], slope: float, intercept: float) -> bool:
+    """Say whether all values are whole steps of a scale."""
+    steps = (array.astype(np.float64) - intercept) / slope
+    return bool((np.abs(steps - np.rint(steps)) < _ON_THE_SCALE).all())

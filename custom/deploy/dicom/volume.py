@@ -1,0 +1,151 @@
+"""A series as a volume, or a diffusion series as its volumes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from custom.data.atomic import atomic_path
+from custom.data.gradient_table import GradientTable, tables_beside
+from custom.deploy.dicom.diffusion import Weighting, fsl_directions, volumes_of
+from custom.deploy.dicom.frames import Frame, frames_of
+from custom.deploy.dicom.image_checks import check_images
+from custom.deploy.dicom.pixel_values import decode
+from custom.deploy.dicom.plane import ImagePlane, common_plane
+from custom.deploy.dicom.quiet import quiet_pydicom
+from custom.deploy.dicom.series import DicomSeries
+from custom.deploy.dicom.stack import affine_of, by_position, check_steps, single_images
+
+__all__ = ["LPS_TO_RAS", "SeriesVolume", "series_volume", "write_nifti"]
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class SeriesVolume:
+    """The voxels of a series, in the order of DICOM: columns, rows, slices along the normal.
+
+    Attributes:
+        array: ``(X, Y, Z)``, or ``(X, Y, Z, N)`` of a diffusion series; float32, in the units of
+            the rescaled pixels.
+        affine: ``(4, 4)`` float64 from voxels to RAS in mm, as in NIfTI; its determinant is
+            positive.
+        sources: The image that each slice came from, volume by volume: ``N * Z`` of them. Not
+            shown in the text form, since they hold the patient's attributes.
+        sha256: Of the stored pixels, how they are to be read, the geometry and the diffusion
+            weighting: neither of names of files nor of their compression, nor of the patient.
+        bvals: ``(N,)`` in s/mm²; None but for diffusion.
+        bvecs: ``(N, 3)`` in FSL's axes (those of the voxels, the first one turned round); None but
+            for diffusion.
+        weightings: b-value and direction in patient axes of each volume; empty but for diffusion.
+        warnings: What is doubtful, a line each.
+    """
+
+    array: NDArray[np.float32] = field(repr=False)
+    affine: NDArray[np.float64]
+    sources: tuple[Frame, ...] = field(repr=False)
+    sha256: str
+    bvals: NDArray[np.float64] | None = None
+    bvecs: NDArray[np.float64] | None = None
+    weightings: tuple[Weighting, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def headers(self) -> tuple[Dataset, ...]:
+        """The attributes of the images in ``sources``."""
+        return tuple(source.header for source in self.sources)
+
+    def sources_of(self, volume: int) -> tuple[Frame, ...]:
+        """Return the images of the slices of one volume, lowest first."""
+        count = self.array.shape[2]
+        return self.sources[volume * count : (volume + 1) * count]
+
+
+@quiet_pydicom()
+def series_volume(
+    series: DicomSeries, kind: str, *, lossy: Literal["refuse", "warn"] = "refuse"
+) -> SeriesVolume:
+    """Check a series, then decode it.
+
+    Args:
+        series: The series.
+        kind: ``volume`` or ``diffusion``.
+        lossy: What to do about pixels that were compressed with loss.
+
+    Raises:
+        Refusal: If the series is no equally spaced stack of magnitude images, one a position (and
+            diffusion weighting), that can be decoded here.
+        ValueError: If ``kind`` is something else.
+    """
+    if kind not in ("volume", "diffusion"):
+        raise ValueError(f"kind must be volume or diffusion, got {kind!r}")
+    frames = frames_of(series)
+    doubts = check_images(frames, lossy)
+    plane = common_plane(frames)
+    groups = by_position(plane)
+    weightings: list[Weighting] = []
+    if kind == "diffusion":
+        table, weightings, more = volumes_of(frames, groups)
+        doubts += more
+    else:
+        table = single_images(frames, groups)[None]
+    for order in table:
+        check_steps(frames, plane, order)
+    affine = affine_of(plane, table[0])
+    array, digest = _decoded([frames[index] for index in table.flat], plane, table.shape)
+    bvals = np.array([one.bval for one in weightings])
+    directions = np.array([one.direction for one in weightings])
+    for part in (affine.round(6) + 0.0, bvals, directions):
+        digest.update(np.ascontiguousarray(part, dtype="<f8").tobytes())
+    diffusion = kind == "diffusion"
+    return SeriesVolume(
+        array=array if diffusion else array[..., 0],
+        affine=LPS_TO_RAS @ affine,
+        sources=tuple(frames[index] for index in table.flat),
+        sha256=digest.hexdigest(),
+        bvals=bvals if diffusion else None,
+        bvecs=fsl_directions(directions, plane.axes) if diffusion else None,
+        weightings=tuple(weightings),
+        warnings=doubts,
+    )
+
+
+def _decoded(
+    frames: Sequence[Frame], plane: ImagePlane, shape: tuple[int, ...]
+) -> tuple[NDArray[np.float32], hashlib._Hash]:
+    """Return the voxels ``(X, Y, Z, N)`` of ``N * Z`` images, and a hash of what is stored."""
+    volumes, slices = shape
+    array = np.empty((*plane.shape, slices, volumes), dtype=np.float32, order="F")
+    digests = [b""] * len(frames)
+    for index, image in decode(frames):
+        array[:, :, index % slices, index // slices] = image.values
+        digests[index] = image.digest
+    return array, hashlib.sha256(b"".join(digests))
+
+
+def write_nifti(volume: SeriesVolume, path: Path) -> None:
+    """Write a volume as NIfTI, and the tables of a diffusion series beside it in FSL's form.
+
+    Args:
+        volume: The volume.
+        path: The file, ``.nii`` or ``.nii.gz``.
+
+    Raises:
+        InputError: If the disk is full; no file is left half written.
+    """
+    image = nib.Nifti1Image(volume.array, volume.affine)
+    image.header.set_xyzt_units("mm")
+    image.set_qform(volume.affine, code=1)
+    image.set_sform(volume.affine, code=1)
+    if volume.bvals is not None and volume.bvecs is not None:
+        GradientTable(volume.bvals, volume.bvecs).write(*tables_beside(path))
+    with atomic_path(path) as temporary:
+        nib.save(image, temporary)
