@@ -1,0 +1,167 @@
+"""A bundle as it is handed over: archive, folder or TorchScript file; opened as a folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from custom.data.atomic import sha256_of
+from custom.deploy.packaging.archive import CODE_FILE, MANIFEST, check_manifest, unpack
+from custom.errors import InputError
+
+__all__ = ["OpenBundle", "importable", "open_bundle"]
+
+_METADATA = Path("configs") / "metadata.json"
+
+
+@dataclass(frozen=True)
+class OpenBundle:
+    """A bundle that can be run.
+
+    Attributes:
+        root: Its folder.
+        form: ``archive``, ``folder`` or ``torchscript``.
+        metadata: Its metadata.
+        sha256: Hash of the archive or file; of a folder, that of its manifest or else of its
+            configs and models.
+        overrides: Config ids that this form needs set.
+    """
+
+    root: Path
+    form: str
+    metadata: Mapping[str, Any]
+    sha256: str
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def about(self) -> dict[str, str]:
+        """Id, version and hash, for logs and headers."""
+        return {
+            "id": str(self.metadata.get("bundle_id", self.root.name)),
+            "version": str(self.metadata["version"]),
+            "sha256": self.sha256,
+        }
+
+
+def open_bundle(path: str | Path, workspace: Path) -> OpenBundle:
+    """Open a bundle of any form; nothing in it is run.
+
+    Args:
+        path: An archive that ``mri-bundles package`` wrote, a bundle's folder, a TorchScript file
+            out of an archive, or a folder that holds exactly one of these.
+        workspace: Empty folder that stays until the bundle has been run.
+
+    Raises:
+        InputError: If it is none of these, or what it holds is not what its hashes say.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise InputError(f"{path}: no such bundle: give an archive, a folder or a model.ts")
+    if path.is_dir():
+        return _from_folder(path, workspace)
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path}: no bundle: give an archive (.zip), a folder or a model.ts")
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    if any(name.endswith("/extra/metadata.json") for name in names):
+        return _from_torchscript(path, names, workspace)
+    root = unpack(path, workspace)
+    return OpenBundle(root, "archive", _metadata(root), sha256_of(path))
+
+
+@contextmanager
+def importable(bundle: OpenBundle) -> Iterator[None]:
+    """Let a bundle's own code be imported, and forget it afterwards.
+
+    The code that an archive carries has a name of its own, so that it meets that of no other
+    bundle; forgotten it is because the folder it came from may go.
+    """
+    root = str(bundle.root)
+    sys.path.insert(0, root)
+    try:
+        yield
+    finally:
+        sys.path.remove(root)
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if file and Path(file).is_relative_to(root):
+                del sys.modules[name]
+
+
+def _from_folder(path: Path, workspace: Path) -> OpenBundle:
+    """Open a bundle's folder, or the one bundle in a folder."""
+    if not (path / _METADATA).is_file():
+        inner = [entry for entry in sorted(path.iterdir()) if _may_be_bundle(entry)]
+        if len(inner) != 1:
+            found = ", ".join(entry.name for entry in inner) or "none"
+            raise InputError(f"{path}: must be a bundle or hold exactly one, it holds {found}")
+        return open_bundle(inner[0], workspace)
+    root = path.resolve()
+    if (root / MANIFEST).is_file():
+        check_manifest(root)
+        return OpenBundle(root, "folder", _metadata(root), sha256_of(root / MANIFEST))
+    return OpenBundle(root, "folder", _metadata(root), _sha256_of_folder(root))
+
+
+def _may_be_bundle(entry: Path) -> bool:
+    """Say whether an entry of a folder looks like a bundle."""
+    if entry.is_dir():
+        return (entry / _METADATA).is_file()
+    return entry.suffix in (".zip", ".ts")
+
+
+def _from_torchscript(path: Path, names: list[str], workspace: Path) -> OpenBundle:
+    """Lay out as a folder what a TorchScript file carries."""
+    import torch
+
+    root = workspace / path.stem
+    (root / "configs").mkdir(parents=True)
+    (root / "models").mkdir()
+    with zipfile.ZipFile(path) as archive:
+        for name in names:
+            if "/extra/" in name:
+                (root / "configs" / Path(name).name).write_bytes(archive.read(name))
+    code = root / "configs" / CODE_FILE
+    if not code.is_file():
+        raise InputError(
+            f"{path}: a TorchScript file without the code of its bundle: "
+            "take models/model.ts out of an archive that 'mri-bundles package' wrote"
+        )
+    with zipfile.ZipFile(code) as parts:
+        parts.extractall(root)  # zipfile takes '..' and absolute names out
+    code.unlink()
+    model = root / "models" / "model.ts"
+    shutil.copyfile(path, model)
+    # Handlers and the sidecar want a file of weights as well.
+    scripted = torch.jit.load(str(model), map_location="cpu")  # type: ignore[no-untyped-call]
+    torch.save(dict(scripted.state_dict()), root / "models" / "model.pt")
+    network = f"$torch.jit.load({str(model)!r}, map_location=@device)"
+    return OpenBundle(root, "torchscript", _metadata(root), sha256_of(path), {"network": network})
+
+
+def _metadata(root: Path) -> dict[str, Any]:
+    """Read a bundle's metadata."""
+    try:
+        content = json.loads((root / _METADATA).read_text(encoding="utf-8"))
+        content["version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{root / _METADATA}: no metadata of a bundle to be read") from error
+    return dict(content)
+
+
+def _sha256_of_folder(root: Path) -> str:
+    """Return a hash of the names and contents of configs and models."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for folder in ("configs", "models"):
+        for file in sorted(path for path in (root / folder).rglob("*") if path.is_file()):
+            digest.update(f"{file.relative_to(root).as_posix()} {sha256_of(file)}\n".encode())
+    return digest.hexdigest()

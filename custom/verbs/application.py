@@ -1,0 +1,99 @@
+"""The verb that restores a DICOM series by the MONAI Deploy application."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from custom.bundle.arguments import absolute, as_list, usable_device
+from custom.errors import InputError
+from custom.verbs.usage import UsageError, need_values, no_more
+
+__all__ = ["deploy"]
+
+
+def deploy(
+    bundle: str,
+    *more: str,
+    input: str | None = None,  # noqa: A002
+    output: str | None = None,
+    rules: str | None = None,
+    config: Any = None,
+    maps: Any = ("uncertainty",),
+    outside_range: str | None = None,
+    device: str | None = None,
+    log_level: str = "WARN",
+    **overrides: Any,
+) -> None:
+    """Restore a DICOM MR series into a derived series: the bundle as a MONAI Deploy application.
+
+    Written are OUTPUT/restored/*.dcm, further series for the maps that the bundle gives,
+    OUTPUT/restoration.json, and one line in OUTPUT/audit.jsonl, also for a series that is refused.
+
+    Args:
+        bundle: An archive of "mri-bundles package", a bundle's name or folder, or a model.ts out
+            of an archive.
+        more: Nothing more is taken.
+        input: Folder of DICOM files, of one series or of several to choose from.
+        output: Folder for the derived series.
+        rules: JSON or YAML file that says which series is wanted; see docs/deploy.md.
+        config: Overlay after the bundle's inference config; may be repeated.
+        maps: Maps that are written as series too, where the bundle gives them.
+        outside_range: refuse or warn, of a series far from what the model was trained on.
+        device: Such as cpu or cuda:0; a GPU if there is one.
+        log_level: DEBUG, INFO, WARN or ERROR, of the MONAI Deploy SDK.
+        overrides: Any id of the bundle's config.
+    """
+    no_more(more)
+    need_values(input=input, output=output, rules=rules, outside_range=outside_range)
+    if input is None or output is None:
+        raise UsageError("deploy needs --input DICOM_DIR and --output DIR")
+    if not Path(absolute(input)).is_dir():
+        raise InputError(f"{input}: no such folder: give the folder of the DICOM files")
+    try:
+        from custom.deploy.application import RestorationApplication
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"deploy needs the MONAI Deploy SDK ({error.name} is missing): "
+            "pip install 'mri-restoration-bundles[deploy]'"
+        ) from error
+    from custom.deploy.pipeline import Settings
+
+    if device is not None:
+        overrides["device"] = f"$torch.device({usable_device(device)!r})"
+    settings = Settings(
+        rules=Path(absolute(rules)) if rules else None,
+        overlays=tuple(as_list(config)),
+        overrides=overrides,
+        outside_range=outside_range,
+        maps=tuple(as_list(maps)),
+    )
+    Path(absolute(output)).mkdir(parents=True, exist_ok=True)
+    arguments = ["--input", absolute(input), "--output", absolute(output)]
+    arguments += ["--model", str(_bundle(bundle)), "--log-level", str(log_level)]
+    application = RestorationApplication([sys.executable, "mri-bundles", *arguments], settings)
+    _run(application)
+    for name, files in application.pipeline.written.items():
+        print(f"{name}: {len(files)} images in {files[0].parent}")  # noqa: T201
+
+
+def _bundle(name: str) -> Path:
+    """Return the path of a bundle of any form, or that of a bundle's name."""
+    from custom.bundle.locate import find_bundle
+
+    path = Path(absolute(name))
+    return path if path.exists() else find_bundle(str(name))
+
+
+def _run(application: Any) -> None:
+    """Run, and let the user's error through alone."""
+    from custom.bundle.launch import find_cause
+
+    try:
+        application.run()
+    except Exception as error:
+        refusal = find_cause(error, InputError)
+        if refusal is None:
+            raise
+        raise refusal from error
