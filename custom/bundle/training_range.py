@@ -18,9 +18,9 @@ KINDS = ("volume", "diffusion")
 _FAR = {"spacing_mm": 1.5, "echo_time_ms": 1.5, "matrix": 4.0}
 _NAMES = {
     ("spacing_mm", "in_plane"): ("spacing", "pixel spacing of {} mm"),
-    ("spacing_mm", "between_slices"): ("spacing", "slice spacing of {} mm"),
+    ("spacing_mm", "between_slices"): ("slice-spacing", "slice spacing of {} mm"),
     ("matrix", "in_plane"): ("size", "matrix of {} pixels"),
-    ("matrix", "slices"): ("size", "number of {} slices"),
+    ("matrix", "slices"): ("slice-count", "number of {} slices"),
     ("echo_time_ms", ""): ("contrast", "echo time of {} ms"),
 }
 

@@ -163,11 +163,15 @@ class Pipeline:
             self.warnings.append("doubtful-image")
             logger.warning("%s", doubt)
         rule = self.settings.outside_range or self._rules.outside_training_range
-        for slug, message in trained.faults(_facts(volume)):
-            if rule != "warn":
-                raise Refusal(slug, f"{message}: go on with --outside_range warn, at your own risk")
-            self.warnings.append(slug)
+        faults = dict(trained.faults(_facts(volume)))
+        if faults and rule != "warn":
+            found = "; ".join(faults.values())
+            raise Refusal(
+                next(iter(faults)), f"{found}: go on at your own risk with --outside_range warn"
+            )
+        for message in faults.values():
             logger.warning("%s", message)
+        self.warnings += faults
         return volume
 
     def restore(self, volume: SeriesVolume) -> RestoredVolumes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,10 @@ def deploy(
         raise UsageError("deploy needs --input DICOM_DIR and --output DIR")
     if not Path(absolute(input)).is_dir():
         raise InputError(f"{input}: no such folder: give the folder of the DICOM files")
+    # The SDK's engine repeats every exception with its own; ours is one line.
+    quiet = str(log_level).upper() in ("WARN", "ERROR")
+    os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "CRITICAL" if quiet else str(log_level).upper())
+    warnings.filterwarnings("ignore", message="Current stack size")
     try:
         from custom.deploy.application import RestorationApplication
     except ModuleNotFoundError as error:

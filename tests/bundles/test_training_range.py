@@ -25,14 +25,14 @@ def slugs(facts, stated=STATED):
         # Half as much again is not yet far; four times in size.
         ({"in_plane_mm": (3.0, 1 / 1.5)}, []),
         ({"in_plane_mm": (1.0, 3.01)}, ["far-spacing"]),
-        ({"between_slices_mm": 0.66}, ["far-spacing"]),
+        ({"between_slices_mm": 0.66}, ["far-slice-spacing"]),
         ({"in_plane": (16, 1024)}, []),
         ({"in_plane": (15, 64)}, ["far-size"]),
-        ({"slices": 1025}, ["far-size"]),
+        ({"slices": 1025}, ["far-slice-count"]),
         ({"echo_time_ms": 90.0}, ["far-contrast"]),
         ({"echo_time_ms": 1.33}, ["far-contrast"]),
         ({"echo_time_ms": None}, []),
-        ({"in_plane_mm": (9.0, 9.0), "slices": 3}, ["far-spacing", "far-size"]),
+        ({"in_plane_mm": (9.0, 9.0), "slices": 3}, ["far-spacing", "far-slice-count"]),
     ],
 )
 def test_far_is_a_factor_beyond_the_range(change, expected):

@@ -98,9 +98,9 @@ def test_no_word_of_the_patient_outside_the_images(restored, caplog, dicom):
     ("changes", "reason"),
     [
         ({"spacing": (1.0, 1.0, 0.6)}, "far-spacing"),
-        ({"spacing": (0.2, 0.2, 5.0)}, "far-spacing"),
+        ({"spacing": (0.2, 0.2, 5.0)}, "far-slice-spacing"),
         ({"echo": 3.0}, "far-contrast"),
-        ({"shape": (44, 40, 7)}, "far-size"),
+        ({"shape": (44, 40, 7)}, "far-slice-count"),
     ],
 )
 def test_a_series_far_from_the_training_is_refused_or_warned_of(changes, reason, tmp_path):
