@@ -133,22 +133,21 @@ def _image(
 def _write_place(image: Dataset, grid: OutputGrid, place: int, nearest: Frame) -> None:
     """Write the Image Plane module (PS3.3 C.7.6.2)."""
     position, spacing = grid.position(place), grid.spacing
-    image.SpacingBetweenSlices = _ds(abs(float(grid.affine[:3, 2] @ grid.normal)))
-    image.SliceLocation = _ds(float(position @ grid.normal))
+    image.SpacingBetweenSlices = _place(abs(float(grid.affine[:3, 2] @ grid.normal)))
+    image.SliceLocation = _place(float(position @ grid.normal))
     image.SliceThickness = None
     if grid.same:  # to the digit, so that a viewer sees that both lie in one place
         for keyword in _PLACE:
             values = np.atleast_1d(np.asarray(nearest.header.get(keyword, []), dtype=float))
             if values.size:
-                said = [format_number_as_ds(float(value)) for value in values]
-                setattr(image, keyword, said)
+                setattr(image, keyword, [_ds(value) for value in values])
         return
-    image.ImageOrientationPatient = [_ds(value) for value in grid.cosines]
-    image.ImagePositionPatient = [_ds(value) for value in position]
-    image.PixelSpacing = [_ds(spacing[1]), _ds(spacing[0])]
+    image.ImageOrientationPatient = [_place(value) for value in grid.cosines]
+    image.ImagePositionPatient = [_place(value) for value in position]
+    image.PixelSpacing = [_place(spacing[1]), _place(spacing[0])]
     thickness = numbers(nearest.header, "SliceThickness", 1)
     of_source = spacing[2] / grid.ratio if thickness is None else float(thickness[0])
-    image.SliceThickness = _ds(of_source * grid.ratio)
+    image.SliceThickness = _place(of_source * grid.ratio)
 
 
 def _write_pixels(image: Dataset, series: _Series, values: NDArray[Any], nearest: Frame) -> None:
@@ -208,4 +207,9 @@ def _runs_backwards(sources: Sequence[Frame]) -> bool:
 
 def _ds(value: float) -> str:
     """Return a number as a Decimal String of at most 16 characters."""
-    return format_number_as_ds(float(f"{float(value):.12g}") + 0.0)
+    return format_number_as_ds(float(value) + 0.0)
+
+
+def _place(value: float) -> str:
+    """Return a length in mm, or a cosine, without the noise of the last digits."""
+    return _ds(round(float(value), 10))

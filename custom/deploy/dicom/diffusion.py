@@ -18,6 +18,7 @@ from custom.deploy.dicom.refusals import Refusal
 
 __all__ = ["Weighting", "fsl_directions", "volumes_of", "weighting_of"]
 
+_COUNTS = ("AcquisitionNumber", "TemporalPositionIndex", "InstanceNumber")
 _SIEMENS = (0x0019, "SIEMENS MR HEADER")
 
 
@@ -162,11 +163,10 @@ def _rounded(weighting: Weighting) -> Weighting:
     return Weighting(round(weighting.bval, 2), (x, y, z))
 
 
-def _turn(frame: Frame) -> tuple[float, float, int]:
-    """Return what sorts images by acquisition: acquisition number, image number, frame."""
-    numbers_ = [frame.header.get(key) for key in ("AcquisitionNumber", "InstanceNumber")]
-    first, second = (float(value) if value not in (None, "") else 0.0 for value in numbers_)
-    return first, second, frame.index
+def _turn(frame: Frame) -> tuple[float, ...]:
+    """Return what sorts images by acquisition, the coarsest first."""
+    counts = [numbers(frame.header, keyword, 1) for keyword in _COUNTS]
+    return *(0.0 if count is None else float(count[0]) for count in counts), frame.index
 
 
 def _check_complete(found: dict[tuple[Weighting, int], dict[int, int]], positions: int) -> None:

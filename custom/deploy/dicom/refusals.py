@@ -18,3 +18,7 @@ class Refusal(InputError):  # noqa: N818 - what it is, in the words of the audit
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+    def __reduce__(self) -> tuple[type[Refusal], tuple[str, str]]:
+        """Travel between processes."""
+        return type(self), (self.reason, str(self))

@@ -70,11 +70,24 @@ def _difference(frames: Sequence[Frame]) -> str:
     if len(uids) < len(frames):
         return "the same image more than once"
     for keyword in _DIFFERING:
-        values = list(dict.fromkeys(str(frame.header.get(keyword)) for frame in frames))
+        values = sorted({str(frame.header.get(keyword)) for frame in frames}, key=_as_number)
         if len(values) > 1:
             shown = ", ".join(values[:4]) + (", ..." if len(values) > 4 else "")
             return f"which differ in {keyword} ({shown})"
     return "which differ in no attribute that is looked at"
+
+
+def _as_number(text: str) -> tuple[float, str]:
+    """Sort numbers by size, and texts after them."""
+    try:
+        return float(text), ""
+    except ValueError:
+        return np.inf, text
+
+
+def _missing(count: int) -> str:
+    """Say how many slices are missing."""
+    return "1 slice is missing" if count == 1 else f"{count} slices are missing"
 
 
 def check_steps(frames: Sequence[Frame], plane: ImagePlane, order: NDArray[np.intp]) -> None:
@@ -113,7 +126,7 @@ def _refuse_gaps(
         missing = int((multiples.round() - 1).sum())
         raise Refusal(
             "missing-slices",
-            f"{missing} slices are missing: after slice {first + 1} of {len(heights)} "
+            f"{_missing(missing)}: after slice {first + 1} of {len(heights)} "
             f"({heights[first]:.1f} mm along the normal) the gap is {gaps[first]:.4g} mm and not "
             f"{step:.4g} mm: send the whole series",
         )
@@ -138,7 +151,7 @@ def _check_header_spacing(frame: Frame, step: float, count: int) -> None:
     if multiple > 1.5 and abs(multiple - round(multiple)) < 0.05:
         raise Refusal(
             "missing-slices",
-            f"{(round(multiple) - 1) * (count - 1)} slices are missing: the step is {step:.4g} mm, "
+            f"{_missing((round(multiple) - 1) * (count - 1))}: the step is {step:.4g} mm, "
             f"and SpacingBetweenSlices (0018,0088) {spacing[0]:.4g} mm: send the whole series",
         )
 

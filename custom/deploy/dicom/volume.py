@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from custom.data.atomic import atomic_path
-from custom.data.gradient_table import GradientTable, tables_beside
 from custom.deploy.dicom.diffusion import Weighting, fsl_directions, volumes_of
 from custom.deploy.dicom.frames import Frame, frames_of
 from custom.deploy.dicom.image_checks import check_images
@@ -146,6 +145,8 @@ def write_nifti(volume: SeriesVolume, path: Path) -> None:
     image.set_qform(volume.affine, code=1)
     image.set_sform(volume.affine, code=1)
     if volume.bvals is not None and volume.bvecs is not None:
+        from custom.data.gradient_table import GradientTable, tables_beside  # it imports torch
+
         GradientTable(volume.bvals, volume.bvecs).write(*tables_beside(path))
     with atomic_path(path) as temporary:
         nib.save(image, temporary)

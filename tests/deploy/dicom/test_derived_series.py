@@ -1,0 +1,343 @@
+"""Writing: what is read back, and what a derived image says of itself."""
+
+import errno
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mr_series import PLANES, classic, diffusion, enhanced, oblique, phantom, write
+from pydicom.uid import MRImageStorage
+
+from custom.deploy.dicom.derived_series import Derivation, write_derived
+from custom.deploy.dicom.series import read_folder
+from custom.deploy.dicom.volume import series_volume
+from custom.errors import InputError
+
+DONE = Derivation("restored", "gan3d_sr_denoise", "0.3.1", "ab" * 32, "Restored by a network.")
+
+
+def source_of(of, folder, kind="volume", make=classic):
+    images = make(of)
+    (series,) = read_folder(write(images if isinstance(images, list) else [images], folder))
+    return series_volume(series, kind)
+
+
+def finer(affine, factors):
+    """The affine of a grid that cuts each voxel of another into ``factors`` parts."""
+    factors = np.array(factors, float)
+    result = affine.copy()
+    result[:3, :3] = affine[:3, :3] / factors
+    result[:3, 3] = affine[:3, 3] + affine[:3, :3] @ ((1 / factors - 1) / 2)
+    return result
+
+
+def read_back(files, kind="volume"):
+    (series,) = read_folder(Path(files[0]).parent)
+    return series_volume(series, kind)
+
+
+def written(array, affine, source, folder, derivation=DONE):
+    files = write_derived(array, affine, source, folder, derivation)
+    return files, [pydicom.dcmread(file) for file in files]
+
+
+@given(
+    angles=st.tuples(*[st.floats(-180, 180)] * 3),
+    spacing=st.tuples(*[st.floats(0.1, 5)] * 3),
+    shape=st.tuples(st.integers(2, 5), st.integers(2, 5), st.integers(2, 4)),
+    factors=st.sampled_from([(1, 1, 1), (2, 2, 1), (2, 2, 2), (1, 1, 3)]),
+    order=st.permutations([0, 1, 2]),
+    signs=st.tuples(*[st.sampled_from([1, -1])] * 3),
+    scale=st.sampled_from([1.0, 1e-4, 3e5]),
+)
+@settings(max_examples=12, deadline=None)
+def test_any_grid_and_order_of_axes_is_read_back(
+    tmp_path_factory, angles, spacing, shape, factors, order, signs, scale
+):
+    folder = tmp_path_factory.mktemp("any")
+    of = phantom(shape=shape, plane=oblique(angles), spacing=spacing)
+    source = source_of(of, folder / "in")
+    grid = tuple(np.array(shape) * factors)
+    array = np.random.default_rng(0).normal(size=grid).astype(np.float32) * scale
+    affine = finer(source.affine, factors)
+    # As a bundle may give it: axes swapped and turned, in the same place.
+    turn = np.stack([order, signs], axis=1)
+    given_array = nib.orientations.apply_orientation(array, turn)
+    given_affine = affine @ nib.orientations.inv_ornt_aff(turn, array.shape)
+    files, images = written(given_array, given_affine, source, folder / "out")
+    back = read_back(files)
+    step = float(images[0].get("RescaleSlope", 1))
+    assert np.abs(back.array - array).max() <= step / 2 * 1.001
+    assert step <= np.abs(array).max() / 32767 * 1.0001 or step == of.slope
+    np.testing.assert_allclose(back.affine, affine, atol=1e-6)
+    thickness = [float(one.SliceThickness) for one in images]
+    np.testing.assert_allclose(thickness, spacing[2] / factors[2], rtol=1e-9)
+
+
+@pytest.mark.parametrize("make", [classic, enhanced])
+@pytest.mark.parametrize("plane", [*PLANES.values(), oblique()], ids=[*PLANES, "oblique"])
+def test_nothing_is_lost_of_what_is_on_the_source_s_scale(tmp_path, plane, make):
+    of = phantom(plane=plane, slope=2.36166056166056, intercept=-12.0)
+    source = source_of(of, tmp_path / "in", make=make)
+    files, images = written(source.array, source.affine, source, tmp_path / "out")
+    back = read_back(files)
+    np.testing.assert_array_equal(back.array, source.array)
+    np.testing.assert_allclose(back.affine, source.affine, atol=1e-9)
+    assert {(float(one.RescaleSlope), float(one.RescaleIntercept)) for one in images} == {
+        (2.36166056166056, -12.0)
+    }
+    stored = np.stack([one.pixel_array.T for one in images], axis=-1)
+    np.testing.assert_array_equal(stored, of.stored)
+
+
+def test_the_same_grid_is_said_in_the_same_digits(tmp_path):
+    images = classic(phantom(plane=oblique()))
+    for image in images:
+        image.ImageOrientationPatient = [round(float(x), 7) for x in image.ImageOrientationPatient]
+    (series,) = read_folder(write(images, tmp_path / "in"))
+    source = series_volume(series, "volume")
+    _, results = written(source.array + 0.5, source.affine, source, tmp_path / "out")
+    for image, result in zip(images, results, strict=True):
+        for keyword in ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing"):
+            assert result[keyword].value == image[keyword].value
+        assert result.SourceImageSequence[0].ReferencedSOPInstanceUID == image.SOPInstanceUID
+        assert result.SourceImageSequence[0].SpatialLocationsPreserved == "YES"
+
+
+def test_the_identity_of_a_derived_series(tmp_path):
+    images = classic(phantom())
+    (series,) = read_folder(write(images, tmp_path / "in"))
+    source = series_volume(series, "volume")
+    files, results = written(source.array, source.affine, source, tmp_path / "out")
+    assert files == sorted((tmp_path / "out").iterdir())
+    assert [one.InstanceNumber for one in results] == [1, 2, 3, 4, 5]
+    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID", "PatientName", "PatientID",
+                    "PatientBirthDate", "AccessionNumber", "StudyDate", "EchoTime",
+                    "RepetitionTime", "MagneticFieldStrength", "Manufacturer"):  # fmt: skip
+        assert {str(one[keyword].value) for one in results} == {str(images[0][keyword].value)}
+    uids = {one.SOPInstanceUID for one in results}
+    assert len(uids | {one.SOPInstanceUID for one in images}) == 10
+    assert {one.file_meta.MediaStorageSOPInstanceUID for one in results} == uids
+    (uid,) = {one.SeriesInstanceUID for one in results}
+    assert uid != images[0].SeriesInstanceUID
+    assert all(one.is_valid and len(one) <= 64 for one in (*uids, uid))
+    first = results[0]
+    assert first.SOPClassUID == MRImageStorage
+    assert first.ImageType == ["DERIVED", "SECONDARY", "M", "ND"]
+    assert first.ContentQualification == "RESEARCH"
+    assert first.BurnedInAnnotation == "NO"
+    assert first.SeriesNumber == 5005
+    assert first.SeriesDescription == (
+        "T1 sagittal | restored gan3d_sr_denoise 0.3.1, research use only"
+    )
+    assert "ab" * 32 in first.DerivationDescription
+    assert "research use only" in first.DerivationDescription
+    code = first.DerivationCodeSequence[0]
+    assert (code.CodeValue, code.CodingSchemeDesignator) == ("113087", "DCM")
+    tool = first.ContributingEquipmentSequence[-1]
+    assert (tool.ManufacturerModelName, tool.SoftwareVersions) == ("gan3d_sr_denoise", "0.3.1")
+    assert tool.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
+
+
+def test_what_is_not_on_the_list_is_dropped(tmp_path):
+    images = classic(phantom(), PixelPaddingValue=3, SmallestImagePixelValue=7)
+    for image in images:
+        image.add_new(0x60003000, "OW", b"\0" * 6)
+        item = pydicom.Dataset()
+        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "1", "DCM", "x"
+        item.private_block(0x0009, "SOMEBODY", create=True).add_new(1, "LO", "PRIVATE")
+        image.ProcedureCodeSequence = [item]
+    (series,) = read_folder(write(images, tmp_path / "in"))
+    source = series_volume(series, "volume")
+    _, results = written(source.array, source.affine, source, tmp_path / "out")
+    for result in results:
+        assert not any(element.tag.is_private for element in result.iterall())
+        assert not any(element.tag.group == 0x6000 for element in result)
+        for keyword in ("ImageComments", "PixelPaddingValue", "SmallestImagePixelValue"):
+            assert keyword not in result
+        assert result.ProcedureCodeSequence[0].CodeValue == "1"
+
+
+@pytest.mark.parametrize(
+    ("charset", "name", "description"),
+    [
+        ("ISO_IR 100", "Müller^Jürgen", "Schädel T1"),
+        ("ISO_IR 192", "山田^太郎", "頭部 T1"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう", "頭部 T1"),
+        (None, "Plain^Name", "head"),
+    ],
+)
+def test_character_sets_are_kept(tmp_path, charset, name, description):
+    of = phantom(charset=charset, name=name, description=description)
+    source = source_of(of, tmp_path / "in")
+    _, results = written(source.array, source.affine, source, tmp_path / "out")
+    assert {str(one.PatientName) for one in results} == {name}
+    assert results[0].SeriesDescription.startswith(description)
+    assert results[0].get("SpecificCharacterSet") == source.headers[0].get("SpecificCharacterSet")
+
+
+def test_thinner_slices_name_their_neighbours(tmp_path):
+    of = phantom(shape=(4, 4, 3))
+    images = classic(of)
+    (series,) = read_folder(write(images, tmp_path / "in"))
+    source = series_volume(series, "volume")
+    affine = finer(source.affine, (1, 1, 2))
+    array = np.repeat(source.array, 2, axis=2)
+    _, results = written(array, affine, source, tmp_path / "out")
+    named = [[item.ReferencedSOPInstanceUID for item in one.SourceImageSequence] for one in results]
+    uids = [one.SOPInstanceUID for one in images]
+    assert [sorted(uids.index(uid) for uid in pair) for pair in named] == [
+        [0], [0, 1], [0, 1], [1, 2], [1, 2], [2],
+    ]  # fmt: skip
+    assert {
+        item.SpatialLocationsPreserved for one in results for item in one.SourceImageSequence
+    } == {"NO"}
+    codes = [code.CodeValue for code in results[0].DerivationCodeSequence]
+    assert codes == ["113087", "113085"]
+
+
+def test_frames_are_referenced_by_number(tmp_path):
+    source = source_of(phantom(), tmp_path / "in", make=enhanced)
+    _, results = written(source.array, source.affine, source, tmp_path / "out")
+    numbers = [one.SourceImageSequence[0].ReferencedFrameNumber for one in results]
+    assert numbers == [frame.index + 1 for frame in source.sources]
+    assert sorted(numbers) == [1, 2, 3, 4, 5]
+    assert results[0].ScanningSequence == "GR"
+    assert results[0].EchoTime == 3.5
+
+
+def test_slices_count_as_those_of_the_source(tmp_path):
+    images = classic(phantom())
+    for image in images:
+        image.InstanceNumber = 6 - image.InstanceNumber
+    (series,) = read_folder(write(images, tmp_path / "in"))
+    source = series_volume(series, "volume")
+    _, results = written(source.array, source.affine, source, tmp_path / "out")
+    heights = [one.ImagePositionPatient[2] for one in results]
+    assert heights == sorted(heights, reverse=True)
+    np.testing.assert_array_equal(read_back([tmp_path / "out" / "x"]).array, source.array)
+
+
+def test_a_diffusion_series_keeps_its_weighting(tmp_path):
+    table = [(0, (0, 0, 0)), (1000, (0, 0.6, 0.8)), (2000, (0.8, 0, -0.6))]
+    (series,) = read_folder(write(diffusion(phantom(), table, "siemens"), tmp_path / "in"))
+    source = series_volume(series, "diffusion")
+    files, results = written(source.array, source.affine, source, tmp_path / "out")
+    back = read_back(files, "diffusion")
+    np.testing.assert_array_equal(back.array, source.array)
+    np.testing.assert_array_equal(back.bvals, source.bvals)
+    np.testing.assert_allclose(back.bvecs, source.bvecs, atol=1e-6)
+    assert len({one.InstanceNumber for one in results}) == 15
+
+
+def test_a_map_of_a_diffusion_series_is_one_volume(tmp_path):
+    table = [(0, (0, 0, 0)), (1000, (0, 0.6, 0.8))]
+    (series,) = read_folder(write(diffusion(phantom(), table), tmp_path / "in"))
+    source = series_volume(series, "diffusion")
+    done = replace(DONE, what="uncertainty")
+    files, results = written(
+        source.array.std(axis=3) + 0.25, source.affine, source, tmp_path / "out", done
+    )
+    assert len(files) == 5
+    assert "DiffusionBValue" not in results[0]
+    assert results[0].ImageType == ["DERIVED", "SECONDARY", "OTHER"]
+    assert results[0].SeriesNumber == 6005
+
+
+def test_windows(tmp_path):
+    (series,) = read_folder(
+        write(classic(phantom(), WindowCenter=[700, 40], WindowWidth=[900, 80]), tmp_path / "in")
+    )
+    source = series_volume(series, "volume")
+    _, restored = written(source.array, source.affine, source, tmp_path / "a")
+    assert restored[0].WindowCenter == [700, 40]
+    ramp = np.linspace(0, 1, source.array.size).reshape(source.array.shape)
+    difference = replace(DONE, what="difference")
+    _, maps = written(ramp, source.affine, source, tmp_path / "b", difference)
+    assert float(maps[0].WindowCenter) == pytest.approx(0.5, abs=1e-6)
+    assert float(maps[0].WindowWidth) == pytest.approx(0.98, abs=1e-6)
+    assert maps[0].DerivationCodeSequence[0].CodeValue == "113062"
+
+
+def test_a_code_may_be_named(tmp_path):
+    source = source_of(phantom(), tmp_path / "in")
+    done = replace(DONE, code=("113049", "Pixel by pixel mean"))
+    _, results = written(source.array, source.affine, source, tmp_path / "out", done)
+    assert [code.CodeValue for code in results[0].DerivationCodeSequence] == ["113049"]
+
+
+@pytest.mark.parametrize("bundle", ["b", "a_bundle_of_quite_a_long_name_that_does_not_fit_in_it"])
+@pytest.mark.parametrize("source", ["", "T1", "a description of the source of 62 characters " * 2])
+def test_a_description_fits_and_keeps_its_end(bundle, source):
+    text = Derivation("uncertainty", bundle, "10.20.30").series_description(source)
+    assert len(text) <= 64
+    assert text.endswith("10.20.30, research use only")
+    long = Derivation("restored", bundle, "1", "f" * 64, "words " * 400).text()
+    assert len(long) <= 1024
+    assert long.endswith("For research use only.")
+
+
+def bad_results():
+    nan = np.zeros((7, 6, 5), np.float32)
+    nan[1, 1, 1] = np.nan
+    turned = np.eye(4)
+    turned[:3, :3] = np.stack([*oblique((0, 0, 3)), (0, 0, 1)], axis=1)
+    return {
+        "not finite": (nan, np.eye(4), "NaN or infinite"),
+        "turned": (np.zeros((7, 6, 5)), turned, "turned against"),
+        "volumes": (np.zeros((7, 6, 5, 3)), np.eye(4), r"shape \(7, 6, 5, 3\)"),
+        "flat": (np.zeros((7, 6)), np.eye(4), r"shape \(7, 6\)"),
+    }
+
+
+@pytest.mark.parametrize("name", list(bad_results()))
+def test_a_result_that_cannot_be_right_is_not_written(tmp_path, name):
+    array, turn, message = bad_results()[name]
+    source = source_of(phantom(spacing=(1, 1, 1)), tmp_path / "in")
+    with pytest.raises(InputError, match=message) as refused:
+        write_derived(array, source.affine @ turn, source, tmp_path / "out", DONE)
+    assert "PLANTED" not in str(refused.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    source = source_of(phantom(), tmp_path / "in")
+    save = pydicom.Dataset.save_as
+
+    def full(self, path, **options):
+        if self.InstanceNumber == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(self, path, **options)
+
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(pydicom.Dataset, "save_as", full)
+    with pytest.raises(InputError, match="disk full while writing"):
+        write_derived(source.array, source.affine, source, tmp_path / "out", DONE)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+    assert not list((tmp_path / "out").iterdir())
+    monkeypatch.undo()
+    assert len(write_derived(source.array, source.affine, source, tmp_path / "out", DONE)) == 5
+    with pytest.raises(InputError, match="holds files already"):
+        write_derived(source.array, source.affine, source, tmp_path / "out", DONE)
+
+
+def test_times_are_told_in_the_zone_of_the_study(tmp_path):
+    images = classic(phantom(), TimezoneOffsetFromUTC="+0545")
+    (series,) = read_folder(write(images, tmp_path / "in"))
+    source = series_volume(series, "volume")
+    _, results = written(source.array, source.affine, source, tmp_path / "out")
+    assert results[0].ContributingEquipmentSequence[-1].ContributionDateTime.endswith("+0545")
+
+
+def test_lossy_sources_stay_marked(tmp_path):
+    images = classic(phantom(), LossyImageCompression="01", LossyImageCompressionRatio=12)
+    (series,) = read_folder(write(images, tmp_path / "in"))
+    source = series_volume(series, "volume", lossy="warn")
+    _, results = written(source.array, source.affine, source, tmp_path / "out")
+    assert results[0].LossyImageCompression == "01"
+    assert results[0].LossyImageCompressionRatio == 12

@@ -1,0 +1,112 @@
+import json
+
+import pytest
+import yaml
+from mr_series import classic, phantom, write
+
+from custom.deploy.dicom.refusals import Refusal
+from custom.deploy.dicom.rules import SeriesRules, WordRules, load_rules, select_series
+from custom.deploy.dicom.series import read_folder
+from custom.errors import InputError
+
+STUDY = {
+    1: {"SeriesDescription": "localizer", "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
+    2: {"SeriesDescription": "t1_mprage_sag"},
+    3: {"SeriesDescription": "t2_tse_tra", "MRAcquisitionType": "2D"},
+    4: {"SeriesDescription": "CT head", "Modality": "CT"},
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    for number, changes in STUDY.items():
+        images = classic(phantom(shape=(4, 4, 2 + number)), SeriesNumber=number, **changes)
+        write(images, folder / str(number))
+    return read_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "chosen"),
+    [
+        ({"description": {"include": ["MPRAGE"]}}, 2),
+        ({"description": {"exclude": ["^t1_"]}}, 3),
+        ({"acquisition": "2D"}, 3),
+        ({"acquisition": "3D"}, 2),
+        ({"number": 3}, 3),
+        ({"min_slices": 5}, 3),
+        ({"image_type": {"include": ["localizer"]}}, 1),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".json", ".yaml"])
+def test_rules_choose_one_series(study, tmp_path, content, chosen, suffix):
+    path = tmp_path / f"rules{suffix}"
+    path.write_text(json.dumps(content) if suffix == ".json" else yaml.safe_dump(content))
+    assert select_series(study, load_rules(path)).number == chosen
+
+
+def test_without_a_file_localisers_are_not_chosen(study):
+    assert load_rules(None) == SeriesRules()
+    assert select_series(study[:2], load_rules(None)).number == 2
+
+
+def test_several_matching_series_are_listed(study):
+    with pytest.raises(Refusal, match="2 series match") as refused:
+        select_series(study, SeriesRules())
+    assert refused.value.reason == "several-series"
+    text = str(refused.value)
+    assert "MR series 2 't1_mprage_sag' (4 images)" in text
+    assert "MR series 3 't2_tse_tra' (5 images)" in text
+    assert "PLANTED" not in text
+    assert "\n" not in text
+
+
+def test_no_match_says_why_each_was_passed_over(study):
+    rules = SeriesRules(description=WordRules(include=("flair",)))
+    with pytest.raises(Refusal) as refused:
+        select_series(study, rules)
+    assert refused.value.reason == "no-series"
+    assert "'t2_tse_tra' (5 images): description matches none of ['flair']" in str(refused.value)
+    assert "CT series 4 'CT head' (6 images): not MR" in str(refused.value)
+    assert "PLANTED" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"desciption": {}}, "unknown key 'desciption': use modality, description"),
+        ({"description": {"includes": []}}, "description: unknown key 'includes'"),
+        ({"description": {"include": ["("]}}, r"'\(' is no regular expression"),
+        ({"description": {"include": [3]}}, "list of regular expressions"),
+        ({"description": "T1"}, "description: must be a mapping"),
+        ({"outside_training_range": "ignore"}, "must be refuse or warn"),
+        ({"acquisition": "4D"}, "acquisition: must be 2D or 3D"),
+        ({"modality": "CT"}, "modality: must be MR"),
+        ({"min_slices": 1}, "min_slices: must be a whole number from 2"),
+        ({"number": True}, "number: must be a whole number"),
+        ([1], "must be a mapping"),
+    ],
+)
+def test_rules_that_make_no_sense_are_refused(tmp_path, content, message):
+    path = tmp_path / "rules.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message) as refused:
+        load_rules(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_is_missing_or_broken_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        load_rules(tmp_path / "absent.json")
+    for name in ("a.json", "a.yaml"):
+        path = tmp_path / name
+        path.write_text("{a: [")
+        with pytest.raises(InputError, match="cannot be read") as refused:
+            load_rules(path)
+        assert "\n" not in str(refused.value)
+
+
+def test_an_empty_file_means_the_defaults(tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text("# nothing yet\n")
+    assert load_rules(path) == SeriesRules()

@@ -1,0 +1,92 @@
+import pickle
+import subprocess
+import sys
+
+import pytest
+from mr_series import NAME, PATIENT_ID, classic, enhanced, phantom, write
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage, generate_uid
+
+from custom.deploy.dicom.refusals import Refusal
+from custom.deploy.dicom.series import read_folder
+from custom.errors import InputError
+
+
+def test_series_are_told_apart_in_the_order_of_their_numbers(tmp_path):
+    first, second = phantom(description="T1"), phantom(shape=(4, 4, 3), description="T2")
+    write(classic(first, SeriesNumber=9), tmp_path / "mixed")
+    write(classic(second, SeriesNumber=2), tmp_path / "mixed" / "below")
+    found = read_folder(tmp_path)
+    assert [(one.number, one.description, one.image_count) for one in found] == [
+        (2, "T2", 3),
+        (9, "T1", 5),
+    ]
+    assert {one.uid for one in found} == {first.uid, second.uid}
+    assert all(header.SeriesInstanceUID == found[0].uid for header in found[0].headers)
+    assert not any("PixelData" in header for header in found[0].headers)
+
+
+def test_frames_are_counted_as_images(tmp_path):
+    write([enhanced(phantom(shape=(4, 4, 6)))], tmp_path)
+    assert read_folder(tmp_path)[0].image_count == 6
+
+
+def test_other_files_are_passed_over(tmp_path):
+    write(classic(phantom()), tmp_path)
+    (tmp_path / "notes.txt").write_text("no DICOM")
+    (tmp_path / ".hidden.dcm").write_text("no DICOM")
+    directory = Dataset()
+    directory.file_meta = FileMetaDataset()
+    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    directory.SOPClassUID, directory.SOPInstanceUID = MediaStorageDirectoryStorage, generate_uid()
+    directory.save_as(tmp_path / "DICOMDIR", enforce_file_format=True)
+    assert [len(one.files) for one in read_folder(tmp_path)] == [5]
+
+
+def test_a_file_that_is_called_dicom_and_is_not_is_refused(tmp_path):
+    write(classic(phantom()), tmp_path)
+    (tmp_path / f"z{NAME}.dcm").write_bytes(b"")
+    with pytest.raises(Refusal, match="file 6 of 6 by name") as refused:
+        read_folder(tmp_path)
+    assert refused.value.reason == "unreadable-file"
+    assert NAME not in str(refused.value)
+
+
+def test_a_damaged_header_is_refused(tmp_path):
+    write(classic(phantom()), tmp_path)
+    file = tmp_path / "im0001.dcm"
+    content = file.read_bytes()
+    at = content.index(b"PLANTEDNAME")
+    file.write_bytes(content[: at - 4] + b"\xff\xff" + content[at - 2 : at + 9])
+    with pytest.raises(Refusal, match="file 2 of 5 by name") as refused:
+        read_folder(tmp_path)
+    assert "PLANTED" not in str(refused.value)
+
+
+def test_nothing_to_read_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        read_folder(tmp_path / "absent")
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(InputError, match="no DICOM file in 1 files"):
+        read_folder(tmp_path)
+
+
+def test_the_text_form_names_no_patient(tmp_path):
+    write(classic(phantom()), tmp_path / PATIENT_ID)
+    found = read_folder(tmp_path)[0]
+    assert "PLANTED" not in repr(found) + str(found) + found.title
+
+
+def test_a_missing_pydicom_is_one_line_that_names_the_extra():
+    code = "import sys; sys.modules['pydicom'] = None; import custom.deploy.dicom.series"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert "needs pydicom: pip install 'mri-restoration-bundles[deploy]'" in ran.stderr
+
+
+def test_a_refusal_is_an_input_error_with_a_slug():
+    refusal = Refusal("shear", "sheared")
+    assert isinstance(refusal, InputError)
+    assert (refusal.reason, str(refusal)) == ("shear", "sheared")
+    assert pickle.loads(pickle.dumps(refusal)).reason == "shear"
