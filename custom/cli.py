@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from custom.bundle.arguments import gather
 from custom.errors import InputError
+from custom.verbs.application import deploy
+from custom.verbs.deployment import package
 from custom.verbs.tools import demo, report, tune, verify
 from custom.verbs.usage import UsageError
 from custom.verbs.workflows import evaluate, prepare, qc, restore, train
@@ -15,7 +17,10 @@ __all__ = ["VERBS", "main"]
 
 VERBS = {
     verb.__name__: verb
-    for verb in (demo, prepare, qc, train, tune, evaluate, restore, verify, report)
+    for verb in (
+        *(demo, prepare, qc, train, tune, evaluate, restore, verify, report),
+        *(package, deploy),
+    )
 }
 
 

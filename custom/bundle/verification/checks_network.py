@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 __all__ = [
+    "build_network",
     "checkpoint",
     "fits_network",
     "in_out",
     "load_weights",
+    "network_inputs",
     "torchscript",
     "weights_hash",
 ]
@@ -41,7 +43,7 @@ def in_out(bundle: BundleFolder) -> None:
         if name not in declared[side]:
             raise CheckFailed(f"{METADATA}: network_data_format.{side} needs {name!r}")
     with torch.no_grad():
-        output = _network(bundle)(*_inputs(declared))
+        output = build_network(bundle)(*network_inputs(declared))
     outputs = output if isinstance(output, (tuple, list)) else [output]
     for tensor, (name, expected) in zip(outputs, declared["outputs"].items(), strict=False):
         shape = _shape(expected)
@@ -67,7 +69,9 @@ def fits_network(bundle: BundleFolder, file: Path) -> None:
     state = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
         raise CheckFailed(f"{file.name} must be a bare state dict: names and tensors, nothing else")
-    expected = {name: tuple(value.shape) for name, value in _network(bundle).state_dict().items()}
+    expected = {
+        name: tuple(value.shape) for name, value in build_network(bundle).state_dict().items()
+    }
     given = {name: tuple(value.shape) for name, value in state.items()}
     odd = [name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name)]
     if odd:
@@ -110,9 +114,9 @@ def torchscript(bundle: BundleFolder) -> None:
         config_file=bundle.run_files("inference"),
         bundle_root=str(bundle.root),
     )
-    network = _network(bundle)
+    network = build_network(bundle)
     network.load_state_dict(torch.load(checkpoint(bundle), map_location="cpu", weights_only=True))
-    inputs = list(_inputs(bundle.metadata["network_data_format"]))
+    inputs = list(network_inputs(bundle.metadata["network_data_format"]))
     exported: Module = torch.jit.load(str(file))  # type: ignore[no-untyped-call]
     with torch.no_grad():
         before, after = network(*inputs), exported.eval()(*inputs)
@@ -130,11 +134,11 @@ def checkpoint(bundle: BundleFolder) -> Path:
     untrained = bundle.workspace / "untrained.pt"
     if not untrained.is_file():
         torch.manual_seed(0)
-        torch.save(_network(bundle, "train").state_dict(), untrained)
+        torch.save(build_network(bundle, "train").state_dict(), untrained)
     return untrained
 
 
-def _network(bundle: BundleFolder, workflow: str = "inference") -> Module:
+def build_network(bundle: BundleFolder, workflow: str = "inference") -> Module:
     """Build the network of a workflow, on the CPU, for evaluation.
 
     Its size may depend on the shipped weights, or, in a training, on the demonstration set.
@@ -150,20 +154,32 @@ def _network(bundle: BundleFolder, workflow: str = "inference") -> Module:
     return network.cpu().eval()
 
 
-def _inputs(declared: Mapping[str, Any]) -> Iterator[Tensor]:
-    """Make random inputs as the metadata declare them."""
+def network_inputs(
+    declared: Mapping[str, Any], batch: int = 1, any_size: Sequence[int] = (_ANY, _ANY, _ANY)
+) -> Iterator[Tensor]:
+    """Make random inputs as the metadata declare them, the same each time.
+
+    Args:
+        declared: Their ``network_data_format``.
+        batch: Size of the batch.
+        any_size: Size along each axis for which the metadata allow any.
+    """
     import torch
 
     generator = torch.Generator().manual_seed(0)
     for tensor in declared["inputs"].values():
-        yield torch.rand(_shape(tensor), generator=generator).to(_dtype(tensor))
+        shape = (batch, *_shape(tensor, any_size)[1:])
+        yield torch.rand(shape, generator=generator).to(_dtype(tensor))
 
 
-def _shape(tensor: Mapping[str, Any]) -> tuple[int, ...]:
+def _shape(
+    tensor: Mapping[str, Any], any_size: Sequence[int] = (_ANY, _ANY, _ANY)
+) -> tuple[int, ...]:
     """Return ``(1, C, *spatial)`` with numbers put in for ``*``, ``n`` and ``p``."""
     from monai.utils import safe_eval
 
-    sizes = (_ANY if size == "*" else size for size in tensor["spatial_shape"])
+    declared = zip(tensor["spatial_shape"], any_size, strict=False)
+    sizes = (chosen if size == "*" else size for size, chosen in declared)
     variables = {"n": _MULTIPLE, "p": _POWER}
     spatial = (
         int(safe_eval(size, dict(variables))) if isinstance(size, str) else size for size in sizes

@@ -1,0 +1,136 @@
+"""The MONAI Deploy application of a packaged bundle: its code and the files that build an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from custom.deploy.packaging.code_closure import code_closure
+from custom.deploy.packaging.distributions import declared_packages
+from custom.deploy.packaging.vendored_code import own_tree, vendored_name, write_closure
+from custom.errors import InputError
+
+__all__ = ["APPLICATION", "DEPLOY_PINS", "write_application"]
+
+# The module with ``main(argv)``.
+APPLICATION = "custom.deploy.application"
+# The extra ``deploy`` of this package, version by version. The image is built by a command that
+# holoscan-cli lost in 4.3, and the SDK needs pydicom and highdicom without declaring them.
+DEPLOY_PINS = (
+    "monai-deploy-app-sdk==4.0.0",
+    "holoscan-cu13==4.2.0",
+    "holoscan-cli==4.2.0",
+    "pydicom==3.0.2",
+    "highdicom==0.28.2",
+    "python-gdcm==3.2.6",
+)
+
+_MAIN = '''"""DICOM MR series in, derived DICOM MR series out. Research use only."""
+
+import sys
+
+from {module} import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
+'''
+
+_README = """# {name}: MONAI Deploy application
+
+Reads one DICOM MR series, restores it with the bundle and writes a derived DICOM MR series.
+**Research use only.**
+
+Commands are for the folder above this one, the unpacked archive.
+
+## Run it with Python
+
+```bash
+python -m pip install -r app/requirements.txt       # Python 3.11 to 3.13
+python app -i DICOM_DIR -o OUTPUT_DIR -m .
+```
+
+`-m` also takes the archive itself (`{id}.zip`) or `models/model.ts`. The SDK's environment
+variables `HOLOSCAN_INPUT_PATH`, `HOLOSCAN_OUTPUT_PATH` and `HOLOSCAN_MODEL_PATH` stand for `-i`,
+`-o` and `-m`.
+
+## Build a container image (MAP)
+
+`-m` wants a folder that holds the bundle's folder and nothing else:
+
+```bash
+mkdir -p model_folder && cp -r configs docs models manifest.json {parts} LICENSE README.md \\
+  requirements.txt sbom.cdx.json app model_folder/{id} --parents
+monai-deploy package app --config app/app.yaml --models model_folder \\
+  --platform x86_64 --tag {id}:{version} --log-level DEBUG
+```
+
+Up to the Dockerfile this needs nothing but Python; the image itself needs a container engine
+(Docker with buildx) and access to the base images and the package index. Run it with
+`monai-deploy run {id}-x64-workstation-dgpu-linux-amd64:{version} -i DICOM_DIR -o OUTPUT_DIR`.
+"""
+
+
+def write_application(
+    folder: str | Path,
+    metadata: Mapping[str, Any],
+    bundle_id: str,
+    application: str = APPLICATION,
+) -> list[str]:
+    """Write the application of a bundle: code, ``__main__.py``, ``app.yaml``, requirements, README.
+
+    Args:
+        folder: New or empty folder, ``app`` in the archive.
+        metadata: The bundle's metadata.
+        bundle_id: Name of the bundle's folder.
+        application: Module of this package that has ``main(argv)``.
+
+    Returns:
+        Dotted names of the modules that were copied.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        closure = code_closure([application], own_tree())
+    except ValueError as error:
+        raise InputError(f"the deploy application cannot be packaged: {error}") from error
+    package = vendored_name(f"{bundle_id}_app", closure)
+    modules = write_closure(closure, folder, package)
+    main = package + application.removeprefix(closure.tree.package)
+    texts = {
+        "__main__.py": _MAIN.format(module=main),
+        "app.yaml": yaml.safe_dump(_app_config(metadata), sort_keys=False, allow_unicode=True),
+        "requirements.txt": "\n".join(_requirements(metadata)) + "\n",
+        "README.md": _README.format(
+            name=metadata["name"],
+            version=metadata["version"],
+            id=bundle_id,
+            parts=f"{bundle_id}_parts_*",
+        ),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return modules
+
+
+def _app_config(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the packager asks of ``app.yaml``."""
+    return {
+        "apiVersion": "1.0.0",
+        "application": {
+            "title": f"{metadata['name']} (research use only)",
+            "version": metadata["version"],
+            "input-formats": ["DICOM MR series"],
+            "output-formats": ["DICOM MR series"],
+        },
+        "resources": {"cpu": 2, "gpu": 1, "memory": "8Gi", "gpuMemory": "8Gi"},
+    }
+
+
+def _requirements(metadata: Mapping[str, Any]) -> list[str]:
+    """Return the bundle's packages and those of the application, pinned."""
+    declared = declared_packages(metadata)
+    own = [pin for pin in DEPLOY_PINS if pin.split("==")[0] not in declared]
+    return sorted([*(f"{name}=={version}" for name, version in declared.items()), *own])

@@ -1,0 +1,169 @@
+"""Archives of bundles: the same bytes for the same content, every hash checked on opening."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from custom.data.atomic import atomic_path, sha256_of
+from custom.errors import InputError
+
+__all__ = [
+    "CODE_FILE",
+    "FORMAT",
+    "MANIFEST",
+    "check_manifest",
+    "read_manifest",
+    "unpack",
+    "write_zip",
+]
+
+MANIFEST = "manifest.json"
+CODE_FILE = "parts.zip"  # what a TorchScript file carries besides configs: code, and files it needs
+FORMAT = 1
+# What runs of an unpacked bundle write, and what Python leaves beside code.
+_GROWN = ("data", "output")
+_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
+_PERMISSIONS = 0o100644 << 16
+_SIZE_LIMIT = 16 * 2**30  # bytes unpacked: far above any bundle, below what fills a disk
+_BROKEN = "make it anew with 'mri-bundles package', or copy it again"
+
+
+def write_zip(folder: str | Path, path: str | Path, top: str | None = None) -> Path:
+    """Write the files of a folder as a zip file, whole or not at all.
+
+    Sorted, with one time and one set of permissions: the same files give the same bytes.
+
+    Args:
+        folder: Whose files to write.
+        path: The zip file.
+        top: Name of the one folder in it; without it the files are at the top.
+    """
+    folder = Path(folder)
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    with (
+        atomic_path(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive,
+    ):
+        for file in files:
+            name = PurePosixPath(top or "", file.relative_to(folder).as_posix()).as_posix()
+            entry = zipfile.ZipInfo(name, _TIME)
+            entry.external_attr = _PERMISSIONS
+            entry.create_system = 3  # else it would say on which system it was made
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, file.read_bytes(), compresslevel=9)
+    return Path(path)
+
+
+def unpack(archive: str | Path, into: str | Path) -> Path:
+    """Unpack a bundle's archive and check every file against the manifest.
+
+    Args:
+        archive: A file that ``mri-bundles package`` wrote.
+        into: Existing folder.
+
+    Returns:
+        The bundle's folder; it appears in ``into`` whole or not at all.
+
+    Raises:
+        InputError: If it is no such archive, is damaged, holds a name that leads out of its folder,
+            or a file that is not what the manifest says; or if the folder is there already.
+    """
+    import tempfile
+
+    archive, into = Path(archive), Path(into)
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            top = _safe_top(opened, archive)
+            if (into / top).exists():
+                raise InputError(f"{into / top} exists: give an empty folder to unpack into")
+            with tempfile.TemporaryDirectory(prefix=".tmp-", dir=into) as temporary:
+                opened.extractall(temporary)
+                check_manifest(Path(temporary) / top, archive)
+                (Path(temporary) / top).rename(into / top)
+    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = " ".join(str(error).split())
+        raise InputError(f"{archive} cannot be unpacked: {reason}: {_BROKEN}") from error
+    return into / top
+
+
+def check_manifest(folder: str | Path, named: str | Path | None = None) -> dict[str, Any]:
+    """Check every file of an unpacked bundle against its manifest, and return the manifest.
+
+    Folders that its own runs write, and compiled Python, are passed over.
+
+    Args:
+        folder: The bundle's folder.
+        named: What messages are to name; the folder if left out.
+
+    Raises:
+        InputError: If a file is missing, is another than the manifest says, or is not listed.
+    """
+    folder, named = Path(folder), named or folder
+    manifest = read_manifest(folder, named)
+    listed = manifest["files"]
+    for name, expected in sorted(listed.items()):
+        if not _is_inside(name) or not (folder / name).is_file():
+            raise InputError(f"{named}: {name} is missing: {_BROKEN}")
+        if sha256_of(folder / name) != expected:
+            raise InputError(f"{named}: {name} is not what the manifest says: {_BROKEN}")
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = file.relative_to(folder).as_posix()
+        grown = file.suffix == ".pyc" or name.split("/")[0] in _GROWN
+        if name != MANIFEST and name not in listed and not grown:
+            raise InputError(f"{named}: {name} is not in the manifest: {_BROKEN}")
+    return manifest
+
+
+def read_manifest(folder: str | Path, named: str | Path | None = None) -> dict[str, Any]:
+    """Read the manifest of an unpacked bundle, without checking the files.
+
+    Raises:
+        InputError: If there is none, or one of another format.
+    """
+    file = Path(folder) / MANIFEST
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        found, files = manifest["format"], manifest["files"]
+        usable = all(isinstance(value, str) for pair in files.items() for value in pair)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{named or folder} has no {MANIFEST} that can be read: give an archive that "
+            "'mri-bundles package' wrote"
+        ) from error
+    if found != FORMAT or not usable:
+        raise InputError(
+            f"{named or folder}: its {MANIFEST} is of format {found}, this program reads {FORMAT}: "
+            "package the bundle anew"
+        )
+    return dict(manifest)
+
+
+def _safe_top(opened: zipfile.ZipFile, archive: Path) -> str:
+    """Return the one folder at the top of an archive; refuse what would leave it."""
+    entries = opened.infolist()
+    for entry in entries:
+        link = (entry.external_attr >> 16) & 0o170000 == 0o120000
+        if link or not _is_inside(entry.filename):
+            raise InputError(
+                f"{archive} holds {entry.filename!r}, which leads out of its folder: do not use it"
+            )
+    if sum(entry.file_size for entry in entries) > _SIZE_LIMIT:
+        raise InputError(f"{archive} unpacks to over {_SIZE_LIMIT // 2**30} GB: do not use it")
+    tops = {entry.filename.split("/")[0] for entry in entries}
+    if len(tops) != 1 or not any(entry.filename == f"{min(tops)}/{MANIFEST}" for entry in entries):
+        raise InputError(
+            f"{archive} is no archive of a bundle: give one that 'mri-bundles package' wrote"
+        )
+    return tops.pop()
+
+
+def _is_inside(name: str) -> bool:
+    """Say whether a name in an archive stays in the folder it is unpacked into."""
+    path = PurePosixPath(name)
+    unsafe = "\\" in name or ":" in name or "\0" in name or not path.parts
+    return not unsafe and not path.is_absolute() and ".." not in path.parts

@@ -1,0 +1,139 @@
+"""A software bill of materials of a packaged bundle, in the form of CycloneDX 1.6.
+
+Source:
+    ECMA-424, CycloneDX bill of materials, 1st edition (June 2024), which is version 1.6. Package
+    URLs: https://github.com/package-url/purl-spec.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from importlib.metadata import Distribution
+from typing import Any
+from urllib.parse import quote
+
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+from custom.deploy.packaging.distributions import Package
+
+__all__ = ["bill_of_materials", "license_of"]
+
+# Classifiers that name one licence and one only, as SPDX writes it; "BSD License" does not.
+_SPDX = {
+    "Apache Software License": "Apache-2.0",
+    "GNU General Public License v3 (GPLv3)": "GPL-3.0-only",
+    "GNU Lesser General Public License v3 (LGPLv3)": "LGPL-3.0-only",
+    "ISC License (ISCL)": "ISC",
+    "MIT License": "MIT",
+    "MIT No Attribution License (MIT-0)": "MIT-0",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "Python Software Foundation License": "PSF-2.0",
+    "The Unlicense (Unlicense)": "Unlicense",
+    "Zope Public License": "ZPL-2.1",
+}
+
+
+def bill_of_materials(
+    bundle: Mapping[str, str],
+    packages: Mapping[str, Package],
+    declared: Iterable[str],
+    files: Mapping[str, str],
+) -> dict[str, Any]:
+    """Describe a bundle, its files of weights and all packages that it needs.
+
+    The same content gives the same document: no time is in it, and its serial number is made of
+    the content.
+
+    Args:
+        bundle: ``id``, ``name``, ``version``, ``description`` and ``license`` (SPDX) of the bundle.
+        packages: All packages that it needs, by normalised name.
+        declared: Normalised names of those that the bundle declares itself.
+        files: SHA-256 of each file of weights or exported model, by its path.
+    """
+    root = f"{bundle['id']}@{bundle['version']}"
+    models = [
+        {
+            "type": "machine-learning-model",
+            "bom-ref": name,
+            "name": name,
+            "hashes": [{"alg": "SHA-256", "content": digest}],
+        }
+        for name, digest in sorted(files.items())
+    ]
+    urls = {name: _purl(package) for name, package in packages.items()}
+    graph = [
+        {"ref": root, "dependsOn": sorted([*files, *(urls[name] for name in declared)])},
+        *({"ref": name, "dependsOn": []} for name in sorted(files)),
+        *(
+            {"ref": urls[name], "dependsOn": sorted(urls[need] for need in package.needs)}
+            for name, package in packages.items()
+        ),
+    ]
+    main = {
+        "type": "application",
+        "bom-ref": root,
+        "name": bundle["id"],
+        "version": bundle["version"],
+        "description": f"{bundle['name']}. {bundle['description']}",
+        "licenses": [{"license": {"id": bundle["license"]}}],
+    }
+    content = {
+        "metadata": {"component": main},
+        "components": [*models, *(_component(package) for package in packages.values())],
+        "dependencies": graph,
+    }
+    serial = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(content, sort_keys=True))
+    return {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{serial}",
+        "version": 1,
+        **content,
+    }
+
+
+def license_of(found: Distribution) -> list[dict[str, Any]]:
+    """Return the licence of an installed package as CycloneDX writes it; empty if none is said.
+
+    An SPDX expression where the package gives one or says the same in other words; else its words.
+    """
+    about: Any = found.metadata
+    words = " ".join(str(about.get("License-Expression") or about.get("License") or "").split())
+    try:
+        return [{"expression": canonicalize_license_expression(words)}]
+    except InvalidLicenseExpression:
+        pass  # a name, a whole text, or nothing
+    classifiers = [
+        text.rsplit(" :: ", 1)[-1]
+        for text in about.get_all("Classifier") or ()
+        if text.startswith("License ::") and not text.endswith("OSI Approved")
+    ]
+    known = [_SPDX.get(text) for text in classifiers]
+    if len(known) == 1 and known[0]:
+        return [{"license": {"id": known[0]}}]
+    if 0 < len(words) <= 80 and words.upper() != "UNKNOWN":
+        return [{"license": {"name": words}}]
+    return [{"license": {"name": text}} for text in sorted(set(classifiers))]
+
+
+def _component(package: Package) -> dict[str, Any]:
+    """Describe one package."""
+    about = {
+        "type": "library",
+        "bom-ref": _purl(package),
+        "name": package.name,
+        "version": package.found.version,
+        "purl": _purl(package),
+    }
+    licenses = license_of(package.found)
+    return {**about, "licenses": licenses} if licenses else about
+
+
+def _purl(package: Package) -> str:
+    """Return a package's URL: ``pkg:pypi/name@version``."""
+    name = re.sub(r"[-_.]+", "-", package.name).lower()
+    return f"pkg:pypi/{name}@{quote(package.found.version, safe='')}"

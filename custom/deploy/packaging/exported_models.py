@@ -1,0 +1,228 @@
+"""A bundle's models in the forms that run without their Python code: TorchScript, torch.export."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from custom.bundle.verification.bundle_folder import BundleFolder
+from custom.bundle.verification.checks_network import build_network, network_inputs
+from custom.bundle.verification.outcome import one_line
+from custom.data.atomic import sha256_of
+from custom.deploy.packaging.archive import CODE_FILE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+__all__ = ["CODE_FILE", "Export", "export_model", "merged_inference"]
+
+# Sizes of batch and axes that a model is exported at: all differ, since torch.export takes equal
+# ones for one and the same; and where it is compared then. Networks that halve an axis take
+# multiples; others take any size.
+_EXPORTED_AT = (2, (64, 96, 32))
+_MULTIPLES, _ANY = (1, (32, 64, 48)), (3, (45, 37, 33))
+_TOLERANCE = 1e-5  # of the largest value; float32 rounds at 1e-7
+_DEBUG = ".debug_pkl"  # where TorchScript keeps the paths of the files that it was made from
+
+
+@dataclass(frozen=True)
+class Export:
+    """What became of one model in one form, as the manifest says it.
+
+    Attributes:
+        model: ``model``, or the name of the variant.
+        form: ``torchscript`` or ``torch.export``.
+        file: Path in the bundle; empty if there is none.
+        sha256: Hash of the file; empty if there is none.
+        difference: Largest difference to the network itself, at sizes other than that of the
+            export.
+        note: Why there is no file, or which sizes it does not take.
+    """
+
+    model: str
+    form: str
+    file: str = ""
+    sha256: str = ""
+    difference: float | None = None
+    note: str = ""
+
+
+def export_model(
+    bundle: BundleFolder, folder: Path, more_files: Mapping[str, bytes]
+) -> list[Export]:
+    """Export a bundle's model, or the variant that ``bundle`` is of, in both forms.
+
+    Each file is loaded again and compared with the network at other sizes of batch and image. A
+    form that a model cannot take is no error: the result says why.
+
+    Args:
+        bundle: The bundle with its shipped weights.
+        folder: Where the files go: ``model.ts`` and ``model.pt2``, or ``<variant>.ts`` and so on.
+        more_files: What the TorchScript file carries besides the metadata: configs and code.
+
+    Returns:
+        One result a form.
+    """
+    name = bundle.variant or "model"
+    return [
+        _attempt(bundle, folder / f"{name}.ts", "torchscript", _script(bundle, more_files)),
+        _attempt(bundle, folder / f"{name}.pt2", "torch.export", _trace(bundle)),
+    ]
+
+
+def _attempt(
+    bundle: BundleFolder, file: Path, form: str, save: Callable[[Module, Path], Module]
+) -> Export:
+    """Export in one form, load it again and compare."""
+    name = bundle.variant or "model"
+    if not bundle.weights.is_file():
+        return Export(name, form, note=f"the bundle has no {bundle.weights.name}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # both are told of deprecation, and of what they trace
+            network = _network(bundle)
+            loaded = save(network, file)
+            difference = _difference(bundle, network, loaded, _MULTIPLES)
+            limit = _other_sizes(bundle, network, loaded)
+    except Exception as error:  # an export can fail in any way
+        file.unlink(missing_ok=True)
+        return Export(name, form, note=f"cannot be exported: {one_line(error)}")
+    if not difference <= _TOLERANCE:
+        file.unlink()
+        return Export(name, form, note=f"left out: its output is off by {difference:.2g}")
+    return Export(name, form, f"models/{file.name}", sha256_of(file), difference, limit)
+
+
+def _network(bundle: BundleFolder) -> Module:
+    """Return the network with the shipped weights, on the CPU, for evaluation."""
+    import torch
+
+    network = build_network(bundle)
+    state = torch.load(bundle.weights, map_location="cpu", weights_only=True)
+    network.load_state_dict(state)
+    return network
+
+
+def _script(
+    bundle: BundleFolder, more_files: Mapping[str, bytes]
+) -> Callable[[Module, Path], Module]:
+    """Return what saves a network as TorchScript, as MONAI's ``ckpt_export`` does."""
+
+    def save(network: Module, file: Path) -> Module:
+        import torch
+        from monai.data import save_net_with_metadata
+        from monai.networks.utils import convert_to_torchscript
+
+        save_net_with_metadata(
+            convert_to_torchscript(network),
+            str(file),
+            include_config_vals=False,  # a time among them
+            meta_values={**bundle.metadata, "bundle_id": bundle.root.name},
+            more_extra_files=dict(more_files),
+        )
+        _drop_debug(file)
+        loaded: Module = torch.jit.load(str(file), map_location="cpu")  # type: ignore[no-untyped-call]
+        return loaded.eval()
+
+    return save
+
+
+def _trace(bundle: BundleFolder) -> Callable[[Module, Path], Module]:
+    """Return what saves a network by ``torch.export``, with batch and free axes of any size."""
+
+    def save(network: Module, file: Path) -> Module:
+        import torch
+        from torch.export import Dim
+
+        batch, sizes = _EXPORTED_AT
+        declared = bundle.metadata["network_data_format"]
+        inputs = tuple(network_inputs(declared, batch, sizes))
+        shapes: list[dict[int, Any]] = [
+            {
+                0: Dim.AUTO,
+                **{
+                    axis: Dim.AUTO
+                    for axis, size in enumerate(tensor["spatial_shape"], start=2)
+                    if not isinstance(size, int)
+                },
+            }
+            for tensor in declared["inputs"].values()
+        ]
+        program = torch.export.export(network, inputs, dynamic_shapes=tuple(shapes))
+        for module in program.graph_module.modules():
+            for node in getattr(getattr(module, "graph", None), "nodes", ()):
+                node.meta.pop("stack_trace", None)  # paths of the files it was made from
+        torch.export.save(program, file)
+        return torch.export.load(file).module()
+
+    return save
+
+
+def _difference(
+    bundle: BundleFolder, network: Module, loaded: Module, size: tuple[int, Sequence[int]]
+) -> float:
+    """Return the largest difference of the outputs, over the largest value if that is above 1."""
+    import torch
+
+    batch, sizes = size
+    inputs = list(network_inputs(bundle.metadata["network_data_format"], batch, sizes))
+    with torch.no_grad():
+        before, after = _outputs(network(*inputs)), _outputs(loaded(*inputs))
+    if [tensor.shape for tensor in before] != [tensor.shape for tensor in after]:
+        raise ValueError("its output has another shape")
+    return max(
+        float((one - other).abs().max() / one.abs().max().clamp(min=1))
+        for one, other in zip(before, after, strict=True)
+    )
+
+
+def _other_sizes(bundle: BundleFolder, network: Module, loaded: Module) -> str:
+    """Say whether an exported model also takes sizes that are no multiples."""
+    try:
+        difference = _difference(bundle, network, loaded, _ANY)
+    except Exception as error:  # a guard of the export, or a network that cannot either
+        return f"takes sizes like {_MULTIPLES[1]}, not {_ANY[1]}: {one_line(error)}"
+    if not difference <= _TOLERANCE:
+        return f"is off by {difference:.2g} at {_ANY[1]}: give it sizes like {_MULTIPLES[1]}"
+    return ""
+
+
+def _outputs(output: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    """Return the tensors that a network gives."""
+    import torch
+
+    return [output] if isinstance(output, torch.Tensor) else list(output)
+
+
+def _drop_debug(file: Path) -> None:
+    """Write a TorchScript file anew without the paths of the source files it was made from."""
+    with zipfile.ZipFile(file) as archive:
+        kept = [
+            (entry.filename, archive.read(entry))
+            for entry in archive.infolist()
+            if not entry.filename.endswith(_DEBUG)
+        ]
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in kept:
+            archive.writestr(zipfile.ZipInfo(name), content)
+
+
+def merged_inference(bundle: BundleFolder, configs: Path) -> dict[str, Any]:
+    """Return the packaged inference config of a model, for a file that holds this model alone.
+
+    Args:
+        bundle: The bundle, or one of its variants.
+        configs: Folder of the packaged configs.
+    """
+    from monai.bundle import ConfigParser
+
+    files = [str(configs / f"{name}.json") for name in bundle.run_names("inference")]
+    content: dict[str, Any] = ConfigParser.load_config_files(files)
+    if "ckpt_path" in content:  # where the weights out of the file are laid
+        content["ckpt_path"] = "$@bundle_root + '/models/model.pt'"
+    return content

@@ -1,0 +1,218 @@
+"""Package a bundle: checked, exported, with its code and a bill of materials, as one archive."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from custom.bundle.verification.bundle_folder import METADATA, BundleFolder, is_search_space
+from custom.bundle.verification.outcome import CheckResult
+from custom.bundle.verification.verify import verify_bundle
+from custom.data.atomic import sha256_of
+from custom.deploy.packaging.application_files import APPLICATION, write_application
+from custom.deploy.packaging.archive import CODE_FILE, FORMAT, MANIFEST, write_zip
+from custom.deploy.packaging.archive_readme import archive_readme
+from custom.deploy.packaging.bill_of_materials import bill_of_materials
+from custom.deploy.packaging.code_closure import CodeClosure, code_closure
+from custom.deploy.packaging.config_code import code_imports, names_in_configs
+from custom.deploy.packaging.distributions import (
+    Package,
+    declared_packages,
+    package_closure,
+    top_level_names,
+)
+from custom.deploy.packaging.exported_models import Export, export_model, merged_inference
+from custom.deploy.packaging.packaged_configs import write_config
+from custom.deploy.packaging.vendored_code import own_tree, vendored_name, write_closure
+from custom.errors import InputError
+
+__all__ = ["NOTICE", "package_bundle"]
+
+NOTICE = "Research use only. Not for diagnosis and not for clinical decisions."
+_EXPORTED = (".ts", ".pt2")  # made here, whatever the bundle's folder holds of them
+
+
+def package_bundle(
+    bundle: Path,
+    output: Path,
+    *,
+    quick: bool = False,
+    overwrite: bool = False,
+    application: str | None = APPLICATION,
+    report: Callable[[CheckResult], None] | None = None,
+) -> dict[str, Any]:
+    """Write a bundle as an archive that runs where this package is not installed.
+
+    Args:
+        bundle: The bundle's folder.
+        output: The archive, ``.zip``; it appears whole or not at all.
+        quick: Whether to leave out the checks that train or restore.
+        overwrite: Whether an archive of this name may be replaced.
+        application: Module with the MONAI Deploy application; ``None`` leaves it out.
+        report: Called with the result of each check.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        InputError: If the bundle fails a check, needs a package that it does not declare, or the
+            archive cannot be written there.
+    """
+    _check_output(bundle, output, overwrite)
+    failed = [
+        f"{result.check_id}: {result.message}"
+        for result in verify_bundle(bundle, quick=quick, report=report)
+        if not result.passed
+    ]
+    if failed:
+        raise InputError(f"{bundle.name} is not packaged: {len(failed)} checks failed: {failed[0]}")
+    with tempfile.TemporaryDirectory(prefix="package_") as workspace:
+        folder = Path(workspace) / "archive" / bundle.name
+        folder.mkdir(parents=True)
+        source = BundleFolder(bundle, workspace)
+        manifest = _fill(source, folder, application)
+        manifest["checks"] = "quick" if quick else "all"
+        _write_json(folder / MANIFEST, {**manifest, "files": _hashes(folder)})
+        write_zip(folder, output, bundle.name)
+        return manifest
+
+
+def _check_output(bundle: Path, output: Path, overwrite: bool) -> None:
+    """Refuse a place that the archive cannot be written to, before any work is done."""
+    if output.suffix != ".zip":
+        raise InputError(f"{output}: give the archive a name that ends with .zip")
+    if output.exists() and not (overwrite and output.is_file()):
+        raise InputError(f"{output} exists: give --overwrite or another name")
+    if output.resolve().is_relative_to(bundle.resolve()):
+        raise InputError(f"{output} lies in the bundle itself: write it elsewhere")
+
+
+def _fill(bundle: BundleFolder, folder: Path, application: str | None) -> dict[str, Any]:
+    """Write everything but the manifest, and return what it is to say."""
+    metadata = {**bundle.metadata, "bundle_id": bundle.root.name}
+    closure = code_closure(names_in_configs(bundle.configs.values(), "custom"), own_tree())
+    declared = declared_packages(metadata)
+    packages = package_closure(f"{name}=={version}" for name, version in declared.items())
+    _check_declared(bundle, closure, packages)
+    _copy_files(bundle, folder)
+    _write_json(folder / METADATA, metadata)
+    package = vendored_name(f"{bundle.root.name}_parts", closure)
+    _write_configs(bundle, folder / "configs", closure, package)
+    modules = write_closure(closure, folder, package)
+    exports = _export_all(bundle, folder, package)
+    requirements = [f"{name}=={version}" for name, version in declared.items()]
+    (folder / "requirements.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")
+    about = {
+        "format": FORMAT,
+        "notice": NOTICE,
+        "bundle": {key: metadata[key] for key in ("name", "version")} | {"id": bundle.root.name},
+        "code": {"package": package, "modules": modules},
+        "requirements": requirements,
+        "exports": [asdict(export) for export in exports],
+    }
+    if application is not None:
+        about["application"] = write_application(
+            folder / "app", metadata, bundle.root.name, application
+        )
+    _write_json(folder / "sbom.cdx.json", _materials(folder, metadata, packages, list(declared)))
+    (folder / "README.md").write_text(archive_readme(about), encoding="utf-8")
+    return about
+
+
+def _check_declared(
+    bundle: BundleFolder, closure: CodeClosure, packages: Mapping[str, Package]
+) -> None:
+    """Raise if code of the bundle imports what no declared package brings."""
+    brought = {name for package in packages.values() for name in top_level_names(package)}
+    for name, module in closure.outside_imports.items():
+        if name not in brought and name not in sys.stdlib_module_names:
+            raise InputError(
+                f"{bundle.root.name}: {module} imports {name!r}: "
+                f"declare it under required_packages_version in {METADATA}"
+            )
+
+
+def _copy_files(bundle: BundleFolder, folder: Path) -> None:
+    """Copy what is packaged as it is."""
+    for file in bundle.files:
+        relative = file.relative_to(bundle.root)
+        rewritten = file in bundle.config_files or relative == METADATA
+        left_out = (
+            any(part.startswith(".") for part in relative.parts)
+            or file.suffix in _EXPORTED
+            or (file.suffix in (".yaml", ".yml") and is_search_space(file))
+        )
+        if not rewritten and not left_out:
+            (folder / relative).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, folder / relative)
+
+
+def _write_configs(bundle: BundleFolder, folder: Path, closure: CodeClosure, package: str) -> None:
+    """Write every config for the package that the archive brings."""
+    imports = code_imports(bundle.configs.values(), closure.tree.package)
+    for file in bundle.config_files:
+        try:
+            write_config(file, folder, closure.tree, package, imports)
+        except ValueError as error:
+            raise InputError(f"{bundle.root.name}: configs/{file.name}: {error}") from error
+
+
+def _export_all(bundle: BundleFolder, folder: Path, package: str) -> list[Export]:
+    """Export the bundle's model and its variants."""
+    (folder / "models").mkdir(exist_ok=True)
+    exports = []
+    for variant in (None, *bundle.variants):
+        one = BundleFolder(bundle.root, bundle.workspace, variant=variant)
+        config = json.dumps(merged_inference(one, folder / "configs")).encode()
+        carried = {"inference.json": config, CODE_FILE: _parts(one, folder, package)}
+        exports += export_model(one, folder / "models", carried)
+    return exports
+
+
+def _parts(bundle: BundleFolder, folder: Path, package: str) -> bytes:
+    """Return, as a zip file, the code and the files besides weights that a model needs."""
+    beside = [folder / name for name in bundle.metadata.get("weights", {}).get("beside", {})]
+    kept = [
+        *(folder / package).rglob("*"),
+        *(
+            path
+            for path in (folder / "configs").rglob("*")
+            if path.suffix not in (".json", ".yaml")
+        ),
+        *beside,
+    ]
+    with tempfile.TemporaryDirectory(prefix="parts_") as temporary:
+        for path in kept:
+            if path.is_file():
+                copy = Path(temporary) / "parts" / path.relative_to(folder)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy)
+        return write_zip(Path(temporary) / "parts", Path(temporary) / CODE_FILE).read_bytes()
+
+
+def _materials(
+    folder: Path, metadata: Mapping[str, Any], packages: Mapping[str, Package], declared: list[str]
+) -> dict[str, Any]:
+    """Return the bill of materials."""
+    bundle = {key: str(metadata[key]) for key in ("name", "version", "description")}
+    files = {f"models/{path.name}": sha256_of(path) for path in (folder / "models").iterdir()}
+    about = {**bundle, "id": str(metadata["bundle_id"]), "license": "Apache-2.0"}
+    return bill_of_materials(about, packages, declared, files)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Return the hash of every file of a folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON for people to read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

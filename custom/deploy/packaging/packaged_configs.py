@@ -1,0 +1,118 @@
+"""Configs that run from any folder: they find the bundle they lie in, and its own code.
+
+MONAI 1.6.1 takes ``bundle_root`` as it is written, and lets a bundle's own code be imported only
+once the workflow has been initialised, when imports were already tried. A packaged config therefore
+looks for itself among its callers, as MONAI gives expressions no handle on the workflow; puts its
+bundle on the import path first thing in ``initialize``; and repeats the imports there. MONAI
+evaluates imports ahead of any other entry, keeps a failed one to itself, and tries those in
+``initialize`` anew after each of its entries.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from custom.deploy.packaging.code_closure import PackageTree
+from custom.deploy.packaging.config_code import code_imports, renamed_content, renamed_text
+
+__all__ = ["BUNDLE_ROOT", "packaged_content", "write_config"]
+
+BUNDLE_ROOT = (
+    "$next((str(call.frame.f_locals['self'].config_root_path.parent) for call in inspect.stack(0) "
+    "if isinstance(call.frame.f_locals.get('self'), monai.bundle.ConfigWorkflow)), '.')"
+)
+_IMPORTS = ("$import inspect", "$import sys")
+_FIND_CODE = "$sys.path.append(str(@bundle_root))"
+
+
+def packaged_content(
+    content: Mapping[str, Any], package: str, new: str, imports: list[str]
+) -> dict[str, Any]:
+    """Return a config's content as it is packaged.
+
+    Args:
+        content: The config as it was written.
+        package: Name of the package that its code is taken from.
+        new: Name of the copy in the archive.
+        imports: All import statements of that code in the bundle's configs: an overlay that has
+            ``initialize`` replaces that of the config below it.
+    """
+    own = code_imports([content], package) if "bundle_root" in content else imports
+    result: dict[str, Any] = dict(content)
+    if content.get("bundle_root") == ".":
+        result["bundle_root"] = BUNDLE_ROOT
+        result["imports"] = [*_IMPORTS, *content.get("imports", [])]
+    if "bundle_root" in content or "initialize" in content:
+        first = content.get("initialize", [])
+        entries = first if isinstance(first, list) else [first]
+        result["initialize"] = [_FIND_CODE, *own, *entries]
+    renamed: dict[str, Any] = renamed_content(result, package, new)
+    return renamed
+
+
+def write_config(
+    source: Path, folder: Path, tree: PackageTree, new: str, imports: list[str]
+) -> None:
+    """Write a config as it is packaged: YAML with its comments, and a JSON twin for MONAI's tools.
+
+    Args:
+        source: A YAML or JSON config of the bundle.
+        folder: Existing folder to write into.
+        tree: The package that its code is taken from.
+        new: Name of the copy in the archive.
+        imports: See :func:`packaged_content`.
+
+    Raises:
+        ValueError: If JSON cannot hold what the YAML says.
+    """
+    from monai.bundle import ConfigParser
+
+    content = ConfigParser.load_config_file(str(source))
+    wanted = packaged_content(content, tree.package, new, imports)
+    twin = json.dumps(wanted, indent=2, ensure_ascii=False) + "\n"
+    if json.loads(twin) != wanted:
+        raise ValueError(f"{source.name} holds what JSON cannot: a key that is no text, or a date")
+    (folder / f"{source.stem}.json").write_text(twin, encoding="utf-8")
+    if source.suffix in (".yaml", ".yml"):
+        text = _edited(source.read_text(encoding="utf-8"), content, wanted, tree, new)
+        (folder / source.name).write_text(text, encoding="utf-8")
+
+
+def _edited(
+    text: str, content: Mapping[str, Any], wanted: Mapping[str, Any], tree: PackageTree, new: str
+) -> str:
+    """Return YAML that says what is wanted, with the comments of the original where that can be."""
+    lines = text.splitlines(keepends=True)
+    # From below upwards, so that what is not yet edited stays where it is.
+    for key in sorted(("bundle_root", "imports", "initialize"), key=lambda key: -_line(text, key)):
+        if wanted.get(key) != content.get(key):
+            _edit(lines, _line(text, key), key, wanted[key], content.get(key))
+    edited = renamed_text("".join(lines), tree, new)
+    if yaml.safe_load(edited) == wanted:
+        return edited
+    return yaml.safe_dump(dict(wanted), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _line(text: str, key: str) -> int:
+    """Return the number of the line where a top-level key stands; -1 if it does not."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return next((name.start_mark.line for name, _ in pairs if name.value == key), -1)
+
+
+def _edit(lines: list[str], line: int, key: str, wanted: Any, before: Any) -> None:
+    """Change one top-level value: a text, or a list that gets further entries in front."""
+    if isinstance(wanted, str):
+        lines[line] = yaml.safe_dump({key: wanted}, width=10_000)
+        return
+    added = wanted[: len(wanted) - len(before or [])]
+    block = "".join(f"  - {entry}\n" for entry in added)
+    if line >= 0:
+        lines.insert(line + 1, block)
+    else:
+        lines.append(f"{key}:\n{block}")
