@@ -15,6 +15,7 @@ from pydicom.uid import (
     LegacyConvertedEnhancedMRImageStorage,
     MRImageStorage,
 )
+from pydicom.valuerep import format_number_as_ds
 
 from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.series import DicomSeries
@@ -47,9 +48,10 @@ _GROUPS = (
     "UnassignedPerFrameConvertedAttributesSequence",
 )
 # What an Enhanced image calls otherwise than a classic one.
+_ECHO_TIME = "EffectiveEchoTime"
 _CLASSIC_NAMES = {
     "FrameType": "ImageType",
-    "EffectiveEchoTime": "EchoTime",
+    _ECHO_TIME: "EchoTime",
     "FrameLaterality": "ImageLaterality",
 }
 _FUNCTIONAL = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
@@ -154,4 +156,9 @@ def _merge(flat: Dataset, group: Dataset) -> None:
                 flat[element.tag] = element
     for name, classic in _CLASSIC_NAMES.items():
         if name in flat:
-            setattr(flat, classic, flat[name].value)
+            value = flat[name].value
+            # A double there, a text of at most 16 characters here.
+            setattr(flat, classic, format_number_as_ds(value) if name == _ECHO_TIME else value)
+    if flat.get("InPlanePhaseEncodingDirection") == "COLUMN":
+        # A new element: the one in the functional group stays as it is.
+        flat.add_new("InPlanePhaseEncodingDirection", "CS", "COL")

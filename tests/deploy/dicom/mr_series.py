@@ -197,7 +197,12 @@ def enhanced(of, table=((None, None),), slopes=None):
         pixels.append((of.stored[:, :, index].T + 17 * volume) % 4096)
         groups.append(_frame_groups(of, index, table[volume], (slopes or {}).get(index, of.slope)))
         groups[-1].FrameContentSequence = [
-            _item(TemporalPositionIndex=volume + 1, InStackPositionNumber=index + 1)
+            _item(
+                StackID="1",
+                TemporalPositionIndex=volume + 1,
+                InStackPositionNumber=index + 1,
+                DimensionIndexValues=[1, index + 1, volume + 1],
+            )
         ]
     shared = Dataset()
     shared.PlaneOrientationSequence = [
@@ -209,6 +214,14 @@ def enhanced(of, table=((None, None),), slopes=None):
     shared.MRTimingAndRelatedParametersSequence = [_item(RepetitionTime=7.25, FlipAngle=9)]
     file.SharedFunctionalGroupsSequence = [shared]
     file.PerFrameFunctionalGroupsSequence = groups
+    file.DimensionIndexSequence = [
+        _item(DimensionIndexPointer=pointer, FunctionalGroupPointer=group)
+        for pointer, group in (
+            (0x00209056, 0x00209111),  # stack
+            (0x00209057, 0x00209111),  # place in it
+            (0x00189087, 0x00189117),  # b-value
+        )
+    ]
     file.NumberOfFrames = len(groups)
     set_pixels(file, of, np.stack(pixels))
     return file

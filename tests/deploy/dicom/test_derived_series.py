@@ -341,3 +341,22 @@ def test_lossy_sources_stay_marked(tmp_path):
     _, results = written(source.array, source.affine, source, tmp_path / "out")
     assert results[0].LossyImageCompression == "01"
     assert results[0].LossyImageCompressionRatio == 12
+
+
+def test_what_an_enhanced_image_says_otherwise_fits_a_classic_one(tmp_path):
+    file = enhanced(phantom())
+    for group in file.PerFrameFunctionalGroupsSequence:
+        group.MREchoSequence[0].EffectiveEchoTime = 194.39999999999998
+    shared = file.SharedFunctionalGroupsSequence[0]
+    geometry = pydicom.Dataset()
+    geometry.InPlanePhaseEncodingDirection = "COLUMN"
+    shared.MRFOVGeometrySequence = [geometry]
+    (series,) = read_folder(write([file], tmp_path / "in"))
+    source = series_volume(series, "volume")
+    _, results = written(source.array, source.affine, source, tmp_path / "out")
+    assert results[0].EchoTime == pytest.approx(194.4)
+    assert len(str(results[0].EchoTime)) <= 16
+    assert results[0].InPlanePhaseEncodingDirection == "COL"
+    # The source stays as it was read.
+    shared = series.headers[0].SharedFunctionalGroupsSequence[0]
+    assert shared.MRFOVGeometrySequence[0].InPlanePhaseEncodingDirection == "COLUMN"
