@@ -6,6 +6,8 @@ import copy
 
 from pydicom.dataset import Dataset
 
+from custom.deploy.dicom.header_values import element_of
+
 __all__ = ["copied_header"]
 
 
@@ -67,8 +69,9 @@ def copied_header(source: Dataset) -> Dataset:
     """
     header = Dataset()
     for keyword in _COPIED:
-        if keyword in source:
-            header[keyword] = copy.deepcopy(source[keyword])
+        element = element_of(source, keyword)
+        if element is not None:
+            header[keyword] = copy.deepcopy(element)
     for keyword in _NEVER_ABSENT:
         if keyword not in header:
             setattr(header, keyword, None)

@@ -16,8 +16,10 @@ __all__ = ["SERIES_NUMBER_OFFSETS", "Derivation", "coded", "describe", "equipmen
 SERIES_NUMBER_OFFSETS = {"restored": 5000, "uncertainty": 6000, "difference": 7000}
 # CID 7203; of what is not named by the caller.
 _RESAMPLING = ("113085", "Spatial resampling")
-_SMOOTHING = ("113087", "Smoothing")
-_SUBTRACTION = ("113062", "Pixel by pixel subtraction")
+_DONE = {
+    "restored": ("113087", "Smoothing"),
+    "difference": ("113062", "Pixel by pixel subtraction"),
+}
 _MAKER = "mri-restoration-bundles"
 _LONGEST = 64  # characters of a Long String (PS3.5 6.2)
 _RESEARCH = "research use only"
@@ -34,8 +36,8 @@ class Derivation:
         weights_sha256: Of its weights; empty if there are none.
         description: One or two sentences in ASCII.
         code: Value and meaning of a code of CID 7203 of the scheme DCM; if None, Smoothing
-            (113087), for a difference Pixel by pixel subtraction (113062), and besides, of a
-            finer grid, Spatial resampling (113085).
+            (113087) of a restored image, Pixel by pixel subtraction (113062) of a difference, none
+            of another map; and besides, on another grid, Spatial resampling (113085).
     """
 
     what: str
@@ -54,7 +56,7 @@ class Derivation:
         """Return the codes of Derivation Code Sequence (0008,9215)."""
         if self.code is not None:
             return [self.code]
-        done = [_SUBTRACTION if self.what == "difference" else _SMOOTHING]
+        done = [_DONE[self.what]] if self.what in _DONE else []
         return done if same_grid else [*done, _RESAMPLING]
 
     def series_description(self, source: str) -> str:
@@ -91,7 +93,9 @@ def describe(header: Dataset, derivation: Derivation, source: Frame, *, same_gri
     )
     header.ContentQualification = "RESEARCH"
     header.DerivationDescription = derivation.text()
-    header.DerivationCodeSequence = [coded(*code) for code in derivation.codes(same_grid)]
+    codes = derivation.codes(same_grid)
+    if codes:  # no code of CID 7203 fits a map of uncertainty
+        header.DerivationCodeSequence = [coded(*code) for code in codes]
     burned = source.header.get("BurnedInAnnotation")
     header.BurnedInAnnotation = "YES" if burned == "YES" else "NO"
 

@@ -25,8 +25,8 @@ from custom.deploy.dicom.derivation import (
 )
 from custom.deploy.dicom.diffusion import Weighting
 from custom.deploy.dicom.frames import Frame
+from custom.deploy.dicom.header_values import integer, numbers, value_of
 from custom.deploy.dicom.output_grid import OutputGrid, grid_of
-from custom.deploy.dicom.plane import numbers
 from custom.deploy.dicom.quiet import quiet_pydicom
 from custom.deploy.dicom.stored_scale import StoredScale, scale_of
 from custom.deploy.dicom.volume import SeriesVolume
@@ -116,7 +116,7 @@ def _image(
     image.SOPClassUID, image.SOPInstanceUID = MRImageStorage, generate_uid(prefix=None)
     image.Modality, image.SeriesInstanceUID = "MR", series.uid
     offset = SERIES_NUMBER_OFFSETS.get(series.derivation.what, _OTHER_OFFSET)
-    image.SeriesNumber = int(nearest.header.get("SeriesNumber") or 0) + offset
+    image.SeriesNumber = (integer(nearest.header, "SeriesNumber") or 0) + offset
     image.InstanceNumber = number
     for name in ("InstanceCreation", "Content", "Series"):
         setattr(image, f"{name}Date", series.now.strftime("%Y%m%d"))
@@ -138,8 +138,9 @@ def _write_place(image: Dataset, grid: OutputGrid, place: int, nearest: Frame) -
     image.SliceThickness = None
     if grid.same:  # to the digit, so that a viewer sees that both lie in one place
         for keyword in _PLACE:
-            values = np.atleast_1d(np.asarray(nearest.header.get(keyword, []), dtype=float))
-            if values.size:
+            count = np.size(value_of(nearest.header, keyword))
+            values = numbers(nearest.header, keyword, count)
+            if values is not None:
                 setattr(image, keyword, [_ds(value) for value in values])
         return
     image.ImageOrientationPatient = [_place(value) for value in grid.cosines]
@@ -161,7 +162,7 @@ def _write_pixels(image: Dataset, series: _Series, values: NDArray[Any], nearest
         image.RescaleSlope = _ds(series.scale.slope)
         image.RescaleIntercept = _ds(series.scale.intercept)
         image.RescaleType = "US"
-    centre, width = (nearest.header.get(key) for key in ("WindowCenter", "WindowWidth"))
+    centre, width = (value_of(nearest.header, key) for key in ("WindowCenter", "WindowWidth"))
     if series.derivation.is_image and centre is not None and width is not None:
         image["WindowCenter"] = copy.deepcopy(nearest.header["WindowCenter"])
         image["WindowWidth"] = copy.deepcopy(nearest.header["WindowWidth"])
@@ -201,7 +202,7 @@ def _runs_backwards(sources: Sequence[Frame]) -> bool:
     first, last = (sources[place] for place in (0, -1))
     if first.file == last.file:
         return first.index > last.index
-    ends = [int(one.header.get("InstanceNumber") or 0) for one in (first, last)]
+    ends = [integer(one.header, "InstanceNumber") or 0 for one in (first, last)]
     return ends[0] > ends[1]
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from custom.deploy.dicom.frames import Frame
-from custom.deploy.dicom.plane import numbers
+from custom.deploy.dicom.header_values import numbers
 from custom.deploy.dicom.refusals import Refusal
 
 __all__ = ["Weighting", "fsl_directions", "volumes_of", "weighting_of"]

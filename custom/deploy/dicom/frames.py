@@ -17,6 +17,7 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import format_number_as_ds
 
+from custom.deploy.dicom.header_values import integer
 from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.series import DicomSeries
 
@@ -94,7 +95,7 @@ def frames_of(series: DicomSeries) -> list[Frame]:
     frames: list[Frame] = []
     for header, file in zip(series.headers, series.files, strict=True):
         _check_class(header)
-        if header.SOPClassUID == MRImageStorage and int(header.get("NumberOfFrames") or 1) == 1:
+        if header.SOPClassUID == MRImageStorage and (integer(header, "NumberOfFrames") or 1) == 1:
             frames.append(Frame(header, file))
         else:
             frames.extend(_frames_of_file(header, file))
@@ -119,7 +120,7 @@ def _check_class(header: Dataset) -> None:
 def _frames_of_file(header: Dataset, file: Path) -> Iterator[Frame]:
     """Return the frames of a multi-frame file."""
     per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
-    count = int(header.get("NumberOfFrames") or 1)
+    count = integer(header, "NumberOfFrames") or 1
     if len(per_frame) != count:
         raise Refusal(
             "incomplete-multi-frame",

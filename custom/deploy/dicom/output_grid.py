@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from custom.deploy.dicom.frames import Frame
-from custom.deploy.dicom.plane import numbers
+from custom.deploy.dicom.header_values import numbers
 from custom.deploy.dicom.volume import LPS_TO_RAS, SeriesVolume
 from custom.errors import InputError
 

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.utils import iter_pixels
 
 from custom.deploy.dicom.frames import Frame
+from custom.deploy.dicom.header_values import element_of, numbers
 from custom.deploy.dicom.refusals import Refusal
 
 __all__ = ["Intensities", "decode", "rescale_of"]
@@ -47,22 +48,23 @@ def rescale_of(header: Dataset) -> tuple[float, float]:
     Raises:
         Refusal: ``invalid-rescale`` if they are no numbers, or the slope is 0.
     """
-    try:
-        slope = header.get("RescaleSlope")
-        intercept = header.get("RescaleIntercept")
-        pair = (
-            1.0 if slope in (None, "") else float(slope),
-            0.0 if intercept in (None, "") else float(intercept),
-        )
-    except (TypeError, ValueError):
-        pair = (0.0, 0.0)
-    if pair[0] == 0 or not np.isfinite(pair).all():
+    slope, intercept = (
+        numbers(header, keyword, 1) if _holds(header, keyword) else np.array([default])
+        for keyword, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
+    )
+    if slope is None or intercept is None or slope[0] == 0:
         raise Refusal(
             "invalid-rescale",
             "RescaleSlope (0028,1053) or RescaleIntercept (0028,1052) is 0 or no number: export "
             "the series as it came from the scanner",
         )
-    return pair
+    return float(slope[0]), float(intercept[0])
+
+
+def _holds(header: Dataset, keyword: str) -> bool:
+    """Say whether an attribute has a value, be it one that cannot be decoded."""
+    element = element_of(header, keyword)
+    return keyword in header and (element is None or not element.is_empty)
 
 
 def decode(frames: Sequence[Frame]) -> Iterator[tuple[int, Intensities]]:

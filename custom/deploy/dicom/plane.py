@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.datadict import tag_for_keyword
-from pydicom.dataset import Dataset
 
 from custom.deploy.dicom.frames import Frame
+from custom.deploy.dicom.header_values import numbers
 from custom.deploy.dicom.refusals import Refusal
 
-__all__ = ["ImagePlane", "common_plane", "numbers"]
+__all__ = ["ImagePlane", "common_plane"]
 
 _COSINE_TOLERANCE = 1e-3  # headers hold four to six digits
 _SPACING_TOLERANCE = 1e-3  # relative
@@ -48,18 +48,6 @@ class ImagePlane:
     def heights(self) -> NDArray[np.float64]:
         """Positions along the normal, ``(F,)`` in mm."""
         return np.asarray(self.positions @ self.axes[:, 2])
-
-
-def numbers(header: Dataset, keyword: str, count: int) -> NDArray[np.float64] | None:
-    """Return the numbers of an attribute; None if it is absent or no such numbers."""
-    value = header.get(keyword)
-    if value is None:
-        return None
-    try:
-        array = np.atleast_1d(np.asarray(value, dtype=float))
-    except (TypeError, ValueError):
-        return None
-    return array if array.shape == (count,) and np.isfinite(array).all() else None
 
 
 def common_plane(frames: Sequence[Frame]) -> ImagePlane:

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import MediaStorageDirectoryStorage
 
+from custom.deploy.dicom.header_values import integer, value_of
 from custom.deploy.dicom.quiet import quiet_pydicom
 from custom.deploy.dicom.refusals import Refusal
 from custom.errors import InputError
@@ -46,7 +47,7 @@ class DicomSeries:
     @property
     def image_count(self) -> int:
         """Number of images: files, or the frames of multi-frame files."""
-        return sum(int(header.get("NumberOfFrames") or 1) for header in self.headers)
+        return sum(integer(header, "NumberOfFrames") or 1 for header in self.headers)
 
     @property
     def title(self) -> str:
@@ -128,11 +129,10 @@ def _series(uid: str, members: Iterable[tuple[Path, Dataset]]) -> DicomSeries:
     """Return a series of its files."""
     files, headers = zip(*members, strict=True)
     first = headers[0]
-    number = first.get("SeriesNumber")
     return DicomSeries(
         uid=uid,
-        number=None if number in (None, "") else int(number),
-        description=str(first.get("SeriesDescription") or "").strip(),
+        number=integer(first, "SeriesNumber"),
+        description=str(value_of(first, "SeriesDescription") or "").strip(),
         modality=str(first.get("Modality") or "of no modality"),
         headers=headers,
         files=files,

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from custom.deploy.dicom.frames import Frame
-from custom.deploy.dicom.plane import ImagePlane, numbers
+from custom.deploy.dicom.header_values import numbers, value_of
+from custom.deploy.dicom.plane import ImagePlane
 from custom.deploy.dicom.refusals import Refusal
 
 __all__ = ["affine_of", "by_position", "check_steps", "single_images"]
@@ -70,7 +71,7 @@ def _difference(frames: Sequence[Frame]) -> str:
     if len(uids) < len(frames):
         return "the same image more than once"
     for keyword in _DIFFERING:
-        values = sorted({str(frame.header.get(keyword)) for frame in frames}, key=_as_number)
+        values = sorted({str(value_of(frame.header, keyword)) for frame in frames}, key=_as_number)
         if len(values) > 1:
             shown = ", ".join(values[:4]) + (", ..." if len(values) > 4 else "")
             return f"which differ in {keyword} ({shown})"

@@ -1,0 +1,48 @@
+"""Values of a header, which may be absent, empty or damaged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+
+__all__ = ["element_of", "integer", "numbers", "value_of"]
+
+
+def value_of(header: Dataset, keyword: str) -> Any:
+    """Return an attribute's value; None if it is absent, empty or cannot be decoded.
+
+    Values are decoded when they are first asked for, and a text where a number belongs raises
+    then, with the text in the error.
+    """
+    element = element_of(header, keyword)
+    return None if element is None or element.is_empty else element.value
+
+
+def element_of(header: Dataset, keyword: str) -> DataElement | None:
+    """Return an attribute; None if it is absent or cannot be decoded."""
+    try:
+        return header[keyword] if keyword in header else None  # noqa: SIM401 - get gives the value
+    except Exception:  # of whatever kind the damage led to
+        return None
+
+
+def numbers(header: Dataset, keyword: str, count: int) -> NDArray[np.float64] | None:
+    """Return the numbers of an attribute; None if it is absent or no such numbers."""
+    value = value_of(header, keyword)
+    if value is None:
+        return None
+    try:
+        array = np.atleast_1d(np.asarray(value, dtype=float))
+    except (TypeError, ValueError):
+        return None
+    return array if array.shape == (count,) and np.isfinite(array).all() else None
+
+
+def integer(header: Dataset, keyword: str) -> int | None:
+    """Return the whole number of an attribute; None if it is absent or none."""
+    found = numbers(header, keyword, 1)
+    return None if found is None else int(found[0])
