@@ -15,7 +15,7 @@ from custom.errors import InputError
 
 __all__ = ["APPLICATION", "DEPLOY_PINS", "write_application"]
 
-# The module with ``main(argv)``.
+# The module with ``main()``, which takes the arguments of the process.
 APPLICATION = "custom.deploy.application"
 # The extra ``deploy`` of this package, version by version. The image is built by a command that
 # holoscan-cli lost in 4.3, and the SDK needs pydicom and highdicom without declaring them.
@@ -30,12 +30,10 @@ DEPLOY_PINS = (
 
 _MAIN = '''"""DICOM MR series in, derived DICOM MR series out. Research use only."""
 
-import sys
-
 from {module} import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    main()
 '''
 
 _README = """# {name}: MONAI Deploy application
@@ -43,33 +41,30 @@ _README = """# {name}: MONAI Deploy application
 Reads one DICOM MR series, restores it with the bundle and writes a derived DICOM MR series.
 **Research use only.**
 
-Commands are for the folder above this one, the unpacked archive.
+Unpack the archive into a folder with nothing else in it, and give these commands there.
 
 ## Run it with Python
 
 ```bash
-python -m pip install -r app/requirements.txt       # Python 3.11 to 3.13
-python app -i DICOM_DIR -o OUTPUT_DIR -m .
+python -m pip install -r {id}/app/requirements.txt       # Python 3.11 to 3.13
+python {id}/app -i DICOM_DIR -o OUTPUT_DIR -m {id}
 ```
 
-`-m` also takes the archive itself (`{id}.zip`) or `models/model.ts`. The SDK's environment
-variables `HOLOSCAN_INPUT_PATH`, `HOLOSCAN_OUTPUT_PATH` and `HOLOSCAN_MODEL_PATH` stand for `-i`,
-`-o` and `-m`.
+`-m` also takes the archive itself or `{id}/models/model.ts`. The SDK's environment variables
+`HOLOSCAN_INPUT_PATH`, `HOLOSCAN_OUTPUT_PATH` and `HOLOSCAN_MODEL_PATH` stand for `-i`, `-o` and
+`-m`.
 
 ## Build a container image (MAP)
 
-`-m` wants a folder that holds the bundle's folder and nothing else:
-
 ```bash
-mkdir -p model_folder && cp -r configs docs models manifest.json {parts} LICENSE README.md \\
-  requirements.txt sbom.cdx.json app model_folder/{id} --parents
-monai-deploy package app --config app/app.yaml --models model_folder \\
-  --platform x86_64 --tag {id}:{version} --log-level DEBUG
+monai-deploy package {id}/app --config {id}/app/app.yaml --models . \\
+  --platform x86_64 --tag {id}:{version} --uid 1000 --gid 1000
 ```
 
-Up to the Dockerfile this needs nothing but Python; the image itself needs a container engine
-(Docker with buildx) and access to the base images and the package index. Run it with
-`monai-deploy run {id}-x64-workstation-dgpu-linux-amd64:{version} -i DICOM_DIR -o OUTPUT_DIR`.
+The image needs a container engine (Docker with buildx) and access to its base image and the
+package index. Without these, `--log-level DEBUG` shows all files up to the Dockerfile; `--source
+FILE` takes the list of base images from a file instead of the internet. The command prints the name
+of the image; run it by `monai-deploy run IMAGE -i DICOM_DIR -o OUTPUT_DIR`.
 """
 
 
@@ -85,7 +80,7 @@ def write_application(
         folder: New or empty folder, ``app`` in the archive.
         metadata: The bundle's metadata.
         bundle_id: Name of the bundle's folder.
-        application: Module of this package that has ``main(argv)``.
+        application: Module of this package that has ``main()``.
 
     Returns:
         Dotted names of the modules that were copied.
@@ -104,10 +99,7 @@ def write_application(
         "app.yaml": yaml.safe_dump(_app_config(metadata), sort_keys=False, allow_unicode=True),
         "requirements.txt": "\n".join(_requirements(metadata)) + "\n",
         "README.md": _README.format(
-            name=metadata["name"],
-            version=metadata["version"],
-            id=bundle_id,
-            parts=f"{bundle_id}_parts_*",
+            name=metadata["name"], version=metadata["version"], id=bundle_id
         ),
     }
     for name, text in texts.items():

@@ -158,6 +158,8 @@ def _data_files(tree: PackageTree, module: str) -> set[Path]:
     for text in sorted(text for text in texts if text.strip(" ./") and len(text) < 100):
         for folder in around:
             named = folder / text
+            if (named / "__init__.py").is_file():
+                continue  # a package of that name
             files = [named] if named.is_file() else sorted(named.rglob("*"))
             found.update(file for file in files if file.is_file() and _is_data(file, tree.root))
     return found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from custom.bundle.verification.bundle_folder import BundleFolder
 from custom.bundle.verification.checks_network import build_network, network_inputs
 from custom.bundle.verification.outcome import one_line
+from custom.bundle.verification.quiet import quiet
 from custom.data.atomic import sha256_of
 from custom.deploy.packaging.archive import CODE_FILE
 
@@ -83,8 +84,8 @@ def _attempt(
     if not bundle.weights.is_file():
         return Export(name, form, note=f"the bundle has no {bundle.weights.name}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # both are told of deprecation, and of what they trace
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # both warn of deprecation, and print what they trace
             network = _network(bundle)
             loaded = save(network, file)
             difference = _difference(bundle, network, loaded, _MULTIPLES)
