@@ -1,13 +1,13 @@
 """Every bundle as a MONAI Deploy application, in each form that a bundle is handed over in."""
 
 import json
-import shutil
 import subprocess
 import sys
 import zipfile
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from demo_series import BUNDLES, as_dicom, copy_of, demo_scan, kind_of
 
@@ -112,14 +112,18 @@ def test_the_archive_brings_its_own_application(bundle, archive, dicom, expected
 
 
 def test_a_refusal_is_one_line_and_leaves_only_the_log(bundle, dicom, tmp_path, capsys):
-    shutil.copytree(dicom, tmp_path / "in")
-    first = sorted(series_volume(read_folder(dicom)[0], kind_of(bundle)).sources, key=id)[0]
-    (tmp_path / "in" / first.file.name).unlink()
+    (tmp_path / "in").mkdir()
+    for file in dicom.iterdir():
+        image = pydicom.dcmread(file)
+        image.Modality = "CT"
+        image.save_as(tmp_path / "in" / file.name)
     with pytest.raises(SystemExit) as stop:
         deploy(bundle, tmp_path / "in", tmp_path / "out")
     assert stop.value.code == 1
     (line,) = [
         line for line in capsys.readouterr().err.splitlines() if line.startswith("mri-bundles:")
     ]
-    assert "missing" in line or "lack slices" in line
+    assert "not MR" in line
+    (logged,) = (tmp_path / "out" / "audit.jsonl").read_text().splitlines()
+    assert json.loads(logged)["reason"] == "no-series"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["audit.jsonl"]

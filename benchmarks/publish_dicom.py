@@ -1,0 +1,300 @@
+"""What becomes of real DICOM series: which are read, and what the bundles make of one.
+
+Needs a folder of folders of DICOM files that this repository does not hold; the page was made from
+openly licensed ones (neurolabusc/dcm_qa_philips_enh, BSD-2-Clause; icometrix/dicom2nifti and
+moloney/dcmstack, MIT; all on github.com). Needs the MONAI Deploy SDK; uses dciodvfy and dcm2niix
+where they are installed.
+
+Run: ``.venv-deploy/bin/python -m benchmarks.publish_dicom --data FOLDER --work FOLDER``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import nibabel as nib
+import numpy as np
+
+from benchmarks.measure import REPOSITORY, RESULTS, save
+from custom.deploy.dicom.refusals import Refusal
+from custom.deploy.dicom.rules import SeriesRules, select_series
+from custom.deploy.dicom.series import read_folder
+from custom.deploy.dicom.volume import SeriesVolume, series_volume, write_nifti
+from custom.errors import InputError
+
+PAGE = Path(__file__).with_name("publish_dicom.md")
+PICTURES = REPOSITORY / "docs" / "images"
+BUNDLES = sorted(path.parents[1] for path in REPOSITORY.glob("bundles/*/configs/metadata.json"))
+RESTORED = "philips_T1_classic_48slices"
+STEPS = ("load", "select", "volume", "restore", "write")
+
+
+def main() -> None:
+    """Read every series, restore one by every bundle, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--restored", default=RESTORED, help="folder that the bundles restore")
+    options = parser.parse_args()
+    os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "OFF")
+    shutil.rmtree(options.work, ignore_errors=True)
+    options.work.mkdir(parents=True)
+    read = [reading(folder, options.data) for folder in leaves(options.data)]
+    runs = [run(bundle, options.data / options.restored, options.work) for bundle in BUNDLES]
+    save("dicom", {"read": read, "restored": options.restored, "runs": runs})
+    write_page()
+
+
+def leaves(root: Path) -> Iterator[Path]:
+    """Give every folder that holds files."""
+    for folder in sorted(path for path in [root, *root.rglob("*")] if path.is_dir()):
+        if any(path.is_file() and not path.name.startswith(".") for path in folder.iterdir()):
+            yield folder
+
+
+def reading(folder: Path, root: Path) -> dict[str, Any]:
+    """Say what reading a folder gives, as a volume and as a diffusion series."""
+    row: dict[str, Any] = {"folder": folder.relative_to(root).as_posix()}
+    for kind in ("volume", "diffusion"):
+        try:
+            volume = series_volume(select_series(read_folder(folder), SeriesRules()), kind)
+        except InputError as error:
+            reason = error.reason if isinstance(error, Refusal) else "input"
+            row[kind] = {"refused": reason, "line": str(error).replace(f"{folder}: ", "")}
+        else:
+            row[kind] = facts(volume)
+    return row
+
+
+def facts(volume: SeriesVolume) -> dict[str, Any]:
+    """Return size and spacing of a volume, and how often each b-value occurs."""
+    spacing = np.linalg.norm(volume.affine[:3, :3], axis=0).round(3).tolist()
+    row: dict[str, Any] = {"shape": list(volume.array.shape), "spacing_mm": spacing}
+    if volume.bvals is not None:
+        row["bvals"] = dict(Counter(f"{value:g}" for value in volume.bvals.tolist()))
+    return row
+
+
+def run(bundle: Path, dicom: Path, work: Path) -> dict[str, Any]:
+    """Restore a series by the application; if it is refused, say why, and warn instead."""
+    row: dict[str, Any] = {"bundle": bundle.name}
+    output = work / bundle.name
+    for answer in ("refuse", "warn"):
+        try:
+            pipeline, seconds = application(bundle, dicom, output, answer)
+        except InputError as error:
+            row[answer] = str(error)
+            continue
+        row[answer] = {name: len(files) for name, files in pipeline.written.items()}
+        volume = series_volume(read_folder(dicom)[0], "volume")
+        row["seconds"] = seconds | {"plain": plain(bundle, volume, work)}
+        row["checks"] = checks(dicom, output / "restored", work)
+        draw(volume, output / "restored", bundle.name)
+        break
+    return row
+
+
+def application(
+    bundle: Path, dicom: Path, output: Path, answer: str
+) -> tuple[Any, dict[str, float]]:
+    """Run the application in this process; return its pipeline and the seconds of its steps."""
+    from custom.deploy.application import RestorationApplication
+    from custom.deploy.pipeline import Settings
+
+    words = ["-i", str(dicom), "-o", str(output), "-m", str(bundle), "-l", "ERROR"]
+    output.mkdir(exist_ok=True)
+    made = RestorationApplication(
+        [sys.executable, "benchmark", *words], Settings(outside_range=answer)
+    )
+    seconds: dict[str, float] = {}
+    for name in STEPS:
+        setattr(made.pipeline, name, timed(getattr(made.pipeline, name), name, seconds))
+    begin = time.process_time()
+    try:
+        made.run()
+    except Exception as error:
+        from custom.bundle.launch import find_cause
+
+        raise find_cause(error, InputError) or error from error
+    seconds["application"] = time.process_time() - begin
+    return made.pipeline, seconds
+
+
+def timed(work: Any, name: str, seconds: dict[str, float]) -> Any:
+    """Return a step that notes the processor seconds it takes."""
+
+    def step(*args: Any) -> Any:
+        begin = time.process_time()
+        result = work(*args)
+        seconds[name] = time.process_time() - begin
+        return result
+
+    return step
+
+
+def plain(bundle: Path, volume: SeriesVolume, work: Path) -> float:
+    """Return the seconds of the bundle's inference on the same volume as a NIfTI file."""
+    from custom.bundle.launch import run_bundle
+
+    source = work / f"{bundle.name}.nii"
+    write_nifti(volume, source)
+    settings = {"input": str(source), "output_dir": str(work / f"{bundle.name}_plain")}
+    begin = time.process_time()
+    run_bundle(bundle, ["inference"], settings)
+    return time.process_time() - begin
+
+
+def checks(dicom: Path, written: Path, work: Path) -> dict[str, Any]:
+    """Compare with dciodvfy's errors of the source, and with dcm2niix's volume of the result."""
+    found: dict[str, Any] = {}
+    if shutil.which("dciodvfy"):
+        before, after = (errors(next(iter(sorted(f.iterdir())))) for f in (dicom, written))
+        found["new_errors"] = sorted(after - before)
+    if shutil.which("dcm2niix"):
+        folder = work / f"{written.parent.name}_dcm2niix"
+        folder.mkdir()
+        command = ["dcm2niix", "-b", "n", "-f", "volume", "-o", str(folder), str(written)]
+        subprocess.run(command, check=True, capture_output=True)
+        theirs: Any = nib.load(folder / "volume.nii")
+        ours = series_volume(read_folder(written)[0], "volume")
+        found |= compared(theirs, ours)
+    return found
+
+
+def errors(image: Path) -> set[str]:
+    """Return the errors that dciodvfy finds in an image."""
+    done = subprocess.run(["dciodvfy", str(image)], capture_output=True, text=True, check=False)
+    lines = (done.stdout + done.stderr).splitlines()
+    return {line for line in lines if line.startswith("Error")}
+
+
+def compared(theirs: Any, ours: SeriesVolume) -> dict[str, float]:
+    """Return how far dcm2niix's volume is from ours: positions of corners, and values."""
+    corners = np.array(np.meshgrid(*[[0, size - 1] for size in ours.array.shape])).reshape(3, -1)
+    there = theirs.affine[:3, :3] @ corners + theirs.affine[:3, 3:]
+    here = ours.affine[:3, :3] @ corners + ours.affine[:3, 3:]
+    apart = np.linalg.norm(there[:, :, None] - here[:, None, :], axis=0)
+    turn = nib.orientations.io_orientation(np.linalg.inv(ours.affine) @ theirs.affine)
+    values = nib.orientations.apply_orientation(np.asarray(theirs.dataobj, np.float32), turn)
+    return {
+        "corner_mm": float(apart.min(axis=0).max()),
+        "value": float(np.abs(values - ours.array).max() / np.abs(ours.array).max()),
+    }
+
+
+def draw(source: SeriesVolume, written: Path, name: str) -> None:
+    """Draw the middle slice before and after, and a part of it enlarged."""
+    from matplotlib import pyplot as plt
+
+    mpl.use("Agg")
+    made = series_volume(read_folder(written)[0], "volume")
+    middle = source.array.shape[2] // 2
+    position = source.affine @ [0, 0, middle, 1]
+    place = int(np.rint((np.linalg.inv(made.affine) @ position)[2]))
+    before, after = source.array[..., middle].T, made.array[..., place].T
+    top = float(np.percentile(before, 99.7))
+    figure, axes = plt.subplots(2, 2, figsize=(8, 8), layout="constrained")
+    for column, (image, title) in enumerate(((before, "as acquired"), (after, "restored"))):
+        rows, columns = image.shape
+        part = image[rows * 3 // 8 : rows * 5 // 8, columns * 3 // 8 : columns * 5 // 8]
+        for axis, shown in ((axes[0, column], image), (axes[1, column], part)):
+            axis.imshow(shown, cmap="gray", vmin=0, vmax=top, interpolation="nearest")
+            axis.set_axis_off()
+        axes[0, column].set_title(f"{title}, {columns} x {rows}", fontsize=9)
+    figure.savefig(PICTURES / f"dicom_{name}.jpg", dpi=100, pil_kwargs={"quality": 85})
+    plt.close(figure)
+
+
+def write_page() -> None:
+    """Write the page from the figures that were saved."""
+    saved = json.loads((RESULTS / "dicom.json").read_text(encoding="utf-8"))
+    pictures = "\n\n".join(
+        f"![A slice as acquired and as {row['bundle']} restores it, and the middle of both]"
+        f"(../images/dicom_{row['bundle']}.jpg)\n\n*{row['bundle']}.*"
+        for row in saved["runs"]
+        if "seconds" in row
+    )
+    page = PAGE.read_text(encoding="utf-8").format(
+        read=read_table(saved["read"]),
+        restored=saved["restored"],
+        runs=run_table(saved["runs"]),
+        overhead=overhead_table(saved["runs"]),
+        pictures=pictures,
+    )
+    (RESULTS / "dicom.md").write_text(page, encoding="utf-8")
+    print(RESULTS / "dicom.md")
+
+
+def read_table(rows: list[dict[str, Any]]) -> str:
+    """Return what reading each folder gave."""
+    lines = ["| folder | as a volume | as a diffusion series |", "|---|---|---|"]
+    lines += [
+        f"| `{row['folder']}` | {told(row['volume'])} | {told(row['diffusion'])} |" for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def told(found: dict[str, Any]) -> str:
+    """Return a cell of the table."""
+    if "refused" in found:
+        return f"refused (`{found['refused']}`): {found['line']}"
+    shape = " x ".join(map(str, found["shape"]))
+    spacing = " x ".join(f"{size:g}" for size in found["spacing_mm"])
+    bvals = ", ".join(f"{count} of b = {b}" for b, count in found.get("bvals", {}).items())
+    return f"{shape}, {spacing} mm" + f"; {bvals}" * bool(bvals)
+
+
+def run_table(rows: list[dict[str, Any]]) -> str:
+    """Return what each bundle did with the series."""
+    lines = [
+        "| bundle | by default | with `--outside_range warn` | new errors by dciodvfy | "
+        "dcm2niix: corners off by | values off by |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        checked = row.get("checks", {})
+        new = len(checked["new_errors"]) if "new_errors" in checked else ""
+        corner, value = checked.get("corner_mm"), checked.get("value")
+        lines.append(
+            f"| `{row['bundle']}` | {outcome(row.get('refuse'))} | {outcome(row.get('warn'))} | "
+            f"{new} | {'' if corner is None else f'{corner:.1g} mm'} | "
+            f"{'' if value is None else f'{value:.1g} of the largest'} |"
+        )
+    return "\n".join(lines)
+
+
+def outcome(found: str | dict[str, int] | None) -> str:
+    """Return what became of a run."""
+    if found is None:
+        return "as by default"
+    if isinstance(found, str):
+        return f"refused: {found}"
+    return ", ".join(f"{name}: {count} images" for name, count in found.items())
+
+
+def overhead_table(rows: list[dict[str, Any]]) -> str:
+    """Return the seconds of the application's steps, and of plain inference."""
+    heads = ["bundle", *STEPS, "whole application", "plain inference", "ratio"]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    for row in rows:
+        if "seconds" in row:
+            seconds = row["seconds"]
+            cells = [f"{seconds[name]:.2f}" for name in (*STEPS, "application", "plain")]
+            ratio = seconds["application"] / seconds["plain"]
+            lines.append(f"| `{row['bundle']}` | {' | '.join(cells)} | {ratio:.2f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
