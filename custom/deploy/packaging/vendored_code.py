@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import custom
@@ -14,8 +15,9 @@ from custom.deploy.packaging.code_mentions import rename
 __all__ = ["own_tree", "vendor", "vendored_name", "write_closure"]
 
 
+@cache
 def own_tree() -> PackageTree:
-    """Return the source of this package."""
+    """Return the source of this package, read once."""
     return PackageTree(Path(str(custom.__file__)).resolve().parent)
 
 

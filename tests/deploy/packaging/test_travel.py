@@ -1,0 +1,137 @@
+"""Every bundle as an archive, run where there is nothing but the packages that it declares."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from empty_environment import EmptyEnvironment
+
+from custom.bundle.verification.bundle_folder import METADATA
+from custom.deploy.packaging import package as module
+from custom.deploy.packaging.archive import check_manifest, unpack
+
+pytestmark = pytest.mark.slow
+
+BUNDLES = sorted(
+    path.parents[1] for path in Path(__file__).resolve().parents[3].glob(f"bundles/*/{METADATA}")
+)
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    """The archive of each bundle; whether bundles pass their checks is asked by other tests."""
+    folder = tmp_path_factory.mktemp("archives")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "verify_bundle", lambda *_, **__: [])
+        for bundle in BUNDLES:
+            module.package_bundle(bundle, folder / f"{bundle.name}.zip", application=None)
+    return {bundle.name: folder / f"{bundle.name}.zip" for bundle in BUNDLES}
+
+
+@pytest.fixture(scope="module", params=BUNDLES, ids=lambda path: path.name)
+def travelled(request, archives, tmp_path_factory):
+    """An unpacked bundle, its environment, and a folder that is neither's."""
+    folder = tmp_path_factory.mktemp(request.param.name)
+    root = unpack(archives[request.param.name], folder)
+    lines = (root / "requirements.txt").read_text().splitlines()
+    (folder / "elsewhere").mkdir()
+    return root, EmptyEnvironment(folder / "environment", lines), folder / "elsewhere"
+
+
+def run(environment, *arguments, cwd):
+    done = environment.run(*arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def restored(folder):
+    """Return the restored images of a folder by name."""
+    files = sorted(folder.glob("*_restored.nii.gz"))
+    assert files
+    return {path.name: np.asarray(nib.load(path).dataobj) for path in files}
+
+
+def test_the_environment_is_empty(travelled):
+    _, environment, elsewhere = travelled
+    program = (
+        "import importlib.util as u\n"
+        "print([n for n in ('custom', 'pytest', 'hypothesis', 'optuna', 'brukerapi') "
+        "if u.find_spec(n)])"
+    )
+    assert run(environment, "-c", program, cwd=elsewhere).strip() == "[]"
+
+
+def test_it_runs_by_monais_command_in_its_folder_and_from_python_elsewhere(travelled):
+    root, environment, elsewhere = travelled
+    config = ["--config_file", "configs/inference.json", "--demo_size", "tiny"]
+    run(
+        environment, "-m", "monai.bundle", "run", *config, "--output_dir", elsewhere / "a", cwd=root
+    )
+    program = (
+        "import monai.bundle\n"
+        f"config = {str(root / 'configs' / 'inference.json')!r}\n"
+        "workflow = monai.bundle.create_workflow(config_file=config, workflow_type='infer', "
+        "demo_size='tiny', output_dir='b')\n"
+        "workflow.run()\n"
+        f"network = monai.bundle.load({root.name!r}, bundle_dir={str(root.parent)!r}, "
+        "workflow_type='inference')\n"
+        "print(type(network).__module__)\n"
+    )
+    said = run(environment, "-c", program, cwd=elsewhere)
+    package = json.loads((root / "manifest.json").read_text())["code"]["package"]
+    assert said.splitlines()[-1].startswith(f"{package}.")
+    first, second = restored(elsewhere / "a"), restored(elsewhere / "b")
+    assert set(first) == set(second)
+    for name, image in first.items():
+        np.testing.assert_array_equal(image, second[name])
+    check_manifest(root)  # what it ran has changed nothing of it
+
+
+def test_it_trains_and_evaluates(travelled):
+    root, environment, elsewhere = travelled
+    program = (
+        "import monai.bundle\n"
+        "small = {'demo_size': 'tiny', 'num_workers': 0}\n"
+        f"configs = {str(root / 'configs')!r}\n"
+        "train, evaluate = configs + '/train.json', configs + '/evaluate.yaml'\n"
+        "monai.bundle.run(config_file=train, output_dir='train', max_epochs=1, **small)\n"
+        "monai.bundle.run(config_file=evaluate, output_dir='evaluate', **small)\n"
+    )
+    run(environment, "-c", program, cwd=elsewhere)
+    assert list((elsewhere / "train" / "models").glob("*.pt"))
+    assert (elsewhere / "evaluate" / "report.html").stat().st_size > 10_000
+
+
+def test_bundles_in_one_process_do_not_disturb_each_other(archives, tmp_path):
+    """All are made ready, then all run, in both orders; each gives what it gives alone."""
+    lines = set()
+    for archive in archives.values():
+        root = unpack(archive, tmp_path)
+        lines |= set((root / "requirements.txt").read_text().splitlines())
+    environment = EmptyEnvironment(tmp_path / "environment", sorted(lines))
+    program = (
+        "import json, sys, monai.bundle\n"
+        "flows = [monai.bundle.create_workflow(config_file=name + '/configs/inference.json', "
+        "workflow_type='infer', demo_size='tiny', output_dir=f'{name}_{len(sys.argv)}_{n}') "
+        "for n, name in enumerate(sys.argv[1:])]\n"
+        "[flow.run() for flow in flows]\n"
+        "print(json.dumps([type(flow.network_def).__module__ for flow in flows]))\n"
+    )
+    names = list(archives)
+    alone = {}
+    for name in names:
+        run(environment, "-c", program, name, cwd=tmp_path)
+        alone[name] = restored(tmp_path / f"{name}_2_0")
+    for order in (names, names[::-1]):
+        said = run(environment, "-c", program, *order, cwd=tmp_path)
+        modules = json.loads(said.splitlines()[-1])
+        for place, (name, used) in enumerate(zip(order, modules, strict=True)):
+            assert used.startswith(f"{name}_parts_")
+            folder = tmp_path / f"{name}_{len(order) + 1}_{place}"
+            together = restored(folder)
+            assert set(together) == set(alone[name])
+            for file, image in alone[name].items():
+                np.testing.assert_array_equal(together[file], image)
+            folder.rename(folder.with_name(f"{folder.name}_done"))
