@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import nibabel as nib
@@ -11,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from custom.deploy.dicom.frames import Frame
-from custom.deploy.dicom.header_values import numbers
 from custom.deploy.dicom.volume import LPS_TO_RAS, SeriesVolume
 from custom.errors import InputError
 
@@ -19,6 +19,7 @@ __all__ = ["OutputGrid", "grid_of"]
 
 _TURNED = 2e-3  # difference of unit vectors: a tenth of a degree
 _SAME_MM = 1e-3
+_BETWEEN = 0.02  # of a slice
 
 
 @dataclass(frozen=True)
@@ -30,24 +31,26 @@ class OutputGrid:
         affine: ``(4, 4)`` in mm.
         same: Whether it is the grid of the source.
         ratio: Step between slices by that of the source.
+        depths: ``(Z,)``, where each slice lies among those of the source, in slices.
     """
 
     array: NDArray[Any] = field(repr=False)
     affine: NDArray[np.float64]
     same: bool
     ratio: float
+    depths: NDArray[np.float64]
 
-    @property
+    @cached_property
     def spacing(self) -> NDArray[np.float64]:
         """Size of a voxel, ``(3,)`` in mm."""
         return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
 
-    @property
+    @cached_property
     def cosines(self) -> NDArray[np.float64]:
         """Image Orientation (0020,0037): unit vectors of columns, then of rows."""
         return np.asarray((self.affine[:3, :2] / self.spacing[:2]).T.reshape(6))
 
-    @property
+    @cached_property
     def normal(self) -> NDArray[np.float64]:
         """Unit vector at right angles to the slices."""
         return np.asarray(np.cross(self.cosines[:3], self.cosines[3:]))
@@ -63,13 +66,13 @@ class OutputGrid:
             index: The slice.
             sources: The images of one volume, lowest first.
         """
-        places = [numbers(frame.header, "ImagePositionPatient", 3) for frame in sources]
-        heights = np.array([place @ self.normal for place in places if place is not None])
-        away = np.abs(heights - self.position(index) @ self.normal)
-        order = np.argsort(away, kind="stable")
-        step = float(np.diff(heights).mean())
-        between = away[order[0]] > 0.02 * step and away[order[1]] < step
-        return [sources[place] for place in order[: 2 if between else 1]]
+        depth = float(self.depths[index])
+        closest = min(max(round(depth), 0), len(sources) - 1)
+        found = [sources[closest]]
+        other = closest + (1 if depth > closest else -1)
+        if abs(depth - closest) > _BETWEEN and 0 <= other < len(sources):
+            found.append(sources[other])
+        return found
 
 
 def grid_of(array: NDArray[Any], affine: NDArray[np.float64], source: SeriesVolume) -> OutputGrid:
@@ -103,6 +106,7 @@ def grid_of(array: NDArray[Any], affine: NDArray[np.float64], source: SeriesVolu
             "the result's axes are turned against those of the series: the bundle must restore in "
             "the frame of its input"
         )
+    to_source = np.linalg.solve(source.affine, moved)
     array = array if array.ndim == 4 else array[..., None]
     same = array.shape[:3] == source.array.shape[:3] and _same_place(moved, source)
     return OutputGrid(
@@ -110,6 +114,7 @@ def grid_of(array: NDArray[Any], affine: NDArray[np.float64], source: SeriesVolu
         affine=LPS_TO_RAS @ (source.affine if same else moved),
         same=same,
         ratio=float(spacing[2] / reference[2]),
+        depths=to_source[2, 2] * np.arange(array.shape[2]) + to_source[2, 3],
     )
 
 
