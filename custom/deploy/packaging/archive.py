@@ -81,7 +81,7 @@ def unpack(archive: str | Path, into: str | Path) -> Path:
                 raise InputError(f"{into / top} exists: give an empty folder to unpack into")
             with tempfile.TemporaryDirectory(prefix=".tmp-", dir=into) as temporary:
                 opened.extractall(temporary)
-                check_manifest(Path(temporary) / top, archive)
+                check_manifest(Path(temporary) / top, archive, fresh=True)
                 (Path(temporary) / top).rename(into / top)
     except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
         if isinstance(error, InputError):
@@ -91,14 +91,16 @@ def unpack(archive: str | Path, into: str | Path) -> Path:
     return into / top
 
 
-def check_manifest(folder: str | Path, named: str | Path | None = None) -> dict[str, Any]:
+def check_manifest(
+    folder: str | Path, named: str | Path | None = None, *, fresh: bool = False
+) -> dict[str, Any]:
     """Check every file of an unpacked bundle against its manifest, and return the manifest.
-
-    Folders that its own runs write, and compiled Python, are passed over.
 
     Args:
         folder: The bundle's folder.
         named: What messages are to name; the folder if left out.
+        fresh: Whether nothing in it can have been run yet. Else the folders that its own runs
+            write, and compiled Python, are passed over.
 
     Raises:
         InputError: If a file is missing, is another than the manifest says, or is not listed.
@@ -114,7 +116,7 @@ def check_manifest(folder: str | Path, named: str | Path | None = None) -> dict[
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = file.relative_to(folder).as_posix()
         grown = file.suffix == ".pyc" or name.split("/")[0] in _GROWN
-        if name != MANIFEST and name not in listed and not grown:
+        if name != MANIFEST and name not in listed and (fresh or not grown):
             raise InputError(f"{named}: {name} is not in the manifest: {_BROKEN}")
     return manifest
 

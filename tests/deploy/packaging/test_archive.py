@@ -1,4 +1,5 @@
 import json
+import os
 import zipfile
 
 import pytest
@@ -65,7 +66,7 @@ def test_what_is_unpacked_is_what_was_packed(folder, tmp_path):
 def test_the_same_files_give_the_same_bytes(folder, tmp_path):
     first = write_zip(folder, tmp_path / "a.zip", "bundle").read_bytes()
     for path in folder.rglob("*"):
-        path.touch()
+        os.utime(path, (10**9, 10**9))
     (folder / "model.pt").chmod(0o700)
     assert write_zip(folder, tmp_path / "b.zip", "bundle").read_bytes() == first
 
@@ -105,6 +106,10 @@ def test_a_link_is_refused(folder, tmp_path):
         ),
         (lambda files: files.pop("bundle/model.pt"), "model.pt is missing"),
         (lambda files: files.update({"bundle/more.py": b""}), "more.py is not in the manifest"),
+        (
+            lambda files: files.update({"bundle/parts/__pycache__/a.pyc": b""}),
+            "a.pyc is not in the manifest",
+        ),
         (lambda files: files.update({"second/more.py": b""}), "is no archive of a bundle"),
         (lambda files: files.pop(f"bundle/{MANIFEST}"), "is no archive of a bundle"),
         (lambda files: files.update({f"bundle/{MANIFEST}": b"[]"}), "no manifest.json that can be"),
