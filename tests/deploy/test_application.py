@@ -11,6 +11,7 @@ import pydicom
 import pytest
 from demo_series import BUNDLES, as_dicom, copy_of, demo_scan, kind_of
 
+from custom.bundle.verification.bundle_folder import METADATA
 from custom.cli import main
 from custom.deploy.dicom.series import read_folder
 from custom.deploy.dicom.volume import series_volume, write_nifti
@@ -37,14 +38,19 @@ def archive(bundle, tmp_path_factory):
     return path
 
 
+def restore(bundle, dicom, folder, *more):
+    """What ``restore`` makes of the same volume: images by name, with their affines."""
+    write_nifti(series_volume(read_folder(dicom)[0], kind_of(bundle)), folder / "scan.nii")
+    words = ["restore", str(bundle), "--input", str(folder / "scan.nii"), "--output", str(folder)]
+    main([*words, *more])
+    files = {name: folder / f"scan_{name}.nii.gz" for name in ("restored", "uncertainty")}
+    images = {name: nib.load(file) for name, file in files.items() if file.exists()}
+    return {name: (image.get_fdata(), image.affine) for name, image in images.items()}
+
+
 @pytest.fixture(scope="module")
 def expected(bundle, dicom, tmp_path_factory):
-    """What ``restore`` makes of the same volume."""
-    folder = tmp_path_factory.mktemp("expected")
-    write_nifti(series_volume(read_folder(dicom)[0], kind_of(bundle)), folder / "scan.nii")
-    main(["restore", str(bundle), "--input", str(folder / "scan.nii"), "--output", str(folder)])
-    image = nib.load(folder / "scan_restored.nii.gz")
-    return image.get_fdata(), image.affine
+    return restore(bundle, dicom, tmp_path_factory.mktemp("expected"))
 
 
 def deploy(model, dicom, output, *more):
@@ -53,14 +59,16 @@ def deploy(model, dicom, output, *more):
 
 
 def compare(output, bundle, expected):
-    made = series_volume(read_folder(output / "restored")[0], kind_of(bundle))
-    values, affine = expected
-    slopes = [float(header.get("RescaleSlope", 1)) for header in made.headers]
-    assert made.array.shape == values.shape
-    np.testing.assert_allclose(made.affine, affine, atol=2e-4)
-    # Half a stored number, and what rounding in another order of sums makes.
-    bound = max(slopes) / 2 + 1e-4 * np.abs(values).max()
-    np.testing.assert_allclose(made.array, values, atol=bound)
+    """The series in a folder are the expected images, and no other."""
+    assert sorted(path.name for path in output.iterdir() if path.is_dir()) == sorted(expected)
+    for name, (values, affine) in expected.items():
+        made = series_volume(read_folder(output / name)[0], kind_of(bundle))
+        slopes = [float(header.get("RescaleSlope", 1)) for header in made.headers]
+        assert made.array.shape == values.shape
+        np.testing.assert_allclose(made.affine, affine, atol=2e-4)
+        # Half a stored number, and what rounding in another order of sums makes.
+        bound = max(slopes) / 2 + 1e-4 * np.abs(values).max()
+        np.testing.assert_allclose(made.array, values, atol=bound)
 
 
 def test_folder(bundle, dicom, expected, tmp_path):
@@ -68,6 +76,16 @@ def test_folder(bundle, dicom, expected, tmp_path):
     compare(tmp_path, bundle, expected)
     (line,) = (tmp_path / "audit.jsonl").read_text().splitlines()
     assert json.loads(line)["decision"] == "restored"
+
+
+def test_every_further_model_by_its_overlay(bundle, dicom, tmp_path):
+    """Iterative samplers are among them."""
+    for variant in json.loads((bundle / METADATA).read_text()).get("variants", {}):
+        folder = tmp_path / variant
+        (folder / "nifti").mkdir(parents=True)
+        images = restore(bundle, dicom, folder / "nifti", "--config", variant)
+        deploy(bundle, dicom, folder / "dicom", "--config", variant)
+        compare(folder / "dicom", bundle, images)
 
 
 def test_archive(bundle, archive, dicom, expected, tmp_path):
