@@ -194,11 +194,19 @@ def test_thinner_slices_name_their_neighbours(tmp_path):
     assert [sorted(uids.index(uid) for uid in pair) for pair in named] == [
         [0], [0, 1], [0, 1], [1, 2], [1, 2], [2],
     ]  # fmt: skip
-    assert {
-        item.SpatialLocationsPreserved for one in results for item in one.SourceImageSequence
-    } == {"NO"}
+    assert results[1].SourceImageSequence[0].SpatialLocationsPreserved == "NO"
+    assert {float(one.SliceThickness) for one in results} == {1.25}
     codes = [code.CodeValue for code in results[0].DerivationCodeSequence]
     assert codes == ["113087", "113085"]
+
+
+def test_a_grid_of_the_same_size_in_another_place_is_not_the_same_grid(tmp_path):
+    source = source_of(phantom(), tmp_path / "in")
+    moved = source.affine.copy()
+    moved[:3, 3] += source.affine[:3, :3] @ [0.5, 0, 0]
+    files, results = written(source.array, moved, source, tmp_path / "out")
+    np.testing.assert_allclose(read_back(files).affine, moved, atol=1e-8)
+    assert results[0].SourceImageSequence[0].SpatialLocationsPreserved == "NO"
 
 
 def test_frames_are_referenced_by_number(tmp_path):

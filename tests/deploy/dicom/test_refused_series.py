@@ -13,6 +13,7 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
+from custom.deploy.dicom.derived_series import Derivation, write_derived
 from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.series import read_folder
 from custom.deploy.dicom.volume import series_volume
@@ -300,20 +301,19 @@ def test_what_scanners_round_is_not_refused(tmp_path):
 
 
 def test_pydicom_says_nothing_of_a_patient(tmp_path, caplog):
-    images = classic(phantom())
-    for image in images:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image.PatientBirthDate = "PLANTEDDATE"
-            image.PatientName = "PLANTEDNAME" * 8
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        write(images, tmp_path)
+    images = classic(phantom(), PatientWeight="61.23456", SeriesNumber="12345678")
+    for file in write(images, tmp_path).iterdir():
+        content = file.read_bytes()
+        assert content.count(b"61.23456") == content.count(b"12345678") == 1
+        content = content.replace(b"61.23456", b"PLANTED1").replace(b"12345678", b"PLANTED2")
+        file.write_bytes(content)
     caplog.clear()
     caplog.set_level(logging.DEBUG)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         volume = series_volume(read_folder(tmp_path)[0], "volume")
+        done = Derivation("restored", "bundle", "1")
+        write_derived(volume.array, volume.affine, volume, tmp_path / "out", done)
     assert "PLANTED" not in "".join(str(one.message) for one in caught) + caplog.text
     assert "PLANTED" not in repr(volume)
     assert logging.getLogger("pydicom").disabled is False

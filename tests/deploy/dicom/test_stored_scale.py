@@ -43,6 +43,10 @@ def test_no_value_moves_by_more_than_half_a_step(array, slope):
         # What does not fit a signed number may fit an unsigned one.
         ([0.0, 60000.0], [(1.0, 0.0)], StoredScale(1.0, 0.0, signed=False)),
         ([-10.0, 65534.0], [(1.0, 0.0)], StoredScale(2.0, 0.0)),
+        ([0.0, 65535.0], [(1.0, 0.0)], StoredScale(1.0, 0.0, signed=False)),
+        ([0.0, 65536.0], [(1.0, 0.0)], StoredScale(65536 / 32767, 0.0)),
+        ([-32768.0, 32767.0], [(1.0, 0.0)], StoredScale(1.0, 0.0)),
+        ([-32768.0, 32768.0], [(1.0, 0.0)], StoredScale(32768 / 32767, 0.0)),
         ([0.0, 0.0], [(1.0, 5.0), (2.0, 0.0)], StoredScale(1.0, 0.0)),
     ],
 )
