@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from custom.deploy.dicom.header_values import element_of
@@ -71,7 +72,7 @@ def copied_header(source: Dataset) -> Dataset:
     for keyword in _COPIED:
         element = element_of(source, keyword)
         if element is not None:
-            header[keyword] = copy.deepcopy(element)
+            header[element.tag] = _copy(element)
     for keyword in _NEVER_ABSENT:
         if keyword not in header:
             setattr(header, keyword, None)
@@ -81,9 +82,17 @@ def copied_header(source: Dataset) -> Dataset:
         header.SequenceVariant = _sequence_variant(source)
     if "IR" in header.ScanningSequence and "InversionTime" not in header:
         header.InversionTime = None
-    # Those in the items of sequences; the others are not on the list.
-    header.remove_private_tags()
     return header
+
+
+def _copy(element: DataElement) -> DataElement:
+    """Return an element of its own, without what is private in the items of a sequence."""
+    if element.VR != "SQ":
+        return copy.copy(element)
+    own = copy.deepcopy(element)
+    for item in own.value:
+        item.remove_private_tags()
+    return own
 
 
 def _scanning_sequence(source: Dataset) -> list[str]:

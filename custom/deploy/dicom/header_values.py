@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
 
 __all__ = ["element_of", "integer", "numbers", "value_of"]
+
+_TAGS: dict[str, BaseTag] = {}  # a look-up by keyword each time takes longer than the value
 
 
 def value_of(header: Dataset, keyword: str) -> Any:
@@ -25,7 +28,10 @@ def value_of(header: Dataset, keyword: str) -> Any:
 def element_of(header: Dataset, keyword: str) -> DataElement | None:
     """Return an attribute; None if it is absent or cannot be decoded."""
     try:
-        return header[keyword] if keyword in header else None  # noqa: SIM401 - get gives the value
+        tag = _TAGS.get(keyword)
+        if tag is None:
+            tag = _TAGS.setdefault(keyword, Tag(keyword))
+        return header[tag] if tag in header else None  # noqa: SIM401 - typed otherwise
     except Exception:  # of whatever kind the damage led to
         return None
 

@@ -368,3 +368,12 @@ def test_what_an_enhanced_image_says_otherwise_fits_a_classic_one(tmp_path):
     # The source stays as it was read.
     shared = series.headers[0].SharedFunctionalGroupsSequence[0]
     assert shared.MRFOVGeometrySequence[0].InPlanePhaseEncodingDirection == "COLUMN"
+
+
+def test_the_source_stays_as_it_was(tmp_path):
+    images = classic(phantom(), ScanningSequence="", SequenceVariant="", EchoTrainLength=None)
+    (series,) = read_folder(write(images, tmp_path / "in"))
+    source = series_volume(series, "volume")
+    before = [one.to_json() for one in source.headers]
+    write_derived(source.array * 0.3, source.affine, source, tmp_path / "out", DONE)
+    assert [one.to_json() for one in source.headers] == before
