@@ -11,7 +11,6 @@ Run: ``.venv-deploy/bin/python -m benchmarks.publish_dicom --data FOLDER --work 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -26,18 +25,17 @@ import matplotlib as mpl
 import nibabel as nib
 import numpy as np
 
-from benchmarks.measure import REPOSITORY, RESULTS, save
+from benchmarks.dicom_page import STEPS, write_page
+from benchmarks.measure import REPOSITORY, save
 from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.rules import SeriesRules, select_series
 from custom.deploy.dicom.series import read_folder
 from custom.deploy.dicom.volume import SeriesVolume, series_volume, write_nifti
 from custom.errors import InputError
 
-PAGE = Path(__file__).with_name("publish_dicom.md")
 PICTURES = REPOSITORY / "docs" / "images"
 BUNDLES = sorted(path.parents[1] for path in REPOSITORY.glob("bundles/*/configs/metadata.json"))
 RESTORED = "philips_T1_classic_48slices"
-STEPS = ("load", "select", "volume", "restore", "write")
 
 
 def main() -> None:
@@ -181,9 +179,7 @@ def errors(image: Path) -> set[str]:
 
 def compared(theirs: Any, ours: SeriesVolume) -> dict[str, float]:
     """Return how far dcm2niix's volume is from ours: positions of corners, and values."""
-    corners = np.array(np.meshgrid(*[[0, size - 1] for size in ours.array.shape])).reshape(3, -1)
-    there = theirs.affine[:3, :3] @ corners + theirs.affine[:3, 3:]
-    here = ours.affine[:3, :3] @ corners + ours.affine[:3, 3:]
+    there, here = corners(theirs.affine, theirs.shape), corners(ours.affine, ours.array.shape)
     apart = np.linalg.norm(there[:, :, None] - here[:, None, :], axis=0)
     turn = nib.orientations.io_orientation(np.linalg.inv(ours.affine) @ theirs.affine)
     values = nib.orientations.apply_orientation(np.asarray(theirs.dataobj, np.float32), turn)
@@ -191,6 +187,12 @@ def compared(theirs: Any, ours: SeriesVolume) -> dict[str, float]:
         "corner_mm": float(apart.min(axis=0).max()),
         "value": float(np.abs(values - ours.array).max() / np.abs(ours.array).max()),
     }
+
+
+def corners(affine: Any, shape: tuple[int, ...]) -> Any:
+    """Return where the middles of the corner voxels are, ``(3, 8)``, in mm."""
+    indices = np.array(np.meshgrid(*[[0, size - 1] for size in shape])).reshape(3, -1)
+    return affine[:3, :3] @ indices + affine[:3, 3:]
 
 
 def draw(source: SeriesVolume, written: Path, name: str) -> None:
@@ -214,86 +216,6 @@ def draw(source: SeriesVolume, written: Path, name: str) -> None:
         axes[0, column].set_title(f"{title}, {columns} x {rows}", fontsize=9)
     figure.savefig(PICTURES / f"dicom_{name}.jpg", dpi=100, pil_kwargs={"quality": 85})
     plt.close(figure)
-
-
-def write_page() -> None:
-    """Write the page from the figures that were saved."""
-    saved = json.loads((RESULTS / "dicom.json").read_text(encoding="utf-8"))
-    pictures = "\n\n".join(
-        f"![A slice as acquired and as {row['bundle']} restores it, and the middle of both]"
-        f"(../images/dicom_{row['bundle']}.jpg)\n\n*{row['bundle']}.*"
-        for row in saved["runs"]
-        if "seconds" in row
-    )
-    page = PAGE.read_text(encoding="utf-8").format(
-        read=read_table(saved["read"]),
-        restored=saved["restored"],
-        runs=run_table(saved["runs"]),
-        overhead=overhead_table(saved["runs"]),
-        pictures=pictures,
-    )
-    (RESULTS / "dicom.md").write_text(page, encoding="utf-8")
-    print(RESULTS / "dicom.md")
-
-
-def read_table(rows: list[dict[str, Any]]) -> str:
-    """Return what reading each folder gave."""
-    lines = ["| folder | as a volume | as a diffusion series |", "|---|---|---|"]
-    lines += [
-        f"| `{row['folder']}` | {told(row['volume'])} | {told(row['diffusion'])} |" for row in rows
-    ]
-    return "\n".join(lines)
-
-
-def told(found: dict[str, Any]) -> str:
-    """Return a cell of the table."""
-    if "refused" in found:
-        return f"refused (`{found['refused']}`): {found['line']}"
-    shape = " x ".join(map(str, found["shape"]))
-    spacing = " x ".join(f"{size:g}" for size in found["spacing_mm"])
-    bvals = ", ".join(f"{count} of b = {b}" for b, count in found.get("bvals", {}).items())
-    return f"{shape}, {spacing} mm" + f"; {bvals}" * bool(bvals)
-
-
-def run_table(rows: list[dict[str, Any]]) -> str:
-    """Return what each bundle did with the series."""
-    lines = [
-        "| bundle | by default | with `--outside_range warn` | new errors by dciodvfy | "
-        "dcm2niix: corners off by | values off by |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        checked = row.get("checks", {})
-        new = len(checked["new_errors"]) if "new_errors" in checked else ""
-        corner, value = checked.get("corner_mm"), checked.get("value")
-        lines.append(
-            f"| `{row['bundle']}` | {outcome(row.get('refuse'))} | {outcome(row.get('warn'))} | "
-            f"{new} | {'' if corner is None else f'{corner:.1g} mm'} | "
-            f"{'' if value is None else f'{value:.1g} of the largest'} |"
-        )
-    return "\n".join(lines)
-
-
-def outcome(found: str | dict[str, int] | None) -> str:
-    """Return what became of a run."""
-    if found is None:
-        return "as by default"
-    if isinstance(found, str):
-        return f"refused: {found}"
-    return ", ".join(f"{name}: {count} images" for name, count in found.items())
-
-
-def overhead_table(rows: list[dict[str, Any]]) -> str:
-    """Return the seconds of the application's steps, and of plain inference."""
-    heads = ["bundle", *STEPS, "whole application", "plain inference", "ratio"]
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    for row in rows:
-        if "seconds" in row:
-            seconds = row["seconds"]
-            cells = [f"{seconds[name]:.2f}" for name in (*STEPS, "application", "plain")]
-            ratio = seconds["application"] / seconds["plain"]
-            lines.append(f"| `{row['bundle']}` | {' | '.join(cells)} | {ratio:.2f} |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":
