@@ -47,7 +47,7 @@ class EmptyEnvironment:
             env=kept | settings | variables,
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=560,
             check=False,
         )
 

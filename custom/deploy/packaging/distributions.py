@@ -58,24 +58,18 @@ def package_closure(requirements: Iterable[str]) -> dict[str, Package]:
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
+        if name in found and requirement.extras <= found[name].extras:
+            continue
         if name not in found:
             try:
                 found[name] = Package(name, distribution(name))
             except PackageNotFoundError as error:
                 raise InputError(f"{name} is not installed: pip install '{requirement}'") from error
-        elif requirement.extras <= found[name].extras and found[name].needs:
-            continue
         package = found[name]
         package.extras |= requirement.extras
         wanted = _needs(package)
-        news = {canonicalize_name(need.name) for need in wanted} - package.needs
-        package.needs |= news
-        waiting += [
-            need
-            for need in wanted
-            if canonicalize_name(need.name) in news
-            or not need.extras <= found[canonicalize_name(need.name)].extras
-        ]
+        package.needs |= {canonicalize_name(need.name) for need in wanted}
+        waiting += wanted
     return dict(sorted(found.items()))
 
 

@@ -42,12 +42,13 @@ def test_requirements_are_followed_with_their_extras_and_for_this_system(install
     }
 
 
-def test_an_extra_that_is_asked_for_later_counts_too(install):
-    install("made-a", "made-b", "made-c")
-    install("made-b", "made-d; extra == 'fast'", extras=["fast"])
-    install("made-c", "made-b[fast]")
+@pytest.mark.parametrize("requirements", [["made-a", "made-c"], ["made-c", "made-a"]])
+def test_an_extra_counts_whenever_it_is_asked_for(install, requirements):
+    install("made-a", "made-b", "made-b[fast]; extra == 'x'", extras=["x"])
+    install("made-b", "made-d; extra == 'fast'", "made-c", extras=["fast"])
+    install("made-c", "made-a[x]")
     install("made-d")
-    assert set(package_closure(["made-a"])) == {"made-a", "made-b", "made-c", "made-d"}
+    assert set(package_closure(requirements)) == {"made-a", "made-b", "made-c", "made-d"}
 
 
 def test_what_is_not_installed_is_named(install):

@@ -91,15 +91,18 @@ def test_it_runs_by_monais_command_in_its_folder_and_from_python_elsewhere(trave
 
 def test_it_trains_and_evaluates(travelled):
     root, environment, elsewhere = travelled
+    small = {"demo_size": "tiny", "num_workers": 0, "max_epochs": 1}
+    small |= {"diagnostic_slices": 1, "diagnostic_signals": 60}
     program = (
-        "import monai.bundle\n"
-        "small = {'demo_size': 'tiny', 'num_workers': 0}\n"
-        f"configs = {str(root / 'configs')!r}\n"
-        "train, evaluate = configs + '/train.json', configs + '/evaluate.yaml'\n"
-        "monai.bundle.run(config_file=train, output_dir='train', max_epochs=1, **small)\n"
-        "monai.bundle.run(config_file=evaluate, output_dir='evaluate', **small)\n"
+        "import json, sys, monai.bundle\n"
+        "configs, small = sys.argv[1], json.loads(sys.argv[2])\n"
+        "for name in ('train', 'evaluate'):\n"
+        "    config = f'{configs}/{name}.json'\n"
+        "    known = json.load(open(config))\n"
+        "    values = {key: small[key] for key in small if key in known}\n"
+        "    monai.bundle.run(config_file=config, output_dir=name, **values)\n"
     )
-    run(environment, "-c", program, cwd=elsewhere)
+    run(environment, "-c", program, root / "configs", json.dumps(small), cwd=elsewhere)
     assert list((elsewhere / "train" / "models").glob("*.pt"))
     assert (elsewhere / "evaluate" / "report.html").stat().st_size > 10_000
 
@@ -114,24 +117,22 @@ def test_bundles_in_one_process_do_not_disturb_each_other(archives, tmp_path):
     program = (
         "import json, sys, monai.bundle\n"
         "flows = [monai.bundle.create_workflow(config_file=name + '/configs/inference.json', "
-        "workflow_type='infer', demo_size='tiny', output_dir=f'{name}_{len(sys.argv)}_{n}') "
-        "for n, name in enumerate(sys.argv[1:])]\n"
+        "workflow_type='infer', demo_size='tiny', output_dir=f'{sys.argv[1]}_{name}') "
+        "for name in sys.argv[2:]]\n"
         "[flow.run() for flow in flows]\n"
         "print(json.dumps([type(flow.network_def).__module__ for flow in flows]))\n"
     )
     names = list(archives)
     alone = {}
     for name in names:
-        run(environment, "-c", program, name, cwd=tmp_path)
-        alone[name] = restored(tmp_path / f"{name}_2_0")
-    for order in (names, names[::-1]):
-        said = run(environment, "-c", program, *order, cwd=tmp_path)
+        run(environment, "-c", program, "alone", name, cwd=tmp_path)
+        alone[name] = restored(tmp_path / f"alone_{name}")
+    for label, order in (("forth", names), ("back", names[::-1])):
+        said = run(environment, "-c", program, label, *order, cwd=tmp_path)
         modules = json.loads(said.splitlines()[-1])
-        for place, (name, used) in enumerate(zip(order, modules, strict=True)):
+        for name, used in zip(order, modules, strict=True):
             assert used.startswith(f"{name}_parts_")
-            folder = tmp_path / f"{name}_{len(order) + 1}_{place}"
-            together = restored(folder)
+            together = restored(tmp_path / f"{label}_{name}")
             assert set(together) == set(alone[name])
             for file, image in alone[name].items():
                 np.testing.assert_array_equal(together[file], image)
-            folder.rename(folder.with_name(f"{folder.name}_done"))
