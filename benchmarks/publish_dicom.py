@@ -108,7 +108,7 @@ def application(
 ) -> tuple[Any, dict[str, float]]:
     """Run the application in this process; return its pipeline and the seconds of its steps."""
     from custom.deploy.application import RestorationApplication
-    from custom.deploy.pipeline import Settings
+    from custom.deploy.settings import Settings
 
     words = ["-i", str(dicom), "-o", str(output), "-m", str(bundle), "-l", "ERROR"]
     output.mkdir(exist_ok=True)

@@ -70,6 +70,11 @@ class TrainingRange:
                 if limits is not None:
                     self.limits[group, part] = _limits(group, part, limits)
 
+    @property
+    def wants_echo_time(self) -> bool:
+        """Whether the echo time matters."""
+        return ("echo_time_ms", "") in self.limits
+
     def faults(self, facts: SeriesFacts) -> Iterator[tuple[str, str]]:
         """Give what is far from the training: a short name, and one line.
 

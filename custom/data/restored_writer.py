@@ -23,6 +23,7 @@ from custom.data.atomic import atomic_path
 from custom.errors import InputError
 
 __all__ = [
+    "MAPS",
     "RESTORED",
     "RestoredWriter",
     "SaveRestoredd",
@@ -35,7 +36,7 @@ __all__ = [
 
 RESTORED = "_restored"
 # Maps that may lie beside a restored image.
-_MAPS = ("uncertainty", "noise", "residual", "mask", "difference")
+MAPS = ("uncertainty", "noise", "residual", "mask", "difference")
 
 # Geometry and units are all that is taken over: descrip, aux_file, intent_name and extensions
 # may name a person.
@@ -83,7 +84,7 @@ def uncertainty_of(output: str | Path) -> Path:
 def is_result(path: str | Path) -> bool:
     """Say whether a file is a restored image, or a map of one, that a sidecar vouches for."""
     path = Path(path)
-    for end in (RESTORED, *(f"_{name}" for name in _MAPS)):
+    for end in (RESTORED, *(f"_{name}" for name in MAPS)):
         stem = path.name.removesuffix(f"{end}.nii.gz")
         if stem != path.name:
             return sidecar_of(path.with_name(f"{stem}{RESTORED}.nii.gz")).exists()

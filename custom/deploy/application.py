@@ -22,7 +22,8 @@ from custom.deploy.operators import (
     SeriesSelector,
     VolumeOperator,
 )
-from custom.deploy.pipeline import Pipeline, Settings
+from custom.deploy.pipeline import Pipeline
+from custom.deploy.settings import Settings
 from custom.errors import InputError
 
 __all__ = ["RestorationApplication", "main"]
@@ -81,15 +82,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: Arguments after the program's name; those of the process if left out.
 
     Raises:
-        SystemExit: With 1, if a series is refused.
+        SystemExit: With 1, if a series is refused or the run failed.
     """
-    words = [sys.executable, sys.argv[0], *(sys.argv[1:] if argv is None else argv)]
+    given = list(sys.argv[1:] if argv is None else argv)
+    if not any(word.startswith(("-l", "--log")) for word in given):
+        given += ["--log-level", "WARN"]  # at INFO the SDK logs paths, which may hold a name
     try:
-        RestorationApplication(words).run()
+        RestorationApplication([sys.executable, sys.argv[0], *given]).run()
     except Exception as error:
-        refusal = find_cause(error, InputError)
-        if refusal is None:
+        if "DEBUG" in given:
             raise
-        for line in str(refusal).splitlines():
+        refusal = find_cause(error, InputError)
+        # What an unexpected error says may quote a header.
+        said = str(refusal or f"failed by a {type(error).__name__}: --log-level DEBUG shows where")
+        for line in said.splitlines():
             print(f"restoration: {line}", file=sys.stderr)  # noqa: T201
         raise SystemExit(1) from None

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from custom.data.atomic import atomic_path
 from custom.deploy.dicom.derived_series import Derivation, write_derived
 from custom.deploy.dicom.whole_folder import whole_folder
+from custom.errors import InputError
 
 if TYPE_CHECKING:
-    from custom.deploy.bundle_forms import OpenBundle
     from custom.deploy.dicom.volume import SeriesVolume
     from custom.deploy.restoration import RestoredVolumes
 
-__all__ = ["deliver"]
+__all__ = ["ABOUT", "deliver"]
 
+ABOUT = "restoration.json"
 _MADE = {
     "restored": "Image restored by a neural network.",
     "uncertainty": "Standard deviation of an image that a neural network restored.",
@@ -24,17 +28,18 @@ _MADE = {
 
 
 def deliver(
-    restored: RestoredVolumes, source: SeriesVolume, bundle: OpenBundle, output: Path
+    restored: RestoredVolumes, source: SeriesVolume, about: Mapping[str, Any], output: Path
 ) -> dict[str, list[Path]]:
-    """Write each image as a series, in a folder of its name.
+    """Write each image as a series, in a folder of its name, and what is to be known of them.
 
-    All series are written before the first folder takes its name, so that a full disk or a killed
-    run leaves no result without its uncertainty.
+    All is written before the first folder takes its name, so that a full disk or a killed run
+    leaves no result without its uncertainty or its description.
 
     Args:
-        restored: The images.
+        restored: The images, and what the bundle says of the run.
         source: What they were made from.
-        bundle: By which.
+        about: ``bundle`` (id, version, sha256), ``model`` (which of its models), and more, for
+            ``restoration.json``.
         output: Folder of the folders.
 
     Returns:
@@ -44,18 +49,44 @@ def deliver(
         InputError: If a folder exists and is not empty, or cannot be written.
     """
     written = {}
-    weights = str(restored.sidecar.get("weights", {}).get("sha256", ""))
-    with ExitStack() as folders:
-        for name, (array, affine) in restored.images.items():
-            folder = folders.enter_context(whole_folder(output / name))
-            derivation = Derivation(
-                what=name,
-                bundle=bundle.about["id"],
-                version=bundle.about["version"],
-                weights_sha256=weights,
-                description=_MADE.get(name, f"Map of a restoration: {name}.")
-                + " Not for diagnosis.",
-            )
-            files = write_derived(array, affine, source, folder, derivation)
-            written[name] = [output / name / file.name for file in files]
+    try:
+        with ExitStack() as places:
+            description = places.enter_context(atomic_path(output / ABOUT))
+            for name, (array, affine) in restored.images.items():
+                folder = places.enter_context(whole_folder(output / name))
+                derivation = _derivation(name, restored, about)
+                files = write_derived(array, affine, source, folder, derivation)
+                written[name] = [output / name / file.name for file in files]
+            content = _description(restored, about, written)
+            description.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{output} cannot be written: {error.strerror or error}") from error
     return written
+
+
+def _derivation(name: str, restored: RestoredVolumes, about: Mapping[str, Any]) -> Derivation:
+    """Return what the headers of a series say."""
+    made = _MADE.get(name, f"Map of a restoration: {name}.")
+    return Derivation(
+        what=name,
+        bundle=about["bundle"]["id"],
+        version=about["bundle"]["version"],
+        model=about["model"],
+        weights_sha256=str(restored.sidecar.get("weights", {}).get("sha256", "")),
+        description=f"{made} Not for diagnosis.",
+    )
+
+
+def _description(
+    restored: RestoredVolumes, about: Mapping[str, Any], written: Mapping[str, list[Path]]
+) -> dict[str, Any]:
+    """Return the bundle's sidecar without the files between DICOM and DICOM, and what is ours."""
+    kept = {
+        key: value
+        for key, value in restored.sidecar.items()
+        if key != "read_besides"
+        and (key == "weights" or not (isinstance(value, dict) and "file" in value))
+    }
+    bundle = {**kept.get("bundle", {}), **about["bundle"]}
+    series = {name: len(files) for name, files in written.items()}
+    return {**kept, **about, "bundle": bundle, "series": series}

@@ -2,92 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
+import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from custom.bundle.launch import causes
 from custom.bundle.training_range import SeriesFacts, TrainingRange
-from custom.data.atomic import write_json
 from custom.deploy.audit_log import AuditLog
 from custom.deploy.bundle_forms import OpenBundle, open_bundle
-from custom.deploy.delivery import deliver
+from custom.deploy.delivery import ABOUT, deliver
 from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.rules import SeriesRules, load_rules, select_series
 from custom.deploy.dicom.series import DicomSeries, read_folder
 from custom.deploy.dicom.volume import SeriesVolume, series_volume
 from custom.deploy.restoration import RestoredVolumes, restore_volume
+from custom.deploy.settings import Settings
+from custom.deploy.termination import on_terminate
 from custom.errors import InputError
 
-__all__ = ["OUTSIDE", "Pipeline", "Settings"]
+__all__ = ["Pipeline"]
 
 logger = logging.getLogger(__name__)
 
-# What to do with a series that is far from the training.
-OUTSIDE = ("refuse", "warn")
 _AUDIT = "audit.jsonl"
-_ABOUT = "restoration.json"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a series is chosen and restored.
-
-    Attributes:
-        rules: File of the rules by which the series is chosen; the default rules if None.
-        overlays: Configs of the bundle after ``inference``.
-        overrides: Config ids and values.
-        outside_range: ``refuse`` or ``warn`` of a series that is far from what the model was
-            trained on; what the rules say if None.
-        maps: Maps to deliver as further series, where the bundle gives them.
-    """
-
-    rules: Path | None = None
-    overlays: tuple[str, ...] = ()
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    outside_range: str | None = None
-    maps: tuple[str, ...] = ("uncertainty",)
-
-    def __post_init__(self) -> None:
-        """Check what has few values."""
-        if self.outside_range not in (None, *OUTSIDE):
-            raise InputError(f"outside_range must be one of {OUTSIDE}, got {self.outside_range!r}")
-
-    @classmethod
-    def from_environment(cls) -> Settings:
-        """Read the settings of a container, which has no other way to get them.
-
-        ``RESTORATION_RULES`` (a file), ``RESTORATION_CONFIG`` (overlays, separated by commas),
-        ``RESTORATION_OVERRIDES`` (a JSON object), ``RESTORATION_OUTSIDE_RANGE`` and
-        ``RESTORATION_MAPS`` (separated by commas).
-
-        Raises:
-            InputError: If one cannot be read.
-        """
-        rules = os.environ.get("RESTORATION_RULES")
-        try:
-            overrides = json.loads(os.environ.get("RESTORATION_OVERRIDES") or "{}")
-            overrides.keys()
-        except (ValueError, AttributeError) as error:
-            raise InputError("RESTORATION_OVERRIDES must be a JSON object") from error
-        maps = os.environ.get("RESTORATION_MAPS")
-        return cls(
-            rules=Path(rules) if rules else None,
-            overlays=_words(os.environ.get("RESTORATION_CONFIG", "")),
-            overrides=overrides,
-            outside_range=os.environ.get("RESTORATION_OUTSIDE_RANGE") or None,
-            maps=cls.maps if maps is None else _words(maps),
-        )
 
 
 class Pipeline:
@@ -118,26 +62,64 @@ class Pipeline:
         """
         log = AuditLog(self.output / _AUDIT)
         started = time.monotonic()
-        decision, reason = "failed", "stopped"
-        try:
-            # Readable by this user alone, and gone afterwards, whatever happens.
-            with tempfile.TemporaryDirectory(prefix="restoration_") as folder:
-                self._workspace = Path(folder)
-                yield
-            decision, reason = "restored", ""
-        except Exception as error:
-            decision, reason = _verdict(error)
-            raise
-        finally:
+        verdict = ("failed", "stopped")
+
+        def record() -> None:
             log.record(
-                decision,
+                verdict[0],
                 seconds=time.monotonic() - started,
-                bundle=self.bundle.about if self.bundle else None,
+                bundle=self._about,
                 input_sha256=self.sha256,
-                reason=reason or None,
+                reason=verdict[1] or None,
                 warnings=tuple(self.warnings),
                 series={name: len(files) for name, files in self.written.items()},
             )
+
+        def terminated() -> None:
+            self._clean()
+            record()
+
+        failure: BaseException | None = None
+        try:
+            with on_terminate(terminated), self._private_folder():
+                self._check_output()
+                yield
+            verdict = ("restored", "")
+        except BaseException as error:
+            failure, verdict = error, _verdict(error)
+            raise
+        finally:
+            try:
+                record()
+            except OSError as error:
+                logger.exception("the audit log cannot be written")
+                if failure is None:
+                    raise InputError(
+                        f"{log.path} cannot be written ({error.strerror}), what is in "
+                        f"{self.output} is not in the log: free some space, and run again"
+                    ) from error
+
+    @contextmanager
+    def _private_folder(self) -> Iterator[None]:
+        """Have a folder that this user alone can read, gone afterwards, whatever happens."""
+        with tempfile.TemporaryDirectory(prefix="restoration_") as folder:
+            self._workspace = Path(folder)
+            yield
+
+    def _clean(self) -> None:
+        """Take away what a run that is cut short would leave."""
+        shutil.rmtree(self._workspace, ignore_errors=True)
+        for folder in self.output.glob(".tmp-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _check_output(self) -> None:
+        """Refuse to write over an earlier result, before hours of work."""
+        for name in ("restored", *self.settings.maps):
+            folder = self.output / name
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise InputError(f"{folder}: holds files already: give another output folder")
+        if (self.output / ABOUT).exists():
+            raise InputError(f"{self.output / ABOUT}: exists already: give another output folder")
 
     def load(self, folder: str | Path) -> list[DicomSeries]:
         """Read the headers of every series below a folder; the bundle is opened first."""
@@ -169,6 +151,8 @@ class Pipeline:
             raise Refusal(
                 next(iter(faults)), f"{found}: go on at your own risk with --outside_range warn"
             )
+        if trained.wants_echo_time and volume.echo_time_ms is None:
+            faults["unknown-contrast"] = "the series has no echo time to judge its contrast by"
         for message in faults.values():
             logger.warning("%s", message)
         self.warnings += faults
@@ -187,18 +171,25 @@ class Pipeline:
 
     def write(self, restored: RestoredVolumes, source: SeriesVolume) -> dict[str, list[Path]]:
         """Write the derived series and what is to be known of them, all or nothing."""
-        self.written = deliver(restored, source, self._open, self.output)
+        for name in self.settings.maps:
+            if name not in restored.images and name not in Settings.maps:
+                logger.warning("the model gives no map %s", name)
+                self.warnings.append(f"no-map-{name}")
         about = {
-            key: value for key, value in restored.sidecar.items() if not _is_between(key, value)
-        }
-        about |= {
-            "bundle": {**about.get("bundle", {}), **self._open.about},
+            "bundle": self._open.about,
+            "model": self.settings.model,
             "source": {"sha256": source.sha256, "images": len(source.sources)},
-            "series": {name: len(files) for name, files in self.written.items()},
             "warnings": self.warnings,
         }
-        write_json(self.output / _ABOUT, about)
+        self.written = deliver(restored, source, about, self.output)
         return self.written
+
+    @property
+    def _about(self) -> dict[str, str] | None:
+        """The bundle, and which of its models, for the log."""
+        if self.bundle is None:
+            return None
+        return {**self.bundle.about, "model": self.settings.model}
 
     @cached_property
     def _rules(self) -> SeriesRules:
@@ -213,7 +204,7 @@ class Pipeline:
         return self.bundle
 
 
-def _verdict(error: Exception) -> tuple[str, str]:
+def _verdict(error: BaseException) -> tuple[str, str]:
     """Return what became of a run that ended in an error, and why, in short names."""
     for link in causes(error):
         if isinstance(link, Refusal):
@@ -223,26 +214,14 @@ def _verdict(error: Exception) -> tuple[str, str]:
     return "failed", type(error).__name__
 
 
-def _is_between(key: str, value: Any) -> bool:
-    """Say whether an entry of the sidecar is of a file between DICOM and DICOM."""
-    file = isinstance(value, dict) and "file" in value and key != "weights"
-    return file or key == "read_besides"
-
-
-def _words(text: str) -> tuple[str, ...]:
-    """Split at commas."""
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
 def _facts(volume: SeriesVolume) -> SeriesFacts:
     """Return what is compared with the training."""
     spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
     shape = volume.array.shape
-    echo = volume.headers[0].get("EchoTime")
     return SeriesFacts(
         in_plane_mm=(float(spacing[0]), float(spacing[1])),
         between_slices_mm=float(spacing[2]),
         in_plane=(shape[0], shape[1]),
         slices=shape[2],
-        echo_time_ms=None if echo in (None, "") else float(echo),
+        echo_time_ms=volume.echo_time_ms,
     )

@@ -64,7 +64,7 @@ def deploy(
             f"deploy needs the MONAI Deploy SDK ({error.name} is missing): "
             "pip install 'mri-restoration-bundles[deploy]'"
         ) from error
-    from custom.deploy.pipeline import Settings
+    from custom.deploy.settings import Settings
 
     if device is not None:
         overrides["device"] = f"$torch.device({usable_device(device)!r})"
@@ -101,5 +101,6 @@ def _run(application: Any) -> None:
     except Exception as error:
         refusal = find_cause(error, InputError)
         if refusal is None:
-            raise
+            # What an unexpected error says may quote a header.
+            raise RuntimeError(f"deploy failed by a {type(error).__name__}") from error
         raise refusal from error

@@ -2,6 +2,9 @@
 
 import errno
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +17,8 @@ from custom.cli import main
 from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.series import read_folder
 from custom.deploy.dicom.volume import series_volume, write_nifti
-from custom.deploy.pipeline import Pipeline, Settings
+from custom.deploy.pipeline import Pipeline
+from custom.deploy.settings import Settings
 from custom.errors import InputError
 
 MOUSE = next(path for path in BUNDLES if path.name == "micro_mri_denoise")
@@ -167,6 +171,82 @@ def test_an_earlier_result_is_not_written_over(dicom, restored):
         run(dicom, output)
     assert sorted((output / "restored").iterdir()) == before
     assert [line["decision"] for line in audit(output)] == ["restored", "refused"]
+
+
+@pytest.mark.parametrize("name", ["restored/a.dcm", "uncertainty/a.dcm", "restoration.json"])
+def test_an_occupied_output_is_refused_before_anything_is_read(name, tmp_path):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match="give another output folder"):
+        run(tmp_path / "no such folder", tmp_path, model=tmp_path / "no such bundle")
+    assert audit(tmp_path)[0]["decision"] == "refused"
+
+
+def test_a_log_that_fails_at_the_end_is_said_and_hides_no_earlier_error(tmp_path, monkeypatch):
+    from custom.deploy.audit_log import AuditLog
+
+    def record(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(AuditLog, "record", record)
+    with (
+        pytest.raises(InputError, match="is not in the log"),
+        Pipeline(MOUSE, tmp_path, Settings()).audited(),
+    ):
+        pass
+    with pytest.raises(ZeroDivisionError), Pipeline(MOUSE, tmp_path, Settings()).audited():
+        raise ZeroDivisionError
+
+
+def test_a_run_told_to_end_leaves_a_line_in_the_log_and_nothing_else(tmp_path):
+    """While it is in native code that does not come back, as a network may be for minutes."""
+    program = (
+        "import ctypes, sys\n"
+        "from custom.deploy.pipeline import Pipeline\n"
+        "from custom.deploy.settings import Settings\n"
+        f"line = Pipeline({str(MOUSE)!r}, {str(tmp_path / 'out')!r}, Settings())\n"
+        "with line.audited():\n"
+        "    (line._workspace / 'series.nii').write_text('of a patient')\n"
+        "    (line.output / '.tmp-1-restored').mkdir()\n"
+        "    print(line._workspace, flush=True)\n"
+        "    ctypes.CDLL(None).sleep(100)\n"
+        "    ctypes.CDLL(None).sleep(100)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=MOUSE.parents[1]
+    ) as process:
+        workspace = Path(process.stdout.readline().strip())
+        assert (workspace / "series.nii").exists()
+        process.terminate()
+        assert process.wait(30) == 143
+    assert not workspace.exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["audit.jsonl"]
+    (line,) = audit(tmp_path / "out")
+    assert (line["decision"], line["reason"]) == ("failed", "stopped")
+
+
+def test_maps_have_names(dicom, tmp_path):
+    with pytest.raises(InputError, match="no map is called 'typo': there are uncertainty"):
+        Settings(maps=("uncertainty", "typo"))
+    run(dicom, tmp_path, Settings(maps=("uncertainty", "noise")))
+    assert audit(tmp_path)[0]["warnings"] == ["no-map-noise"]  # the default is not missed
+
+
+def test_the_log_and_the_description_say_which_model(dicom, tmp_path):
+    run(dicom, tmp_path, Settings(overlays=("apddm",), overrides={"seed": 1}))
+    assert audit(tmp_path)[0]["bundle"]["model"] == "apddm"
+    assert json.loads((tmp_path / "restoration.json").read_text())["model"] == "apddm"
+    header = read_folder(tmp_path / "restored")[0].headers[0]
+    assert "apddm" in header.SeriesDescription
+    assert "apddm" in header.DerivationDescription
+
+
+def test_a_series_without_an_echo_time_is_warned_of(tmp_path):
+    series = mouse_series(tmp_path / "in", echo=None)
+    pipeline = Pipeline(MOUSE, tmp_path / "out", Settings())
+    with pipeline.audited():
+        pipeline.volume(pipeline.select(pipeline.load(series)))
+    assert audit(tmp_path / "out")[0]["warnings"] == ["unknown-contrast"]
 
 
 def test_the_temporary_volume_is_gone_whatever_happens(tmp_path, monkeypatch):

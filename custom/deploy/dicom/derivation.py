@@ -38,6 +38,7 @@ class Derivation:
         code: Value and meaning of a code of CID 7203 of the scheme DCM; if None, Smoothing
             (113087) of a restored image, Pixel by pixel subtraction (113062) of a difference, none
             of another map; and besides, on another grid, Spatial resampling (113085).
+        model: Which of the bundle's models; empty for its own.
     """
 
     what: str
@@ -46,6 +47,7 @@ class Derivation:
     weights_sha256: str = ""
     description: str = ""
     code: tuple[str, str] | None = None
+    model: str = ""
 
     @property
     def is_image(self) -> bool:
@@ -65,7 +67,8 @@ class Derivation:
         The end is kept whole: it names the bundle and says that the series is for research.
         """
         head, tail = f"{self.what} ", f" {self.version}, {_RESEARCH}"
-        end = head + self.bundle[: _LONGEST - len(head) - len(tail)] + tail
+        name = f"{self.bundle}/{self.model}" if self.model else self.bundle
+        end = head + name[: _LONGEST - len(head) - len(tail)] + tail
         start = source.strip()[: max(0, _LONGEST - len(end) - 3)].strip()
         return (f"{start} | {end}" if start else end)[:_LONGEST]
 
@@ -75,7 +78,8 @@ class Derivation:
         said = (self.description.strip() or f"{self.what.capitalize()} by a neural network").rstrip(
             "."
         )
-        made = f". Bundle {self.bundle} {self.version}.{weights} For {_RESEARCH}."
+        model = f" Model {self.model}." if self.model else ""
+        made = f". Bundle {self.bundle} {self.version}.{model}{weights} For {_RESEARCH}."
         return said[: 1024 - len(made)] + made
 
 

@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from custom.data.atomic import atomic_path
 from custom.deploy.dicom.diffusion import Weighting, fsl_directions, volumes_of
 from custom.deploy.dicom.frames import Frame, frames_of
+from custom.deploy.dicom.header_values import numbers
 from custom.deploy.dicom.image_checks import check_images
 from custom.deploy.dicom.pixel_values import decode
 from custom.deploy.dicom.plane import ImagePlane, common_plane
@@ -61,6 +62,13 @@ class SeriesVolume:
     def headers(self) -> tuple[Dataset, ...]:
         """The attributes of the images in ``sources``."""
         return tuple(source.header for source in self.sources)
+
+    @property
+    def echo_time_ms(self) -> float | None:
+        """Echo Time (0018,0081) of the first image; None if it has none, or no number."""
+        with quiet_pydicom():
+            found = numbers(self.sources[0].header, "EchoTime", 1)
+        return None if found is None else float(found[0])
 
     def sources_of(self, volume: int) -> tuple[Frame, ...]:
         """Return the images of the slices of one volume, lowest first."""

@@ -1,0 +1,86 @@
+"""How the application chooses and restores a series."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from custom.data.restored_writer import MAPS
+from custom.errors import InputError
+
+__all__ = ["OUTSIDE", "Settings"]
+
+# What to do with a series that is far from the training.
+OUTSIDE = ("refuse", "warn")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a series is chosen and restored.
+
+    Attributes:
+        rules: File of the rules by which the series is chosen; the default rules if None.
+        overlays: Configs of the bundle after ``inference``.
+        overrides: Config ids and values.
+        outside_range: ``refuse`` or ``warn`` of a series that is far from what the model was
+            trained on; what the rules say if None.
+        maps: Maps to deliver as further series, where the bundle gives them.
+    """
+
+    rules: Path | None = None
+    overlays: tuple[str, ...] = ()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    outside_range: str | None = None
+    maps: tuple[str, ...] = ("uncertainty",)
+
+    def __post_init__(self) -> None:
+        """Check what has few values.
+
+        Raises:
+            InputError: If ``outside_range`` or a map is none of these.
+        """
+        if self.outside_range not in (None, *OUTSIDE):
+            raise InputError(f"outside_range must be one of {OUTSIDE}, got {self.outside_range!r}")
+        unknown = sorted(set(self.maps) - set(MAPS))
+        if unknown:
+            raise InputError(f"no map is called {unknown[0]!r}: there are {', '.join(MAPS)}")
+
+    @property
+    def model(self) -> str:
+        """Names of the overlays, which say which model of the bundle it is; empty for its own."""
+        return ", ".join(Path(name).stem for name in self.overlays)
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read the settings of a container, which has no other way to get them.
+
+        ``RESTORATION_RULES`` (a file), ``RESTORATION_CONFIG`` (overlays, separated by commas),
+        ``RESTORATION_OVERRIDES`` (a JSON object), ``RESTORATION_OUTSIDE_RANGE`` and
+        ``RESTORATION_MAPS`` (separated by commas).
+
+        Raises:
+            InputError: If one cannot be read.
+        """
+        rules = os.environ.get("RESTORATION_RULES")
+        try:
+            overrides = json.loads(os.environ.get("RESTORATION_OVERRIDES") or "{}")
+            overrides.keys()
+        except (ValueError, AttributeError) as error:
+            raise InputError("RESTORATION_OVERRIDES must be a JSON object") from error
+        maps = os.environ.get("RESTORATION_MAPS")
+        return cls(
+            rules=Path(rules) if rules else None,
+            overlays=_words(os.environ.get("RESTORATION_CONFIG", "")),
+            overrides=overrides,
+            outside_range=os.environ.get("RESTORATION_OUTSIDE_RANGE") or None,
+            maps=cls.maps if maps is None else _words(maps),
+        )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Split at commas."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
