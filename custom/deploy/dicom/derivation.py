@@ -9,18 +9,34 @@ from datetime import datetime
 from pydicom.dataset import Dataset
 
 from custom.deploy.dicom.frames import Frame
+from custom.deploy.dicom.header_values import value_of
 
-__all__ = ["SERIES_NUMBER_OFFSETS", "Derivation", "coded", "describe", "equipment", "source_items"]
+__all__ = [
+    "MAKER",
+    "SERIES_NUMBER_OFFSETS",
+    "Derivation",
+    "coded",
+    "describe",
+    "equipment",
+    "source_items",
+]
 
 # Added to the number of the source's series.
-SERIES_NUMBER_OFFSETS = {"restored": 5000, "uncertainty": 6000, "difference": 7000}
+SERIES_NUMBER_OFFSETS = {
+    "restored": 5000,
+    "uncertainty": 6000,
+    "difference": 7000,
+    "noise": 8100,
+    "residual": 8200,
+    "mask": 8300,
+}
 # CID 7203; of what is not named by the caller.
 _RESAMPLING = ("113085", "Spatial resampling")
 _DONE = {
     "restored": ("113087", "Smoothing"),
     "difference": ("113062", "Pixel by pixel subtraction"),
 }
-_MAKER = "mri-restoration-bundles"
+MAKER = "mri-restoration-bundles"
 _LONGEST = 64  # characters of a Long String (PS3.5 6.2)
 _RESEARCH = "research use only"
 
@@ -100,8 +116,9 @@ def describe(header: Dataset, derivation: Derivation, source: Frame, *, same_gri
     codes = derivation.codes(same_grid)
     if codes:  # no code of CID 7203 fits a map of uncertainty
         header.DerivationCodeSequence = [coded(*code) for code in codes]
-    burned = source.header.get("BurnedInAnnotation")
-    header.BurnedInAnnotation = "YES" if burned == "YES" else "NO"
+    burned = value_of(source.header, "BurnedInAnnotation")
+    if burned is not None:  # what the source does not state was not looked at
+        header.BurnedInAnnotation = burned
 
 
 def source_items(sources: Sequence[Frame], *, same_grid: bool) -> list[Dataset]:
@@ -124,7 +141,7 @@ def equipment(derivation: Derivation, now: datetime) -> Dataset:
     """Return an item of Contributing Equipment Sequence (0018,A001), PS3.3 C.12.1."""
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = [coded("109102", "Processing Equipment")]
-    item.Manufacturer = _MAKER
+    item.Manufacturer = MAKER
     item.ManufacturerModelName = derivation.bundle[:_LONGEST]
     item.SoftwareVersions = derivation.version[:_LONGEST]
     item.ContributionDateTime = now.strftime("%Y%m%d%H%M%S.%f%z")

@@ -49,6 +49,7 @@ class _Series:
     backwards: bool
     now: datetime
     uid: UID = field(default_factory=lambda: generate_uid(prefix=None))
+    space: UID = field(default_factory=lambda: generate_uid(prefix=None))
 
 
 @quiet_pydicom()
@@ -118,6 +119,11 @@ def _image(
     offset = SERIES_NUMBER_OFFSETS.get(series.derivation.what, _OTHER_OFFSET)
     image.SeriesNumber = (integer(nearest.header, "SeriesNumber") or 0) + offset
     image.InstanceNumber = number
+    if not image.get(
+        "FrameOfReferenceUID"
+    ):  # wanted of a derived image even if the source has none
+        image.FrameOfReferenceUID = series.space
+        image.PositionReferenceIndicator = ""
     for name in ("InstanceCreation", "Content", "Series"):
         setattr(image, f"{name}Date", series.now.strftime("%Y%m%d"))
         setattr(image, f"{name}Time", series.now.strftime("%H%M%S.%f"))

@@ -16,6 +16,7 @@ from pydicom.uid import (
 )
 
 from custom.deploy.dicom.frames import Frame
+from custom.deploy.dicom.header_values import integer, value_of
 from custom.deploy.dicom.refusals import Refusal
 
 __all__ = ["check_images", "component_of"]
@@ -57,8 +58,9 @@ def check_images(
     _check_components(frames)
     for frame in frames:
         _check_format(frame.header)
+    doubts = _check_losses(frames, lossy)
     _check_decoders(frames)
-    return _check_losses(frames, lossy)
+    return doubts
 
 
 def component_of(header: Dataset) -> str:
@@ -88,7 +90,8 @@ def _check_colour(frames: Sequence[Frame]) -> None:
     """Refuse colour images."""
     for frame in frames:
         photometric = frame.header.get("PhotometricInterpretation")
-        samples = int(frame.header.get("SamplesPerPixel") or 1)
+        given = value_of(frame.header, "SamplesPerPixel")
+        samples = 1 if given is None else integer(frame.header, "SamplesPerPixel")
         if samples != 1 or photometric not in _MONOCHROME:
             raise Refusal(
                 "colour",
@@ -119,15 +122,16 @@ def _check_components(frames: Sequence[Frame]) -> None:
 
 def _check_format(header: Dataset) -> None:
     """Refuse pixels that are no whole numbers of 8, 16 or 32 bits."""
-    allocated, stored = header.get("BitsAllocated"), header.get("BitsStored")
-    high = header.get("HighBit")
-    whole = allocated in (8, 16, 32) and stored is not None and 1 <= stored <= allocated
-    sane = header.get("PixelRepresentation") in (0, 1) and "ModalityLUTSequence" not in header
-    if not whole or not sane or (high is not None and not stored - 1 <= high < allocated):
+    allocated, stored = integer(header, "BitsAllocated"), integer(header, "BitsStored")
+    high, sign = integer(header, "HighBit"), integer(header, "PixelRepresentation")
+    whole = allocated in (8, 16, 32) and stored is not None and 1 <= stored <= (allocated or 0)
+    sane = sign in (0, 1) and "ModalityLUTSequence" not in header
+    placed = high is None or (stored or 0) - 1 <= high < (allocated or 0)
+    if not whole or not sane or not placed:
         raise Refusal(
             "unsupported-pixels",
             f"pixels of {stored} bits in {allocated} (high bit {high}, representation "
-            f"{header.get('PixelRepresentation')}) or with a lookup table cannot be read: export "
+            f"{sign}) or with a lookup table cannot be read: export "
             "the series as MR images of 16 bits",
         )
 

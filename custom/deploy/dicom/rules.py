@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args
 import yaml
 from pydicom.dataset import Dataset
 
+from custom.deploy.dicom.derivation import MAKER
+from custom.deploy.dicom.header_values import value_of
 from custom.deploy.dicom.quiet import quiet_pydicom
 from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.series import DicomSeries
@@ -58,6 +60,8 @@ class SeriesRules:
         acquisition: MR Acquisition Type (0018,0023) that it must have, ``2D`` or ``3D``; None: any.
         outside_training_range: Whether to refuse or to warn of a volume unlike the training data.
         lossy_compression: Whether to refuse or to warn of pixels that were compressed with loss.
+        own_results: Whether to refuse or to allow what this application, or other research
+            software, has made.
     """
 
     modality: str = "MR"
@@ -68,12 +72,15 @@ class SeriesRules:
     acquisition: Literal["2D", "3D"] | None = None
     outside_training_range: Answer = "refuse"
     lossy_compression: Answer = "refuse"
+    own_results: Literal["refuse", "allow"] = "refuse"
 
     def fault(self, series: DicomSeries) -> str | None:
         """Say why a series is not wanted; None if it is."""
         header = series.headers[0]
         if series.modality != self.modality:
             return f"not {self.modality}"
+        if self.own_results == "refuse" and _is_result(header):
+            return "a result of research software"
         if self.number is not None and series.number != self.number:
             return f"not number {self.number}"
         if fault := self.description.fault([series.description]):
@@ -103,13 +110,14 @@ def load_rules(path: Path | None) -> SeriesRules:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"series rules {path}: no such file: give a .json or .yaml file")
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
+        _refuse_repeated(yaml.compose(text, Loader=yaml.SafeLoader))
         content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         fault = " ".join(str(error).split())
         raise InputError(f"series rules {path}: cannot be read: {fault}") from error
-    values = _known(content or {}, SeriesRules, f"series rules {path}")
+    values = _known({} if content is None else content, SeriesRules, f"series rules {path}")
     return SeriesRules(
         **{key: _value(key, value, f"series rules {path}: {key}") for key, value in values.items()}
     )
@@ -144,6 +152,26 @@ def _list(series: Sequence[DicomSeries], why: Mapping[str, str] | None = None) -
     return "; ".join(named) + (f"; and {more} more" if more else "")
 
 
+def _is_result(header: Dataset) -> bool:
+    """Say whether an image was made by this application, or is derived and for research alone."""
+    equipment = value_of(header, "ContributingEquipmentSequence") or ()
+    if any(str(value_of(item, "Manufacturer")) == MAKER for item in equipment):
+        return True
+    research = value_of(header, "ContentQualification") == "RESEARCH"
+    return research and "DERIVED" in _words(header, "ImageType")
+
+
+def _refuse_repeated(node: yaml.Node | None) -> None:
+    """Raise for a key that stands twice in one mapping; the last would win in silence."""
+    if isinstance(node, yaml.MappingNode):
+        names = [str(key.value) for key, _ in node.value]
+        repeated = [name for name in names if names.count(name) > 1]
+        if repeated:
+            raise ValueError(f"{repeated[0]} is there twice")
+        for _, value in node.value:
+            _refuse_repeated(value)
+
+
 def _words(header: Dataset, keyword: str) -> list[str]:
     """Return the values of an attribute that may have one, several or none."""
     value = header.get(keyword)
@@ -172,6 +200,8 @@ def _value(key: str, value: Any, place: str) -> Any:
         )
     if key in ("outside_training_range", "lossy_compression"):
         return _one_of(value, get_args(Answer), place)
+    if key == "own_results":
+        return _one_of(value, ("refuse", "allow"), place)
     if key == "acquisition":
         return None if value is None else _one_of(value, ("2D", "3D"), place)
     if key == "modality":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,9 +61,10 @@ class DicomSeries:
 def read_folder(folder: Path) -> list[DicomSeries]:
     """Read the headers of every DICOM file below a folder.
 
-    Files that are not DICOM, hidden ones and a DICOMDIR are passed over. A file that is called
-    ``.dcm`` or the like and cannot be read is not: without it a volume may lack its last slice
-    unseen. Messages number such a file among all files by name, since its name may be a person's.
+    Files that are not DICOM, hidden ones and a DICOMDIR are passed over. Not so a file that cannot
+    be read and is called ``.dcm`` or the like, or as the images beside it but for its number:
+    without it a volume may lack its last slice unseen. Messages number such a file among all files
+    by name, since its name may be a person's.
 
     Args:
         folder: The folder; series may lie in folders of their own, or mixed in one.
@@ -79,14 +81,41 @@ def read_folder(folder: Path) -> list[DicomSeries]:
         raise InputError(f"{folder}: no such folder: give the folder of the DICOM files")
     files = _visible_files(folder)
     found: dict[str, list[tuple[Path, Dataset]]] = {}
+    passed: list[tuple[Path, str]] = []
     for index, file in enumerate(files, start=1):
-        header = _header(file, f"file {index} of {len(files)} by name")
-        if header is not None:
+        place = f"file {index} of {len(files)} by name"
+        header = _header(file, place)
+        if header is None:
+            passed.append((file, place))
+        else:
             found.setdefault(str(header.SeriesInstanceUID), []).append((file, header))
+    _refuse_lookalikes(passed, [file for members in found.values() for file, _ in members])
     if not found:
         raise InputError(f"{folder}: no DICOM file in {len(files)} files: give another folder")
     series = [_series(uid, members) for uid, members in found.items()]
     return sorted(series, key=lambda one: (one.number is None, one.number or 0, one.uid))
+
+
+def _refuse_lookalikes(passed: Sequence[tuple[Path, str]], read: Sequence[Path]) -> None:
+    """Refuse what is no DICOM but is called as the images beside it: a damaged or empty image."""
+    forms = {(file.parent, _form(file)) for file in read}
+    for file, place in passed:
+        if (file.parent, _form(file)) in forms and not _is_directory_file(file):
+            raise Refusal(
+                "unreadable-file",
+                f"{place} is called like the images beside it and is none: damaged or empty? Send "
+                "it again or take it out",
+            )
+
+
+def _form(file: Path) -> str:
+    """Return a file's name with its numbers left out: ``IM0005`` and ``IM0006`` are alike."""
+    return re.sub(r"\d+", "0", file.name)
+
+
+def _is_directory_file(file: Path) -> bool:
+    """Say whether a file is a DICOMDIR."""
+    return file.name.upper() == "DICOMDIR"
 
 
 def _visible_files(folder: Path) -> list[Path]:

@@ -42,8 +42,8 @@ def by_position(plane: ImagePlane) -> list[NDArray[np.intp]]:
     """Return the indices of the images at each position along the normal, lowest first."""
     heights = plane.heights
     order = np.argsort(heights, kind="stable")
-    # What differs by less than a twentieth of a pixel is rounding.
-    apart = np.diff(heights[order]) > 0.05 * min(*plane.spacing, 1.0)
+    # What differs by less than a hundredth of a pixel is rounding.
+    apart = np.diff(heights[order]) > 0.01 * min(*plane.spacing, 1.0)
     return np.split(order, np.flatnonzero(apart) + 1)
 
 

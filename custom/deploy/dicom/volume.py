@@ -17,6 +17,7 @@ from custom.data.atomic import atomic_path
 from custom.deploy.dicom.diffusion import Weighting, fsl_directions, volumes_of
 from custom.deploy.dicom.frames import Frame, frames_of
 from custom.deploy.dicom.header_values import numbers
+from custom.deploy.dicom.identity import check_identity
 from custom.deploy.dicom.image_checks import check_images
 from custom.deploy.dicom.pixel_values import decode
 from custom.deploy.dicom.plane import ImagePlane, common_plane
@@ -95,6 +96,7 @@ def series_volume(
     if kind not in ("volume", "diffusion"):
         raise ValueError(f"kind must be volume or diffusion, got {kind!r}")
     frames = frames_of(series)
+    check_identity(frames)
     doubts = check_images(frames, lossy)
     plane = common_plane(frames)
     groups = by_position(plane)

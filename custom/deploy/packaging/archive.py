@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -83,7 +84,10 @@ def unpack(archive: str | Path, into: str | Path) -> Path:
                 opened.extractall(temporary)
                 check_manifest(Path(temporary) / top, archive, fresh=True)
                 (Path(temporary) / top).rename(into / top)
-    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
+    except (
+        *(OSError, zipfile.BadZipFile, zlib.error, EOFError),
+        *(NotImplementedError, RuntimeError, ValueError),
+    ) as error:
         if isinstance(error, InputError):
             raise
         reason = " ".join(str(error).split())

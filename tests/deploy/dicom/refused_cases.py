@@ -253,3 +253,44 @@ def frames_without_place():
 @case("incomplete-multi-frame")
 def classic_of_many_frames():
     return changed(NumberOfFrames=2)
+
+
+@case("several-patients", "2 values of PatientID")
+def two_patients():
+    images = changed()
+    for image in images[:2]:
+        image.PatientID = "ANOTHER-ID"
+    return images
+
+
+@case("several-patients", "2 values of PatientName")
+def two_names():
+    return changed(0, PatientName="OTHER^Person")
+
+
+@case("several-studies", "2 studies")
+def two_studies():
+    return changed(0, StudyInstanceUID="1.2.3.99")
+
+
+@case("missing-attribute", "SOPInstanceUID is missing or unreadable in 1 of 5")
+def no_instance_uid():
+    images = changed()
+    images[0].file_meta.MediaStorageSOPInstanceUID = images[0].SOPInstanceUID
+    images[0].SOPInstanceUID = ""
+    return images
+
+
+@case("missing-attribute", "StudyInstanceUID is missing")
+def no_study():
+    return changed(StudyInstanceUID="")
+
+
+@case("colour", "None samples")
+def several_numbers_of_samples():
+    return changed(SamplesPerPixel=[1, 1])
+
+
+@case("unsupported-pixels", "pixels of None bits")
+def several_numbers_of_bits():
+    return changed(BitsStored=[12, 12])

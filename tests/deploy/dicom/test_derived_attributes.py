@@ -47,7 +47,7 @@ def test_the_identity_of_a_derived_series(tmp_path):
     assert first.SOPClassUID == MRImageStorage
     assert first.ImageType == ["DERIVED", "SECONDARY", "M", "ND"]
     assert first.ContentQualification == "RESEARCH"
-    assert first.BurnedInAnnotation == "NO"
+    assert "BurnedInAnnotation" not in first  # the source says nothing, and nobody looked
     assert first.SeriesNumber == 5005
     assert first.SeriesDescription == (
         "T1 sagittal | restored gan3d_sr_denoise 0.3.1, research use only"
@@ -174,3 +174,36 @@ def test_the_source_stays_as_it_was(tmp_path):
     before = [one.to_json() for one in source.headers]
     write_derived(source.array * 0.3, source.affine, source, tmp_path / "out", DONE)
     assert [one.to_json() for one in source.headers] == before
+
+
+@pytest.mark.parametrize("stated", ["YES", "NO"])
+def test_burned_in_text_is_stated_as_the_source_states_it(tmp_path, stated):
+    (series,) = read_folder(write(classic(phantom(), BurnedInAnnotation=stated), tmp_path / "in"))
+    source = series_volume(series, "volume")
+    _, results = written(source.array, source.affine, source, tmp_path / "out")
+    assert {one.BurnedInAnnotation for one in results} == {stated}
+
+
+def test_a_frame_of_reference_is_made_where_the_source_has_none(tmp_path):
+    images = classic(phantom())
+    for image in images:
+        del image.FrameOfReferenceUID
+    (series,) = read_folder(write(images, tmp_path / "in"))
+    source = series_volume(series, "volume")
+    _, results = written(source.array, source.affine, source, tmp_path / "out")
+    (uid,) = {one.FrameOfReferenceUID for one in results}
+    assert uid.is_valid
+
+
+def test_models_and_maps_of_a_bundle_can_be_told_apart(tmp_path):
+    source = source_of(phantom(), tmp_path / "in")
+    found = {}
+    for name, model in (("restored", ""), ("restored", "apddm"), ("noise", ""), ("residual", "")):
+        done = replace(DONE, what=name, model=model)
+        _, (first, *_) = written(
+            source.array, source.affine, source, tmp_path / f"{name}{model}", done
+        )
+        found[name, model] = (first.SeriesNumber, first.SeriesDescription)
+    assert len(set(found.values())) == 4
+    assert "gan3d_sr_denoise/apddm" in found["restored", "apddm"][1]
+    assert found["noise", ""][0] != found["residual", ""][0]

@@ -75,7 +75,7 @@ def test_any_grid_and_order_of_axes_is_read_back(
     assert step <= np.abs(array).max() / 32767 * 1.0001 or step == of.slope
     np.testing.assert_allclose(back.affine, affine, atol=1e-6)
     thickness = [float(one.SliceThickness) for one in images]
-    np.testing.assert_allclose(thickness, spacing[2] / factors[2], rtol=1e-9)
+    np.testing.assert_allclose(thickness, spacing[2] / factors[2], rtol=1e-8)
 
 
 @pytest.mark.parametrize("make", [classic, enhanced])

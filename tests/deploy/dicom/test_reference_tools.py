@@ -1,5 +1,6 @@
 """Derived series and volumes against dciodvfy (dicom3tools) and dcm2niix."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -15,8 +16,16 @@ from custom.deploy.dicom.series import read_folder
 from custom.deploy.dicom.volume import series_volume, write_nifti
 
 pytestmark = pytest.mark.reference
-needs_dciodvfy = pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs dicom3tools")
-needs_dcm2niix = pytest.mark.skipif(shutil.which("dcm2niix") is None, reason="needs dcm2niix")
+REQUIRED = os.environ.get("REFERENCE_TOOLS") == "required"  # then a missing tool is a failure
+
+
+def needs(tool, package):
+    absent = not REQUIRED and shutil.which(tool) is None
+    return pytest.mark.skipif(absent, reason=f"needs {package}")
+
+
+needs_dciodvfy = needs("dciodvfy", "dicom3tools")
+needs_dcm2niix = needs("dcm2niix", "dcm2niix")
 
 DONE = Derivation("restored", "gan3d_sr_denoise", "0.3.1", "ab" * 32, "Restored by a network.")
 TABLE = [(0, (0, 0, 0)), (1000, (0, 0.6, 0.8)), (1000, (1, 0, 0)), (700, (-0.48, 0.6, 0.64))]
@@ -41,6 +50,7 @@ def errors_of(file):
         ["dciodvfy", str(file)], capture_output=True, text=True, check=False, timeout=60
     )
     lines = (done.stdout + done.stderr).splitlines()
+    assert any("MRImage" in line for line in lines), lines[-3:]  # it knew what it looked at
     return {re.sub(r"<[^>]*\d[^>]*>", "<>", line) for line in lines if line.startswith("Error")}
 
 

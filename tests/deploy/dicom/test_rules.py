@@ -4,9 +4,11 @@ import pytest
 import yaml
 from mr_series import classic, phantom, write
 
+from custom.deploy.dicom.derived_series import Derivation, write_derived
 from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.rules import SeriesRules, WordRules, load_rules, select_series
 from custom.deploy.dicom.series import read_folder
+from custom.deploy.dicom.volume import series_volume
 from custom.errors import InputError
 
 STUDY = {
@@ -110,3 +112,36 @@ def test_an_empty_file_means_the_defaults(tmp_path):
     path = tmp_path / "rules.yaml"
     path.write_text("# nothing yet\n")
     assert load_rules(path) == SeriesRules()
+
+
+def test_results_are_no_input_unless_they_are_asked_for(tmp_path):
+    folder = write(classic(phantom()), tmp_path / "in")
+    (source,) = read_folder(folder)
+    volume = series_volume(source, "volume")
+    done = Derivation("restored", "some_bundle", "1.0.0")
+    write_derived(volume.array, volume.affine, volume, folder / "restored", done)
+    both = read_folder(folder)
+    assert len(both) == 2
+    assert select_series(both, SeriesRules()).uid == source.uid
+    with pytest.raises(Refusal, match="a result of research software"):
+        select_series([one for one in both if one.uid != source.uid], SeriesRules())
+    with pytest.raises(Refusal, match="2 series match"):
+        select_series(both, SeriesRules(own_results="allow"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.yaml", b"description: {include: [\xe4]}", "cannot be read"),
+        ("a.yaml", b"[]", "must be a mapping"),
+        ("a.json", b"false", "must be a mapping"),
+        ("a.yaml", b"number: 1\nnumber: 2", "number is there twice"),
+        ("a.json", b'{"description": {"include": [], "include": []}}', "include is there twice"),
+        ("a.yaml", b"own_results: maybe", "must be refuse or allow"),
+    ],
+)
+def test_a_file_that_says_nothing_clear_is_one_line(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        load_rules(tmp_path / name)
+    assert "\n" not in str(caught.value)

@@ -52,6 +52,20 @@ def test_a_file_that_is_called_dicom_and_is_not_is_refused(tmp_path):
     assert NAME not in str(refused.value)
 
 
+@pytest.mark.parametrize("content", [b"", b"\0" * 200])
+def test_an_image_that_was_lost_is_missed_by_its_name(tmp_path, content):
+    """As exports of archives name them, without a suffix."""
+    folder = write(classic(phantom()), tmp_path / "in")
+    for number, file in enumerate(sorted(folder.iterdir())):
+        file.rename(folder / f"IM{number:04d}")
+    (folder / "README").write_bytes(b"")
+    assert len(read_folder(folder)[0].files) == 5
+    (folder / "IM0005").write_bytes(content)
+    with pytest.raises(Refusal, match="file 6 of 7 by name is called like the images") as caught:
+        read_folder(folder)
+    assert caught.value.reason == "unreadable-file"
+
+
 def test_a_damaged_header_is_refused(tmp_path):
     write(classic(phantom()), tmp_path)
     file = tmp_path / "im0001.dcm"
