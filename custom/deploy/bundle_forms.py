@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +21,11 @@ from custom.errors import InputError
 __all__ = ["OpenBundle", "importable", "open_bundle"]
 
 _METADATA = Path("configs") / "metadata.json"
+# What a damaged file can lead to in the readers of zip files and of torch.
+_DAMAGED = (
+    *(OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError),
+    *(RuntimeError, ValueError, KeyError, pickle.UnpicklingError, AttributeError, TypeError),
+)
 
 
 @dataclass(frozen=True)
@@ -66,12 +73,15 @@ def open_bundle(path: str | Path, workspace: Path) -> OpenBundle:
         raise InputError(f"{path}: no such bundle: give an archive, a folder or a model.ts")
     if path.is_dir():
         return _from_folder(path, workspace)
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: no bundle: give an archive (.zip), a folder or a model.ts")
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-    if any(name.endswith("/extra/metadata.json") for name in names):
-        return _from_torchscript(path, names, workspace)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except _DAMAGED as error:
+        raise InputError(
+            f"{path}: no bundle, or damaged: give an archive (.zip), a folder or a model.ts"
+        ) from error
+    if any("/extra/" in name for name in names):
+        return _from_torchscript(path, workspace)
     root = unpack(path, workspace)
     return OpenBundle(root, "archive", _metadata(root), sha256_of(path))
 
@@ -117,33 +127,63 @@ def _may_be_bundle(entry: Path) -> bool:
     return entry.suffix in (".zip", ".ts")
 
 
-def _from_torchscript(path: Path, names: list[str], workspace: Path) -> OpenBundle:
+def _from_torchscript(path: Path, workspace: Path) -> OpenBundle:
     """Lay out as a folder what a TorchScript file carries."""
-    import torch
-
     root = workspace / path.stem
+    try:
+        _lay_out(path, root)
+        scripted = _state_of_script(root / "models" / "model.ts")
+        carried = _state_of_weights(root / "models" / "model.pt")
+        if not _is_same(scripted, carried):
+            raise ValueError("its weights are not those that it carries")
+    except _DAMAGED as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path}: damaged, or no models/*.ts out of an archive that 'mri-bundles package' "
+            f"wrote ({type(error).__name__}: {reason}): take it out of the archive again"
+        ) from error
+    network = f"$torch.jit.load({str(root / 'models' / 'model.ts')!r}, map_location=@device)"
+    return OpenBundle(root, "torchscript", _metadata(root), sha256_of(path), {"network": network})
+
+
+def _lay_out(path: Path, root: Path) -> None:
+    """Write configs, code, weights and the TorchScript file itself into a folder."""
     (root / "configs").mkdir(parents=True)
-    (root / "models").mkdir()
     with zipfile.ZipFile(path) as archive:
-        for name in names:
+        broken = archive.testzip()  # torch does not look at the checksums
+        if broken is not None:
+            raise zipfile.BadZipFile(f"{broken} is not what was written")
+        for name in archive.namelist():
             if "/extra/" in name:
                 (root / "configs" / Path(name).name).write_bytes(archive.read(name))
     code = root / "configs" / CODE_FILE
-    if not code.is_file():
-        raise InputError(
-            f"{path}: a TorchScript file without the code of its bundle: "
-            "take models/model.ts out of an archive that 'mri-bundles package' wrote"
-        )
     with zipfile.ZipFile(code) as parts:
         parts.extractall(root)  # zipfile takes '..' and absolute names out
     code.unlink()
-    model = root / "models" / "model.ts"
-    shutil.copyfile(path, model)
-    # Handlers and the sidecar want a file of weights as well.
-    scripted = torch.jit.load(str(model), map_location="cpu")  # type: ignore[no-untyped-call]
-    torch.save(dict(scripted.state_dict()), root / "models" / "model.pt")
-    network = f"$torch.jit.load({str(model)!r}, map_location=@device)"
-    return OpenBundle(root, "torchscript", _metadata(root), sha256_of(path), {"network": network})
+    shutil.copyfile(path, root / "models" / "model.ts")
+
+
+def _state_of_script(path: Path) -> Mapping[str, Any]:
+    """Return the tensors of a TorchScript file."""
+    import torch
+
+    scripted = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+    return dict(scripted.state_dict())
+
+
+def _state_of_weights(path: Path) -> Mapping[str, Any]:
+    """Return the tensors of a file of weights."""
+    import torch
+
+    return dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Say whether two states hold the same tensors, bit for bit."""
+    return one.keys() == other.keys() and all(
+        bool((one[name] == other[name]).all()) and one[name].dtype == other[name].dtype
+        for name in one
+    )
 
 
 def _metadata(root: Path) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def _export_all(bundle: BundleFolder, folder: Path, package: str) -> list[Export
 
 
 def _parts(bundle: BundleFolder, folder: Path, package: str) -> bytes:
-    """Return, as a zip file, the code and the files besides weights that a model needs."""
+    """Return, as a zip file, the code, the weights as they are, and what a model needs besides."""
     beside = [folder / name for name in bundle.metadata.get("weights", {}).get("beside", {})]
     kept = [
         *(folder / package).rglob("*"),
@@ -193,6 +193,10 @@ def _parts(bundle: BundleFolder, folder: Path, package: str) -> bytes:
                 copy = Path(temporary) / "parts" / path.relative_to(folder)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)
+        if bundle.weights.is_file():
+            models = Path(temporary) / "parts" / "models"
+            models.mkdir(exist_ok=True)
+            shutil.copyfile(bundle.weights, models / "model.pt")
         return write_zip(Path(temporary) / "parts", Path(temporary) / CODE_FILE).read_bytes()
 
 
