@@ -1,15 +1,18 @@
 """Every bundle as a MONAI Deploy application, in each form that a bundle is handed over in."""
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-from demo_series import BUNDLES, as_dicom, copy_of, demo_scan, kind_of
+from demo_series import BUNDLES, REPOSITORY, as_dicom, copy_of, demo_scan, kind_of
+from mr_series import NAME, PATIENT_ID
 
 from custom.bundle.verification.bundle_folder import METADATA
 from custom.cli import main
@@ -106,14 +109,15 @@ def test_the_archive_brings_its_own_application(bundle, archive, dicom, expected
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(tmp_path)
     folder = tmp_path / bundle.name
-    paths = json.dumps([path for path in sys.path if path and not path.endswith(("main", "tests"))])
+    named = Path(shutil.copytree(dicom, tmp_path / "DOE^JOHN in"))
+    paths = [path for path in sys.path if path and not is_of_the_repository(Path(path))]
     program = (
-        f"import sys, runpy; sys.path[:] = {paths}\n"
+        f"import sys, runpy; sys.path[:] = {paths!r}\n"
         "class No:\n"
         "    def find_spec(self, name, *_):\n"
         "        if name.split('.')[0] == 'custom': raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, No())\n"
-        f"sys.argv = ['app', '-i', {str(dicom)!r}, '-o', {str(tmp_path / 'out')!r}, "
+        f"sys.argv = ['app', '-i', {str(named)!r}, '-o', {str(tmp_path / 'out')!r}, "
         f"'-m', {str(folder)!r}]\n"
         f"runpy.run_path({str(folder / 'app')!r}, run_name='__main__')\n"
     )
@@ -127,6 +131,12 @@ def test_the_archive_brings_its_own_application(bundle, archive, dicom, expected
     )
     assert done.returncode == 0, done.stderr[-3000:]
     compare(tmp_path / "out", bundle, expected)
+    said = done.stdout + done.stderr + (tmp_path / "out" / "audit.jsonl").read_text()
+    assert not [word for word in ("DOE^JOHN", NAME, PATIENT_ID) if word in said]
+
+
+def is_of_the_repository(path):
+    return path == REPOSITORY or path.is_relative_to(REPOSITORY / "tests")
 
 
 def test_a_refusal_is_one_line_and_leaves_only_the_log(bundle, dicom, tmp_path, capsys):

@@ -11,7 +11,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterable, Mapping
-from importlib.metadata import Distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from typing import Any
 from urllib.parse import quote
 
@@ -41,6 +41,7 @@ def bill_of_materials(
     packages: Mapping[str, Package],
     declared: Iterable[str],
     files: Mapping[str, str],
+    optional: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Describe a bundle, its files of weights and all packages that it needs.
 
@@ -52,6 +53,8 @@ def bill_of_materials(
         packages: All packages that it needs, by normalised name.
         declared: Normalised names of those that the bundle declares itself.
         files: SHA-256 of each file of weights or exported model, by its path.
+        optional: What the application asks for besides, ``name==version`` each; it need not be
+            installed here, and what it needs in turn is not followed.
     """
     root = f"{bundle['id']}@{bundle['version']}"
     models = [
@@ -72,6 +75,8 @@ def bill_of_materials(
             for name, package in packages.items()
         ),
     ]
+    extras = [_optional(pin) for pin in sorted(optional)]
+    graph += [{"ref": extra["bom-ref"], "dependsOn": []} for extra in extras]
     main = {
         "type": "application",
         "bom-ref": root,
@@ -82,7 +87,11 @@ def bill_of_materials(
     }
     content = {
         "metadata": {"component": main},
-        "components": [*models, *(_component(package) for package in packages.values())],
+        "components": [
+            *models,
+            *(_component(package) for package in packages.values()),
+            *extras,
+        ],
         "dependencies": graph,
     }
     serial = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(content, sort_keys=True))
@@ -130,6 +139,27 @@ def _component(package: Package) -> dict[str, Any]:
         "purl": _purl(package),
     }
     licenses = license_of(package.found)
+    return {**about, "licenses": licenses} if licenses else about
+
+
+def _optional(pin: str) -> dict[str, Any]:
+    """Describe a package that the application needs; its licence if that version is here."""
+    name, _, version = pin.partition("==")
+    url = f"pkg:pypi/{name.lower()}@{version}"
+    about: dict[str, Any] = {
+        "type": "library",
+        "bom-ref": url,
+        "name": name,
+        "version": version,
+        "scope": "optional",
+        "purl": url,
+        "properties": [{"name": "needed-by", "value": "app/"}],
+    }
+    try:
+        found = distribution(name)
+    except PackageNotFoundError:
+        return about
+    licenses = license_of(found) if found.version == version else []
     return {**about, "licenses": licenses} if licenses else about
 
 

