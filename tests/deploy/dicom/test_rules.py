@@ -76,7 +76,7 @@ def test_no_match_says_why_each_was_passed_over(study):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"descriptive": {}}, "unknown key 'desciption': use modality, description"),
+        ({"descriptive": {}}, "unknown key 'descriptive': use modality, description"),
         ({"description": {"includes": []}}, "description: unknown key 'includes'"),
         ({"description": {"include": ["("]}}, r"'\(' is no regular expression"),
         ({"description": {"include": [3]}}, "list of regular expressions"),
