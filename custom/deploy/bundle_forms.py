@@ -181,7 +181,9 @@ def _state_of_weights(path: Path) -> Mapping[str, Any]:
 def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Say whether two states hold the same tensors, bit for bit."""
     return one.keys() == other.keys() and all(
-        bool((one[name] == other[name]).all()) and one[name].dtype == other[name].dtype
+        one[name].dtype == other[name].dtype
+        and one[name].shape == other[name].shape
+        and one[name].numpy().tobytes() == other[name].numpy().tobytes()
         for name in one
     )
 

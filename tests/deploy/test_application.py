@@ -1,5 +1,6 @@
 """Every bundle as a MONAI Deploy application, in each form that a bundle is handed over in."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -100,8 +101,12 @@ def test_torchscript_alone(bundle, archive, dicom, expected, tmp_path):
     with zipfile.ZipFile(archive) as opened:
         (name,) = [name for name in opened.namelist() if name.endswith("/models/model.ts")]
         (tmp_path / "handed_over.ts").write_bytes(opened.read(name))
+        weights = opened.read(f"{bundle.name}/models/model.pt")
     deploy(tmp_path / "handed_over.ts", dicom, tmp_path / "out")
     compare(tmp_path / "out", bundle, expected)
+    # What the result names is a file of the archive.
+    about = json.loads((tmp_path / "out" / "restoration.json").read_text())
+    assert about["weights"]["sha256"] == hashlib.sha256(weights).hexdigest()
 
 
 def test_the_archive_brings_its_own_application(bundle, archive, dicom, expected, tmp_path):

@@ -155,3 +155,31 @@ def test_a_manifest_that_names_what_lies_outside_is_refused(folder, tmp_path):
     (folder / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="is missing"):
         check_manifest(folder)
+
+
+def damaged(archive, name, change):
+    """Change the bytes of one entry's header in the directory, or of its content."""
+    content = bytearray(archive.read_bytes())
+    with zipfile.ZipFile(archive) as opened:
+        entry = opened.getinfo(name)
+    change(content, entry)
+    archive.write_bytes(content)
+
+
+def encrypt(content, entry):
+    """Set the flag of an encrypted entry, in its own header and in the directory."""
+    content[entry.header_offset + 6] |= 1
+    directory = content.rindex(entry.filename.encode())
+    content[directory - 46 + 8] |= 1
+
+
+def break_the_stream(content, entry):
+    """Make the compressed stream begin with a kind of block that there is not."""
+    content[entry.header_offset + 30 + len(entry.filename)] = 0b111
+
+
+@pytest.mark.parametrize("change", [encrypt, break_the_stream])
+def test_what_the_decompressor_cannot_read_is_one_line(folder, tmp_path, change):
+    archive = write_zip(folder, tmp_path / "a.zip", "bundle")
+    damaged(archive, "bundle/model.pt", change)
+    refused(archive, tmp_path, "cannot be unpacked")
