@@ -112,9 +112,10 @@ def load_rules(path: Path | None) -> SeriesRules:
         raise InputError(f"series rules {path}: no such file: give a .json or .yaml file")
     try:
         text = path.read_text(encoding="utf-8")
-        _refuse_repeated(yaml.compose(text, Loader=yaml.SafeLoader))
+        # JSON may be indented by tabs; in YAML that is an error, which is found below.
+        _refuse_repeated(yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader))
         content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         fault = " ".join(str(error).split())
         raise InputError(f"series rules {path}: cannot be read: {fault}") from error
     values = _known({} if content is None else content, SeriesRules, f"series rules {path}")

@@ -137,6 +137,8 @@ def test_results_are_no_input_unless_they_are_asked_for(tmp_path):
         ("a.json", b"false", "must be a mapping"),
         ("a.yaml", b"number: 1\nnumber: 2", "number is there twice"),
         ("a.json", b'{"description": {"include": [], "include": []}}', "include is there twice"),
+        ("a.yaml", b"&x {description: *x}", "cannot be read"),
+        ("a.yaml", b"number:\n\t- 1", "cannot be read"),
         ("a.yaml", b"own_results: maybe", "must be refuse or allow"),
     ],
 )
@@ -145,3 +147,8 @@ def test_a_file_that_says_nothing_clear_is_one_line(tmp_path, name, content, mes
     with pytest.raises(InputError, match=message) as caught:
         load_rules(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+def test_json_may_be_indented_by_tabs(tmp_path):
+    (tmp_path / "a.json").write_text('{\n\t"number": 3\n}')
+    assert load_rules(tmp_path / "a.json").number == 3
