@@ -26,11 +26,31 @@ __all__ = [
 
 
 class _Step(Operator):
-    """An operator that does one step of the pipeline."""
+    """An operator that does one step of the pipeline: from its input ports to its output port."""
+
+    takes: tuple[str, ...] = ()
+    gives: str | None = None
 
     def __init__(self, fragment: Any, *args: Any, pipeline: Pipeline, **kwargs: Any) -> None:
         self.pipeline = pipeline
         super().__init__(fragment, *args, **kwargs)
+
+    def setup(self, spec: OperatorSpec) -> None:
+        """Name the ports."""
+        for name in self.takes:
+            spec.input(name)
+        if self.gives is not None:
+            spec.output(self.gives)
+
+    def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
+        """Do the step with what is received, and emit what it returns."""
+        result = self.work(*(op_input.receive(name) for name in self.takes))
+        if self.gives is not None:
+            op_output.emit(result, self.gives)
+
+    def work(self, *received: Any) -> Any:
+        """Do the step."""
+        raise NotImplementedError
 
 
 class SeriesLoader(_Step):
@@ -40,17 +60,15 @@ class SeriesLoader(_Step):
         series: List of all series.
     """
 
+    gives = "series"
+
     def __init__(self, fragment: Any, *args: Any, folder: Path, **kwargs: Any) -> None:
         self.folder = folder
         super().__init__(fragment, *args, **kwargs)
 
-    def setup(self, spec: OperatorSpec) -> None:
-        """Name the port."""
-        spec.output("series")
-
-    def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
+    def work(self, *received: Any) -> Any:
         """Load."""
-        op_output.emit(self.pipeline.load(self.folder), "series")
+        return self.pipeline.load(self.folder)
 
 
 class SeriesSelector(_Step):
@@ -63,14 +81,11 @@ class SeriesSelector(_Step):
         selected: The series.
     """
 
-    def setup(self, spec: OperatorSpec) -> None:
-        """Name the ports."""
-        spec.input("series")
-        spec.output("selected")
+    takes, gives = ("series",), "selected"
 
-    def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
+    def work(self, *received: Any) -> Any:
         """Select."""
-        op_output.emit(self.pipeline.select(op_input.receive("series")), "selected")
+        return self.pipeline.select(*received)
 
 
 class VolumeOperator(_Step):
@@ -83,14 +98,11 @@ class VolumeOperator(_Step):
         volume: Values, affine in RAS mm, and the headers they came from.
     """
 
-    def setup(self, spec: OperatorSpec) -> None:
-        """Name the ports."""
-        spec.input("selected")
-        spec.output("volume")
+    takes, gives = ("selected",), "volume"
 
-    def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
+    def work(self, *received: Any) -> Any:
         """Check and read."""
-        op_output.emit(self.pipeline.volume(op_input.receive("selected")), "volume")
+        return self.pipeline.volume(*received)
 
 
 class BundleOperator(_Step):
@@ -103,14 +115,11 @@ class BundleOperator(_Step):
         restored: Images with their affines, and the bundle's sidecar.
     """
 
-    def setup(self, spec: OperatorSpec) -> None:
-        """Name the ports."""
-        spec.input("volume")
-        spec.output("restored")
+    takes, gives = ("volume",), "restored"
 
-    def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
+    def work(self, *received: Any) -> Any:
         """Restore."""
-        op_output.emit(self.pipeline.restore(op_input.receive("volume")), "restored")
+        return self.pipeline.restore(*received)
 
 
 class DerivedSeriesWriter(_Step):
@@ -121,11 +130,8 @@ class DerivedSeriesWriter(_Step):
         volume: The volume they were made from.
     """
 
-    def setup(self, spec: OperatorSpec) -> None:
-        """Name the ports."""
-        spec.input("restored")
-        spec.input("volume")
+    takes = ("restored", "volume")
 
-    def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
+    def work(self, *received: Any) -> Any:
         """Write."""
-        self.pipeline.write(op_input.receive("restored"), op_input.receive("volume"))
+        self.pipeline.write(*received)

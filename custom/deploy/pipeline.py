@@ -109,8 +109,11 @@ class Pipeline:
     def _clean(self) -> None:
         """Take away what a run that is cut short would leave."""
         shutil.rmtree(self._workspace, ignore_errors=True)
-        for folder in self.output.glob(".tmp-*"):
-            shutil.rmtree(folder, ignore_errors=True)
+        for left in self.output.glob(".tmp-*"):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
     def _check_output(self) -> None:
         """Refuse to write over an earlier result, before hours of work."""

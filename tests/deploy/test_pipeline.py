@@ -208,6 +208,7 @@ def test_a_run_told_to_end_leaves_a_line_in_the_log_and_nothing_else(tmp_path):
         "with line.audited():\n"
         "    (line._workspace / 'series.nii').write_text('of a patient')\n"
         "    (line.output / '.tmp-1-restored').mkdir()\n"
+        "    (line.output / '.tmp-2-restoration.json').touch()\n"
         "    print(line._workspace, flush=True)\n"
         "    ctypes.CDLL(None).sleep(100)\n"
         "    ctypes.CDLL(None).sleep(100)\n"

@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import format_number_as_ds
 
-from custom.deploy.dicom.header_values import integer
+from custom.deploy.dicom.header_values import code_word, integer
 from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.series import DicomSeries
 
@@ -104,7 +104,7 @@ def frames_of(series: DicomSeries) -> list[Frame]:
 
 def _check_class(header: Dataset) -> None:
     """Refuse what is no MR image."""
-    modality = str(header.get("Modality") or "no modality")
+    modality = code_word(header, "Modality", "of no modality")
     if modality != "MR":
         raise Refusal("not-mr", f"the series is {modality}, not MR: choose an MR series")
     known = (MRImageStorage, *ENHANCED)

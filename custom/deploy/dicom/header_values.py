@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
-__all__ = ["element_of", "integer", "numbers", "value_of"]
+__all__ = ["code_word", "element_of", "integer", "numbers", "texts", "value_of"]
 
 _TAGS: dict[str, BaseTag] = {}  # a look-up by keyword each time takes longer than the value
 
@@ -52,3 +53,19 @@ def integer(header: Dataset, keyword: str) -> int | None:
     """Return the whole number of an attribute; None if it is absent or none."""
     found = numbers(header, keyword, 1)
     return None if found is None else int(found[0])
+
+
+def texts(header: Dataset, keyword: str) -> list[str]:
+    """Return the values of an attribute that may have one, several or none."""
+    value = value_of(header, keyword)
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else [str(one) for one in value]
+
+
+def code_word(header: Dataset, keyword: str, absent: str) -> str:
+    """Return a code of capitals, as ``MR``; what is none is not repeated, as it may be a name."""
+    found = texts(header, keyword)
+    if not found:
+        return absent
+    return found[0] if len(found) == 1 and re.fullmatch(r"[A-Z]{2,8}", found[0]) else "unreadable"

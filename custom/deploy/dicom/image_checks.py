@@ -16,12 +16,17 @@ from pydicom.uid import (
 )
 
 from custom.deploy.dicom.frames import Frame
-from custom.deploy.dicom.header_values import integer, value_of
+from custom.deploy.dicom.header_values import integer, texts, value_of
 from custom.deploy.dicom.refusals import Refusal
 
 __all__ = ["check_images", "component_of"]
 
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
+# The other values of the standard (PS3.3 C.7.6.3.1.2); what is none of them is not quoted.
+_COLOURS = (
+    *("RGB", "PALETTE COLOR", "HSV", "ARGB", "CMYK", "YBR_FULL", "YBR_FULL_422"),
+    *("YBR_PARTIAL_420", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT", "XYB"),
+)
 _COMPONENTS = {
     "P": "phase",
     "PHASE": "phase",
@@ -92,10 +97,11 @@ def _check_colour(frames: Sequence[Frame]) -> None:
         photometric = frame.header.get("PhotometricInterpretation")
         given = value_of(frame.header, "SamplesPerPixel")
         samples = 1 if given is None else integer(frame.header, "SamplesPerPixel")
+        name = photometric if photometric in _COLOURS else "unknown"
         if samples != 1 or photometric not in _MONOCHROME:
             raise Refusal(
                 "colour",
-                f"the series is in colour or no grey levels ({photometric or 'unknown'}, {samples} "
+                f"the series is in colour or no grey levels ({name}, {samples} "
                 "samples a pixel): choose the series of grey levels",
             )
 
@@ -157,7 +163,7 @@ def _check_decoders(frames: Sequence[Frame]) -> None:
 
 def _check_losses(frames: Sequence[Frame], lossy: Literal["refuse", "warn"]) -> tuple[str, ...]:
     """Refuse or report lossy compression (0028,2110)."""
-    marked = any(frame.header.get("LossyImageCompression") == "01" for frame in frames)
+    marked = any("01" in texts(frame.header, "LossyImageCompression") for frame in frames)
     by_syntax = [one.name for one in _syntaxes(frames) if one in _ALWAYS_LOSSY]
     # JPEG 2000 may be either; it is lossless where the header does not say that it is not.
     if not marked and not by_syntax:

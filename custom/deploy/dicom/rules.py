@@ -13,7 +13,7 @@ import yaml
 from pydicom.dataset import Dataset
 
 from custom.deploy.dicom.derivation import MAKER
-from custom.deploy.dicom.header_values import value_of
+from custom.deploy.dicom.header_values import texts, value_of
 from custom.deploy.dicom.quiet import quiet_pydicom
 from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.series import DicomSeries
@@ -85,7 +85,7 @@ class SeriesRules:
             return f"not number {self.number}"
         if fault := self.description.fault([series.description]):
             return f"description {fault}"
-        if fault := self.image_type.fault(_words(header, "ImageType")):
+        if fault := self.image_type.fault(texts(header, "ImageType")):
             return f"image type {fault}"
         acquisition = str(header.get("MRAcquisitionType") or "")
         if self.acquisition is not None and acquisition != self.acquisition:
@@ -159,7 +159,7 @@ def _is_result(header: Dataset) -> bool:
     if any(str(value_of(item, "Manufacturer")) == MAKER for item in equipment):
         return True
     research = value_of(header, "ContentQualification") == "RESEARCH"
-    return research and "DERIVED" in _words(header, "ImageType")
+    return research and "DERIVED" in texts(header, "ImageType")
 
 
 def _refuse_repeated(node: yaml.Node | None) -> None:
@@ -171,14 +171,6 @@ def _refuse_repeated(node: yaml.Node | None) -> None:
             raise ValueError(f"{repeated[0]} is there twice")
         for _, value in node.value:
             _refuse_repeated(value)
-
-
-def _words(header: Dataset, keyword: str) -> list[str]:
-    """Return the values of an attribute that may have one, several or none."""
-    value = header.get(keyword)
-    if value is None or isinstance(value, str):
-        return [value] if value else []
-    return [str(word) for word in value]
 
 
 def _known(content: Any, kind: type[SeriesRules] | type[WordRules], place: str) -> dict[str, Any]:

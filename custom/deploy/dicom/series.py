@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from custom.deploy.dicom.header_values import integer, value_of
+from custom.deploy.dicom.header_values import code_word, integer, value_of
 from custom.deploy.dicom.quiet import quiet_pydicom
 from custom.deploy.dicom.refusals import Refusal
 from custom.errors import InputError
@@ -162,7 +162,7 @@ def _series(uid: str, members: Iterable[tuple[Path, Dataset]]) -> DicomSeries:
         uid=uid,
         number=integer(first, "SeriesNumber"),
         description=str(value_of(first, "SeriesDescription") or "").strip(),
-        modality=str(first.get("Modality") or "of no modality"),
+        modality=code_word(first, "Modality", "of no modality"),
         headers=headers,
         files=files,
     )

@@ -14,13 +14,12 @@ from custom.bundle.verification.checks_network import build_network, network_inp
 from custom.bundle.verification.outcome import one_line
 from custom.bundle.verification.quiet import quiet
 from custom.data.atomic import sha256_of
-from custom.deploy.packaging.archive import CODE_FILE
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-__all__ = ["CODE_FILE", "Export", "export_model", "merged_inference"]
+__all__ = ["Export", "export_model", "merged_inference"]
 
 # Sizes of batch and axes that a model is exported at: all differ, since torch.export takes equal
 # ones for one and the same; and where it is compared then. Networks that halve an axis take

@@ -14,7 +14,7 @@ from typing import Any
 from custom.bundle.verification.bundle_folder import METADATA, BundleFolder, is_search_space
 from custom.bundle.verification.outcome import CheckResult
 from custom.bundle.verification.verify import verify_bundle
-from custom.data.atomic import sha256_of
+from custom.data.atomic import sha256_of, write_json
 from custom.deploy.packaging.application_files import APPLICATION, DEPLOY_PINS, write_application
 from custom.deploy.packaging.archive import CODE_FILE, FORMAT, MANIFEST, write_zip
 from custom.deploy.packaging.archive_readme import archive_readme
@@ -78,7 +78,7 @@ def package_bundle(
         source = BundleFolder(bundle, workspace)
         manifest = _fill(source, folder, application)
         manifest["checks"] = "quick" if quick else "all"
-        _write_json(folder / MANIFEST, {**manifest, "files": _hashes(folder)})
+        write_json(folder / MANIFEST, {**manifest, "files": _hashes(folder)})
         write_zip(folder, output, bundle.name)
         return manifest
 
@@ -101,7 +101,7 @@ def _fill(bundle: BundleFolder, folder: Path, application: str | None) -> dict[s
     packages = package_closure(f"{name}=={version}" for name, version in declared.items())
     _check_declared(bundle, closure, packages)
     _copy_files(bundle, folder)
-    _write_json(folder / METADATA, metadata)
+    write_json(folder / METADATA, metadata)
     package = vendored_name(f"{bundle.root.name}_parts", closure)
     _write_configs(bundle, folder / "configs", closure, package)
     modules = write_closure(closure, folder, package)
@@ -122,7 +122,7 @@ def _fill(bundle: BundleFolder, folder: Path, application: str | None) -> dict[s
         )
     extras = DEPLOY_PINS if application is not None else ()
     materials = _materials(folder, metadata, packages, list(declared), extras)
-    _write_json(folder / "sbom.cdx.json", materials)
+    write_json(folder / "sbom.cdx.json", materials)
     (folder / "README.md").write_text(archive_readme(about), encoding="utf-8")
     return about
 
@@ -221,9 +221,3 @@ def _hashes(folder: Path) -> dict[str, str]:
     """Return the hash of every file of a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON for people to read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

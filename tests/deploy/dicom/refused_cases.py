@@ -294,3 +294,18 @@ def several_numbers_of_samples():
 @case("unsupported-pixels", "pixels of None bits")
 def several_numbers_of_bits():
     return changed(BitsStored=[12, 12])
+
+
+@case("colour", "levels .unknown, 1 samples")
+def no_name_of_a_colour():
+    return changed(PhotometricInterpretation="PLANTEDNAME")
+
+
+@case("lossy-compressed")
+def lossy_among_several_values():
+    return changed(LossyImageCompression=["01", "00"])
+
+
+@case("not-mr", "the series is unreadable, not MR")
+def no_code_of_a_modality():
+    return changed(Modality="PLANTED NAME")

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from custom.bundle.verification.bundle_folder import BundleFolder
-from custom.deploy.packaging.exported_models import CODE_FILE, export_model
+from custom.deploy.packaging.archive import CODE_FILE
+from custom.deploy.packaging.exported_models import export_model
 
 
 def exported(tmp_path, network=made_bundle.CONVOLUTION):
