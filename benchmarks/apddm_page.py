@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import environment
-from custom.data.csv_table import read_table
-from custom.report.method_names import method_name
-from custom.report.summary import format_mean, summary_table
+from custom.evaluation.names import method_name
+from custom.evaluation.slice_summary import format_mean, summary_table
+from custom.files.csv_table import read_table
 
 TEMPLATE = Path(__file__).with_name("publish_apddm.md")
 NAMES = {

@@ -9,16 +9,21 @@ from typing import Any
 import torch
 
 from benchmarks.dwi_trainings import trainings
-from custom.data.csv_table import read_table
-from custom.data.diffusion_priors import BoxPrior, TensorLattice
-from custom.data.gradient_table import GradientTable
-from custom.data.signal_batches import HeldOutSignals, LatticeSplit
-from custom.data.signal_noise import ClippedGaussianNoise, NoiseModel, PublishedLevels, RicianNoise
-from custom.data.signal_simulation import SignalSimulation
+from custom.analysis.dwi.estimators import refit
+from custom.analysis.dwi.study import SignalStudy
+from custom.analysis.dwi.study_networks import StudyNetwork
+from custom.data.datasets.signal_batches import HeldOutSignals, LatticeSplit
+from custom.files.csv_table import read_table
 from custom.networks.saved_weights import load_weights
-from custom.report.signal_estimators import refit
-from custom.report.signal_study import SignalStudy
-from custom.report.study_networks import StudyNetwork
+from custom.physics.diffusion.gradient_table import GradientTable
+from custom.physics.diffusion.noise import (
+    ClippedGaussianNoise,
+    NoiseModel,
+    PublishedLevels,
+    RicianNoise,
+)
+from custom.physics.diffusion.priors import BoxPrior, TensorLattice
+from custom.physics.diffusion.simulation import SignalSimulation
 
 
 def study(

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from custom.data.csv_table import read_table
-from custom.report.diagnostics_folder import read_diagnostics
-from custom.report.dwi_summary import dwi_table
+from custom.evaluation.diagnostics_folder import read_diagnostics
+from custom.evaluation.dwi_summary import dwi_table
+from custom.files.csv_table import read_table
 
 TEMPLATE = Path(__file__).with_name("publish_dwi.md")
 Row = Mapping[str, str]

@@ -26,11 +26,11 @@ from benchmarks.restoring_process import (
     plain_figures,
     restoring_table,
 )
-from custom.data.dwi_dataset import write_series
-from custom.data.gradient_table import read_gradient_table
-from custom.data.nifti_volume import write_volume
-from custom.demo.dwi_anatomy import make_phantom
-from custom.transforms.diffusion_tensor import tensor_signal
+from custom.data.datasets.dwi_dataset import write_series
+from custom.demo.diffusion.dwi_anatomy import make_phantom
+from custom.files.nifti_volume import write_volume
+from custom.physics.diffusion.gradient_table import read_gradient_table
+from custom.physics.diffusion.tensor import tensor_signal
 
 BUNDLE = REPOSITORY / "bundles" / "dwi_vae"
 SHAPE = (100, 100, 60)

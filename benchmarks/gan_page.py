@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from custom.report.method_names import (
+from custom.evaluation.names import (
     format_measure,
     higher_is_better,
     measure_name,

@@ -27,8 +27,8 @@ from PIL import Image
 
 from benchmarks.apddm_page import NAMES, page
 from benchmarks.measure import REPOSITORY
-from custom.data.atomic import sha256_of
-from custom.data.csv_table import read_table
+from custom.files.atomic import sha256_of
+from custom.files.csv_table import read_table
 
 BUNDLE = REPOSITORY / "bundles" / "micro_mri_denoise"
 COMMAND = Path(sys.executable).with_name("mri-bundles")
@@ -93,7 +93,7 @@ def side_by_side(weights: dict[str, Path]) -> dict[str, Any]:
     settings["unet"] = (plain["network_def"], {"_target_": "SliceInferer", **slices})
     peers = [
         {
-            "_target_": "custom.transforms.restore_with.RestoreWithd",
+            "_target_": "custom.evaluation.restore_with.RestoreWithd",
             "keys": "image",
             "output_key": name,
             # In the layout of the model's own network, or the times could not be compared.

@@ -17,8 +17,8 @@ from typing import Any
 from PIL import Image
 
 from benchmarks.measure import REPOSITORY, RESULTS
-from custom.data.atomic import sha256_of
-from custom.report.summary import summary_table
+from custom.evaluation.slice_summary import summary_table
+from custom.files.atomic import sha256_of
 
 BUNDLE = REPOSITORY / "bundles" / "micro_mri_denoise"
 EVALUATION = BUNDLE / "output" / "evaluate"

@@ -26,11 +26,11 @@ from benchmarks.dwi_trainings import BUNDLE, train, trainings
 from benchmarks.measure import REPOSITORY
 from benchmarks.publish_apddm import save_small
 from custom.bundle.launch import run_bundle
-from custom.data.atomic import sha256_of, write_json
-from custom.data.csv_table import read_table
-from custom.data.gradient_table import read_gradient_table
-from custom.data.signal_noise import ClippedGaussianNoise, RicianNoise
-from custom.report.dwi_summary import dwi_table
+from custom.evaluation.dwi_summary import dwi_table
+from custom.files.atomic import sha256_of, write_json
+from custom.files.csv_table import read_table
+from custom.physics.diffusion.gradient_table import read_gradient_table
+from custom.physics.diffusion.noise import ClippedGaussianNoise, RicianNoise
 
 MARKERS = re.compile(r"(<!-- dwi tables[^>]*-->\n).*?(<!-- end of dwi tables -->)", re.DOTALL)
 # What is shipped: name of the file, and of its training.

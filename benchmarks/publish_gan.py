@@ -28,10 +28,10 @@ from benchmarks.gan_page import card_tables, page
 from benchmarks.measure import REPOSITORY
 from benchmarks.publish_apddm import save_small
 from custom.bundle.launch import run_bundle
-from custom.data.atomic import sha256_of
-from custom.data.csv_table import read_table
-from custom.report.diagnostics_folder import read_diagnostics
-from custom.report.method_names import method_name
+from custom.evaluation.diagnostics_folder import read_diagnostics
+from custom.evaluation.names import method_name
+from custom.files.atomic import sha256_of
+from custom.files.csv_table import read_table
 from custom.report.training_curves import draw_curves, read_curves
 
 BUNDLE = REPOSITORY / "bundles" / "gan3d_sr_denoise"
@@ -89,7 +89,7 @@ def side_by_side(first: str, work: Path) -> dict[str, Any]:
     others = [name for name in TRAININGS if name != first]
     peers = [
         {
-            "_target_": "custom.transforms.restore_with.RestoreWithd",
+            "_target_": "custom.evaluation.restore_with.RestoreWithd",
             "keys": "image",
             "output_key": name,
             "network": f"@{name}_def",

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from benchmarks.measure import REPOSITORY
-from custom.data.csv_table import read_table
+from custom.files.csv_table import read_table
 from custom.report.search_page import format_setting
 from custom.tuning.space import load_space
 

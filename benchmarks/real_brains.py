@@ -22,8 +22,8 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from custom.data.air_crop import crop_air, fit_int16
-from custom.data.volume_dataset import VolumeDatasetWriter
+from custom.data.datasets.volume_dataset import VolumeDatasetWriter
+from custom.data.preparation.air_crop import crop_air, fit_int16
 from custom.errors import InputError
 
 LICENCES = ("BSD", "MIT", "PDDL", "CC-BY", "Apache")

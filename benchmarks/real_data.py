@@ -29,13 +29,13 @@ from scipy import ndimage
 
 from benchmarks.measure import REPOSITORY, RESULTS
 from custom.bundle.launch import run_bundle
-from custom.data.kspace_acquisition import (
+from custom.evaluation.slice_summary import summary_table
+from custom.physics.kspace_acquisition import (
     DEFAULT_SCAN,
     FAST_SCAN,
     simulate_low_resolution,
     snr_ratio,
 )
-from custom.report.summary import summary_table
 
 BUNDLE = REPOSITORY / "bundles" / "micro_mri_denoise"
 PICTURES = REPOSITORY / "docs" / "images"
@@ -175,7 +175,7 @@ def read(path: Path) -> Any:
     """Read a scan as the bundle does, with its geometry."""
     from monai.transforms import LoadImage
 
-    from custom.data.input_formats import InputReader
+    from custom.files.reader import InputReader
 
     return LoadImage(reader=InputReader())(str(path))
 

@@ -33,8 +33,8 @@ from benchmarks.measure import REPOSITORY, RESULTS
 from benchmarks.real_dwi_figure import METHOD_TITLES, draw_repeats
 from benchmarks.real_dwi_measures import Array, judge, neighbour_correlation
 from custom.bundle.launch import run_bundle
-from custom.data.csv_table import read_table
-from custom.data.gradient_table import GradientTable, read_gradient_table
+from custom.files.csv_table import read_table
+from custom.physics.diffusion.gradient_table import GradientTable, read_gradient_table
 from custom.transforms.dwi_baselines import MarchenkoPasturPcad, Patch2Selfd
 
 BUNDLE = REPOSITORY / "bundles" / "dwi_vae"

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmarks.real_dwi_measures import Array, scalar_maps
-from custom.data.gradient_table import GradientTable
+from custom.physics.diffusion.gradient_table import GradientTable
 
 METHOD_TITLES = {"noisy": "noisy", "ours": "ours", "patch2self": "Patch2Self", "mppca": "MP-PCA"}
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from custom.data.gradient_table import GradientTable
-from custom.transforms.diffusion_tensor import fractional_anisotropy, mean_diffusivity
-from custom.transforms.diffusion_tensor_fit import fit_log_linear
+from custom.physics.diffusion.gradient_table import GradientTable
+from custom.physics.diffusion.tensor import fractional_anisotropy, mean_diffusivity
+from custom.physics.diffusion.tensor_fit import fit_log_linear
 
 Array = NDArray[np.float32]
 

@@ -23,8 +23,8 @@ from benchmarks.restoring_process import (
     plain_figures,
     restoring_table,
 )
-from custom.demo.mouse_anatomy import Mouse
-from custom.demo.mouse_scan import Protocol, scan_pair
+from custom.demo.mouse.mouse_anatomy import Mouse
+from custom.demo.mouse.mouse_scan import Protocol, scan_pair
 from custom.metrics.image_quality import structural_similarity
 
 BUNDLE = REPOSITORY / "bundles" / "micro_mri_denoise"

@@ -16,7 +16,7 @@ import torch
 from monai.transforms import LoadImage
 
 from benchmarks.measure import repeat, save
-from custom.data.zarr_slices import ZarrSliceReader, write_stack
+from custom.files.zarr_slices import ZarrSliceReader, write_stack
 
 SHAPE = (300, 300, 30)  # the published 12-minute stack
 DRAWS = 20

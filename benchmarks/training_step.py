@@ -22,7 +22,7 @@ from monai.bundle import ConfigParser
 from torch import Tensor, nn
 
 from benchmarks.measure import REPOSITORY, Timing, save
-from custom.data.residual_bank import ResidualBank
+from custom.data.datasets.residual_bank import ResidualBank
 from custom.engines.anchored_path_batch import AnchoredPathPrepareBatch
 from custom.inferers.anchored_path_estimate import AnchoredPathEstimate
 from custom.networks.schedulers.residual_noise import ResidualNoise

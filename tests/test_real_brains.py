@@ -6,7 +6,7 @@ import pytest
 from heads_in_air import OBLIQUE, head
 
 from benchmarks.real_brains import SOURCES, Source, prepare
-from custom.data.datalist import load_datalist
+from custom.data.datasets.datalist import load_datalist
 from custom.errors import InputError
 
 

@@ -1,1 +1,1 @@
-
+"""Find, run and verify MONAI Bundles."""

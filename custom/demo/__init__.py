@@ -1,1 +1,1 @@
-
+"""Demonstration sets: made in seconds, always the same."""

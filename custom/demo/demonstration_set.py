@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from custom.data.dataset_writer import DATALIST
-from custom.data.process_lock import process_lock
+from custom.data.datasets.dataset_writer import DATALIST
+from custom.files.process_lock import process_lock
 
 __all__ = ["DemonstrationSet"]
 

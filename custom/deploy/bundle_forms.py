@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from custom.data.atomic import sha256_of
 from custom.deploy.packaging.archive import CODE_FILE, MANIFEST, check_manifest, unpack
 from custom.errors import InputError
+from custom.files.atomic import sha256_of
 
 __all__ = ["OpenBundle", "importable", "open_bundle"]
 

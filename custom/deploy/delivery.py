@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from custom.data.atomic import atomic_path
-from custom.deploy.dicom.derived_series import Derivation, write_derived
-from custom.deploy.dicom.whole_folder import whole_folder
+from custom.deploy.dicom.writing.derived_series import Derivation, write_derived
+from custom.deploy.dicom.writing.whole_folder import whole_folder
 from custom.errors import InputError
+from custom.files.atomic import atomic_path
 
 if TYPE_CHECKING:
     from custom.deploy.dicom.volume import SeriesVolume

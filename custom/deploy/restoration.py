@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from custom.bundle.launch import run_bundle
-from custom.data.restored_writer import RESTORED, map_of, sidecar_of
+from custom.data.inputs.restored_writer import RESTORED, map_of, sidecar_of
 from custom.deploy.bundle_forms import OpenBundle, importable
 from custom.deploy.dicom.volume import write_nifti
 from custom.errors import InputError

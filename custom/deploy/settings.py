@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from custom.data.restored_writer import MAPS
+from custom.data.inputs.restored_writer import MAPS
 from custom.errors import InputError
 
 __all__ = ["OUTSIDE", "Settings"]

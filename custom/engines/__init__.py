@@ -1,1 +1,1 @@
-
+"""Trainers, and how they prepare a batch, on the engines of MONAI."""

@@ -12,8 +12,8 @@ from torch import Tensor
 from custom.errors import InputError
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
 from custom.networks.schedulers.residual_noise import ResidualNoise
+from custom.physics.image_moments import standardise
 from custom.setting_checks import check_not_negative
-from custom.transforms.image_moments import standardise
 
 __all__ = ["AnchoredPathPrepareBatch"]
 

@@ -1,1 +1,1 @@
-
+"""Event handlers of trainings."""

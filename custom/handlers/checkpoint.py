@@ -14,8 +14,8 @@ from monai.engines import Evaluator, Trainer
 from monai.handlers import CheckpointLoader
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from custom.data.atomic import atomic_path
 from custom.errors import InputError
+from custom.files.atomic import atomic_path
 from custom.handlers.earlier_run import set_aside
 
 __all__ = ["BEST", "LAST", "BestMetric", "CheckpointResumer", "CheckpointWriter"]

@@ -8,7 +8,7 @@ from typing import Any
 from ignite.engine import Events
 from monai.engines import Evaluator, SupervisedTrainer
 
-from custom.data.csv_table import read_table, write_table
+from custom.files.csv_table import read_table, write_table
 from custom.handlers.earlier_run import set_aside
 from custom.handlers.validation_metric import validated
 

@@ -17,14 +17,14 @@ from custom.errors import InputError
 from custom.inferers.anchored_path_estimate import AnchoredPathEstimate
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
 from custom.networks.schedulers.residual_noise import ResidualNoise
-from custom.setting_checks import check_not_negative, check_whole
-from custom.transforms.image_moments import (
+from custom.physics.image_moments import (
     MomentsForm,
     check_form,
     image_moments,
     standardise,
     unstandardise,
 )
+from custom.setting_checks import check_not_negative, check_whole
 
 __all__ = ["AnchoredPathInferer"]
 

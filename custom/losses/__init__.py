@@ -1,1 +1,1 @@
-
+"""Loss functions."""

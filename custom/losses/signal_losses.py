@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from custom.transforms.error_scales import ErrorScales, expected_squared_error
+from custom.physics.diffusion.error_scales import ErrorScales, expected_squared_error
 
 __all__ = ["PosteriorMomentsLoss", "Reconstruction", "VariationalLoss", "kl_divergence"]
 

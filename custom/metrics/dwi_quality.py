@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from custom.transforms.diffusion_tensor import fractional_anisotropy, mean_diffusivity
-from custom.transforms.diffusion_tensor_fit import fit_log_linear
+from custom.physics.diffusion.tensor import fractional_anisotropy, mean_diffusivity
+from custom.physics.diffusion.tensor_fit import fit_log_linear
 
 __all__ = ["coverage", "refit_tensors", "signal_measures", "tensor_measures"]
 
@@ -33,7 +33,7 @@ def refit_tensors(signals: Tensor, b_rows: Tensor) -> Tensor:
 
     Args:
         signals: In units of the true ``S_0``.
-        b_rows: Of :func:`custom.transforms.diffusion_tensor.b_matrix`.
+        b_rows: Of :func:`custom.physics.diffusion.tensor.b_matrix`.
 
     Shape:
         ``signals``: ``(n, M)``; ``b_rows``: ``(M, 6)``; output: ``(n, 6)`` in µm²/ms.

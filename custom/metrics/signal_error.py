@@ -7,7 +7,7 @@ from typing import Any
 from monai.metrics import CumulativeIterationMetric
 from torch import Tensor
 
-from custom.transforms.error_scales import ErrorScales, expected_squared_error
+from custom.physics.diffusion.error_scales import ErrorScales, expected_squared_error
 
 __all__ = ["SignalError"]
 

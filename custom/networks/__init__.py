@@ -1,1 +1,1 @@
-
+"""Networks, their blocks, and noise schedules."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from custom.errors import InputError
 from custom.networks.blocks.protocol_buffers import B_ROWS, SCALE_RULE
 from custom.networks.saved_weights import read_weights
-from custom.transforms.signal_scale import SCALE_RULES, ScaleRule
+from custom.physics.diffusion.scale import SCALE_RULES, ScaleRule
 
 __all__ = ["StoredProtocol", "is_peer", "read_protocol", "stored_measurements"]
 
@@ -24,7 +24,7 @@ class StoredProtocol:
     """What a network of diffusion signals was trained for.
 
     Attributes:
-        b_rows: ``(M, 6)``, see :func:`custom.transforms.diffusion_tensor.b_matrix`.
+        b_rows: ``(M, 6)``, see :func:`custom.physics.diffusion.tensor.b_matrix`.
         scale_rule: What its signals were in units of.
     """
 

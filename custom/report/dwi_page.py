@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from custom.handlers.dwi_figures import DWI_FIGURE_COLUMNS
+from custom.evaluation.dwi_panels import DWI_FIGURE_COLUMNS
 from custom.report.page_parts import best_method, chosen_figures, page_title
 
 __all__ = ["dwi_content"]

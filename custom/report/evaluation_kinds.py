@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from custom.report.dwi_summary import DWI_KIND, dwi_table
-from custom.report.summary import summary_table
-from custom.report.volume_summary import VOLUME_KIND, volume_table
+from custom.evaluation.dwi_summary import DWI_KIND, dwi_table
+from custom.evaluation.slice_summary import summary_table
+from custom.evaluation.volume_summary import VOLUME_KIND, volume_table
 
 __all__ = ["console_table"]
 

@@ -12,20 +12,20 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from custom.bundle.locate import all_bundles
-from custom.data.atomic import atomic_path
 from custom.errors import InputError
-from custom.report.diagnostics_folder import read_diagnostics
+from custom.evaluation.diagnostics_folder import read_diagnostics
+from custom.evaluation.dwi_summary import DWI_KIND, format_small
+from custom.evaluation.names import higher_is_better, measure_name, method_name
+from custom.evaluation.slice_summary import EvaluationSummary, format_mean
+from custom.evaluation.volume_summary import VOLUME_KIND
+from custom.files.atomic import atomic_path
 from custom.report.dwi_page import dwi_content
-from custom.report.dwi_summary import DWI_KIND, format_small
-from custom.report.method_names import higher_is_better, measure_name, method_name
 from custom.report.mlflow_run import TrackedRun, find_run
 from custom.report.page_parts import as_source, embed
 from custom.report.search_page import SEARCH_SUMMARY, format_setting, search_content
 from custom.report.slice_page import slice_content
-from custom.report.summary import EvaluationSummary, format_mean
 from custom.report.training_curves import Curves, draw_curves, read_curves
 from custom.report.volume_page import volume_content
-from custom.report.volume_summary import VOLUME_KIND
 
 __all__ = ["write_report"]
 

@@ -11,8 +11,8 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from custom.data.csv_table import read_table
-from custom.report.method_names import higher_is_better
+from custom.evaluation.names import higher_is_better
+from custom.files.csv_table import read_table
 
 __all__ = ["as_source", "best_method", "best_of", "chosen_figures", "embed", "page_title"]
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from custom.data.csv_table import read_table
 from custom.errors import InputError
+from custom.files.csv_table import read_table
 
 __all__ = ["SEARCH_SUMMARY", "format_setting", "search_content"]
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from custom.data.csv_table import read_table
-from custom.handlers.comparison_figures import FIGURE_COLUMNS
-from custom.report.figures import draw_distributions
+from custom.evaluation.draw_slices import draw_distributions
+from custom.evaluation.slice_panels import FIGURE_COLUMNS
+from custom.evaluation.slice_summary import read_metrics
+from custom.files.csv_table import read_table
 from custom.report.page_parts import best_method, chosen_figures, embed, page_title
-from custom.report.summary import read_metrics
 
 __all__ = ["slice_content"]
 

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from custom.data.csv_table import read_table
 from custom.errors import InputError
+from custom.files.csv_table import read_table
 
 __all__ = ["OPTIMUM", "Curves", "draw_curves", "read_curves"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from custom.handlers.volume_figures import VOLUME_FIGURE_COLUMNS
+from custom.evaluation.volume_panels import VOLUME_FIGURE_COLUMNS
 from custom.report.page_parts import best_method, best_of, chosen_figures, page_title
 
 __all__ = ["volume_content"]

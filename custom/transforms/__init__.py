@@ -1,1 +1,1 @@
-
+"""MONAI transforms."""

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from custom.errors import InputError
-from custom.transforms.diffusion_tensor import tensor_signal
-from custom.transforms.diffusion_tensor_fit import fit_log_linear, fit_non_linear
+from custom.physics.diffusion.tensor import tensor_signal
+from custom.physics.diffusion.tensor_fit import fit_log_linear, fit_non_linear
 
 __all__ = ["LocalPcad", "MarchenkoPasturPcad", "Patch2Selfd", "TensorFitd", "patch_radii"]
 

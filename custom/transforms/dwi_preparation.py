@@ -16,10 +16,10 @@ from monai.utils import ensure_tuple
 from numpy.typing import NDArray
 from torch import Tensor
 
-from custom.data.signal_noise import LevelDistribution
-from custom.data.voxel_map import read_mask, read_voxel_map
 from custom.errors import InputError
-from custom.transforms.dwi_noise import (
+from custom.files.voxel_map import read_mask, read_voxel_map
+from custom.physics.diffusion.noise import LevelDistribution
+from custom.physics.diffusion.noise_estimate import (
     FIT_PARAMETERS,
     NOISE_ESTIMATES,
     NoiseEstimate,
@@ -27,7 +27,7 @@ from custom.transforms.dwi_noise import (
     local_noise,
     volume_noise,
 )
-from custom.transforms.signal_scale import ScaleEstimate, ScaleRule, estimate_scale
+from custom.physics.diffusion.scale import ScaleEstimate, ScaleRule, estimate_scale
 from custom.transforms.trained_noise import warn_of_untrained_noise
 
 __all__ = ["DwiPreparationd", "head_mask", "voxel_scale"]

@@ -1,90 +1,16 @@
-"""Bring images to zero mean and unit variance, and undo it."""
+"""Store the moments of whole images."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any
 
-import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
-from torch import Tensor
 
-__all__ = [
-    "ImageMomentsd",
-    "MomentsForm",
-    "check_form",
-    "image_moments",
-    "standardise",
-    "unstandardise",
-]
+from custom.physics.image_moments import MomentsForm, check_form, image_moments
 
-MomentsForm = Literal["centred", "printed"]
-
-# Relative to the root mean square. A slice that varies less is constant to within the rounding of
-# float32; dividing by what is left would make an image of the rounding.
-_FLAT = 1e-6
-
-
-def check_form(form: str) -> None:
-    """Refuse what is no form of the moments.
-
-    Raises:
-        ValueError: If ``form`` is neither ``centred`` nor ``printed``.
-    """
-    if form not in get_args(MomentsForm):
-        raise ValueError(f"form must be one of {get_args(MomentsForm)}, got {form!r}")
-
-
-def image_moments(image: Tensor, form: MomentsForm = "centred") -> Tensor:
-    r"""Return what an image is standardised by.
-
-    .. math:: c = \operatorname{mean}(x), \qquad s = \sqrt{\operatorname{mean}((x - c)^2)}
-
-    Args:
-        image: One image.
-        form: ``centred`` as above; ``printed`` divides by the root mean square of the image as
-            it is, :math:`s = \sqrt{\operatorname{mean}(x^2)}`.
-
-    Returns:
-        ``(2,)`` float32, centre and scale, in the units of ``image``. The scale of a constant
-        image is 1.
-
-    Shape:
-        ``image``: any.
-
-    Erratum:
-        The source prints ``form="printed"``, which does not give unit variance once the mean is
-        removed. Ours is the standard deviation.
-
-    Source:
-        METHODS.md, study 1, "Anchored path diffusion"; Conejo Rupp et al. 2025, section 4.3.
-    """
-    check_form(form)
-    # as_tensor: plain numbers of MONAI's MetaTensor; float32, since half precision has no range
-    # for the squares of raw intensities.
-    values = torch.as_tensor(image).as_subclass(Tensor).float()
-    centre = values.mean()
-    root_mean_square = values.square().mean().sqrt()
-    scale = values.std(correction=0) if form == "centred" else root_mean_square
-    varies = scale > _FLAT * root_mean_square
-    return torch.stack([centre, torch.where(varies, scale, torch.ones_like(scale))])
-
-
-def standardise(image: Tensor, moments: Tensor) -> Tensor:
-    """Take the centre off images and divide them by the scale.
-
-    Shape:
-        ``image``: any with ``moments`` ``(2,)``; ``(B, C, *spatial)`` with ``(B, 2)``.
-    """
-    centre, scale = _columns(moments, image)
-    return (image - centre) / scale
-
-
-def unstandardise(image: Tensor, moments: Tensor) -> Tensor:
-    """Undo :func:`standardise`; the shapes are the same."""
-    centre, scale = _columns(moments, image)
-    return image * scale + centre
+__all__ = ["ImageMomentsd"]
 
 
 class ImageMomentsd(MapTransform):
@@ -94,7 +20,7 @@ class ImageMomentsd(MapTransform):
         keys: Images; the moments of each go under ``f"{key}_moments"``. Of a pair, ``image``
             alone lets both be standardised by the low-resolution image, which is there at
             inference too; ``[image, label]`` standardises each by its own, as the source does.
-        form: See :func:`image_moments`.
+        form: See :func:`custom.physics.image_moments.image_moments`.
         allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
@@ -120,11 +46,3 @@ class ImageMomentsd(MapTransform):
         for key in self.key_iterator(result):
             result[f"{key}_moments"] = image_moments(data[key], self.form)
         return result
-
-
-def _columns(moments: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-    """Return centre and scale, shaped for the images."""
-    if moments.ndim == 1:
-        return moments[0], moments[1]
-    centre, scale = moments.reshape(-1, 2, *[1] * (image.ndim - 1)).unbind(1)
-    return centre, scale

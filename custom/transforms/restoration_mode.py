@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from custom.errors import InputError
-from custom.transforms.downsample_volume import Degradation, downsample, high_affine, low_affine
+from custom.physics.downsampling import Degradation, downsample, high_affine, low_affine
 
 __all__ = ["DifferenceMapd", "ModelInputd", "OutputGridd", "RestorationMode", "check_mode"]
 

@@ -6,7 +6,7 @@ import logging
 
 from torch import Tensor
 
-from custom.data.signal_noise import LevelDistribution
+from custom.physics.diffusion.noise import LevelDistribution
 
 __all__ = ["warn_of_untrained_noise"]
 

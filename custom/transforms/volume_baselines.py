@@ -14,8 +14,8 @@ from monai.utils import convert_to_dst_type, ensure_tuple
 from numpy.typing import NDArray
 from torch import Tensor
 
+from custom.physics.downsampling import Degradation, high_affine, upsample
 from custom.transforms.classical_baselines import estimated_noise
-from custom.transforms.downsample_volume import Degradation, high_affine, upsample
 
 __all__ = [
     "NoiseOnVolumed",
@@ -183,7 +183,7 @@ class UpsampleVolumed(MapTransform):
     Args:
         keys: Low-resolution volumes.
         degradation: Which grid theirs is, see
-            :func:`~custom.transforms.downsample_volume.upsample`.
+            :func:`~custom.physics.downsampling.upsample`.
         scale: How many times finer the new grid is.
         mode: ``trilinear``, or ``cubic`` for cubic B-splines; for all, or one a key.
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from custom.data.atomic import atomic_path
+from custom.files.atomic import atomic_path
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from monai.bundle import ConfigParser
 
-from custom.data.atomic import atomic_path, write_json
-from custom.data.csv_table import write_table
+from custom.files.atomic import atomic_path, write_json
+from custom.files.csv_table import write_table
 from custom.handlers.executed_config import config_yaml
 from custom.report.html_report import write_report
 from custom.tuning.plots import parameter_importances, write_plots

@@ -13,8 +13,8 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 
 from custom.bundle.launch import find_cause
-from custom.data.process_lock import process_lock
 from custom.errors import InputError
+from custom.files.process_lock import process_lock
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from monai.handlers import MLFlowHandler
 from monai.utils import optional_import
 
-from custom.data.process_lock import process_lock
 from custom.errors import InputError
+from custom.files.process_lock import process_lock
 from custom.handlers.mlflow_run import unusable_store
 from custom.tuning.trial_records import SURPLUS
 

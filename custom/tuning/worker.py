@@ -16,8 +16,8 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from custom.bundle.launch import causes, find_cause, user_error
-from custom.data.atomic import atomic_path
 from custom.errors import InputError
+from custom.files.atomic import atomic_path
 from custom.tuning.heartbeat import Heartbeat
 from custom.tuning.trial_records import FAILURE
 

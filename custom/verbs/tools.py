@@ -30,7 +30,7 @@ def demo(study: str = DEFAULT_STUDY, *more: str) -> None:
     """
     no_more(more)
     from custom.bundle.locate import find_bundle
-    from custom.demo.story import tell
+    from custom.verbs.story import tell
 
     tell(find_bundle(str(study)))
 

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from custom.bundle.verification.bundle_folder import METADATA, WEIGHTS
-from custom.data.atomic import sha256_of
+from custom.files.atomic import sha256_of
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from custom.bundle.verification.bundle_folder import METADATA, WEIGHTS, BundleFolder
 from custom.bundle.verification.checks_network import checkpoint
 from custom.bundle.verification.verify import CHECKS
-from custom.data.atomic import sha256_of
+from custom.files.atomic import sha256_of
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 # The bundle whose copies are broken; any one will do, since all pass the same checks.

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from custom.data.gradient_table import GradientTable, read_gradient_table
 from custom.networks.stored_protocol import StoredProtocol
-from custom.transforms.diffusion_tensor import tensor_signal
+from custom.physics.diffusion.gradient_table import GradientTable, read_gradient_table
+from custom.physics.diffusion.tensor import tensor_signal
 
 PROTOCOLS = Path(__file__).parents[2] / "bundles" / "dwi_vae" / "configs" / "protocols"
 TABLES = PROTOCOLS / "study.bval", PROTOCOLS / "study.bvec"

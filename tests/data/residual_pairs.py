@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from custom.data import residual_bank
-from custom.data.residual_bank import ResidualBank
+from custom.data.datasets import residual_bank
+from custom.data.datasets.residual_bank import ResidualBank
 
 MOMENTS = torch.tensor([0.5, 2.0])
 

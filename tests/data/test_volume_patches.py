@@ -12,9 +12,9 @@ from monai.bundle import ConfigParser
 from monai.data.utils import set_rnd
 from monai.transforms import LoadImage
 
-from custom.data.nifti_volume import write_volume
-from custom.data.volume_dataset import VolumeDatasetWriter
-from custom.transforms.downsample_volume import DEGRADATIONS, downsample
+from custom.data.datasets.volume_dataset import VolumeDatasetWriter
+from custom.files.nifti_volume import write_volume
+from custom.physics.downsampling import DEGRADATIONS, downsample
 from custom.transforms.foreground_scale import foreground_scale
 
 CONFIG = Path(__file__).parents[2] / "bundles" / "gan3d_sr_denoise" / "configs" / "train.yaml"

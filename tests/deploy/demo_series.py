@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser
 from mr_series import Phantom, classic, write
 from pydicom.uid import generate_uid
 
-from custom.data.gradient_table import read_gradient_table, tables_beside
+from custom.physics.diffusion.gradient_table import read_gradient_table, tables_beside
 
 REPOSITORY = Path(__file__).parents[2]
 BUNDLES = sorted(

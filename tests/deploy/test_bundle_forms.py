@@ -10,11 +10,11 @@ import pytest
 import torch
 from demo_series import BUNDLES, copy_of
 
-from custom.data.atomic import sha256_of
 from custom.deploy.bundle_forms import open_bundle
 from custom.deploy.packaging import package as module
 from custom.deploy.packaging.archive import unpack
 from custom.errors import InputError
+from custom.files.atomic import sha256_of
 
 SMALLEST = next(path for path in BUNDLES if path.name == "gan3d_sr_denoise")
 

@@ -15,7 +15,7 @@ from custom.inferers.anchored_path_estimate import AnchoredPathEstimate
 from custom.networks.nets.time_conditioned_unet import TimeConditionedUNet
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
 from custom.networks.schedulers.residual_noise import ResidualNoise
-from custom.transforms.image_moments import standardise
+from custom.physics.image_moments import standardise
 
 
 def bank(rms: float = 1.0) -> SimpleNamespace:

@@ -14,7 +14,7 @@ from torch import Tensor
 from custom.inferers.anchored_path_inferer import AnchoredPathInferer, _SliceNoise
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
 from custom.networks.schedulers.residual_noise import ResidualNoise
-from custom.transforms.image_moments import image_moments, standardise
+from custom.physics.image_moments import image_moments, standardise
 
 PARAMETERISATIONS = ("path", "scaled_path", "noise_schedule")
 CLEAN_VARIANCE, RESIDUAL_VARIANCE = 0.7, 0.3  # of the Gaussian toy, in standardised units

@@ -8,7 +8,7 @@ from torch.distributions import Normal
 from torch.distributions import kl_divergence as reference_divergence
 
 from custom.losses.signal_losses import PosteriorMomentsLoss, VariationalLoss, kl_divergence
-from custom.transforms.error_scales import ErrorScales
+from custom.physics.diffusion.error_scales import ErrorScales
 
 
 def generator(seed=0):

@@ -6,7 +6,7 @@ from dipy.reconst import dti
 from skimage.metrics import normalized_root_mse
 
 from custom.metrics.dwi_quality import coverage, refit_tensors, signal_measures, tensor_measures
-from custom.transforms.diffusion_tensor import tensor_matrices, tensor_signal
+from custom.physics.diffusion.tensor import tensor_matrices, tensor_signal
 
 ROWS = study_table().b_rows.double()
 

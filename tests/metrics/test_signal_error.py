@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from custom.data.diffusion_priors import BoxPrior
-from custom.data.gradient_schemes import study_scheme
 from custom.metrics.signal_error import SignalError
-from custom.transforms.error_scales import error_scales_of
+from custom.physics.diffusion.error_scales import error_scales_of
+from custom.physics.diffusion.gradient_schemes import study_scheme
+from custom.physics.diffusion.priors import BoxPrior
 
 
 def test_it_is_the_mean_over_all_batches_of_whatever_size():

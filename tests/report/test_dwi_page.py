@@ -7,8 +7,8 @@ import pytest
 from small_dwi_evaluation import write_dwi_evaluation
 
 from custom.errors import InputError
-from custom.handlers.dwi_figures import DwiComparison
-from custom.report.dwi_figures import draw_dwi_comparison
+from custom.evaluation.draw_dwi import draw_dwi_comparison
+from custom.evaluation.dwi_panels import DwiComparison
 from custom.report.html_report import write_report
 
 
@@ -57,7 +57,7 @@ def test_a_broken_summary_is_refused(tmp_path, content):
 def test_diagnostics_of_the_evaluation_are_shown(tmp_path):
     from matplotlib.figure import Figure
 
-    from custom.report.diagnostics_folder import Diagnostic, write_diagnostics
+    from custom.evaluation.diagnostics_folder import Diagnostic, write_diagnostics
 
     write_dwi_evaluation(tmp_path)
     write_diagnostics(tmp_path, [Diagnostic("a", "By noise", "The limit.", Figure((1, 1)))])

@@ -14,12 +14,12 @@ from monai.data import MetaTensor
 from torch import Tensor
 
 from custom.errors import InputError
-from custom.transforms.data_consistency import (
-    DataConsistencyd,
+from custom.physics.data_consistency import (
     data_consistency,
     transfer_function,
 )
-from custom.transforms.downsample_volume import Degradation, downsample
+from custom.physics.downsampling import Degradation, downsample
+from custom.transforms.data_consistency import DataConsistencyd
 
 SHAPES = st.tuples(st.integers(2, 7), st.integers(2, 7), st.integers(2, 7))
 

@@ -10,15 +10,15 @@ from scipy import ndimage, signal
 from torch.nn.functional import interpolate
 
 from custom.errors import InputError
-from custom.transforms.downsample_volume import (
+from custom.physics.downsampling import (
     DEGRADATIONS,
-    DownsampleVolumed,
     downsample,
     grid_offset,
     high_affine,
     low_affine,
     upsample,
 )
+from custom.transforms.downsample_volume import DownsampleVolumed
 
 OBLIQUE = torch.tensor(
     [[0.9, -0.2, 0.1, 7], [0.25, 1.1, 0.02, -40], [-0.02, 0.3, 1.2, 21], [0, 0, 0, 1]],

@@ -11,9 +11,9 @@ from diffusion_series import make_series, save_image, study_table, volumes_first
 from monai.data import MetaTensor
 from scipy.ndimage import binary_dilation
 
-from custom.data.signal_noise import MixedLevels
 from custom.errors import InputError
-from custom.transforms.dwi_noise import volume_noise
+from custom.physics.diffusion.noise import MixedLevels
+from custom.physics.diffusion.noise_estimate import volume_noise
 from custom.transforms.dwi_preparation import DwiPreparationd, head_mask
 
 SERIES = make_series((16, 16, 14), sigma=0.03)

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monai.data import MetaTensor
 
-from custom.transforms.image_moments import (
-    ImageMomentsd,
+from custom.physics.image_moments import (
     image_moments,
     standardise,
     unstandardise,
 )
+from custom.transforms.image_moments import ImageMomentsd
 
 EXAMPLE = torch.tensor([[[1.0, 2.0], [3.0, 6.0]]])
 

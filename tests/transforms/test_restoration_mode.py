@@ -13,7 +13,7 @@ from monai.transforms import Compose
 from torch import Tensor
 
 from custom.errors import InputError
-from custom.transforms.downsample_volume import Degradation, downsample, upsample
+from custom.physics.downsampling import Degradation, downsample, upsample
 from custom.transforms.restoration_mode import DifferenceMapd, ModelInputd, OutputGridd
 
 DEGRADATIONS: tuple[Degradation, ...] = ("linear", "kspace", "nearest")

@@ -3,7 +3,7 @@ import logging
 import pytest
 import torch
 
-from custom.data.signal_noise import MixedLevels, PublishedLevels
+from custom.physics.diffusion.noise import MixedLevels, PublishedLevels
 from custom.transforms.trained_noise import warn_of_untrained_noise
 
 TRAINED = MixedLevels(0.01, 0.95)

@@ -4,7 +4,8 @@ import torch
 from monai.data import MetaTensor
 from scipy import ndimage
 
-from custom.transforms.downsample_volume import DownsampleVolumed, downsample
+from custom.physics.downsampling import downsample
+from custom.transforms.downsample_volume import DownsampleVolumed
 from custom.transforms.volume_baselines import (
     NoiseOnVolumed,
     UpsampleVolumed,

@@ -128,7 +128,7 @@ def test_missing_data_end_the_search_before_the_first_trial(bundle):
     text = TRAIN.replace(
         "$pathlib.Path(@dataset_dir, 'list.txt').read_text()",
         "$load_datalist(@dataset_dir)",
-    ).replace("'$import pathlib'", "'$from custom.data.datalist import load_datalist'")
+    ).replace("'$import pathlib'", "'$from custom.data.datasets.datalist import load_datalist'")
     (bundle / "configs" / "train.yaml").write_text(text)
     with pytest.raises(InputError, match=r"data holds no datalist\.json"):
         search(request(bundle), distance)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from custom.bundle.launch import run_bundle
-from custom.data.paired_dataset import PairedDatasetWriter
+from custom.data.datasets.paired_dataset import PairedDatasetWriter
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "micro_mri_denoise"
 

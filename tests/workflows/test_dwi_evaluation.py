@@ -14,7 +14,7 @@ import torch
 from diffusion_series import make_series, study_table
 
 from custom.bundle.launch import run_bundle, user_error
-from custom.data.dwi_dataset import DwiDatasetWriter
+from custom.data.datasets.dwi_dataset import DwiDatasetWriter
 from custom.errors import InputError
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
 from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser

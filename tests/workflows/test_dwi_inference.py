@@ -15,10 +15,10 @@ import torch
 from diffusion_series import make_series, save_image, save_series, study_table
 
 from custom.bundle.launch import user_error
-from custom.data.atomic import sha256_of
-from custom.data.gradient_table import GradientTable
 from custom.errors import InputError
+from custom.files.atomic import sha256_of
 from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser
+from custom.physics.diffusion.gradient_table import GradientTable
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "dwi_vae"
 CONFIG = BUNDLE / "configs" / "inference.yaml"

@@ -114,7 +114,7 @@ def peers(weights):
     """A peer that restores as the model of the other tests does: 0.8 x + 0.5."""
     slices = {"_target_": "SliceInferer", "spatial_dim": 2, "roi_size": [-1, -1]}
     restore = {
-        "_target_": "custom.transforms.restore_with.RestoreWithd",
+        "_target_": "custom.evaluation.restore_with.RestoreWithd",
         "keys": "image",
         "output_key": "unet",
         "network": NETWORK,

@@ -16,8 +16,8 @@ from inference_runs import BUNDLE, CONFIG, META, blob, centroid, oblique, restor
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from custom.bundle.launch import run_bundle
-from custom.data.paired_dataset import PairedDatasetWriter
-from custom.data.zarr_slices import write_stack
+from custom.data.datasets.paired_dataset import PairedDatasetWriter
+from custom.files.zarr_slices import write_stack
 
 
 @pytest.mark.parametrize(

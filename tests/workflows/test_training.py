@@ -12,7 +12,7 @@ import yaml
 from monai.bundle import ConfigWorkflow
 
 from custom.bundle.launch import user_error
-from custom.demo.micro_mri import MicroMriDemo
+from custom.demo.mouse.micro_mri import MicroMriDemo
 from custom.errors import InputError
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "micro_mri_denoise"

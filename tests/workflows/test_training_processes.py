@@ -12,7 +12,7 @@ import mlflow
 import pytest
 import torch
 
-from custom.demo.micro_mri import MicroMriDemo
+from custom.demo.mouse.micro_mri import MicroMriDemo
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "micro_mri_denoise"
 OPTIONS = ["--network_def::features", "[4,8]", "--crop_size", "[32,32]", "--batch_size", "4"]

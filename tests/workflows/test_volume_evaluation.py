@@ -14,7 +14,7 @@ from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, struct
 from torch.nn.functional import interpolate
 
 from custom.bundle.launch import run_bundle
-from custom.report.volume_summary import read_volume_metrics
+from custom.evaluation.volume_summary import read_volume_metrics
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "gan3d_sr_denoise"
 

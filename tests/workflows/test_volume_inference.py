@@ -15,7 +15,7 @@ from inference_runs import blob, centroid, oblique, save
 from custom.bundle.launch import run_bundle
 from custom.errors import InputError
 from custom.networks.nets.residual_dense_generator import ResidualDenseGenerator
-from custom.transforms.downsample_volume import Degradation, downsample
+from custom.physics.downsampling import Degradation, downsample
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "gan3d_sr_denoise"
 GENERATOR = {"channels": 8, "growth": 4, "num_blocks": 1, "dense_blocks": 1, "convs": 3}

@@ -1,1 +1,1 @@
-
+"""The checks that every bundle must pass."""

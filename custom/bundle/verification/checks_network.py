@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
 from custom.bundle.verification.outcome import CheckFailed
-from custom.data.atomic import sha256_of
+from custom.files.atomic import sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor

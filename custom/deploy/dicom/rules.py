@@ -12,11 +12,11 @@ from typing import Any, Literal, get_args
 import yaml
 from pydicom.dataset import Dataset
 
-from custom.deploy.dicom.derivation import MAKER
 from custom.deploy.dicom.header_values import texts, value_of
 from custom.deploy.dicom.quiet import quiet_pydicom
 from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.series import DicomSeries
+from custom.deploy.dicom.writing.derivation import MAKER
 from custom.errors import InputError
 
 __all__ = ["SeriesRules", "WordRules", "load_rules", "select_series"]

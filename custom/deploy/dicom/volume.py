@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from custom.data.atomic import atomic_path
 from custom.deploy.dicom.diffusion import Weighting, fsl_directions, volumes_of
 from custom.deploy.dicom.frames import Frame, frames_of
 from custom.deploy.dicom.header_values import numbers
@@ -24,6 +23,7 @@ from custom.deploy.dicom.plane import ImagePlane, common_plane
 from custom.deploy.dicom.quiet import quiet_pydicom
 from custom.deploy.dicom.series import DicomSeries
 from custom.deploy.dicom.stack import affine_of, by_position, check_steps, single_images
+from custom.files.atomic import atomic_path
 
 __all__ = ["LPS_TO_RAS", "SeriesVolume", "series_volume", "write_nifti"]
 
@@ -155,7 +155,10 @@ def write_nifti(volume: SeriesVolume, path: Path) -> None:
     image.set_qform(volume.affine, code=1)
     image.set_sform(volume.affine, code=1)
     if volume.bvals is not None and volume.bvecs is not None:
-        from custom.data.gradient_table import GradientTable, tables_beside  # it imports torch
+        from custom.physics.diffusion.gradient_table import (  # it imports torch
+            GradientTable,
+            tables_beside,
+        )
 
         GradientTable(volume.bvals, volume.bvecs).write(*tables_beside(path))
     with atomic_path(path) as temporary:

@@ -8,8 +8,8 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from custom.data.atomic import atomic_path, sha256_of
 from custom.errors import InputError
+from custom.files.atomic import atomic_path, sha256_of
 
 __all__ = [
     "CODE_FILE",

@@ -19,9 +19,9 @@ class Mention:
     Attributes:
         start: Index of the package's name in the source.
         names: Dotted names that are meant there, the package's name first; of
-            ``from custom.report import figures`` they are ``custom.report.figures`` and no other.
-        kind: ``import``, ``attribute`` (``custom.report.figures.draw``), ``text`` (a string that is
-            such a name) or ``typing`` (an import that only type checkers make).
+            ``from custom.files import atomic`` they are ``custom.files.atomic`` and no other.
+        kind: ``import``, ``attribute`` (``custom.files.atomic.atomic_path``), ``text`` (a string
+            that is such a name) or ``typing`` (an import that only type checkers make).
     """
 
     start: int

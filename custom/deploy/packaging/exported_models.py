@@ -13,7 +13,7 @@ from custom.bundle.verification.bundle_folder import BundleFolder
 from custom.bundle.verification.checks_network import build_network, network_inputs
 from custom.bundle.verification.outcome import one_line
 from custom.bundle.verification.quiet import quiet
-from custom.data.atomic import sha256_of
+from custom.files.atomic import sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,7 +14,6 @@ from typing import Any
 from custom.bundle.verification.bundle_folder import METADATA, BundleFolder, is_search_space
 from custom.bundle.verification.outcome import CheckResult
 from custom.bundle.verification.verify import verify_bundle
-from custom.data.atomic import sha256_of, write_json
 from custom.deploy.packaging.application_files import APPLICATION, DEPLOY_PINS, write_application
 from custom.deploy.packaging.archive import CODE_FILE, FORMAT, MANIFEST, write_zip
 from custom.deploy.packaging.archive_readme import archive_readme
@@ -31,6 +30,7 @@ from custom.deploy.packaging.exported_models import Export, export_model, merged
 from custom.deploy.packaging.packaged_configs import write_config
 from custom.deploy.packaging.vendored_code import own_tree, vendored_name, write_closure
 from custom.errors import InputError
+from custom.files.atomic import sha256_of, write_json
 
 __all__ = ["NOTICE", "package_bundle"]
 

@@ -9,8 +9,8 @@ from torch.jit import is_scripting  # type: ignore[attr-defined]  # public, not 
 
 from custom.errors import InputError
 from custom.networks.blocks.protocol_buffers import TrainedFor, keep_protocol, set_protocol
-from custom.transforms.diffusion_tensor_fit import regularised_gauss_newton
-from custom.transforms.error_scales import expected_squared_error
+from custom.physics.diffusion.error_scales import expected_squared_error
+from custom.physics.diffusion.tensor_fit import regularised_gauss_newton
 
 __all__ = ["Head", "TensorInformedDenoiser"]
 
@@ -33,8 +33,8 @@ class TensorInformedDenoiser(nn.Module):
     .. math:: \hat y = y_\text{fit} + s\,h(\text{features}), \qquad
         s^2 = (1 / c \sigma^2 + 1 / V)^{-1} + m
 
-    with ``s`` the error to expect (:mod:`custom.transforms.error_scales`; ``m`` is what no tensor
-    fits), so that the network's own numbers are of the order of one at every noise level. A
+    with ``s`` the error to expect (:mod:`custom.physics.diffusion.error_scales`; ``m`` is what no
+    tensor fits), so that the network's own numbers are of the order of one at every noise level. A
     second, small head learns the deviation of the truth from the estimate; it is trained on the
     features as they are, and does not change them.
 

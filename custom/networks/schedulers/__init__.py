@@ -1,1 +1,1 @@
-
+"""Noise schedules of diffusion models."""

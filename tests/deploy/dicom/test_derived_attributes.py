@@ -8,9 +8,9 @@ import pytest
 from mr_series import classic, enhanced, phantom, write
 from pydicom.uid import MRImageStorage
 
-from custom.deploy.dicom.derived_series import Derivation, write_derived
 from custom.deploy.dicom.series import read_folder
 from custom.deploy.dicom.volume import series_volume
+from custom.deploy.dicom.writing.derived_series import Derivation, write_derived
 
 DONE = Derivation("restored", "gan3d_sr_denoise", "0.3.1", "ab" * 32, "Restored by a network.")
 

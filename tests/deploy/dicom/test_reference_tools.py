@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from mr_series import PLANES, classic, diffusion, enhanced, oblique, phantom, write
 
-from custom.deploy.dicom.derived_series import Derivation, write_derived
 from custom.deploy.dicom.series import read_folder
 from custom.deploy.dicom.volume import series_volume, write_nifti
+from custom.deploy.dicom.writing.derived_series import Derivation, write_derived
 
 pytestmark = pytest.mark.reference
 REQUIRED = os.environ.get("REFERENCE_TOOLS") == "required"  # then a missing tool is a failure

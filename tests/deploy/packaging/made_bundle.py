@@ -4,7 +4,7 @@ import json
 
 import torch
 
-from custom.data.atomic import sha256_of
+from custom.files.atomic import sha256_of
 
 TENSOR = {
     "type": "image",
@@ -20,12 +20,12 @@ TENSOR = {
 INFERENCE = """# The smallest inference there is.
 imports:
   - $import os
-  - $from custom.data.atomic import write_json
+  - $from custom.files.atomic import write_json
 
 bundle_root: .  # here
 output_dir: $@bundle_root + '/output'
 ckpt_path: $@bundle_root + '/models/model.pt'
-# custom.data.csv_table is only spoken of, nothing.of.custom.kind too.
+# custom.files.csv_table is only spoken of, nothing.of.custom.kind too.
 network_def: NETWORK
 split:
   _target_: custom.transforms.split_uncertainty.SplitUncertaintyd

@@ -4,9 +4,9 @@ import zipfile
 
 import pytest
 
-from custom.data.atomic import sha256_of
 from custom.deploy.packaging.archive import MANIFEST, check_manifest, unpack, write_zip
 from custom.errors import InputError
+from custom.files.atomic import sha256_of
 
 
 @pytest.fixture

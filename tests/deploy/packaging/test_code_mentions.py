@@ -8,8 +8,9 @@ from custom.deploy.packaging.code_mentions import find_mentions, rename
 
 SOURCE = '''"""Text on custom.report stays as it is, é too."""
 from __future__ import annotations
-import custom.report.figures as figures, os, custom.losses
-from custom.data import atomic, csv_table
+import custom.evaluation.draw_slices as figures, os, custom.losses
+from custom.files import atomic
+from custom.files import csv_table
 from \\
     custom.errors import InputError
 import customs, mycustom.thing
@@ -35,10 +36,10 @@ def test_every_way_to_name_a_module_is_found_and_nothing_else():
         for name in mention.names
     }
     assert found == {
-        ("custom.report.figures", "import"),
+        ("custom.evaluation.draw_slices", "import"),
         ("custom.losses", "import"),
-        ("custom.data.atomic", "import"),
-        ("custom.data.csv_table", "import"),
+        ("custom.files.atomic", "import"),
+        ("custom.files.csv_table", "import"),
         ("custom.errors.InputError", "import"),
         ("custom.engines.trainer", "typing"),
         ("custom.inferers.tile_layout.Tile", "import"),

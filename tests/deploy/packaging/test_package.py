@@ -6,11 +6,11 @@ import pytest
 
 from custom.bundle.verification.outcome import CheckResult
 from custom.cli import main
-from custom.data.atomic import sha256_of
 from custom.deploy.packaging import package as module
 from custom.deploy.packaging.archive import MANIFEST, check_manifest, unpack
 from custom.deploy.packaging.package import package_bundle
 from custom.errors import InputError
+from custom.files.atomic import sha256_of
 
 
 @pytest.fixture
@@ -154,10 +154,10 @@ def test_a_bundle_that_fails_a_check_is_refused(bundle, tmp_path, monkeypatch):
 
 def test_an_import_of_what_is_not_declared_is_refused(tmp_path, verified):
     inference = (
-        made_bundle.INFERENCE + "more: {_target_: custom.data.zarr_slices.ZarrSliceReader}\n"
+        made_bundle.INFERENCE + "more: {_target_: custom.files.zarr_slices.ZarrSliceReader}\n"
     )
     bundle = made_bundle.make(tmp_path, inference=inference)
-    refused("custom.data.zarr_slices imports 'zarr': declare it", bundle, tmp_path / "a.zip")
+    refused("custom.files.zarr_slices imports 'zarr': declare it", bundle, tmp_path / "a.zip")
 
 
 @pytest.mark.parametrize(

@@ -77,15 +77,15 @@ def test_names_are_found_in_targets_and_expressions_only():
     content = {
         "a": {"_target_": "custom.losses.mse_ssim.MseSsimLoss", "text": "custom.losses.other"},
         "b": ["$custom.metrics.f(@x::y) + '%d' % 3", "$from custom.data import atomic"],
-        "c": "$partial(@net, 'custom.report.figures')",
+        "c": "$partial(@net, 'custom.evaluation.draw_slices')",
         "_target_": "$@kind",
         "d": "custom.engines",
     }
     assert names_in_configs([content], "custom") == {
         "custom.losses.mse_ssim.MseSsimLoss",
         "custom.metrics.f",
-        "custom.data.atomic",
-        "custom.report.figures",
+        "custom.files.atomic",
+        "custom.evaluation.draw_slices",
     }
     new = renamed_content(content, "custom", "p")
     assert names_in_configs([new], "custom") == set()

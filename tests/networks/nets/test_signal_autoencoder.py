@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from custom.data.diffusion_priors import BoxPrior
-from custom.data.gradient_schemes import study_scheme
-from custom.data.signal_noise import ClippedGaussianNoise, MixedLevels
-from custom.data.signal_simulation import SignalSimulation
 from custom.losses.signal_losses import VariationalLoss
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
+from custom.physics.diffusion.gradient_schemes import study_scheme
+from custom.physics.diffusion.noise import ClippedGaussianNoise, MixedLevels
+from custom.physics.diffusion.priors import BoxPrior
+from custom.physics.diffusion.simulation import SignalSimulation
 
 KINDS = ("variational", "relu", "linear")
 

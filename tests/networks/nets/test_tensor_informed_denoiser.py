@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from custom.data.diffusion_priors import BallAndSticksPrior, BoxPrior, EigenvaluePrior
-from custom.data.gradient_schemes import study_scheme
-from custom.data.signal_noise import ClippedGaussianNoise, MixedLevels, RicianNoise
-from custom.data.signal_simulation import SignalSimulation
 from custom.losses.signal_losses import PosteriorMomentsLoss
 from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser
-from custom.transforms.diffusion_tensor_fit import regularised_gauss_newton
-from custom.transforms.error_scales import expected_squared_error
+from custom.physics.diffusion.error_scales import expected_squared_error
+from custom.physics.diffusion.gradient_schemes import study_scheme
+from custom.physics.diffusion.noise import ClippedGaussianNoise, MixedLevels, RicianNoise
+from custom.physics.diffusion.priors import BallAndSticksPrior, BoxPrior, EigenvaluePrior
+from custom.physics.diffusion.simulation import SignalSimulation
+from custom.physics.diffusion.tensor_fit import regularised_gauss_newton
 
 
 def simulation(scale_rule="known", prior=None):

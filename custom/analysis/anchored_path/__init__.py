@@ -1,0 +1,1 @@
+"""Diagnostics of the anchored path diffusion (APDDM)."""

@@ -1,0 +1,216 @@
+"""Measure what the number of reverse steps does, and whether deviation maps tell the error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+
+from custom.analysis.anchored_path.slices import PairedSlice
+from custom.metrics.image_quality import (
+    mean_squared_error,
+    peak_signal_to_noise_ratio,
+    structural_similarity,
+)
+
+__all__ = [
+    "Deviation",
+    "Restore",
+    "StepQuality",
+    "deviations",
+    "input_quality",
+    "rank_correlations",
+    "reliability",
+    "step_quality",
+]
+
+Array = NDArray[Any]
+Restore = Callable[[Tensor, nn.Module], Tensor]
+"""Restores slices ``(B, 1, X, Y)`` with a network, as an inferer of MONAI does."""
+
+
+@dataclass(frozen=True)
+class StepQuality:
+    """Mean measures over the slices of one sampler with one number of steps.
+
+    Args:
+        steps: Reverse steps.
+        stochastic: Whether noise was added on the way.
+        mse: In squared means of the fast slice.
+        psnr: In dB.
+        ssim: Structural similarity.
+        seconds: Median time a slice.
+    """
+
+    steps: int
+    stochastic: bool
+    mse: float
+    psnr: float
+    ssim: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """What several noisy passes give for one slice, in means of the fast slice.
+
+    Args:
+        pair: The slice.
+        mean: Mean over the passes.
+        deviation: Sample standard deviation over the passes.
+
+    Shape:
+        Maps: ``(X, Y)``.
+    """
+
+    pair: PairedSlice
+    mean: Array
+    deviation: Array
+
+    @property
+    def error(self) -> Array:
+        """Absolute difference of mean and reference."""
+        difference: Array = np.abs(self.mean - self.pair.label[0, 0].numpy())
+        return difference
+
+    @property
+    def tissue(self) -> Array:
+        """Where the reference is brighter than the mean of the fast slice."""
+        return self.pair.label[0, 0].numpy() > 1
+
+
+def step_quality(
+    make_restore: Callable[[int, bool], Restore],
+    network: nn.Module,
+    pairs: Sequence[PairedSlice],
+    steps: Sequence[int],
+) -> list[StepQuality]:
+    """Restore the slices with each number of steps, without and with noise.
+
+    Args:
+        make_restore: Gives the sampler for a number of steps and whether it is stochastic.
+        network: The trained network.
+        pairs: Slices.
+        steps: Numbers of steps.
+
+    Returns:
+        One entry a number of steps and sampler; the first slice is restored once more before, so
+        that no entry is slowed by what a first call costs.
+    """
+    found: list[StepQuality] = []
+    for stochastic in (False, True):
+        for count in steps:
+            restore = make_restore(count, stochastic)
+            if not found:
+                _restored(restore, network, pairs[0])
+            results = [_restored(restore, network, pair) for pair in pairs]
+            measured = [
+                _measures(pair, image) for pair, (image, _) in zip(pairs, results, strict=True)
+            ]
+            mse, psnr, ssim = np.mean(measured, axis=0).tolist()
+            seconds = float(np.median([spent for _, spent in results]))
+            found.append(StepQuality(count, stochastic, mse, psnr, ssim, seconds))
+    return found
+
+
+def input_quality(pairs: Sequence[PairedSlice]) -> dict[str, float]:
+    """Return the mean measures of the fast slices themselves."""
+    means = np.mean([_measures(pair, pair.image) for pair in pairs], axis=0).tolist()
+    return dict(zip(("mse", "psnr", "ssim"), means, strict=True))
+
+
+def deviations(
+    restore: Restore, network: nn.Module, pairs: Sequence[PairedSlice]
+) -> list[Deviation]:
+    """Restore each slice by several noisy passes.
+
+    Args:
+        restore: A sampler that gives mean and deviation, ``(1, 2, X, Y)``.
+        network: The trained network.
+        pairs: Slices.
+    """
+    found = []
+    for pair in pairs:
+        both, _ = _restored(restore, network, pair)
+        found.append(Deviation(pair, both[0, 0].numpy(), both[0, 1].numpy()))
+    return found
+
+
+def rank_correlations(found: Sequence[Deviation]) -> dict[str, float]:
+    """Correlate the true error, by Spearman's rank, with the deviation in tissue.
+
+    The brightness of the restored image is correlated with the error as well: a deviation map
+    that only repeats the image would be worth no more.
+
+    Returns:
+        ``deviation`` and ``brightness``, means over the slices whose maps vary; NaN without any.
+    """
+    return {
+        "deviation": _finite_mean([_rank(item, item.deviation) for item in found]),
+        "brightness": _finite_mean([_rank(item, item.mean) for item in found]),
+    }
+
+
+def reliability(found: Sequence[Deviation], bins: int = 10) -> tuple[Array, Array]:
+    """Return the RMS error of pixels against the deviation told for them.
+
+    Args:
+        found: Slices; those with less tissue than ``bins`` pixels are left out.
+        bins: Groups of the tissue of a slice, of equal number, from the lowest deviation up.
+
+    Returns:
+        RMS deviation and RMS error of each group, over the slices; NaN without any tissue.
+    """
+    told, true = [], []
+    for item in found:
+        deviation, error = (
+            values[item.tissue].astype(float) for values in (item.deviation, item.error)
+        )
+        if deviation.size < bins:
+            continue
+        groups = np.array_split(np.argsort(deviation, kind="stable"), bins)
+        told.append([np.mean(deviation[group] ** 2) for group in groups])
+        true.append([np.mean(error[group] ** 2) for group in groups])
+    if not told:
+        return np.full(bins, np.nan), np.full(bins, np.nan)
+    return np.sqrt(np.mean(told, axis=0)), np.sqrt(np.mean(true, axis=0))
+
+
+def _finite_mean(values: Sequence[float]) -> float:
+    """Return the mean of the finite values."""
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else float("nan")
+
+
+def _rank(item: Deviation, values: Array) -> float:
+    """Return the rank correlation of the error with a map, in tissue."""
+    inside, error = values[item.tissue], item.error[item.tissue]
+    if inside.size < 3 or np.ptp(inside) == 0 or np.ptp(error) == 0:
+        return float("nan")
+    return float(spearmanr(inside, error).statistic)
+
+
+def _restored(restore: Restore, network: nn.Module, pair: PairedSlice) -> tuple[Tensor, float]:
+    """Restore one slice; return it as evaluated (never negative), and the seconds it took."""
+    device = next(network.parameters()).device
+    image = pair.image.to(device)
+    begin = time.perf_counter()
+    with torch.no_grad():
+        restored = restore(image, network).relu().cpu()  # to the CPU: waits for the device
+    return restored.float(), time.perf_counter() - begin
+
+
+def _measures(pair: PairedSlice, image: Tensor) -> tuple[float, float, float]:
+    """Return MSE, PSNR and SSIM of one slice."""
+    return (
+        mean_squared_error(image, pair.label).item(),
+        peak_signal_to_noise_ratio(image, pair.label, pair.data_range).item(),
+        structural_similarity(image, pair.label, pair.data_range).item(),
+    )

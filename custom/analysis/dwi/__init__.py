@@ -1,0 +1,1 @@
+"""Diagnostics of the voxelwise networks for diffusion-weighted signals."""

@@ -1,0 +1,128 @@
+"""Whether the deviations that estimators of diffusion signals predict are those of their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from monai.networks.utils import eval_mode
+from torch import Generator, Tensor
+
+from custom.analysis.dwi.estimators import Estimates, SignalEstimator
+from custom.analysis.dwi.samples import NoisyLevel, SignalSamples
+from custom.networks.nets.signal_autoencoder import SignalAutoencoder
+
+__all__ = ["CALIBRATION_COLUMNS", "calibration", "calibration_by_noise", "sampling_estimator"]
+
+CALIBRATION_COLUMNS = (
+    "sigma",
+    "estimator",
+    "quantity",
+    "mean_squared_z",
+    "within_1",
+    "within_2",
+    "correlation",
+    "ratio",
+)
+
+
+def sampling_estimator(
+    network: SignalAutoencoder, samples: int = 32, seed: int = 0
+) -> Callable[[Tensor, Tensor], Estimates]:
+    """Return a variational autoencoder with the deviation of what it decodes from drawn latents.
+
+    Args:
+        network: The autoencoder.
+        samples: Draws of each signal's latents, at least 2.
+        seed: Of the draws.
+    """
+
+    def estimate(noisy: Tensor, _: Tensor) -> Estimates:
+        generator = Generator().manual_seed(seed)
+        parameter = next(network.parameters())
+        with torch.no_grad(), eval_mode(network):
+            mean, log_variance = network.encode(noisy.to(parameter))
+            chance = torch.randn((samples, *mean.shape), generator=generator).to(parameter)
+            latents = mean + torch.exp(0.5 * log_variance) * chance
+            drawn = network.decode(latents.flatten(0, 1)).reshape(samples, *noisy.shape)
+            restored = network.decode(mean)
+        return Estimates(restored.float().cpu(), None, drawn.std(0).float().cpu())
+
+    return estimate
+
+
+def calibration_by_noise(
+    estimators: Sequence[SignalEstimator], samples: SignalSamples, sigmas: Sequence[float]
+) -> list[dict[str, Any]]:
+    """Compare predicted deviations with errors and with the posterior's.
+
+    Args:
+        estimators: Those that predict no deviation are left out.
+        samples: The signals.
+        sigmas: Noise levels above 0.
+
+    Returns:
+        Rows of :data:`CALIBRATION_COLUMNS`: level, name, ``signal`` or ``tensor``, and the numbers
+        of :func:`calibration`. The last of each level is the posterior itself.
+    """
+    rows = []
+    for sigma in sigmas:
+        level = samples.level(sigma)
+        whole = level.posterior.whole
+        for estimator in estimators:
+            found = estimator.estimate(level.noisy, level.levels)
+            if found.deviation is not None:
+                rows.append(_row(estimator.name, level, found))
+        own = Estimates(whole.signal, None, whole.signal_variance.sqrt())
+        rows.append(_row("limit", level, own))
+    return rows
+
+
+def calibration(
+    estimate: Tensor, deviation: Tensor, truth: Tensor, best: Tensor
+) -> dict[str, float]:
+    """Return what tells whether predicted deviations are right.
+
+    Args:
+        estimate: What was estimated.
+        deviation: Predicted standard deviations of its error.
+        truth: What it was of.
+        best: Standard deviations of the posterior.
+
+    Returns:
+        ``mean_squared_z``: mean of the squared error over the squared deviation, 1 if all is right;
+        ``within_1``, ``within_2``: shares of errors below one and two deviations, 0.683 and 0.954
+        for Gaussian errors; ``correlation`` with the posterior's deviations; ``ratio``: root mean
+        square of the predicted over that of the posterior's.
+
+    Shape:
+        All of one shape.
+    """
+    deviation, best = deviation.double().clamp_min(1e-12), best.double()
+    z = (estimate.double() - truth.double()).abs() / deviation
+    pair = torch.stack([deviation.flatten(), best.flatten()])
+    return {
+        "mean_squared_z": float(z.square().mean()),
+        "within_1": float((z < 1).double().mean()),
+        "within_2": float((z < 2).double().mean()),
+        "correlation": float(torch.corrcoef(pair)[0, 1]),
+        "ratio": float((deviation.square().mean() / best.square().mean()).sqrt()),
+    }
+
+
+def _row(name: str, level: NoisyLevel, found: Estimates) -> dict[str, Any]:
+    """Return the numbers of one estimator at one level."""
+    whole = level.posterior.whole
+    row: dict[str, Any] = {"sigma": level.sigma, "estimator": name}
+    if found.deviation is None:
+        raise ValueError("deviation must be predicted")
+    if found.signal is not None:
+        best = whole.signal_variance.sqrt()
+        numbers = calibration(found.signal, found.deviation, level.truth.signal, best)
+        return {**row, "quantity": "signal", **numbers}
+    if found.tensor is None or level.truth.tensor is None or whole.tensor_variance is None:
+        raise ValueError("signals or tensors must be estimated, and be known")
+    best = whole.tensor_variance.sqrt()
+    numbers = calibration(found.tensor, found.deviation, level.truth.tensor, best)
+    return {**row, "quantity": "tensor", **numbers}

@@ -1,0 +1,1 @@
+"""Figures of the diagnostics of diffusion-weighted signals."""

@@ -1,0 +1,110 @@
+"""Colours, labels and legends of figures with many lines, so that none hides another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from custom.evaluation.drawing import INK, SOFT
+
+__all__ = ["COLOURS", "label_ends", "legend_below", "styles_of"]
+
+# Okabe and Ito's palette without yellow, then four of Tol's; grey and black are for what needs no
+# training. Every fifth network has the next dash: ten colours alone are too many for most eyes.
+COLOURS = (
+    *("#009e73", "#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#56b4e9"),
+    *("#882255", "#999933", "#332288", "#8c564b"),
+)
+_DASHES = ("-", (0, (4, 1.5)), (0, (1.5, 1)))
+_ONE_DASH = 5  # networks
+_CLASSICAL: dict[str, dict[str, Any]] = {
+    "noisy": {"color": SOFT, "linestyle": ":"},
+    "WLS": {"color": SOFT, "linestyle": "--"},
+    "NLLS": {"color": INK, "linestyle": "--"},
+    "DIPY WLS": {"color": SOFT, "linestyle": "-."},
+    "DIPY NLLS": {"color": INK, "linestyle": "-."},
+}
+_LABEL_GAP = 0.048  # share of an axis between two labels
+
+
+def styles_of(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return colour, line and marker of each estimator, the same in every figure."""
+    networks = [name for name in dict.fromkeys(names) if name not in _CLASSICAL]
+    found = {
+        name: {
+            "color": COLOURS[i % len(COLOURS)],
+            "linestyle": _DASHES[i // _ONE_DASH % len(_DASHES)],
+        }
+        for i, name in enumerate(networks)
+    }
+    return {name: _CLASSICAL.get(name) or found[name] for name in dict.fromkeys(names)}
+
+
+def legend_below(figure: Figure, axes: Iterable[Axes]) -> None:
+    """Explain the lines of all panels once, below them, where no line is.
+
+    Args:
+        figure: Of :func:`custom.evaluation.drawing.empty_figure`.
+        axes: Its panels; a name that several have is listed once.
+    """
+    found: dict[str, Any] = {}
+    for ax in axes:
+        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
+            found.setdefault(name, handle)
+    figure.legend(
+        found.values(),
+        found.keys(),
+        loc="outside lower center",
+        ncols=min(len(found), max(1, int(figure.get_figwidth() / 1.5))),
+        fontsize=8,
+        frameon=False,
+        handlelength=3,
+    )
+
+
+def label_ends(ax: Axes, ends: Mapping[str, tuple[tuple[float, float], str]]) -> None:
+    """Write names beside the last points of lines, moved apart where they would overlap.
+
+    Args:
+        ax: Axes whose limits and scales are set.
+        ends: Name to the point and its colour.
+    """
+    lower, upper = ax.get_ylim()
+    logarithmic = ax.get_yscale() == "log"
+
+    def share(value: float) -> float:
+        value = min(max(value, lower), upper)
+        if logarithmic:
+            return float(np.log(value / lower) / np.log(upper / lower))
+        return (value - lower) / (upper - lower)
+
+    order = sorted(ends, key=lambda name: ends[name][0][1])
+    places = [share(ends[name][0][1]) for name in order]
+    for i in range(1, len(places)):
+        places[i] = max(places[i], places[i - 1] + _LABEL_GAP)
+    for i in reversed(range(len(places))):  # what was pushed above the top comes down again
+        most = 1.0 if i == len(places) - 1 else places[i + 1] - _LABEL_GAP
+        places[i] = min(places[i], most)
+    for name, place in zip(order, places, strict=True):
+        (x, y), colour = ends[name]
+        ax.annotate(
+            name,
+            xy=(x, min(max(y, lower), upper)),
+            xytext=(1.03, place),
+            textcoords="axes fraction",
+            fontsize=8,
+            color=colour,
+            va="center",
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 0.5,
+                "shrinkB": 3,
+                "relpos": (0, 0.5),
+            },
+        )

@@ -1,0 +1,240 @@
+"""The study of diffusion signals: every table and figure that needs no scan, from one call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator
+
+from custom.analysis.dwi.by_noise import BY_NOISE_COLUMNS, errors_by_noise
+from custom.analysis.dwi.calibration import CALIBRATION_COLUMNS, calibration_by_noise
+from custom.analysis.dwi.diagnostics import Reconstructions, SignalResults, signal_diagnostics
+from custom.analysis.dwi.drawing.line_figures import styles_of
+from custom.analysis.dwi.estimators import SignalEstimator, classical_estimators
+from custom.analysis.dwi.latents import (
+    LATENT_COLUMNS,
+    LatentMeasures,
+    latent_rows,
+    measure_latents,
+)
+from custom.analysis.dwi.mixture import SignalMixture
+from custom.analysis.dwi.mixture_errors import MIXTURE_COLUMNS
+from custom.analysis.dwi.samples import SignalSamples
+from custom.analysis.dwi.scale_study import SCALE_COLUMNS, errors_by_scale
+from custom.analysis.dwi.study_networks import StudyNetwork, network_estimators, usable_networks
+from custom.data.datasets.signal_batches import LatticeSplit
+from custom.evaluation.diagnostics_folder import write_diagnostics
+from custom.files.csv_table import write_table
+from custom.networks.nets.signal_autoencoder import SignalAutoencoder
+from custom.physics.diffusion.gradient_table import GradientTable
+from custom.physics.diffusion.noise import ClippedGaussianNoise, NoiseModel, PublishedLevels
+from custom.physics.diffusion.priors import BoxPrior, SignalPrior, TensorLattice
+from custom.physics.diffusion.simulation import SignalSimulation
+from custom.setting_checks import check_above_zero, check_whole
+
+__all__ = ["SignalStudy"]
+
+logger = logging.getLogger(__name__)
+
+_LATENT_SIGNALS = 9000
+_TEST_SHARE = 0.2  # as the study's networks are trained (vae.yaml)
+_STRONGEST = 0.91  # the study's strongest noise
+_RECONSTRUCTED = 4
+# No level of the mixture can do with less.
+_LEAST_MIXTURE = 2 * len(PublishedLevels().values)
+
+Rows = list[dict[str, Any]]
+
+
+class SignalStudy:
+    """Measure networks on simulated signals, beside what needs no training and the least error.
+
+    Writes into ``<output_dir>/diagnostics`` figures with captions, ``diagnostics.json``, and the
+    tables ``by_noise.csv``, ``limits.csv``, ``mixture.csv``, ``calibration.csv``, ``scale.csv`` and
+    ``latents.csv``. The mixture is of tensors of the study's box, and left out with another prior.
+
+    Args:
+        networks: What is compared; one without weights, or of another protocol, is left out with a
+            warning, and without any nothing is written.
+        table: The protocol.
+        prior: Of the signals, for all but the mixture of levels. A lattice counts as the box that
+            it fills: on its own points it lets an estimator cheat at weak noise (VAE.md).
+        noise: Of the measurements.
+        output_dir: Output folder of the evaluation.
+        sigmas: Noise levels of the tables, in units of ``S_0``.
+        signals: Number of signals at each.
+        mixture_signals: Of the mixture, by default six times as many.
+        limit_signals: Of these, on how many the limit is computed, by default a tenth.
+        dipy_signals: How many signals DIPY fits; 0 for none.
+        lattice_points: Values of each element of the mixture's tensors.
+        draws: Of the prior for the posterior mean, shared by all signals.
+        own_draws: Of each signal, at weak noise.
+        seed: Of all random draws.
+
+    Raises:
+        InputError: If a number is out of its range.
+
+    Source:
+        METHODS.md, study 5; VAE.md.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[StudyNetwork],
+        table: GradientTable,
+        prior: SignalPrior,
+        noise: NoiseModel,
+        output_dir: str | Path,
+        sigmas: Sequence[float] = (0.02, 0.05, 0.1, 0.2, 0.4, 0.9),
+        signals: int = 500,
+        mixture_signals: int | None = None,
+        limit_signals: int | None = None,
+        dipy_signals: int = 100,
+        lattice_points: int = 10,
+        draws: int = 100_000,
+        own_draws: int = 1000,
+        seed: int = 0,
+    ) -> None:
+        check_whole("signals", signals, 2)
+        check_whole("dipy_signals", dipy_signals, 0)
+        for sigma in sigmas:
+            check_above_zero("sigmas", sigma)
+        self.networks, self.table, self.noise = networks, table, noise
+        self.prior = BoxPrior() if isinstance(prior, TensorLattice) else prior
+        self.output_dir = Path(output_dir)
+        self.sigmas, self.signals, self.seed = sorted(sigmas), signals, seed
+        self.mixture_signals = max(mixture_signals or 6 * signals, _LEAST_MIXTURE)
+        self.limit_signals = max(limit_signals or self.mixture_signals // 10, _LEAST_MIXTURE)
+        self.dipy_signals, self.lattice_points = min(dipy_signals, signals), lattice_points
+        self.settings: dict[str, Any] = {"draws": draws, "own_draws": own_draws}
+
+    def write(self) -> Path | None:
+        """Measure, draw, write, and return the folder, or None where no network can be used."""
+        networks = usable_networks(self.networks, self.table)
+        if not networks or bool(self.table.unweighted.all()):
+            logger.warning("no study on signals: no network was trained for this protocol")
+            return None
+        results = self.measure(networks)
+        if not results.tables["by_noise"][1]:
+            logger.warning("no study on signals: the limit is known at none of the noise levels")
+            return None
+        folder = write_diagnostics(self.output_dir, signal_diagnostics(results))
+        for name, (columns, rows) in results.tables.items():
+            (folder / f"{name}.csv").unlink(missing_ok=True)
+            if rows:
+                write_table(folder / f"{name}.csv", columns, rows)
+        logger.info("study on signals: %s", folder)
+        return folder
+
+    def measure(self, networks: dict[str, StudyNetwork]) -> SignalResults:
+        """Return everything that is measured.
+
+        Args:
+            networks: Of :func:`custom.analysis.dwi.study_networks.usable_networks`.
+        """
+        plain, drawn = network_estimators(networks, self.table)
+        classical = classical_estimators(self.table, self.dipy_signals)
+        samples = SignalSamples(
+            self.prior, self.noise, self.table.b_rows, self.signals, self.seed, **self.settings
+        )
+        sigmas = samples.known(self.sigmas)
+        by_noise = errors_by_noise([*classical, *plain], samples, sigmas)
+        limits: Rows = [dict(row) for row in samples.limits(sigmas)]
+        certain = calibration_by_noise([*plain, *drawn], samples, sigmas)
+        latents = self._latents(networks)
+        tables: dict[str, tuple[Sequence[str], Rows]] = {
+            "by_noise": (BY_NOISE_COLUMNS, by_noise),
+            "limits": (tuple(limits[0]) if limits else (), limits),
+            "mixture": (MIXTURE_COLUMNS, self._mixture([*classical, *plain])),
+            "calibration": (CALIBRATION_COLUMNS, certain),
+            "scale": (SCALE_COLUMNS, self._scale(networks, samples, sigmas)),
+            "latents": (LATENT_COLUMNS, [row for item in latents for row in latent_rows(item)]),
+        }
+        curves = {name: item.curves() for name, item in networks.items()}
+        return SignalResults(
+            tables=tables,
+            styles=styles_of([estimator.name for estimator in (*classical, *plain)]),
+            latents=latents,
+            reconstructions=self._reconstructions(plain),
+            curves={name: found for name, found in curves.items() if found},
+            b_rows=self.table.b_rows,
+            signals=self.signals,
+        )
+
+    def _mixture(self, estimators: Sequence[SignalEstimator]) -> Rows:
+        """Measure the study's mixture of levels, where signals are of the study's tensors."""
+        if not isinstance(self.prior, BoxPrior):
+            return []
+        lattice = TensorLattice(self.lattice_points)
+        counts = self.mixture_signals, self.limit_signals
+        mixture = SignalMixture(
+            self._split(lattice), lattice, self.noise, *counts, self.seed, **self.settings
+        )
+        return mixture.table(estimators)
+
+    def _split(self, lattice: TensorLattice) -> LatticeSplit:
+        """Return the tensors that the study's networks were not trained on."""
+        simulation = SignalSimulation(self.table, self.prior, self.noise, PublishedLevels())
+        return LatticeSplit(simulation, lattice, _TEST_SHARE)
+
+    def _scale(
+        self,
+        networks: Mapping[str, StudyNetwork],
+        samples: SignalSamples,
+        sigmas: Sequence[float],
+    ) -> Rows:
+        """Measure what an estimated scale costs, where one can be estimated and plays a part."""
+        every = {
+            name: item.network
+            for name, item in networks.items()
+            if getattr(item.network, "of_signal", True)  # a tensor has no scale
+        }
+        if not every or not self.table.unweighted.any():
+            return []
+        unknown = None
+        if isinstance(self.noise, ClippedGaussianNoise):
+            uncut = ClippedGaussianNoise(clip=False)
+            unknown = SignalSamples(
+                self.prior,
+                uncut,
+                self.table.b_rows,
+                self.signals,
+                self.seed,
+                scale_known=False,
+                **self.settings,
+            )
+        # Autoencoders only where there is nothing else: their lines would hide the others.
+        ours = {n: net for n, net in every.items() if not isinstance(net, SignalAutoencoder)}
+        return errors_by_scale(ours or every, self.table, samples, sigmas, unknown)
+
+    def _latents(self, networks: Mapping[str, StudyNetwork]) -> list[LatentMeasures]:
+        """Measure the latents of autoencoders over signals at the study's levels."""
+        simulation = SignalSimulation(self.table, self.prior, self.noise, PublishedLevels())
+        drawn = simulation.draw(_LATENT_SIGNALS, Generator().manual_seed(self.seed + 10))
+        return [
+            measure_latents(name, item.network, drawn["image"], drawn["label"])
+            for name, item in networks.items()
+            if isinstance(item.network, SignalAutoencoder)
+        ]
+
+    def _reconstructions(self, estimators: Sequence[SignalEstimator]) -> Reconstructions:
+        """Restore a few signals at the study's strongest noise."""
+        generator = Generator().manual_seed(self.seed + 20)
+        clean = self.prior.draw(_RECONSTRUCTED, self.table.b_rows, generator).signal
+        sigma = torch.full_like(clean[:, :1], _STRONGEST)
+        noisy = self.noise.add(clean, sigma, generator)
+        return Reconstructions(_STRONGEST, clean, noisy, dict(_signals(estimators, noisy, sigma)))
+
+
+def _signals(
+    estimators: Sequence[SignalEstimator], noisy: torch.Tensor, sigma: torch.Tensor
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield what estimators that give signals make of some."""
+    for estimator in estimators:
+        found = estimator.estimate(noisy, sigma).signal
+        if found is not None:
+            yield estimator.name, found

@@ -1,0 +1,101 @@
+"""Networks of diffusion signals that a study compares, each with its weights."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from custom.analysis.dwi.calibration import sampling_estimator
+from custom.analysis.dwi.estimators import SignalEstimator, network_estimator
+from custom.errors import InputError
+from custom.networks.nets.signal_autoencoder import SignalAutoencoder
+from custom.networks.saved_weights import load_weights
+from custom.physics.diffusion.gradient_table import GradientTable
+from custom.report.training_curves import Curves, read_curves
+
+__all__ = ["StudyNetwork", "network_estimators", "usable_networks"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StudyNetwork:
+    """A network with its name.
+
+    Attributes:
+        name: In tables and figures.
+        network: The network.
+        checkpoint: Its weights; None: it holds them already.
+        metrics: The ``metrics.csv`` of its training, for the loss curves, if it is there.
+    """
+
+    name: str
+    network: nn.Module
+    checkpoint: str | Path | None = None
+    metrics: str | Path | None = None
+
+    def curves(self) -> Curves | None:
+        """Return the curves of its training, if there are some.
+
+        Without the held-out error of a network that gives tensors: it is in other units.
+        """
+        if self.metrics is None or not Path(self.metrics).is_file():
+            return None
+        found = read_curves(self.metrics)
+        of_signal = getattr(self.network, "of_signal", True)
+        return {name: curve for name, curve in found.items() if of_signal or name != "val_mse"}
+
+
+def usable_networks(
+    networks: Sequence[StudyNetwork], table: GradientTable
+) -> dict[str, StudyNetwork]:
+    """Fill networks with their weights; those without, or for another protocol, are left out.
+
+    A warning says which.
+
+    Args:
+        networks: The networks.
+        table: The protocol of the signals.
+
+    Returns:
+        Name to network.
+
+    Raises:
+        InputError: If a name is given twice.
+    """
+    names = [item.name for item in networks]
+    if len(set(names)) < len(names):
+        raise InputError(f"networks must have names of their own, one of {names} is there twice")
+    found: dict[str, StudyNetwork] = {}
+    for item in networks:
+        try:
+            if item.checkpoint is not None:
+                load_weights(item.checkpoint, item.network)
+            network_estimator(item.network, table)
+        except InputError as error:
+            logger.warning("%s is left out of the study on signals: %s", item.name, error)
+            continue
+        found[item.name] = item
+    return found
+
+
+def network_estimators(
+    networks: dict[str, StudyNetwork], table: GradientTable
+) -> tuple[list[SignalEstimator], list[SignalEstimator]]:
+    """Return networks as estimators; and those that give deviations by drawing latents.
+
+    Args:
+        networks: Of :func:`usable_networks`.
+        table: The protocol.
+    """
+    plain = [SignalEstimator(n, network_estimator(i.network, table)) for n, i in networks.items()]
+    drawn = [
+        SignalEstimator(name, sampling_estimator(item.network))
+        for name, item in networks.items()
+        if isinstance(item.network, SignalAutoencoder) and item.network.variational
+    ]
+    return plain, drawn

@@ -1,0 +1,1 @@
+"""Diagnostics of the 3D generative adversarial networks."""

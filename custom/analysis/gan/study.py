@@ -1,0 +1,109 @@
+"""The figures of the super-resolution study beside the tables of an evaluation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from custom.analysis.gan.feature_embedding import embedding_diagnostic, load_extractor
+from custom.evaluation.diagnostics_folder import Diagnostic, write_diagnostics
+from custom.evaluation.draw_volumes import draw_noise_curves
+from custom.evaluation.patch_collector import PatchCollector
+from custom.evaluation.volume_summary import read_volume_metrics, summarise_volumes
+from custom.evaluation.volume_table import VolumeQualityTable
+from custom.report.training_curves import draw_curves, read_curves
+
+__all__ = ["VolumeStudy"]
+
+logger = logging.getLogger(__name__)
+
+
+class VolumeStudy:
+    """Write the curves over the noise, the curves of the training, and the extractor's features.
+
+    What there is nothing for is left out with a line in the log: curves over the noise need two
+    levels, those of the training its ``metrics.csv``, features the checkpoint of the training.
+
+    Args:
+        table: The measures, after the evaluator has run and the summary was written.
+        patches: Patches of the same evaluation.
+        extractor: The training's feature extractor, without weights.
+        extractor_checkpoint: ``last.pt`` of the training.
+        training_metrics: ``metrics.csv`` of the training.
+        method_names: What methods are called.
+        seed: Of the embedding.
+    """
+
+    def __init__(
+        self,
+        table: VolumeQualityTable,
+        patches: PatchCollector,
+        extractor: nn.Module,
+        extractor_checkpoint: str | Path | None = None,
+        training_metrics: str | Path | None = None,
+        method_names: Mapping[str, str] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.table = table
+        self.patches = patches
+        self.extractor = extractor
+        self.extractor_checkpoint = extractor_checkpoint
+        self.training_metrics = training_metrics
+        self.method_names = dict(method_names or {})
+        self.seed = seed
+
+    def write(self) -> Path:
+        """Write the figures into ``diagnostics`` and return that folder."""
+        return write_diagnostics(self.table.output_dir, self._found())
+
+    def _found(self) -> Iterator[Diagnostic]:
+        """Yield what there is."""
+        for part in (self._noise(), self._training(), self._features()):
+            if part is not None:
+                yield part
+
+    def _noise(self) -> Diagnostic | None:
+        """Return the curves over the noise."""
+        rows = read_volume_metrics(self.table.output_dir)
+        levels = summarise_volumes(rows)["by_noise_level"]
+        if len(levels) < 2:
+            logger.info("no curves over the noise: one noise level was evaluated")
+            return None
+        numbers: dict[str, Any] = {
+            level: {method: values["psnr"]["mean"] for method, values in found.items()}
+            for level, found in levels.items()
+        }
+        return Diagnostic(
+            "noise",
+            "Robustness to noise",
+            "Means over volumes against the reference without noise; the noise was added before "
+            "downsampling, which takes most of it away again.",
+            draw_noise_curves(rows, names=self.method_names),
+            {"psnr": numbers},
+        )
+
+    def _training(self) -> Diagnostic | None:
+        """Return the curves of the training."""
+        if self.training_metrics is None or not Path(self.training_metrics).is_file():
+            logger.info("no curves of the training: there is no %s", self.training_metrics)
+            return None
+        curves = read_curves(self.training_metrics)
+        return Diagnostic(
+            "training",
+            "The training",
+            "Means over each epoch. Dashed: log 2, what the critic's and the adversarial loss are "
+            "where the critic cannot tell restored from real any more.",
+            draw_curves(curves),
+            {"epochs": max(epoch for curve in curves.values() for epoch in curve)},
+        )
+
+    def _features(self) -> Diagnostic | None:
+        """Return the picture of the extractor's features."""
+        extractor = load_extractor(self.extractor, self.extractor_checkpoint)
+        if extractor is None:
+            return None
+        return embedding_diagnostic(self.patches.patches, extractor, self.seed)

@@ -1,0 +1,1 @@
+"""Data lists, datasets, batches, and their writers."""

@@ -1,0 +1,192 @@
+"""Read a dataset's list of scans and spread it into single slices."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from custom.data.datasets.dataset_writer import DATALIST, SPLITS
+from custom.data.datasets.exclusions import read_exclusions
+from custom.errors import InputError
+
+__all__ = ["Demonstration", "image_paths", "load_datalist", "slice_items"]
+
+logger = logging.getLogger(__name__)
+
+_PATHS = ("image", "label", "mask", "store", "tensor", "s0")
+EXCLUSIONS = "exclusions.csv"
+
+
+class Demonstration(Protocol):
+    """A bundle's demonstration set."""
+
+    folder: Path
+
+    def ensure(self) -> Path:
+        """Make the set in ``folder`` unless it is there, and return the folder."""
+        ...
+
+
+def load_datalist(
+    dataset_dir: str | Path,
+    demo: Demonstration | None = None,
+    needed: Sequence[str] = ("scan", "image", "label"),
+) -> dict[str, list[dict[str, Any]]]:
+    """Read ``datalist.json`` of a dataset, with absolute paths.
+
+    The demonstration set is made on first use, but only in its own folder: a mistyped
+    ``dataset_dir`` never trains on demonstration data.
+
+    Args:
+        dataset_dir: The dataset's folder.
+        demo: The bundle's demonstration set, if it has one.
+        needed: What no item may lack.
+
+    Returns:
+        The items of ``training``, ``validation`` and ``test``, without the fields that are
+        null. Each also carries ``exclusions``,
+        the path of the dataset's list of bad slices, when there is one.
+
+    Raises:
+        InputError: If the folder or its list is missing or broken, or an item lacks what is
+            needed or a file that it names.
+    """
+    folder = Path(dataset_dir).resolve()
+    if demo is not None and folder == Path(demo.folder).resolve():
+        demo.ensure()
+    file = folder / DATALIST
+    if not folder.is_dir():
+        raise InputError(
+            f"dataset_dir {folder} does not exist: give the folder that holds {DATALIST}"
+        )
+    if not file.is_file():
+        raise InputError(f"{folder} holds no {DATALIST}: make it with 'mri-bundles prepare'")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        # What is null is not known: no batch can be made of it.
+        splits = {
+            split: [
+                {key: value for key, value in item.items() if value is not None}
+                for item in content[split]
+            ]
+            for split in SPLITS
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{file} is broken ({type(error).__name__}: {error}): it needs the lists {SPLITS}"
+        ) from error
+    for items in splits.values():
+        for item in items:
+            _check_needed(item, needed, file)
+            _make_absolute(item, folder, file)
+    return splits
+
+
+def image_paths(items: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the images of a dataset's items, which are restored where no input is given.
+
+    Args:
+        items: Items of :func:`load_datalist`.
+
+    Raises:
+        InputError: If there is no item, or one has no image.
+    """
+    found = list(items)
+    if not found:
+        raise InputError("the dataset has no test scan to restore: give --input FILE_OR_FOLDER")
+    for item in found:
+        if "image" not in item:
+            raise InputError(
+                f"{_name_of(item)} of the dataset has no image to restore: give --input "
+                "FILE_OR_FOLDER"
+            )
+    return [item["image"] for item in found]
+
+
+def _name_of(item: Mapping[str, Any]) -> str:
+    """Return what an item is called, or the file by which it can be found."""
+    return next(
+        (str(item[key]) for key in ("scan", "image", "label") if key in item), "without a name"
+    )
+
+
+def _check_needed(item: Mapping[str, Any], needed: Sequence[str], file: Path) -> None:
+    """Refuse an item that lacks something."""
+    wanted = (*needed, *(("num_slices",) if "store" in item else ()))
+    missing = [key for key in wanted if key not in item]
+    if missing:
+        raise InputError(
+            f"{file}: item {_name_of(item)} lacks {missing}: prepare the dataset again"
+        )
+
+
+def _make_absolute(item: dict[str, Any], folder: Path, file: Path) -> None:
+    """Make the paths of an item absolute and check that they exist."""
+    name = _name_of(item)
+    for key in _PATHS:
+        if key in item:
+            path = folder / item[key]
+            if not path.exists():
+                raise InputError(f"{file}: {key} of {name} is missing: {path}")
+            item[key] = str(path)
+    if (folder / EXCLUSIONS).is_file():
+        item["exclusions"] = str(folder / EXCLUSIONS)
+
+
+def slice_items(
+    items: Iterable[Mapping[str, Any]], exclusions: str | Path | None = None
+) -> list[dict[str, Any]]:
+    """Spread scans into one item a slice, without the excluded slices.
+
+    Args:
+        items: Items of :func:`load_datalist` with a ``store``.
+        exclusions: A list of bad slices; by default the one in the dataset's folder, if any. A
+            slice that a scan does not have is logged.
+
+    Returns:
+        Items whose ``image`` and ``label`` name single slices of the store, with ``scan``,
+        ``slice`` (from 0) and whatever else the scan's item says but its files.
+
+    Raises:
+        InputError: If an item has no store, or no slice is left.
+    """
+    spread: list[dict[str, Any]] = []
+    lists: dict[str | Path | None, dict[str, set[int]]] = {}
+    for item in items:
+        if "store" not in item:
+            raise InputError(f"{item['scan']} has no Zarr store: prepare the dataset again")
+        source = exclusions or item.get("exclusions")
+        if source not in lists:
+            lists[source] = read_exclusions(source)
+        excluded = lists[source].get(item["scan"], set())
+        _warn_of_strangers(item, excluded, source)
+        fields = {key: value for key, value in item.items() if key not in (*_PATHS, "exclusions")}
+        spread += [
+            {
+                "image": f"{item['store']}/image#{index}",
+                "label": f"{item['store']}/label#{index}",
+                **fields,
+                "slice": index,
+            }
+            for index in range(item["num_slices"])
+            if index not in excluded
+        ]
+    if not spread:
+        raise InputError("no slice is left: the list of scans is empty or all slices are excluded")
+    return spread
+
+
+def _warn_of_strangers(item: Mapping[str, Any], excluded: set[int], source: object) -> None:
+    """Log the excluded slices that a scan does not have."""
+    strangers = sorted(index for index in excluded if index >= item["num_slices"])
+    if strangers:
+        logger.warning(
+            "%s: %s has %d slices, counted from 0: there are no slices %s to exclude",
+            source,
+            item["scan"],
+            item["num_slices"],
+            strangers,
+        )

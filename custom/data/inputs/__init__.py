@@ -1,0 +1,1 @@
+"""What a restoration takes and gives: selection, checks, loading, writing, provenance."""

@@ -1,0 +1,170 @@
+"""What the restoration of a diffusion series refuses, and how it says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from custom.data.inputs.protocol_matching import match_volumes
+from custom.errors import InputError
+from custom.files.image_faults import (
+    available_memory,
+    image_fault,
+    load_image,
+    memory_fault,
+    readable,
+    value_fault,
+)
+from custom.files.reader import ImageHeader, format_of, read_header
+from custom.files.voxel_map import read_mask, read_voxel_map
+from custom.networks.stored_protocol import StoredProtocol
+from custom.physics.diffusion.gradient_table import (
+    UNWEIGHTED_UP_TO,
+    GradientTable,
+    read_gradient_table,
+    tables_of,
+)
+from custom.setting_checks import check_above_zero
+
+__all__ = ["ALL_VOXELS", "DwiInputChecks"]
+
+ALL_VOXELS = "all"  # as a mask
+
+
+class DwiInputChecks:
+    """Refuse diffusion series that a model cannot or should not restore.
+
+    Header, tables and the files named by the user are looked at first, so a huge series is refused
+    without being loaded.
+
+    Args:
+        protocol: What the model was trained for.
+        bval: File of b-values to use instead of the one beside the series.
+        bvec: File of directions to use instead of the one beside the series.
+        mask: File of the voxels to restore, ``all``, or None.
+        s0: The known unweighted signal: a number, a file, or None.
+        sigma: The known noise level in units of what signals are divided by, see
+            :class:`custom.transforms.dwi_preparation.DwiPreparationd`: a number, a file, or None.
+        b_tolerance: See :func:`custom.data.inputs.protocol_matching.match_volumes`.
+        direction_tolerance_deg: See there.
+        train_command: How a model for another protocol is trained; ``{bval}`` and ``{bvec}`` stand
+            for the tables' files.
+        memory_per_value: Bytes that the whole restoration needs for each value of the series.
+        memory: Returns the bytes that are free.
+
+    Raises:
+        InputError: If a tolerance is not positive.
+    """
+
+    def __init__(
+        self,
+        protocol: StoredProtocol,
+        bval: str | Path | None = None,
+        bvec: str | Path | None = None,
+        mask: str | Path | None = None,
+        s0: str | float | None = None,
+        sigma: str | float | None = None,
+        b_tolerance: float = 0.05,
+        direction_tolerance_deg: float = 5.0,
+        train_command: str = "",
+        memory_per_value: float = 0.0,
+        memory: Callable[[], int] = available_memory,
+    ) -> None:
+        check_above_zero("b_tolerance", b_tolerance)
+        check_above_zero("direction_tolerance_deg", direction_tolerance_deg)
+        self.protocol = protocol
+        self.bval, self.bvec = bval, bvec
+        self.mask, self.s0, self.sigma = mask, s0, sigma
+        self.b_tolerance = b_tolerance
+        self.direction_tolerance_deg = direction_tolerance_deg
+        self.train_command = train_command
+        self.memory_per_value = memory_per_value
+        self.memory = memory
+        self._first: Path | None = None
+
+    def __call__(self, path: str | Path) -> None:
+        """Check one series.
+
+        Raises:
+            InputError: Naming the file, what is wrong with it and what to do.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+        if format_of(path) != "nifti":
+            raise InputError(f"{path}: not a NIfTI file (.nii, .nii.gz)")
+        header = readable(path, read_header)
+        fault = image_fault(header) or _shape_fault(header) or self._memory_fault(header)
+        if fault is not None:
+            raise InputError(f"{path}: {fault}")
+        try:
+            self._check_tables(path, header)
+            self._check_user_files(path, header)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        array, loaded = readable(path, load_image)
+        fault = _shape_fault(loaded) or value_fault(array)
+        if fault is not None:
+            raise InputError(f"{path}: {fault}")
+
+    def _memory_fault(self, header: ImageHeader) -> str | None:
+        """Compare the memory that a restoration needs with what is free."""
+        remedy = "split it into slabs of slices, or use a larger machine"
+        return memory_fault(self.memory_per_value * header.voxels, self.memory(), remedy)
+
+    def _check_tables(self, path: Path, header: ImageHeader) -> None:
+        """Refuse b-values and directions that are missing, broken or not the model's."""
+        bval, bvec = tables_of(path, self.bval, self.bvec)
+        table = read_gradient_table(bval, bvec)
+        if len(table) != header.shape[3]:
+            raise InputError(
+                f"has {header.shape[3]} volumes, but {bval} lists {len(table)} b-values: they are "
+                "not of one scan"
+            )
+        self._check_protocol(table, bval, bvec)
+        if self.s0 is None and not table.unweighted.any():
+            raise InputError(
+                f"no volume has b of {UNWEIGHTED_UP_TO:g} s/mm² or less, so the unweighted "
+                "signal is not known: give it as s0"
+            )
+
+    def _check_protocol(self, table: GradientTable, bval: Path, bvec: Path) -> None:
+        """Refuse a protocol that the model was not trained for, with what trains one that is."""
+        try:
+            match_volumes(
+                table, self.protocol.b_rows, self.b_tolerance, self.direction_tolerance_deg
+            )
+        except InputError as error:
+            remedy = self.train_command.format(bval=bval, bvec=bvec)
+            raise InputError(f"{error}: {remedy}" if remedy else str(error)) from error
+
+    def _check_user_files(self, path: Path, header: ImageHeader) -> None:
+        """Refuse a mask, an S0 or a noise level that does not belong to the series."""
+        given: dict[str, Any] = {"bval": self.bval, "bvec": self.bvec}
+        given |= {"mask": None if self.mask == ALL_VOXELS else self.mask}
+        given |= {"s0": self.s0, "sigma": self.sigma}
+        files = [name for name, value in given.items() if isinstance(value, (str, Path))]
+        self._first = self._first or path
+        if files and path != self._first:
+            raise InputError(
+                f"{', '.join(files)} {'is a file' if len(files) == 1 else 'are files'} of one scan,"
+                f" {self._first.name}: restore the others by themselves"
+            )
+        grid = header.shape[:3], header.affine
+        if given["mask"] is not None:
+            read_mask("mask", given["mask"], *grid)
+        for name in ("s0", "sigma"):
+            if given[name] is not None:
+                read_voxel_map(name, given[name], *grid, zero_allowed=name == "sigma")
+
+
+def _shape_fault(header: ImageHeader) -> str | None:
+    """Return what is wrong with a series' shape, or None."""
+    shape = header.shape
+    if len(shape) == 4:
+        return None
+    return (
+        f"{len(shape)}D with shape {shape}: a diffusion series is 4D, with its volumes along the "
+        "fourth axis"
+    )

@@ -1,0 +1,91 @@
+"""Find for each measurement that a model was trained for the volume of a scan that is like it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from custom.errors import InputError
+from custom.physics.diffusion.gradient_table import UNWEIGHTED_UP_TO, GradientTable
+from custom.physics.diffusion.tensor import tensor_matrices
+
+__all__ = ["match_volumes"]
+
+_LEAST_B = 100.0  # s/mm²; below, a tolerance in percent would be finer than a scanner's table
+
+
+def match_volumes(
+    table: GradientTable,
+    b_rows: Tensor,
+    b_tolerance: float = 0.05,
+    direction_tolerance_deg: float = 5.0,
+) -> NDArray[np.intp]:
+    r"""Return which volume of a scan is which measurement of a model.
+
+    The assignment has the least sum of distances :math:`\|b\,gg^T - b'\,g'g'^T\|`, so neither the
+    order of the volumes nor the sign of a direction matters. Of equal volumes, the order is kept.
+
+    Args:
+        table: Of the scan.
+        b_rows: Of the model, ``(M, 6)``.
+        b_tolerance: How far a b-value may be off, as a share of the model's (of 100 s/mm² at
+            least).
+        direction_tolerance_deg: How far a direction may be off, of weighted volumes.
+
+    Returns:
+        ``order``, ``(M,)``: volume ``order[k]`` is measurement ``k``.
+
+    Raises:
+        InputError: If the numbers differ, or a volume is like no measurement; says the worst.
+    """
+    if len(table) != len(b_rows):
+        raise InputError(f"{len(table)} volumes, but the model was trained for {len(b_rows)}")
+    from scipy.optimize import linear_sum_assignment
+
+    scan, model = (_matrices(rows) for rows in (table.b_rows, b_rows))
+    distance = np.linalg.norm(model[:, None] - scan[None], axis=(2, 3))
+    place = np.arange(len(scan))
+    apart = np.abs(place[:, None] - place[None]) / len(scan)
+    order = np.asarray(linear_sum_assignment(distance + 1e-7 * apart)[1])
+    _check_pairs(scan[order], model, order, b_tolerance, direction_tolerance_deg)
+    return order
+
+
+def _check_pairs(
+    scan: NDArray[np.float64],
+    model: NDArray[np.float64],
+    order: NDArray[np.intp],
+    b_tolerance: float,
+    direction_tolerance_deg: float,
+) -> None:
+    """Raise if a volume is not like its measurement."""
+    found, wanted = (1000 * np.trace(b, axis1=1, axis2=2) for b in (scan, model))
+    b_off = np.abs(found - wanted) / np.maximum(wanted, _LEAST_B)
+    angle = np.where(np.minimum(found, wanted) > UNWEIGHTED_UP_TO, _angles_deg(scan, model), 0.0)
+    odd = (b_off > b_tolerance) | (angle > direction_tolerance_deg)
+    if not odd.any():
+        return
+    worst = int(np.argmax(np.where(odd, np.linalg.norm(scan - model, axis=(1, 2)), -1)))
+    if b_off[worst] > b_tolerance:
+        what = f"b = {found[worst]:.0f} s/mm², the nearest of the model's {wanted[worst]:.0f}"
+    else:
+        what = f"its direction is {angle[worst]:.1f} degrees off the nearest of the model's"
+    raise InputError(
+        f"{int(odd.sum())} of {len(order)} volumes are like none that the model was trained for "
+        f"(worst is volume {order[worst]}: {what})"
+    )
+
+
+def _matrices(rows: Tensor) -> NDArray[np.float64]:
+    """Return ``b g g^T`` in ms/µm², ``(M, 3, 3)``, of rows whose last three numbers are doubled."""
+    single = rows.double() * torch.tensor([1.0, 1.0, 1.0, 0.5, 0.5, 0.5], dtype=torch.float64)
+    return np.asarray(tensor_matrices(single))
+
+
+def _angles_deg(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the angles between the directions, ``(M,)``, whatever their signs."""
+    first, second = (np.linalg.eigh(matrices)[1][:, :, -1] for matrices in (one, other))
+    cosine = np.abs(np.einsum("mi,mi->m", first, second))
+    return np.asarray(np.rad2deg(np.arccos(np.clip(cosine, 0, 1))))

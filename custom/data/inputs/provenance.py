@@ -1,0 +1,189 @@
+"""A JSON sidecar that says how each restored image came about."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from custom.data.inputs.restored_writer import copy_of, map_of, sidecar_of
+from custom.errors import InputError
+from custom.files.atomic import sha256_of, write_json
+from custom.files.reader import name_of
+from custom.versions import package_versions
+
+__all__ = ["ProvenanceSidecar", "sha256_of_input"]
+
+NOTICE = "Research use only. Not for diagnosis or treatment."
+# What says where a run reads and writes, not what it does to an image.
+_PLACES = frozenset(
+    {
+        *("input", "output_dir", "bundle_root", "dataset_dir", "ckpt_path", "weights_dir"),
+        *("demo", "demo_dir", "demo_size", "overwrite", "skip_existing"),
+    }
+)
+_PACKAGES = ("mri-restoration-bundles", "monai", "torch", "numpy", "nibabel", "pytorch-ignite")
+
+
+class ProvenanceSidecar:
+    """Write ``<name>_restored.json`` beside each restored image.
+
+    It holds the bundle and its version, the hashes of weights, configuration, input, output and
+    what lies beside it (an uncertainty), the parameters, seed, device and package versions.
+    Nothing of the input's header goes in, and no time: the same run gives the same sidecar. The
+    configuration is hashed as executed, with overlays and overrides, but without the entries that
+    name places.
+
+    Args:
+        metadata_file: The bundle's ``metadata.json``.
+        config: Content of the merged config, from
+            :func:`custom.handlers.executed_config.executed_config`.
+        weights_file: The checkpoint.
+        parameters: What was set for this run; must be fit for JSON.
+        seed: Seed of the run.
+        device: Device of the run.
+        record: Keys of the data item, or of what was made of it, whose numbers or words belong
+            to the parameters.
+        beside: Further files that the restoration depends on, beside the weights.
+        model_parameters: More parameters, those of an overlay's model.
+        source_key: Key of the path of the input.
+        path_key: Key of the path of the restored image.
+        maps: Names of the maps that may lie beside it.
+        copies: Suffixes of the files that may be copied to beside it.
+        read: Keys of the paths of further files that were read for one image; may be absent.
+        places: Further entries of the config that name places.
+    """
+
+    def __init__(
+        self,
+        metadata_file: str | Path,
+        config: Mapping[str, Any],
+        weights_file: str | Path,
+        parameters: Mapping[str, Any],
+        seed: int,
+        device: torch.device | str,
+        record: Sequence[str] = (),
+        beside: Sequence[str | Path] = (),
+        model_parameters: Mapping[str, Any] | None = None,
+        source_key: str = "source",
+        path_key: str = "output",
+        maps: Sequence[str] = ("uncertainty",),
+        copies: Sequence[str] = (),
+        read: Sequence[str] = (),
+        places: Sequence[str] = (),
+    ) -> None:
+        self.metadata_file = Path(metadata_file)
+        left_out = _PLACES.union(places)
+        self.config = {key: value for key, value in config.items() if key not in left_out}
+        self.weights_file = Path(weights_file)
+        self.parameters = {**parameters, **(model_parameters or {})}
+        self.beside = [Path(path) for path in beside]
+        self.seed = seed
+        self.device = str(device)
+        self.record = tuple(record)
+        self.source_key = source_key
+        self.path_key = path_key
+        self.maps = tuple(maps)
+        self.copies = tuple(copies)
+        self.read = tuple(read)
+        self._run: dict[str, Any] = {}
+
+    def attach(self, engine: Engine) -> None:
+        """Register with an evaluator whose postprocessing writes the images."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def start(self, _: Engine) -> None:
+        """Gather what holds for the whole run."""
+        self._run = {
+            "notice": NOTICE,
+            "bundle": _bundle(self.metadata_file),
+            "weights": _file(self.weights_file),
+            **self._beside(),
+            "config_sha256": _sha256_of_json(self.config),
+            "seed": self.seed,
+            "device": self.device,
+            "packages": package_versions(_PACKAGES),
+        }
+
+    def _beside(self) -> dict[str, Any]:
+        """Return the files beside the weights; one that is missing stops the model, not us."""
+        files = [_file(path) for path in self.beside if path.is_file()]
+        return {"beside_weights": files} if files else {}
+
+    def __call__(self, engine: Engine) -> None:
+        """Write the sidecars of one batch."""
+        batch: Any = engine.state.batch
+        made: Any = engine.state.output
+        made = made if isinstance(made, list) else [{}] * len(batch)
+        for item, result in zip(batch, made, strict=True):
+            source, output = Path(item[self.source_key]), Path(item[self.path_key])
+            known = {**item, **result}
+            recorded = {key: _plain(known[key]) for key in self.record}
+            content = {
+                **self._run,
+                "input": {
+                    "file": source.relative_to(name_of(source)[1]).as_posix(),
+                    "sha256": sha256_of_input(source),
+                },
+                **self._read_besides(known),
+                "output": _file(output),
+                **self._written_beside(output),
+                "parameters": {**self.parameters, **recorded},
+            }
+            write_json(sidecar_of(output), content)
+
+    def _read_besides(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the files that were read besides the input."""
+        files = {key: _file(Path(known[key])) for key in self.read if key in known}
+        return {"read_besides": files} if files else {}
+
+    def _written_beside(self, output: Path) -> dict[str, Any]:
+        """Return the files that lie beside the output."""
+        paths = {name: map_of(output, name) for name in self.maps}
+        paths |= {name: copy_of(output, name) for name in self.copies}
+        return {name: _file(path) for name, path in paths.items() if path.exists()}
+
+
+def sha256_of_input(path: str | Path) -> str:
+    """Return the SHA-256 of a file, or of the names and contents of a folder's files."""
+    path = Path(path)
+    if path.is_file():
+        return sha256_of(path)
+    files = sorted(child for child in path.rglob("*") if child.is_file())
+    return _sha256_of_json([[file.relative_to(path).as_posix(), sha256_of(file)] for file in files])
+
+
+def _file(path: Path) -> dict[str, str]:
+    """Return the name and the hash of a file."""
+    return {"file": path.name, "sha256": sha256_of(path)}
+
+
+def _bundle(metadata_file: Path) -> dict[str, str]:
+    """Return the name of a bundle's folder, its display name and its version."""
+    try:
+        metadata = json.loads(metadata_file.read_text(encoding="utf-8"))
+        folder = metadata_file.resolve().parents[1].name
+        return {
+            "id": folder,
+            "name": str(metadata.get("name", folder)),
+            "version": str(metadata["version"]),
+        }
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{metadata_file}: no bundle version to be read there") from error
+
+
+def _sha256_of_json(content: Any) -> str:
+    """Return the SHA-256 of JSON text with sorted keys."""
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Return a tensor's numbers as Python's own."""
+    return value.tolist() if isinstance(value, torch.Tensor) else value

@@ -1,0 +1,281 @@
+"""Restored images as NIfTI files in the frame of their input, written whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.config import DtypeLike, KeysCollection, NdarrayOrTensor, PathLike
+from monai.data import ImageWriter, MetaTensor
+from monai.data.utils import to_affine_nd
+from monai.transforms import MapTransform
+from monai.utils import MetaKeys, convert_to_numpy, ensure_tuple
+from numpy.typing import NDArray
+
+from custom.errors import InputError
+from custom.files.atomic import atomic_path
+
+__all__ = [
+    "MAPS",
+    "RESTORED",
+    "RestoredWriter",
+    "SaveRestoredd",
+    "copy_of",
+    "is_result",
+    "map_of",
+    "sidecar_of",
+    "uncertainty_of",
+]
+
+RESTORED = "_restored"
+# Maps that may lie beside a restored image.
+MAPS = ("uncertainty", "noise", "residual", "mask", "difference")
+
+# Geometry and units are all that is taken over: descrip, aux_file, intent_name and extensions
+# may name a person.
+_GEOMETRY = (
+    "pixdim",
+    "xyzt_units",
+    "qform_code",
+    "sform_code",
+    "quatern_b",
+    "quatern_c",
+    "quatern_d",
+    "qoffset_x",
+    "qoffset_y",
+    "qoffset_z",
+    "srow_x",
+    "srow_y",
+    "srow_z",
+)
+
+
+def sidecar_of(output: str | Path) -> Path:
+    """Return the JSON file that goes with a restored image."""
+    output = Path(output)
+    return output.with_name(output.name.removesuffix(".nii.gz") + ".json")
+
+
+def map_of(output: str | Path, name: str) -> Path:
+    """Return the map that may go with a restored image: ``a_noise.nii.gz``."""
+    output = Path(output)
+    stem = output.name.removesuffix(".nii.gz").removesuffix(RESTORED)
+    return output.with_name(f"{stem}_{name}.nii.gz")
+
+
+def copy_of(output: str | Path, name: str) -> Path:
+    """Return the text file that may go with a restored image: ``a_restored.bval``."""
+    output = Path(output)
+    return output.with_name(f"{output.name.removesuffix('.nii.gz')}.{name}")
+
+
+def uncertainty_of(output: str | Path) -> Path:
+    """Return the image of the uncertainty that may go with a restored image."""
+    return map_of(output, "uncertainty")
+
+
+def is_result(path: str | Path) -> bool:
+    """Say whether a file is a restored image, or a map of one, that a sidecar vouches for."""
+    path = Path(path)
+    for end in (RESTORED, *(f"_{name}" for name in MAPS)):
+        stem = path.name.removesuffix(f"{end}.nii.gz")
+        if stem != path.name:
+            return sidecar_of(path.with_name(f"{stem}{RESTORED}.nii.gz")).exists()
+    return False
+
+
+class RestoredWriter(ImageWriter):
+    """Write an image whose grid may be finer than that of the file it was made from.
+
+    The sform and qform each keep their code and move with the grid, so a file whose two forms
+    name different spaces keeps both. An input without such codes (Zarr, Bruker) gives scanner
+    coordinates in millimetres.
+
+    Args:
+        output_dtype: Type on disk.
+
+    Raises:
+        InputError: If the file cannot be written; nothing is left of it then.
+    """
+
+    def __init__(self, output_dtype: DtypeLike = np.float32, **kwargs: Any) -> None:
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
+        self.output_dtype = output_dtype
+        self._header = nib.Nifti1Header()
+
+    def set_data_array(
+        self, data_array: NdarrayOrTensor, channel_dim: int | None = 0, **_: Any
+    ) -> None:
+        """Take an image; a single channel is dropped, more go last.
+
+        Args:
+            data_array: The image.
+            channel_dim: Its channel axis, or None.
+        """
+        array = np.asarray(convert_to_numpy(data_array), dtype=self.output_dtype)
+        if channel_dim is not None:
+            array = np.moveaxis(array, channel_dim, -1)
+            array = array[..., 0] if array.shape[-1] == 1 else array
+        self.data_obj = array
+
+    def set_metadata(self, meta_dict: Mapping[Any, Any] | None, **_: Any) -> None:
+        """Take the geometry from MONAI's meta data; the array must be set before.
+
+        Args:
+            meta_dict: ``affine`` of the image, ``original_affine`` of the input, and the
+                geometry fields of the input's NIfTI header if it had one.
+        """
+        meta = meta_dict or {}
+        affine = _matrix(meta.get(MetaKeys.AFFINE))
+        original = _matrix(meta.get(MetaKeys.ORIGINAL_AFFINE, affine))
+        self._header = _geometry(meta, affine, original, np.shape(self.data_obj))
+
+    def write(self, filename: PathLike, verbose: bool = False, **kwargs: Any) -> None:
+        """Write the file under a temporary name and rename it.
+
+        Args:
+            filename: The file, ``.nii`` or ``.nii.gz``.
+            verbose: Whether to log the name.
+            kwargs: Not used.
+        """
+        super().write(filename, verbose=verbose)
+        with _written(Path(filename)), atomic_path(Path(filename)) as temporary:
+            self.save(temporary)
+
+    def save(self, filename: PathLike) -> None:
+        """Write the file as it is, where nothing else looks."""
+        image = nib.Nifti1Image(self.data_obj, None, self._header)
+        image.header.set_data_dtype(self.output_dtype)
+        nib.save(image, filename)
+
+
+class SaveRestoredd(MapTransform):
+    """Write an image to the path that the data item names, and what goes with it beside it.
+
+    A map goes to :func:`map_of` the path, a copied file to :func:`copy_of`. An item without one
+    takes away what an earlier run left there, since it says nothing of the new image. All are
+    written before any takes its name. Unlike MONAI's ``SaveImaged`` it lets the error through
+    when a file cannot be written.
+
+    Args:
+        keys: Image to write; one key.
+        path_key: Key of the path.
+        output_dtype: Type on disk; images of bytes keep theirs.
+        maps: Keys of further images, which may be absent, and names that their files end in.
+        copies: Keys of paths of files to copy byte for byte, which may be absent; also the
+            suffixes of the copies.
+        allow_missing_keys: Whether ``keys`` may be absent.
+
+    Shape:
+        ``(C, X, Y[, Z])`` with the affine.
+
+    Raises:
+        ValueError: If ``keys`` is more than one key.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        path_key: str = "output",
+        output_dtype: DtypeLike = np.float32,
+        maps: Sequence[str] = ("uncertainty",),
+        copies: Sequence[str] = (),
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if len(ensure_tuple(keys)) != 1:
+            raise ValueError(f"keys must be one key, since path_key names one file, got {keys}")
+        self.path_key = path_key
+        self.output_dtype = output_dtype
+        self.maps = tuple(maps)
+        self.copies = tuple(copies)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Write the images and return the data as they are."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            path = Path(data[self.path_key])
+            # The result last, so that it is the first to take its name: a map alone is not a run
+            # cut short.
+            targets = {name: map_of(path, name) for name in self.maps if name in data}
+            targets[str(key)] = path
+            with _written(path), ExitStack() as files:
+                for name in self.copies:
+                    if name in data:
+                        temporary = files.enter_context(atomic_path(copy_of(path, name)))
+                        shutil.copyfile(data[name], temporary)
+                places = [files.enter_context(atomic_path(file)) for file in targets.values()]
+                # Compression takes longest, and lets other threads run.
+                with ThreadPoolExecutor() as pool:
+                    list(pool.map(self._write, [data[name] for name in targets], places))
+            self._remove_stale(path, data)
+        return result
+
+    def _remove_stale(self, path: Path, data: Mapping[Hashable, Any]) -> None:
+        """Take away what belongs to an earlier image."""
+        stale = [map_of(path, name) for name in self.maps if name not in data]
+        stale += [copy_of(path, name) for name in self.copies if name not in data]
+        for file in stale:
+            file.unlink(missing_ok=True)
+
+    def _write(self, image: MetaTensor, path: Path) -> None:
+        """Write one image."""
+        writer = RestoredWriter(np.uint8 if image.dtype == torch.uint8 else self.output_dtype)
+        writer.set_data_array(image)
+        writer.set_metadata(image.meta)
+        writer.save(path)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Say in one line why a file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot write {path}: {reason}") from error
+
+
+def _matrix(affine: Any) -> NDArray[np.float64]:
+    """Return an affine as a ``(4, 4)`` array; the identity for None."""
+    if affine is None:
+        return np.eye(4)
+    array = np.asarray(convert_to_numpy(affine), dtype=float)
+    return np.asarray(to_affine_nd(3, array), dtype=float)
+
+
+def _geometry(
+    meta: Mapping[Any, Any],
+    affine: NDArray[np.float64],
+    original: NDArray[np.float64],
+    shape: tuple[int, ...],
+) -> nib.Nifti1Header:
+    """Return a header with the input's forms and units on the grid of the image."""
+    header = nib.Nifti1Header()
+    header.set_data_shape(shape)
+    if all(field in meta for field in _GEOMETRY):
+        for field in _GEOMETRY:
+            header[field] = np.asarray(convert_to_numpy(meta[field]))
+        to_input = np.linalg.solve(original, affine)
+        scanner, scanner_code = header.get_qform(coded=True)
+        aligned, aligned_code = header.get_sform(coded=True)
+        header["pixdim"][1:4] *= np.linalg.norm(to_input[:3, :3], axis=0)
+        if scanner is not None:
+            header.set_qform(scanner @ to_input, code=int(scanner_code))
+        if aligned is not None:
+            header.set_sform(aligned @ to_input, code=int(aligned_code))
+    else:
+        header.set_xyzt_units("mm")
+        header.set_qform(affine, code=1)
+        header.set_sform(affine, code=1)
+    if not np.allclose(header.get_best_affine(), affine, atol=1e-4):
+        # The input's forms contradict the affine that it was read with: say the latter plainly.
+        header.set_sform(affine, code=1)
+    return header

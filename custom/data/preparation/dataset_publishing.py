@@ -1,0 +1,62 @@
+"""Build a dataset aside and put it in its place when it is complete."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from custom.data.datasets.dataset_writer import DATALIST
+from custom.errors import InputError
+
+__all__ = ["check_output_dir", "dataset_folder"]
+
+
+def check_output_dir(folder: Path, overwrite: bool, may_hold: frozenset[str]) -> None:
+    """Refuse a folder that a dataset cannot be put into.
+
+    Args:
+        folder: The dataset's folder, or where it will be.
+        overwrite: Whether a dataset in it may be replaced.
+        may_hold: Names of files that may be there before.
+
+    Raises:
+        InputError: If it is a file, holds a dataset, or holds something else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"output_dir {folder} is a file: give a folder")
+    if not folder.is_dir():
+        return
+    if (folder / DATALIST).exists():
+        if not overwrite:
+            raise InputError(f"{folder} already holds a dataset: choose another or set overwrite")
+    elif {path.name for path in folder.iterdir()} - may_hold:
+        raise InputError(f"output_dir {folder} holds other files: choose an empty folder")
+
+
+@contextmanager
+def dataset_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``target``, whose content replaces that of the same name.
+
+    The list of scans goes first and comes last, so that an interruption leaves no half dataset
+    that looks complete. What else lies in ``target`` stays. On any exception nothing is moved.
+
+    Args:
+        target: The dataset's folder.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".tmp-{uuid.uuid4().hex[:8]}-{target.name}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        target.mkdir(exist_ok=True)
+        (target / DATALIST).unlink(missing_ok=True)
+        for part in sorted(temporary.iterdir(), key=lambda path: path.name == DATALIST):
+            old = target / part.name
+            if old.is_dir():
+                shutil.rmtree(old)
+            part.replace(old)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

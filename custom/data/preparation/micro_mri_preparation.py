@@ -1,0 +1,188 @@
+"""From scanner folders to a paired dataset that training reads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from custom.data.datasets.datalist import EXCLUSIONS
+from custom.data.datasets.dataset_writer import DATALIST, SPLITS
+from custom.data.datasets.exclusions import read_exclusions, write_exclusions
+from custom.data.datasets.paired_dataset import PairedDatasetWriter
+from custom.data.preparation.animal_split import AnimalSplit
+from custom.data.preparation.dataset_publishing import check_output_dir, dataset_folder
+from custom.data.preparation.pair_loading import PairLoader
+from custom.data.preparation.scans.scan_description import LeftOut, ScanDescription
+from custom.data.preparation.scans.scan_finder import ScanFinder
+from custom.data.preparation.scans.scan_pairing import ScanPair
+from custom.errors import InputError
+from custom.files.atomic import write_json
+from custom.versions import package_versions
+
+__all__ = ["PREPARATION", "MicroMriPreparation"]
+
+logger = logging.getLogger(__name__)
+
+PREPARATION = "preparation.json"
+_PACKAGES = ("mri-restoration-bundles", "brukerapi", "nibabel", "numpy", "scipy", "zarr")
+
+Pairing = Callable[[list[ScanDescription]], tuple[list[ScanPair], list[LeftOut]]]
+
+
+class MicroMriPreparation:
+    """Pair fast and default scans, and write them as a dataset.
+
+    Every scan that is in no pair is logged with the reason and listed in ``preparation.json``,
+    beside the files, hashes and acquisition parameters of each pair. Owners' names and dates are
+    not kept.
+
+    Args:
+        find: Finds and describes the scans.
+        pair: Makes pairs of them, as :func:`custom.data.preparation.scans.scan_pairing.pair_scans`.
+        load: Reads the pixels of a pair.
+        split: Says to which split an animal belongs.
+        output_dir: Folder of the dataset.
+        exclusions: List of bad slices (CSV or JSON) that becomes the dataset's own.
+        overwrite: Whether to replace a dataset in ``output_dir``; its ``exclusions.csv`` stays
+            unless ``exclusions`` gives another.
+        name: Name of the dataset.
+
+    Raises:
+        InputError: If ``output_dir`` is missing or in use, or ``exclusions`` is unusable.
+    """
+
+    def __init__(
+        self,
+        find: ScanFinder,
+        pair: Pairing,
+        load: PairLoader,
+        split: AnimalSplit,
+        output_dir: str | Path | None,
+        exclusions: str | Path | None = None,
+        overwrite: bool = False,
+        name: str = "mouse micro-MRI",
+    ) -> None:
+        self.find = find
+        self.pair = pair
+        self.load = load
+        self.split = split
+        if output_dir is None:
+            raise InputError("output_dir is missing: give the folder of the dataset")
+        self.output_dir = Path(output_dir).expanduser().resolve()
+        self.excluded = None if exclusions is None else read_exclusions(exclusions)
+        self.name = name
+        check_output_dir(self.output_dir, overwrite, frozenset({EXCLUSIONS}))
+
+    def run(self) -> Path:
+        """Make the dataset.
+
+        Returns:
+            The path of its ``datalist.json``.
+
+        Raises:
+            InputError: If there is nothing to read, no pair, or a slice to exclude does not exist.
+        """
+        scans, left_out = self.find()
+        pairs, unpaired = self.pair(scans)
+        left_out = [*left_out, *unpaired]
+        self._check_exclusions(pairs)
+        with dataset_folder(self.output_dir) as folder:
+            writer = PairedDatasetWriter(folder, self.name, "fast and default scans, paired")
+            records = self._write_pairs(writer, pairs, left_out)
+            for item in left_out:
+                logger.warning("not paired: %s: %s", item.source, item.reason)
+            if not records:
+                reason = f"{left_out[0].source}: {left_out[0].reason}" if left_out else "none read"
+                raise InputError(
+                    f"no pair of scans in {self.find}: {len(left_out)} scans left out, such as "
+                    f"{reason}"
+                )
+            writer.close()
+            self._write_exclusions(folder)
+            write_json(folder / PREPARATION, self._report(records, left_out))
+        counts = ", ".join(f"{len(writer.items[split])} {split}" for split in SPLITS)
+        logger.info(
+            "%d pairs (%s) written to %s; %d scans not paired",
+            len(records),
+            counts,
+            self.output_dir,
+            len(left_out),
+        )
+        return self.output_dir / DATALIST
+
+    def _write_pairs(
+        self, writer: PairedDatasetWriter, pairs: Sequence[ScanPair], left_out: list[LeftOut]
+    ) -> list[dict[str, Any]]:
+        """Write all pairs that can be read; the scans of the others join ``left_out``."""
+        records: list[dict[str, Any]] = []
+        for pair in tqdm(pairs, "Preparing pairs", disable=None):
+            try:
+                split = self.split.split_of(pair.fast.animal)
+                loaded = self.load(pair)
+            except InputError as error:
+                reason = f"{pair.scan_id}: {error}"
+                left_out += [LeftOut(scan.source, reason) for scan in (pair.fast, pair.default)]
+                continue
+            for scan in (pair.fast, pair.default):
+                for remark in scan.remarks:
+                    logger.warning("doubtful: %s: %s", scan.source, remark)
+            writer.add(
+                split,
+                pair.scan_id,
+                loaded.image,
+                loaded.image_affine,
+                loaded.label,
+                loaded.label_affine,
+                loaded.mask,
+                animal=pair.fast.animal,
+                plane=pair.fast.plane,
+                region=pair.fast.region,
+                phase_axis=pair.fast.parameters.get("phase_axis"),
+            )
+            excluded = sorted((self.excluded or {}).get(pair.scan_id, ()))
+            head = {"scan": pair.scan_id, "split": split, "excluded_slices": excluded}
+            records.append(head | loaded.record)
+        return records
+
+    def _check_exclusions(self, pairs: Sequence[ScanPair]) -> None:
+        """Refuse slices that a scan does not have, and name scans that are in no pair."""
+        slices = {pair.scan_id: pair.fast.size[2] for pair in pairs}
+        for scan, indices in (self.excluded or {}).items():
+            last = max(indices, default=-1)
+            if scan not in slices:
+                logger.warning("exclusions: there is no scan %s in the dataset", scan)
+            elif last >= slices[scan]:
+                raise InputError(
+                    f"exclusions: {scan} has {slices[scan]} slices, counted from 0: there is no "
+                    f"slice {last}"
+                )
+
+    def _write_exclusions(self, folder: Path) -> None:
+        """Write the list of bad slices that was given, if one was."""
+        if self.excluded is None:
+            return
+        rows = [
+            {"scan": scan, "slice": index, "exclude": "yes", "reason": "given to prepare"}
+            for scan, indices in sorted(self.excluded.items())
+            for index in sorted(indices)
+        ]
+        write_exclusions(folder / EXCLUSIONS, rows)
+
+    def _report(self, records: Sequence[Any], left_out: Sequence[LeftOut]) -> dict[str, Any]:
+        """Return what ``preparation.json`` says."""
+        return {
+            "versions": package_versions(_PACKAGES),
+            "settings": {
+                "method": self.find.method,
+                "reconstruction": self.find.reconstruction,
+                "region_patterns": self.find.region_patterns,
+                "split_file": self.split.path.name,
+                **vars(self.load),
+            },
+            "pairs": list(records),
+            "not_paired": [vars(item) for item in left_out],
+        }

@@ -1,0 +1,159 @@
+"""Read the pixels of a pair and bring both scans to matching grids."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from custom.data.preparation.background_crop import crop, foreground_box
+from custom.data.preparation.grid_alignment import sample_shifted, sample_shifted_regions
+from custom.data.preparation.scans.scan_description import ScanDescription
+from custom.data.preparation.scans.scan_pairing import ScanPair
+from custom.errors import InputError
+from custom.files.atomic import sha256_of
+from custom.files.bruker import read_2dseq
+from custom.files.image_faults import value_fault
+from custom.transforms.upsample_in_plane import finer_affine
+
+__all__ = ["LoadedPair", "PairLoader"]
+
+# Below this, in fine voxels, two boxes are the same but for rounding.
+_SAME_BOX = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedPair:
+    """The pixels of a pair.
+
+    Args:
+        image: The fast scan, ``(X, Y, S)``.
+        image_affine: ``(4, 4)``, voxel index to RAS millimetres.
+        label: The default scan, ``(2X, 2Y, S)``.
+        label_affine: Its affine.
+        mask: Regions on the grid of the default scan, if there is a file of them.
+        record: What was done, and to which files.
+    """
+
+    image: NDArray[Any]
+    image_affine: NDArray[np.float64]
+    label: NDArray[Any]
+    label_affine: NDArray[np.float64]
+    mask: NDArray[Any] | None
+    record: dict[str, Any]
+
+
+class PairLoader:
+    """Read pairs, align their grids and cut the background away.
+
+    Args:
+        align_grids: Whether to bring the default scan, by a Fourier shift of at most about a
+            voxel, to the box of the fast one. ParaVision's grids lie half a fine voxel apart, which
+            would count as an error of every method that keeps things in their place. A mask moves
+            with it, by the nearest number of whole voxels.
+        crop_background: Whether to cut away the air around the body.
+        crop_margin_mm: Air to keep on each side.
+    """
+
+    def __init__(
+        self,
+        align_grids: bool = True,
+        crop_background: bool = True,
+        crop_margin_mm: float = 2.0,
+    ) -> None:
+        self.align_grids = align_grids
+        self.crop_background = crop_background
+        self.crop_margin_mm = crop_margin_mm
+
+    def __call__(self, pair: ScanPair) -> LoadedPair:
+        """Read one pair.
+
+        Raises:
+            InputError: If a file cannot be read, or holds no magnitudes.
+        """
+        fast, default = pair.fast, pair.default
+        image, label = _read(fast), _read(default)
+        mask = None if default.mask is None else _read_mask(default.mask, default)
+        label_affine = default.affine
+        shift = tuple(s if abs(s) > _SAME_BOX else 0.0 for s in pair.shift_voxels)
+        whole = (_nearest(shift[0]), _nearest(shift[1])) if self.align_grids else (0, 0)
+        if mask is not None:
+            mask = sample_shifted_regions(mask, whole)
+        if self.align_grids:
+            label = sample_shifted(label, (shift[0], shift[1]))
+            label_affine = finer_affine(torch.as_tensor(fast.affine), 2).numpy()
+        record: dict[str, Any] = {
+            "fast": _record(fast),
+            "default": _record(default),
+            "label_shift_voxels": list(shift),
+            "label_shifted": self.align_grids and any(shift),
+        } | ({} if mask is None else {"mask_shift_voxels": list(whole)})
+        image_affine = fast.affine
+        if self.crop_background:
+            # The default scan shows the body best; its box is looked for on the fast scan's grid.
+            coarse = label.reshape(image.shape[0], 2, image.shape[1], 2, -1).mean(axis=(1, 3))
+            box = foreground_box(coarse, fast.spacing_mm[:2].tolist(), self.crop_margin_mm)
+            image, image_affine = crop(image, image_affine, box)
+            if mask is not None:
+                mask, _ = crop(mask, label_affine, box.finer(2))
+            label, label_affine = crop(label, label_affine, box.finer(2))
+            record["crop"] = {"start": list(box.start), "stop": list(box.stop)}
+        return LoadedPair(image, image_affine, label, label_affine, mask, record)
+
+
+def _nearest(shift: float) -> int:
+    """Return the nearest whole number.
+
+    A half, which is what ParaVision's grids differ by, goes to the one closer to zero, whatever
+    rounding made of it: a mask then stays where it was drawn, and all scans are treated alike.
+    """
+    return int(math.copysign(math.ceil(abs(shift) - 0.5 - _SAME_BOX), shift))
+
+
+def _read(scan: ScanDescription) -> NDArray[np.float32]:
+    """Read a stack of magnitudes."""
+    stack = read_2dseq(scan.path)[0] if scan.path.name == "2dseq" else _read_nifti(scan)
+    if stack.ndim != 3:
+        raise InputError(f"{scan.source}: {stack.shape[3]} images a slice, one is needed")
+    fault = value_fault(stack)
+    if fault is not None:
+        raise InputError(f"{scan.source}: {fault}")
+    return stack
+
+
+def _read_nifti(scan: ScanDescription) -> NDArray[np.float32]:
+    """Read the pixels of a NIfTI file."""
+    try:
+        image: Any = nib.load(scan.path)
+        return np.asarray(image.dataobj, dtype=np.float32)
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{scan.source}: pixels cannot be read ({reason})") from error
+
+
+def _read_mask(path: Path, scan: ScanDescription) -> NDArray[np.uint8]:
+    """Read the regions that lie on the default scan's grid."""
+    try:
+        image: Any = nib.load(path)
+        regions = np.asarray(image.dataobj, dtype=np.float32)
+    except Exception as error:
+        raise InputError(f"{path}: mask cannot be read ({type(error).__name__})") from error
+    if regions.shape != scan.size:
+        raise InputError(f"{path}: mask of shape {regions.shape}, the scan has {scan.size}")
+    return np.asarray(np.rint(regions), dtype=np.uint8)
+
+
+def _record(scan: ScanDescription) -> dict[str, Any]:
+    """Return what is kept of a scan."""
+    record = {
+        "source": scan.source,
+        "sha256": sha256_of(scan.path),
+        "parameters": dict(scan.parameters),
+    }
+    return record | ({"remarks": list(scan.remarks)} if scan.remarks else {})

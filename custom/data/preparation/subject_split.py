@@ -1,0 +1,82 @@
+"""Which person or animal a file shows, and to which split each of them goes by chance."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from custom.data.datasets.dataset_writer import SPLITS
+from custom.errors import InputError
+from custom.setting_checks import check_not_negative, check_whole
+
+__all__ = ["SubjectSplit"]
+
+_BIDS = r"(?:^|[/_])(sub-[A-Za-z0-9]+)"
+
+
+class SubjectSplit:
+    """Split by subject, so that nobody is both learnt from and tested on.
+
+    Args:
+        shares: A mapping from ``training``, ``validation`` and ``test`` to their shares of the
+            subjects; only how they compare counts. A share above 0 gets at least one subject, a
+            share of 0 none.
+        seed: Of the draw; one seed and the same subjects give the same split.
+        pattern: Regular expression for the subject in a file's path, its first group if it has
+            one; by default the label of BIDS, ``sub-01``. The last place in the path counts.
+
+    Raises:
+        InputError: If an argument is out of range, or ``pattern`` no regular expression.
+    """
+
+    def __init__(self, shares: Any, seed: int = 0, pattern: str | None = None) -> None:
+        if not isinstance(shares, Mapping) or set(shares) != set(SPLITS):
+            raise InputError(f"shares must give a number for each of {', '.join(SPLITS)}")
+        for split, share in shares.items():
+            check_not_negative(f"shares::{split}", share)
+        if not any(shares.values()):
+            raise InputError("shares must not all be 0")
+        check_whole("seed", seed, 0)
+        try:
+            self.pattern = re.compile(_BIDS if pattern is None else str(pattern))
+        except re.error as error:
+            raise InputError(f"subject_pattern {pattern!r} is no pattern: {error}") from error
+        self.shares = {split: float(shares[split]) for split in SPLITS}
+        self.seed = seed
+
+    def subject_of(self, path: Path, name: str) -> str:
+        """Return the subject that a path names, or else ``name``."""
+        found = list(self.pattern.finditer(path.as_posix()))
+        if not found:
+            return name
+        return found[-1].group(1 if self.pattern.groups else 0) or name
+
+    def __call__(self, subjects: Iterable[str]) -> dict[str, str]:
+        """Return the split of each subject.
+
+        Raises:
+            InputError: If there are fewer subjects than splits with a share.
+        """
+        names = sorted(set(subjects))
+        wanted = [split for split in SPLITS if self.shares[split] > 0]
+        if len(names) < len(wanted):
+            raise InputError(
+                f"{len(names)} subjects ({', '.join(names)}) cannot fill {', '.join(wanted)}: "
+                "give more, another subject_pattern, or a share of 0 (--shares::test 0)"
+            )
+        order = np.random.default_rng(self.seed).permutation(len(names))
+        splits = [split for split, count in self._counts(len(names)).items() for _ in range(count)]
+        return {names[index]: split for index, split in zip(order, splits, strict=True)}
+
+    def _counts(self, number: int) -> dict[str, int]:
+        """Return how many subjects each split gets: one each, then whoever lacks most."""
+        total = sum(self.shares.values())
+        counts = {split: int(share > 0) for split, share in self.shares.items()}
+        while sum(counts.values()) < number:
+            lack = {split: self.shares[split] / total * number - counts[split] for split in counts}
+            counts[max(lack, key=lack.__getitem__)] += 1
+        return counts

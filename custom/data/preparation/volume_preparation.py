@@ -1,0 +1,188 @@
+"""From a folder of 3D NIfTI volumes to a dataset that the super-resolution study trains on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from custom.data.datasets.dataset_writer import DATALIST, SPLITS
+from custom.data.datasets.volume_dataset import VolumeDatasetWriter
+from custom.data.inputs.input_selection import find_images, unique_names
+from custom.data.preparation.air_crop import crop_air, fit_int16
+from custom.data.preparation.dataset_publishing import check_output_dir, dataset_folder
+from custom.data.preparation.subject_split import SubjectSplit
+from custom.errors import InputError
+from custom.files.atomic import sha256_of, write_json
+from custom.files.image_faults import load_image, readable
+from custom.files.reader import format_of
+from custom.setting_checks import check_not_negative
+from custom.versions import package_versions
+
+__all__ = ["VolumePreparation"]
+
+logger = logging.getLogger(__name__)
+
+PREPARATION = "preparation.json"
+_PACKAGES = ("mri-restoration-bundles", "nibabel", "numpy", "scipy")
+
+
+class VolumePreparation:
+    """Write each volume of a folder as one reference of a dataset, whole or not at all.
+
+    Air around the head is cut off, and a volume whose values whole numbers would not hold well
+    is given in another unit. ``preparation.json`` says from which file each reference comes.
+
+    Args:
+        source: A folder with NIfTI files, also in folders in it, a file, or a list of them.
+        output_dir: Folder of the dataset.
+        split: Says whom a file shows, and to which split a subject belongs.
+        check: Raises :class:`~custom.errors.InputError` for a file that must be refused.
+        files: Pattern for the names of the files to take, such as ``*_T1w.nii.gz``.
+        crop_margin_mm: Air that stays around the head.
+        overwrite: Whether to replace a dataset in ``output_dir``.
+        name: Name of the dataset.
+
+    Raises:
+        InputError: If a folder is missing, ``output_dir`` is in use or lies in ``source``, or the
+            margin is no number of 0 or more.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | Sequence[str | Path] | None,
+        output_dir: str | Path | None,
+        split: SubjectSplit,
+        check: Callable[[Path], None],
+        files: str = "*",
+        crop_margin_mm: float = 8.0,
+        overwrite: bool = False,
+        name: str = "3D volumes",
+    ) -> None:
+        if source is None or output_dir is None:
+            raise InputError("source and output_dir must be given: folders of volumes and dataset")
+        listed = source if isinstance(source, (list, tuple)) else [source]
+        self.sources = [Path(str(part)).expanduser().resolve() for part in listed]
+        self.output_dir = Path(output_dir).expanduser().resolve()
+        for part in self.sources:
+            if not part.exists():
+                raise InputError(f"source {part} does not exist: give a folder of NIfTI volumes")
+            if part in self.output_dir.parents:
+                raise InputError(f"output_dir {self.output_dir} lies in the source: choose another")
+        check_not_negative("crop_margin_mm", crop_margin_mm)
+        check_output_dir(self.output_dir, overwrite, frozenset())
+        self.split = split
+        self.check = check
+        self.files = files
+        self.crop_margin_mm = crop_margin_mm
+        self.name = name
+
+    def run(self) -> Path:
+        """Make the dataset.
+
+        Returns:
+            The path of its ``datalist.json``.
+
+        Raises:
+            InputError: If there is no file or too few subjects; with one line for each file that
+                is refused, if there is any.
+        """
+        paths = self._paths()
+        names = unique_names(paths)
+        subjects = [self.split.subject_of(*pair) for pair in zip(paths, names, strict=True)]
+        splits = self.split(subjects)
+        files = list(zip(paths, names, subjects, strict=True))
+        with dataset_folder(self.output_dir) as folder:
+            writer = VolumeDatasetWriter(folder, self.name, "3D volumes; air cut off")
+            records = self._write_all(writer, files, splits)
+            write_json(folder / PREPARATION, self._report(records))
+            writer.close()
+        logger.info(
+            "%d volumes of %d subjects (%s) written to %s",
+            len(records),
+            len(splits),
+            ", ".join(f"{len(writer.items[part])} {part}" for part in SPLITS),
+            self.output_dir,
+        )
+        return self.output_dir / DATALIST
+
+    def _write_all(
+        self,
+        writer: VolumeDatasetWriter,
+        files: Sequence[tuple[Path, str, str]],
+        splits: Mapping[str, str],
+    ) -> list[dict[str, Any]]:
+        """Write all volumes, or say what is wrong with each that cannot be."""
+        records: list[dict[str, Any]] = []
+        refused: list[str] = []
+        for path, name, subject in tqdm(files, "Preparing volumes", disable=None):
+            try:
+                records.append(self._write(writer, path, name, subject, splits[subject]))
+            except InputError as error:
+                refused.append(str(error))
+        if refused:
+            last = (
+                f"{len(refused)} of {len(files)} files refused, so nothing is written: take them "
+                "out, or choose files by name, such as --files '*_T1w.nii.gz'"
+            )
+            raise InputError("\n".join([*refused, last]))
+        return records
+
+    def _paths(self) -> list[Path]:
+        """Return the files to take, each once."""
+        found = [
+            path
+            for part in self.sources
+            for path in (find_images(part) if part.is_dir() else [part])
+            if format_of(path) == "nifti" and fnmatchcase(path.name, self.files)
+        ]
+        if not found:
+            listed = ", ".join(map(str, self.sources))
+            raise InputError(f"no NIfTI file with a name like {self.files!r} in {listed}")
+        return list(dict.fromkeys(found))
+
+    def _write(
+        self, writer: VolumeDatasetWriter, path: Path, name: str, subject: str, split: str
+    ) -> dict[str, Any]:
+        """Write one volume and return what is known of it."""
+        self.check(path)
+        if "#" in name:
+            raise InputError(f"{path}: a scan's name must be without '#': rename the file")
+        values, header = readable(path, load_image)
+        try:
+            part, affine = crop_air(
+                values, np.asarray(header.affine, float), margin_mm=self.crop_margin_mm
+            )
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        label = fit_int16(part)
+        writer.add(split, name, label, affine, subject=subject)
+        return {
+            "scan": name,
+            "split": split,
+            "subject": subject,
+            "file": path.name,
+            "sha256": sha256_of(path),
+            "shape": list(values.shape),
+            "kept": list(part.shape),
+            "unit": float(label.max() / part.max()),
+        }
+
+    def _report(self, records: Sequence[Any]) -> dict[str, Any]:
+        """Return what ``preparation.json`` says."""
+        return {
+            "versions": package_versions(_PACKAGES),
+            "settings": {
+                "shares": self.split.shares,
+                "seed": self.split.seed,
+                "subject_pattern": self.split.pattern.pattern,
+                "files": self.files,
+                "crop_margin_mm": self.crop_margin_mm,
+            },
+            "volumes": list(records),
+        }

@@ -1,0 +1,1 @@
+"""Brain volumes from an average brain."""

@@ -1,0 +1,1 @@
+"""Mouse anatomy, scanned in simulated k-space."""

@@ -1,0 +1,1 @@
+"""Write a result as a derived DICOM series."""

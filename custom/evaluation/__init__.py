@@ -1,0 +1,1 @@
+"""Measure, tabulate and draw what each method gives."""

@@ -1,0 +1,104 @@
+"""Figures and numbers that a model shows beside its evaluation, for any study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from custom.errors import InputError
+from custom.files.atomic import atomic_path, sha256_of, write_json
+from custom.files.csv_table import read_table, write_table
+
+__all__ = ["CAPTION_COLUMNS", "Diagnostic", "read_diagnostics", "write_diagnostics"]
+
+CAPTION_COLUMNS = ("file", "title", "caption")
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One figure and what was measured for it.
+
+    Args:
+        name: Name of the file without its suffix, and of the numbers.
+        title: A few words.
+        caption: What is to be seen.
+        figure: The figure.
+        numbers: What ``diagnostics.json`` says under ``name``; only what JSON can hold.
+    """
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+def write_diagnostics(
+    output_dir: str | Path, found: Iterable[Diagnostic], dots_per_inch: int = 110
+) -> Path:
+    """Write ``diagnostics/*.png``, ``captions.csv`` and ``diagnostics.json``.
+
+    Figures of an earlier evaluation go. The numbers carry the hash of the evaluation's
+    ``summary.json``, if there is one, so that they are never shown beside another evaluation.
+
+    Args:
+        output_dir: Output folder of the evaluation.
+        found: Figures in the order in which to show them; drawn one at a time.
+        dots_per_inch: Resolution of the figures.
+
+    Returns:
+        The folder.
+    """
+    folder = Path(output_dir) / "diagnostics"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in (*folder.glob("*.png"), folder / "diagnostics.json", folder / "captions.csv"):
+        old.unlink(missing_ok=True)
+    captions, numbers = [], {}
+    for item in found:
+        with atomic_path(folder / f"{item.name}.png") as temporary:
+            item.figure.savefig(temporary, dpi=dots_per_inch)
+        values = (f"{item.name}.png", item.title, item.caption)
+        captions.append(dict(zip(CAPTION_COLUMNS, values, strict=True)))
+        numbers[item.name] = item.numbers
+    write_table(folder / "captions.csv", CAPTION_COLUMNS, captions)
+    write_json(folder / "diagnostics.json", {"evaluation": _evaluation(output_dir), **numbers})
+    return folder
+
+
+def read_diagnostics(output_dir: str | Path) -> list[dict[str, Any]]:
+    """Return title, caption and ``path`` of each figure that belongs to the evaluation.
+
+    Args:
+        output_dir: Output folder of an evaluation.
+
+    Returns:
+        Nothing if there are no diagnostics, or only those of an earlier evaluation.
+
+    Raises:
+        InputError: If they are broken.
+    """
+    folder = Path(output_dir) / "diagnostics"
+    record = folder / "diagnostics.json"
+    if not record.is_file():
+        return []
+    try:
+        made_for = json.loads(record.read_text(encoding="utf-8"))["evaluation"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{record} is not a record of diagnostics: evaluate again") from error
+    if made_for != _evaluation(output_dir):
+        return []
+    rows = read_table(folder / "captions.csv", CAPTION_COLUMNS)
+    return [
+        {**row, "path": folder / row["file"]} for row in rows if (folder / row["file"]).is_file()
+    ]
+
+
+def _evaluation(output_dir: str | Path) -> str | None:
+    """Return what tells one evaluation from another."""
+    summary = Path(output_dir) / "summary.json"
+    return sha256_of(summary) if summary.is_file() else None

@@ -1,0 +1,99 @@
+"""Keep patches of references and of what the model made of them, for later looks at features."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+from numpy.typing import NDArray
+
+from custom.evaluation.slice_table import restored_items
+from custom.evaluation.volume_table import volume_values
+from custom.metrics.volume_quality import foreground
+
+__all__ = ["Patch", "PatchCollector"]
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A cube of a volume.
+
+    Attributes:
+        group: What the volume is one of: its scan, its contrast, ...
+        kind: ``reference`` or ``model``.
+        values: ``(size, size, size)``, float32, in units of the foreground mean.
+    """
+
+    group: str
+    kind: str
+    values: NDArray[np.float32]
+
+
+class PatchCollector:
+    """Keep cubes at the same random places of each reference and of its restoration.
+
+    A place counts if at least half of its voxels are foreground. Only volumes without added noise
+    are looked at; those smaller than a cube are passed over. The places of a scan are the same in
+    every run.
+
+    Args:
+        size: Voxels along each side.
+        each: Cubes of a volume, at most; fewer where twenty times as many places do not do.
+        group_key: What a volume is told apart by; the scan where an item does not have it.
+        seed: Chooses other places.
+
+    Raises:
+        ValueError: If ``size`` or ``each`` is below 1.
+    """
+
+    def __init__(
+        self, size: int = 32, each: int = 40, group_key: str = "scan", seed: int = 0
+    ) -> None:
+        for name, value in (("size", size), ("each", each)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        self.size = size
+        self.each = each
+        self.group_key = group_key
+        self.seed = seed
+        self.start()
+
+    def attach(self, engine: Engine) -> None:
+        """Keep cubes of each volume as it is restored."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.keep)
+
+    def start(self) -> None:
+        """Forget what an earlier run kept."""
+        self.patches: list[Patch] = []
+
+    def keep(self, engine: Engine) -> None:
+        """Keep cubes of the volume that the engine has just restored."""
+        for data in restored_items(engine):
+            if float(data.get("noise_level", 0.0)) == 0:
+                self._keep(data)
+
+    def _keep(self, data: Mapping[str, Any]) -> None:
+        """Keep cubes of one volume."""
+        reference, restored = volume_values(data["label"]), volume_values(data["pred"])
+        if min(reference.shape) < self.size:
+            return
+        scan = str(data.get("scan", ""))
+        group = str(data.get(self.group_key, scan))
+        random = np.random.default_rng([self.seed, zlib.crc32(scan.encode())])
+        inside = foreground(reference)
+        kept = 0
+        for _ in range(20 * self.each):
+            corner = [int(random.integers(0, n - self.size + 1)) for n in reference.shape]
+            place = tuple(slice(first, first + self.size) for first in corner)
+            if inside[place].mean() < 0.5:
+                continue
+            self.patches.append(Patch(group, "reference", reference[place].copy()))
+            self.patches.append(Patch(group, "model", restored[place].copy()))
+            kept += 1
+            if kept == self.each:
+                return

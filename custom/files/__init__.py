@@ -1,0 +1,1 @@
+"""File formats, and writing files whole or not at all."""

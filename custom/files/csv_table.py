@@ -1,0 +1,64 @@
+"""Small tables as CSV, written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from custom.errors import InputError
+from custom.files.atomic import atomic_path
+
+__all__ = ["read_table", "write_table"]
+
+
+def write_table(
+    path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
+) -> Path:
+    """Write rows as CSV, atomically; floats with seven significant digits.
+
+    Args:
+        path: The file.
+        columns: Names and order of the columns.
+        rows: Mappings with exactly these keys.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: If a row has a key that is no column.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as text:
+        writer = csv.DictWriter(text, columns)
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(
+                {
+                    name: f"{value:.7g}" if isinstance(value, float) else value
+                    for name, value in row.items()
+                }
+            )
+    return Path(path)
+
+
+def read_table(path: str | Path, columns: Iterable[str] = ()) -> list[dict[str, str]]:
+    """Read a CSV file with a header line.
+
+    Args:
+        path: The file.
+        columns: Names that the header must have.
+
+    Raises:
+        InputError: If the file cannot be read or lacks a column.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as text:
+            reader = csv.DictReader(text)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a CSV table: {error}") from error
+    if missing:
+        raise InputError(f"{path} lacks the columns {missing}: it is not the table looked for")
+    return rows

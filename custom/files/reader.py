@@ -1,0 +1,170 @@
+"""The image formats that a restoration takes, behind one MONAI reader."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import nibabel as nib
+import numpy as np
+import zarr
+from monai.config import PathLike
+from monai.data import ImageReader, NibabelReader
+from monai.utils import ensure_tuple
+from numpy.typing import NDArray
+
+from custom.files.zarr_slices import ZarrSliceReader
+
+__all__ = ["Format", "ImageHeader", "InputReader", "format_of", "name_of", "read_header"]
+
+Format = Literal["nifti", "zarr", "bruker"]
+
+_NIFTI = (".nii.gz", ".nii")
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What a file says of its image before the image is loaded.
+
+    Args:
+        shape: Lengths of the axes, without trailing ones beyond the third.
+        affine: ``(4, 4)``, voxel index to RAS millimetres.
+        dtype: Type on disk; None for Bruker, whose reader takes real numbers only.
+    """
+
+    shape: tuple[int, ...]
+    affine: NDArray[np.float64]
+    dtype: np.dtype[Any] | None = None
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels."""
+        return math.prod(self.shape)
+
+
+def format_of(path: PathLike) -> Format | None:
+    """Return the format that a path's name promises, or None."""
+    path = Path(path)
+    if path.name.lower().endswith(_NIFTI):
+        return "nifti"
+    if path.name == "2dseq":
+        return "bruker"
+    return "zarr" if _is_zarr_array(path) else None
+
+
+def name_of(path: PathLike) -> tuple[str, Path]:
+    """Return a short name for an image, and the folder in which that name is meant.
+
+    ``scans/mouse1.nii.gz`` is ``mouse1`` in ``scans``; ``data/slices.zarr/mouse1/image`` is
+    ``mouse1`` in ``data``; ``lab/study7/5/pdata/1/2dseq`` is ``study7_5_1`` in ``lab``.
+    """
+    path = Path(path)
+    kind = format_of(path)
+    if kind == "bruker" and len(path.parents) > 4 and path.parents[1].name == "pdata":
+        study, scan, reconstruction = path.parents[3], path.parents[2], path.parents[0]
+        return f"{study.name}_{scan.name}_{reconstruction.name}", study.parent
+    if kind == "zarr":
+        store = next((up for up in (path, *path.parents) if up.suffix == ".zarr"), path.parent)
+        parts = path.relative_to(store).parts
+        inner = parts[:-1] if parts and parts[-1] == "image" else parts
+        return "_".join(inner) or store.stem, store.parent
+    suffix = next((end for end in _NIFTI if path.name.lower().endswith(end)), path.suffix)
+    return path.name[: len(path.name) - len(suffix)], path.parent
+
+
+def read_header(path: PathLike) -> ImageHeader:
+    """Read what is known of an image without loading it.
+
+    Raises:
+        ValueError: If the format is unknown.
+        Exception: Whatever the format's library raises for a broken file.
+    """
+    kind = format_of(path)
+    if kind == "nifti":
+        image: Any = nib.load(path)
+        shape = tuple(int(length) for length in image.shape)
+        while len(shape) > 3 and shape[-1] == 1:
+            shape = shape[:-1]
+        return ImageHeader(shape, image.affine, image.get_data_dtype())
+    if kind == "zarr":
+        array = zarr.open_array(str(path), mode="r")
+        shape = (*array.shape[1:], *array.shape[:1])
+        affine = np.asarray(array.attrs.asdict().get("affine", np.eye(4)), dtype=float)
+        return ImageHeader(shape, affine, array.dtype)
+    if kind == "bruker":
+        from custom.files.bruker import read_bruker_header
+
+        bruker = read_bruker_header(Path(path))
+        return ImageHeader(bruker.size, bruker.affine)
+    raise ValueError(f"path must name a NIfTI, Zarr or Bruker image, got {path}")
+
+
+class InputReader(ImageReader):
+    """Read NIfTI files, Zarr stacks and Bruker ``2dseq`` files, each with its own MONAI reader.
+
+    Shape:
+        As on disk: ``(X, Y)`` or ``(X, Y, S)``, with the affine to RAS millimetres.
+
+    Raises:
+        ValueError: If the format is unknown.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reader: ImageReader | None = None
+
+    def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
+        """Say whether every name promises a format that is read here."""
+        return all(format_of(name) is not None for name in ensure_tuple(filename))
+
+    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Any:
+        """Read images of one format with the reader of that format."""
+        self._reader = _reader_of(ensure_tuple(data)[0])
+        return self._reader.read(data, **kwargs)
+
+    def get_data(self, img: Any) -> tuple[NDArray[Any], dict[Any, Any]]:
+        """Return the array and MONAI's meta data of what was read last."""
+        if self._reader is None:
+            raise RuntimeError("get_data needs read to come first")
+        array, meta = self._reader.get_data(img)
+        return array, meta
+
+
+class _NiftiReader(NibabelReader):
+    """MONAI's reader, but the header stays as it is.
+
+    MONAI replaces an sform whose spacings are not ``pixdim`` by the qform, which moves every
+    image that was registered by a general affine.
+    """
+
+    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Any:
+        """Open the files."""
+        self.filenames = ensure_tuple(data)
+        images = [nib.load(name, **{**self.kwargs, **kwargs}) for name in self.filenames]
+        return images if len(images) > 1 else images[0]
+
+
+def _reader_of(path: PathLike) -> ImageReader:
+    """Return a reader for the format that a path promises."""
+    kind = format_of(path)
+    if kind == "nifti":
+        return _NiftiReader(squeeze_non_spatial_dims=True)
+    if kind == "zarr":
+        return ZarrSliceReader()
+    if kind == "bruker":
+        from custom.files.bruker import BrukerReader
+
+        return BrukerReader()
+    raise ValueError(f"path must name a NIfTI, Zarr or Bruker image, got {path}")
+
+
+def _is_zarr_array(path: Path) -> bool:
+    """Say whether a folder is an array, not a group, of a Zarr store."""
+    try:
+        return bool(json.loads((path / "zarr.json").read_text())["node_type"] == "array")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -1,0 +1,1 @@
+"""Signal models as pure functions: k-space acquisition, downsampling, data consistency."""

@@ -1,0 +1,146 @@
+r"""Hold a restored volume to what was measured.
+
+A restoration :math:`y` should give the measured volume :math:`m` when it is degraded again by
+:math:`D`. What is missing is brought to the fine grid and added:
+
+.. math:: y' = y + s\, U(m - D y), \qquad 0 \le s \le 1
+
+:math:`U` writes the low-resolution spectrum into the centre of the high-resolution one, divided by
+the transfer function :math:`H` of the degradation. Both grids are then told the same, so that
+
+- ``kspace``: :math:`K_{y'} = (1 - s) K_y + s K_m` in the centre of k-space, nothing changes
+  outside of it, and :math:`D y' = m` for :math:`s = 1`. Plus and minus the Nyquist frequency of an
+  even matrix fall on one measured sample, whose change they share.
+- ``nearest``: the same :math:`U`; :math:`D y' = m` for :math:`s = 1` too.
+- ``linear``: :math:`H` is that of the triangle filter, along each axis
+  :math:`\sum_d w_d \cos(\omega d)`, 0.354 at the edge of the band for scale 2 and 0.044 in its
+  corner. It is symmetric about the centres of the coarse voxels, so cosine transforms (volumes
+  mirrored at their faces) hold the half voxel between the grids and have no wrap-around. Only in
+  the outermost plane does the filter's own border rule differ: there a small part of the
+  difference stays. Noise of the measurement is amplified by :math:`1 / H`, at most ``max_gain``.
+
+Memory: besides the volume and the result, one half-filled spectrum of the volume.
+
+Source:
+    PEERS.md, section 4; not in the study's source. The centre of k-space: METHODS.md, study 3.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import fft
+from torch import Tensor
+
+from custom.errors import InputError
+from custom.physics.downsampling import Degradation, downsample, grid_offset
+from custom.setting_checks import check_above_zero, check_not_negative
+
+__all__ = ["check_consistency", "data_consistency", "transfer_function"]
+
+
+def data_consistency(
+    restored: Tensor,
+    measured: Tensor,
+    strength: float,
+    degradation: Degradation = "linear",
+    scale: int = 2,
+    max_gain: float = 10.0,
+) -> Tensor:
+    """Move a restored volume towards what was measured (see the module).
+
+    Args:
+        restored: High-resolution volume.
+        measured: Low-resolution volume, in the same unit.
+        strength: ``s``: 0 changes nothing, 1 takes what was measured.
+        degradation: How the measured volume came about.
+        scale: How many times finer the restored volume is.
+        max_gain: The most that a part of the difference is amplified by; ``linear`` alone.
+
+    Shape:
+        ``restored`` and output: ``(B, C, scale D, scale H, scale W)``; ``measured``:
+        ``(B, C, D, H, W)``.
+
+    Raises:
+        ValueError: If the shapes do not belong together, or an argument is out of its range.
+    """
+    check_consistency(strength, max_gain)
+    expected = (*measured.shape[:2], *(scale * length for length in measured.shape[2:]))
+    if restored.ndim != 5 or restored.shape != expected:
+        raise ValueError(
+            f"restored must be {expected} for measured {tuple(measured.shape)}, "
+            f"got {tuple(restored.shape)}"
+        )
+    if strength == 0:
+        return restored
+    missing = measured.to(restored) - downsample(restored, degradation, scale)
+    if degradation == "linear":
+        correction = _cosine_filled(missing, scale, max_gain)
+    else:
+        correction = _zero_filled(missing, scale)
+    return correction.mul_(strength).add_(restored)
+
+
+def transfer_function(
+    frequency: np.ndarray[Any, Any], degradation: Degradation, scale: int = 2
+) -> np.ndarray[Any, Any]:
+    """Return what a degradation does to a wave along one axis, at the coarse voxels' centres.
+
+    Args:
+        frequency: Radians for each high-resolution voxel.
+        degradation: ``linear``, ``kspace`` or ``nearest``.
+        scale: How many times finer the high-resolution grid is.
+    """
+    if degradation != "linear":
+        return np.ones_like(frequency, dtype=float)
+    reach = np.arange(-2 * scale, 2 * scale + 1) - grid_offset(degradation, scale)
+    taps = np.clip(1 - np.abs(reach) / scale, 0, None)
+    taps /= taps.sum()
+    return np.asarray(np.cos(np.multiply.outer(frequency, reach)) @ taps)
+
+
+def check_consistency(strength: float, max_gain: float) -> None:
+    """Refuse settings that are out of range; users set them, so the error is theirs to read."""
+    check_not_negative("data_consistency", strength)
+    if strength > 1:
+        raise InputError(f"data_consistency must be between 0 and 1, got {strength}")
+    if max_gain != math.inf:
+        check_above_zero("max_gain", max_gain)
+
+
+def _zero_filled(values: Tensor, scale: int) -> Tensor:
+    """Interpolate by zeros around the spectrum, on grids that share voxel 0."""
+    for axis in (2, 3, 4):
+        size = values.shape[axis]
+        spectrum = torch.fft.rfft(values, dim=axis, norm="forward")
+        if size % 2 == 0 and scale > 1:
+            spectrum.narrow(axis, size // 2, 1).mul_(0.5)
+        values = torch.fft.irfft(spectrum, n=scale * size, dim=axis, norm="forward")
+    return values
+
+
+def _cosine_filled(values: Tensor, scale: int, max_gain: float) -> Tensor:
+    """Undo the triangle filter and interpolate, on grids that fill the same box."""
+    sizes = values.shape[2:]
+    found = np.stack([_fill(part, scale, max_gain) for part in values.cpu().flatten(0, 1).numpy()])
+    return (
+        torch.from_numpy(found)
+        .to(values)
+        .reshape(*values.shape[:2], *(scale * size for size in sizes))
+    )
+
+
+def _fill(values: np.ndarray[Any, Any], scale: int, max_gain: float) -> np.ndarray[Any, Any]:
+    """Do so for one channel, ``(D, H, W)``."""
+    kept = fft.dctn(values, norm="forward")
+    damping = np.ones((1, 1, 1))
+    for axis, size in enumerate(values.shape):
+        along = transfer_function(np.pi * np.arange(size) / (scale * size), "linear", scale)
+        damping = damping * along.reshape([-1 if axis == other else 1 for other in range(3)])
+    kept /= np.maximum(damping, 1 / max_gain)
+    spectrum = np.zeros([scale * size for size in values.shape], values.dtype)
+    spectrum[tuple(slice(size) for size in values.shape)] = kept
+    return np.asarray(fft.idctn(spectrum, norm="forward", overwrite_x=True))

@@ -1,0 +1,1 @@
+"""Diffusion-weighted signals: tensors, gradients, noise, priors."""

@@ -1,0 +1,65 @@
+"""Gradient tables of stated schemes: that of the study, and one of two shells."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from custom.physics.diffusion.gradient_table import GradientTable
+
+__all__ = ["spread_directions", "study_scheme", "two_shell_scheme"]
+
+_STEPS, _ROUNDS = 4000, 5
+
+
+def spread_directions(count: int, seed: int = 0) -> NDArray[np.float64]:
+    """Spread directions over the half sphere, as charges that repel each other and their opposites.
+
+    Goes on until the last half of the steps has lessened their energy by no more than a thousandth:
+    now and then two charges stay close together for thousands of steps.
+
+    Args:
+        count: How many.
+        seed: Of the directions that the charges start from.
+
+    Shape:
+        ``(count, 3)`` unit vectors.
+
+    Source:
+        D. K. Jones, M. A. Horsfield, A. Simmons, Magnetic Resonance in Medicine 42 (1999), 515-525.
+    """
+    from dipy.core.sphere import HemiSphere, disperse_charges
+
+    start = np.random.default_rng(seed).normal(size=(count, 3))
+    start /= np.linalg.norm(start, axis=1, keepdims=True)
+    sphere = HemiSphere(xyz=start)
+    for _ in range(_ROUNDS):
+        sphere, energy = disperse_charges(sphere, _STEPS)
+        if energy[_STEPS // 2] <= 1.001 * energy[-1]:
+            break
+    return np.asarray(sphere.vertices, dtype=float)
+
+
+def study_scheme(seed: int = 0) -> GradientTable:
+    """Return the study's 32 measurements: b = 50, thirty directions of b = 1000, b = 50.
+
+    The study does not print its directions; ours are spread evenly, and the two of b = 50 are the
+    first and the last of them.
+
+    Source:
+        METHODS.md, study 5, "Simulation"; VAE.md, section 1, "Ambiguous".
+    """
+    directions = spread_directions(30, seed)
+    bvals = np.array([50.0, *[1000.0] * 30, 50.0])
+    return GradientTable(bvals, np.concatenate([directions[:1], directions, directions[-1:]]))
+
+
+def two_shell_scheme(seed: int = 0) -> GradientTable:
+    """Return 128 measurements: 8 of b = 50, 60 of b = 1000, 60 of b = 2000 s/mm².
+
+    Source:
+        VAE.md, section 4, "Two shells"; the source asks for 128 measurements without a scheme.
+    """
+    inner, outer = spread_directions(60, seed), spread_directions(60, seed + 1)
+    bvals = np.repeat([50.0, 1000.0, 2000.0], [8, 60, 60])
+    return GradientTable(bvals, np.concatenate([inner[:8], inner, outer]))

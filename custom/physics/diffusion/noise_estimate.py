@@ -1,0 +1,94 @@
+"""Estimate the noise of a diffusion series, with DIPY's estimators or from a tensor fit."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from custom.physics.diffusion.tensor import tensor_signal
+from custom.physics.diffusion.tensor_fit import fit_log_linear
+
+__all__ = ["NOISE_ESTIMATES", "NoiseEstimate", "fit_noise", "local_noise", "volume_noise"]
+
+NoiseEstimate = Literal["volume", "voxel", "fit"]
+NOISE_ESTIMATES: tuple[NoiseEstimate, ...] = ("volume", "voxel", "fit")
+_CHUNK = 65536
+FIT_PARAMETERS = 7  # of a fit with S0: with no more measurements nothing is left to judge by
+
+
+def volume_noise(weighted: NDArray[np.float32]) -> float:
+    """Return one noise level of a series: the median of those of its weighted volumes.
+
+    Of each volume the voxels are taken that are not 0 in the first, since scanners and programs
+    set the background to 0.
+
+    Args:
+        weighted: Diffusion-weighted volumes, ``(X, Y, Z, M)``.
+
+    Source:
+        P. Coupe et al., IEEE Transactions on Medical Imaging 27 (2008), 425-441, as
+        ``dipy.denoise.noise_estimate.estimate_sigma``.
+    """
+    from dipy.denoise.noise_estimate import estimate_sigma
+
+    if not weighted[..., 0].any():
+        return 0.0
+    return float(np.median(estimate_sigma(weighted, disable_background_masking=True)))
+
+
+def local_noise(series: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the noise level around every voxel, from the small eigenvalues of patches.
+
+    Where there is none (edges of the volume, patches without signal) the median stands.
+
+    Args:
+        series: ``(X, Y, Z, M)``.
+        mask: Where it is wanted, ``(X, Y, Z)``.
+
+    Source:
+        J. Veraart, E. Fieremans, D. S. Novikov, Magnetic Resonance in Medicine 76 (2016),
+        1582-1593, as ``dipy.denoise.localpca.mppca``.
+    """
+    from dipy.denoise.localpca import mppca
+
+    radius = 2
+    while (2 * radius + 1) ** 3 <= series.shape[-1]:
+        radius += 1
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # 0 / 0 where a patch holds no signal
+        sigma = mppca(series, mask=mask, patch_radius=radius, return_sigma=True)[1]
+    known = mask & np.isfinite(sigma) & (sigma > 0)
+    level = float(np.median(sigma[known])) if known.any() else volume_noise(series)
+    return np.where(known, sigma, level).astype(np.float32)
+
+
+def fit_noise(signals: Tensor, b_rows: Tensor) -> float:
+    """Return one noise level: that of the residuals of log-linear tensor fits.
+
+    The median of the voxels' mean squares, so that voxels where a tensor does not fit count little,
+    over that of the chi-square distribution.
+
+    Args:
+        signals: ``(n, M)``, all of which have a positive mean.
+        b_rows: Of the scan, ``(M, 6)``.
+
+    Raises:
+        ValueError: If there are fewer than eight measurements.
+    """
+    from scipy.stats import chi2
+
+    freedom = signals.shape[1] - FIT_PARAMETERS
+    if freedom < 1:
+        raise ValueError(f"signals must be eight or more a voxel, got {signals.shape[1]}")
+    squares = []
+    for chunk in torch.split(signals, _CHUNK):
+        unit = chunk.mean(1, keepdim=True)
+        tensors, scale = fit_log_linear(chunk / unit, b_rows, scale_known=False)
+        fitted = scale.unsqueeze(1) * tensor_signal(tensors, b_rows) * unit
+        squares.append((chunk - fitted).square().sum(1))
+    return float((torch.cat(squares).nanmedian() / float(chi2.median(freedom))).sqrt())

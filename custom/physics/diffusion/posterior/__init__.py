@@ -1,0 +1,1 @@
+"""The Bayes limit: the least error that an estimator can have."""

@@ -1,0 +1,136 @@
+"""How small the mean squared error of any estimator can be, and how well that is known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from custom.physics.diffusion.noise import NoiseModel
+from custom.physics.diffusion.posterior.mean import Posterior, PosteriorMean
+from custom.physics.diffusion.priors import Draw, SignalPrior
+from custom.setting_checks import check_whole
+
+__all__ = ["LimitEstimate", "bayes_limit", "limit_of"]
+
+
+@dataclass(frozen=True)
+class LimitEstimate:
+    """The mean squared error of the posterior mean over some signals, and what it rests on.
+
+    Attributes:
+        signal_mse: Of the noiseless signal, in units of ``S_0`` squared.
+        signal_mse_se: Its standard error, over the signals.
+        signal_variance: Mean posterior variance. Its expectation is that of ``signal_mse`` and it
+            varies less; where the two differ by more than chance, the draws were too few.
+        signal_variance_se: Its standard error.
+        tensor_mse: Mean over the six elements, in (µm²/ms)²; times 1e-6 it is in (mm²/s)². None
+            where the prior has no tensors.
+        tensor_mse_se: Its standard error.
+        tensor_variance: As ``signal_variance``.
+        tensor_variance_se: Its standard error.
+        ess_median: Median effective number of draws.
+        ess_low: The smallest.
+        half_difference: Error from half of the draws over that from all of them, less 1.
+        sampling_share: Share of ``signal_mse`` that is due to the finite number of draws, from the
+            difference of the two halves. With ``half_difference`` it is 0 where the sum is exact.
+    """
+
+    signal_mse: float
+    signal_mse_se: float
+    signal_variance: float
+    signal_variance_se: float
+    tensor_mse: float | None
+    tensor_mse_se: float | None
+    tensor_variance: float | None
+    tensor_variance_se: float | None
+    ess_median: float
+    ess_low: float
+    half_difference: float
+    sampling_share: float
+
+
+def bayes_limit(
+    prior: SignalPrior,
+    noise: NoiseModel,
+    b_rows: Tensor,
+    sigma: float,
+    count: int,
+    generator: Generator,
+    **settings: Any,
+) -> LimitEstimate:
+    """Return the error of the posterior mean on fresh signals of the prior with fresh noise.
+
+    Args:
+        prior: Of the signals.
+        noise: Of the measurements.
+        b_rows: ``(M, 6)`` of :func:`custom.physics.diffusion.tensor.b_matrix`.
+        sigma: Standard deviation of the noise, in units of ``S_0``, above 0.
+        count: Number of signals, at least 2.
+        generator: Where chance comes from. The signals are drawn first, so that one seed gives the
+            same ones for any noise model, noise level and setting.
+        settings: Of :class:`custom.physics.diffusion.posterior.mean.PosteriorMean`.
+
+    Raises:
+        InputError: If ``count`` or ``sigma`` is out of range.
+
+    Source:
+        VAE.md, section 3.
+    """
+    check_whole("count", count, 2)
+    posterior_mean = PosteriorMean(prior, noise, b_rows, **settings)
+    truth = prior.draw(count, b_rows, generator)
+    noisy = noise.add(truth.signal, torch.full_like(truth.signal[:, :1], sigma), generator)
+    return limit_of(truth, posterior_mean(noisy, sigma, generator))
+
+
+def limit_of(truth: Draw, posterior: Posterior) -> LimitEstimate:
+    """Compare posterior means with the noiseless signals that the noisy ones were made of.
+
+    Args:
+        truth: ``n`` signals, at least 2.
+        posterior: Of their noisy measurements.
+    """
+    whole = posterior.whole
+    error, variance = _mean_error(whole.signal, truth.signal), _mean(whole.signal_variance)
+    half_difference = sampling_share = 0.0
+    if posterior.halves is not None:
+        one, other = (half.signal for half in posterior.halves)
+        halves = _mean_error(one, truth.signal)[0] + _mean_error(other, truth.signal)[0]
+        half_difference = halves / 2 / error[0] - 1
+        # The mean of two independent estimates has a quarter of the variance of their difference.
+        sampling_share = float((one - other).square().mean()) / 4 / error[0]
+    tensor_error: tuple[float, float] | tuple[None, None] = None, None
+    tensor_variance: tuple[float, float] | tuple[None, None] = None, None
+    if whole.tensor is not None and truth.tensor is not None:
+        tensor_error = _mean_error(whole.tensor, truth.tensor)
+    if whole.tensor_variance is not None:
+        tensor_variance = _mean(whole.tensor_variance)
+    return LimitEstimate(
+        signal_mse=error[0],
+        signal_mse_se=error[1],
+        signal_variance=variance[0],
+        signal_variance_se=variance[1],
+        tensor_mse=tensor_error[0],
+        tensor_mse_se=tensor_error[1],
+        tensor_variance=tensor_variance[0],
+        tensor_variance_se=tensor_variance[1],
+        ess_median=float(whole.effective_size.median()),
+        ess_low=float(whole.effective_size.min()),
+        half_difference=half_difference,
+        sampling_share=sampling_share,
+    )
+
+
+def _mean_error(estimate: Tensor, truth: Tensor) -> tuple[float, float]:
+    """Return the mean squared error and its standard error."""
+    return _mean((estimate - truth).square())
+
+
+def _mean(values: Tensor) -> tuple[float, float]:
+    """Return the mean of values ``(n, F)``, and its standard error over the rows."""
+    rows = values.double().mean(1)
+    return float(rows.mean()), float(rows.std() / math.sqrt(len(rows)))

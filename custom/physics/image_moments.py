@@ -1,0 +1,91 @@
+"""Bring images to zero mean and unit variance, and undo it."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "MomentsForm",
+    "check_form",
+    "image_moments",
+    "standardise",
+    "unstandardise",
+]
+
+MomentsForm = Literal["centred", "printed"]
+
+# Relative to the root mean square. A slice that varies less is constant to within the rounding of
+# float32; dividing by what is left would make an image of the rounding.
+_FLAT = 1e-6
+
+
+def check_form(form: str) -> None:
+    """Refuse what is no form of the moments.
+
+    Raises:
+        ValueError: If ``form`` is neither ``centred`` nor ``printed``.
+    """
+    if form not in get_args(MomentsForm):
+        raise ValueError(f"form must be one of {get_args(MomentsForm)}, got {form!r}")
+
+
+def image_moments(image: Tensor, form: MomentsForm = "centred") -> Tensor:
+    r"""Return what an image is standardised by.
+
+    .. math:: c = \operatorname{mean}(x), \qquad s = \sqrt{\operatorname{mean}((x - c)^2)}
+
+    Args:
+        image: One image.
+        form: ``centred`` as above; ``printed`` divides by the root mean square of the image as
+            it is, :math:`s = \sqrt{\operatorname{mean}(x^2)}`.
+
+    Returns:
+        ``(2,)`` float32, centre and scale, in the units of ``image``. The scale of a constant
+        image is 1.
+
+    Shape:
+        ``image``: any.
+
+    Erratum:
+        The source prints ``form="printed"``, which does not give unit variance once the mean is
+        removed. Ours is the standard deviation.
+
+    Source:
+        METHODS.md, study 1, "Anchored path diffusion"; Conejo Rupp et al. 2025, section 4.3.
+    """
+    check_form(form)
+    # as_tensor: plain numbers of MONAI's MetaTensor; float32, since half precision has no range
+    # for the squares of raw intensities.
+    values = torch.as_tensor(image).as_subclass(Tensor).float()
+    centre = values.mean()
+    root_mean_square = values.square().mean().sqrt()
+    scale = values.std(correction=0) if form == "centred" else root_mean_square
+    varies = scale > _FLAT * root_mean_square
+    return torch.stack([centre, torch.where(varies, scale, torch.ones_like(scale))])
+
+
+def standardise(image: Tensor, moments: Tensor) -> Tensor:
+    """Take the centre off images and divide them by the scale.
+
+    Shape:
+        ``image``: any with ``moments`` ``(2,)``; ``(B, C, *spatial)`` with ``(B, 2)``.
+    """
+    centre, scale = _columns(moments, image)
+    return (image - centre) / scale
+
+
+def unstandardise(image: Tensor, moments: Tensor) -> Tensor:
+    """Undo :func:`standardise`; the shapes are the same."""
+    centre, scale = _columns(moments, image)
+    return image * scale + centre
+
+
+def _columns(moments: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+    """Return centre and scale, shaped for the images."""
+    if moments.ndim == 1:
+        return moments[0], moments[1]
+    centre, scale = moments.reshape(-1, 2, *[1] * (image.ndim - 1)).unbind(1)
+    return centre, scale

@@ -1,0 +1,17 @@
+import pytest
+
+from custom.data.datasets.split_items import split_items
+from custom.errors import InputError
+
+LISTS = {"training": [{"scan": "a"}], "validation": [], "test": [{"scan": "b"}]}
+
+
+def test_the_scans_of_a_split():
+    assert split_items(LISTS, "test") == [{"scan": "b"}]
+
+
+def test_an_unknown_or_empty_split_names_the_others():
+    with pytest.raises(InputError, match="'tset' is unknown: choose one of training, validation"):
+        split_items(LISTS, "tset")
+    with pytest.raises(InputError, match="no scan: choose one of training, test"):
+        split_items(LISTS, "validation")

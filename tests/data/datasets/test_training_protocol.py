@@ -1,0 +1,29 @@
+"""Whose gradient table is simulated."""
+
+import numpy as np
+import pytest
+
+from custom.data.datasets.training_protocol import training_protocol
+from custom.errors import InputError
+from custom.physics.diffusion.gradient_schemes import study_scheme
+
+
+@pytest.fixture
+def scan(tmp_path):
+    table = study_scheme().select(np.arange(8))
+    table.write(tmp_path / "scan.bval", tmp_path / "scan.bvec")
+    study_scheme().write(tmp_path / "other.bval", tmp_path / "other.bvec")
+    return tmp_path
+
+
+def test_named_files_win_over_the_dataset(scan):
+    listed = {"training": [{"image": str(scan / "scan.nii.gz")}]}
+    assert len(training_protocol(None, None, listed)) == 8
+    assert len(training_protocol(scan / "other.bval", scan / "other.bvec", listed)) == 32
+
+
+def test_half_a_table_and_no_table_are_refused(scan):
+    with pytest.raises(InputError, match="both"):
+        training_protocol(scan / "other.bval", None, {})
+    with pytest.raises(InputError, match="no training scan"):
+        training_protocol(None, None, {"training": []})

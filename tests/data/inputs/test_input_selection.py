@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from custom.data.inputs.input_selection import InputSelection, find_images, unique_names
+from custom.errors import InputError
+from custom.files.zarr_slices import write_stack
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"image")
+    return path
+
+
+def accept(_: Path) -> None:
+    """Accept everything."""
+
+
+def refuse_bad(path: Path) -> None:
+    """Refuse files that are called bad."""
+    if "bad" in path.name:
+        raise InputError(f"{path}: bad")
+
+
+def names(selection: InputSelection) -> dict[str, str]:
+    return {Path(i["source"]).name: Path(i["output"]).name for i in selection.items}
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_one_file(tmp_path: Path, as_list: bool) -> None:
+    path = touch(tmp_path / "in" / "a.b.nii.gz")
+    given = [str(path)] if as_list else str(path)
+    selection = InputSelection(given, tmp_path / "out", accept)
+    assert selection.items == [
+        {
+            "image": str(path),
+            "source": str(path),
+            "output": str(tmp_path / "out" / "a.b_restored.nii.gz"),
+        }
+    ]
+    selection.finish()
+
+
+def test_relative_and_numeric_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "7" / "a.nii")
+    monkeypatch.chdir(tmp_path)
+    selection = InputSelection(7, "out", accept)  # type: ignore[arg-type]  # as Fire reads it
+    assert selection.items[0]["source"] == str(tmp_path / "7" / "a.nii")
+    assert selection.items[0]["output"] == str(tmp_path / "out" / "a_restored.nii.gz")
+
+
+def test_a_folder_is_searched(tmp_path: Path) -> None:
+    stack = np.ones((3, 3, 2))
+    write_stack(tmp_path / "slices.zarr" / "m1" / "image", stack, np.eye(4))
+    write_stack(tmp_path / "slices.zarr" / "m1" / "label", stack, np.eye(4))
+    kept = [
+        touch(tmp_path / "b.nii.gz"),
+        touch(tmp_path / "a.nii"),
+        touch(tmp_path / "study" / "5" / "pdata" / "1" / "2dseq"),
+        touch(tmp_path / "sub" / "c_restored.nii.gz"),  # no sidecar, so it is somebody's image
+    ]
+    touch(tmp_path / "notes.txt")
+    touch(tmp_path / "._b.nii.gz")
+    touch(tmp_path / ".trash" / "d.nii.gz")
+    touch(tmp_path / "b_restored.nii.gz")
+    touch(tmp_path / "b_restored.json")
+    for name in ("uncertainty", "noise", "residual", "mask"):
+        touch(tmp_path / f"b_{name}.nii.gz")
+    kept.append(touch(tmp_path / "e_uncertainty.nii.gz"))  # of no result here
+    found = find_images(tmp_path)
+    assert sorted(found) == sorted([*kept, tmp_path / "slices.zarr" / "m1" / "image"])
+    assert found == find_images(tmp_path)
+
+
+def test_zarr_array_store_and_scan_are_inputs(tmp_path: Path) -> None:
+    array = tmp_path / "slices.zarr" / "m1" / "image"
+    write_stack(array, np.ones((3, 3, 2)), np.eye(4))
+    for given in (array, array.parent, array.parents[1]):
+        selection = InputSelection(given, tmp_path / "out", accept)
+        assert names(selection) == {"image": "m1_restored.nii.gz"}
+
+
+def test_folders_without_images_and_datasets_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    touch(tmp_path / "set" / "images" / "a.nii.gz")
+    touch(tmp_path / "set" / "datalist.json")
+    good = touch(tmp_path / "a.nii")
+    selection = InputSelection(
+        [tmp_path / "empty", good, tmp_path / "set"], tmp_path / "out", accept
+    )
+    assert names(selection) == {"a.nii": "a_restored.nii.gz"}
+    with pytest.raises(InputError) as raised:
+        selection.finish()
+    empty, dataset = str(raised.value).splitlines()
+    assert "empty: holds no NIfTI" in empty
+    assert str(tmp_path / "set" / "images") in dataset
+
+
+def test_bad_inputs_are_logged_at_once_and_named_at_the_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = [touch(tmp_path / name) for name in ("bad1.nii", "good.nii", "bad2.nii")]
+    selection = InputSelection(paths, tmp_path / "out", refuse_bad)
+    with caplog.at_level(logging.WARNING):
+        assert names(selection) == {"good.nii": "good_restored.nii.gz"}
+    assert [record.getMessage() for record in caplog.records] == [
+        f"refused: {paths[0]}: bad",
+        f"refused: {paths[2]}: bad",
+    ]
+    with pytest.raises(InputError) as raised:
+        selection.finish()
+    assert str(raised.value) == f"{paths[0]}: bad\n{paths[2]}: bad"
+
+
+def test_inputs_are_screened_once(tmp_path: Path) -> None:
+    seen: list[Path] = []
+    path = touch(tmp_path / "a.nii")
+    selection = InputSelection([path, path, tmp_path], tmp_path / "out", seen.append)
+    assert len(selection.items) == len(selection.items) == 1
+    assert seen == [path]
+
+
+def test_existing_results(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole, half, new = (touch(tmp_path / f"{name}.nii") for name in ("whole", "half", "new"))
+    out = tmp_path / "out"
+    for name in ("whole_restored.nii.gz", "whole_restored.json", "half_restored.nii.gz"):
+        touch(out / name)
+
+    plain = InputSelection([whole, half, new], out, accept)
+    assert names(plain) == {"new.nii": "new_restored.nii.gz"}
+    reason = "exists already: use overwrite, skip_existing or another folder"
+    assert plain.refused == [
+        f"{out / name}_restored.nii.gz: {reason}" for name in ("whole", "half")
+    ]
+
+    skipping = InputSelection([whole, half, new], out, accept, skip_existing=True)
+    with caplog.at_level(logging.WARNING):
+        assert set(names(skipping)) == {"half.nii", "new.nii"}  # half has no sidecar
+    assert skipping.skipped == [whole]
+    assert "1 of 3 inputs were restored before" in caplog.text
+    skipping.finish()
+
+    assert len(InputSelection([whole, half, new], out, accept, overwrite=True).items) == 3
+
+
+def test_all_skipped_is_success(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = touch(tmp_path / "a.nii")
+    touch(tmp_path / "out" / "a_restored.nii.gz")
+    touch(tmp_path / "out" / "a_restored.json")
+
+    def fail(_: Path) -> None:
+        raise AssertionError("a skipped input is not looked at")
+
+    selection = InputSelection(path, tmp_path / "out", fail, skip_existing=True)
+    with caplog.at_level(logging.WARNING):
+        assert selection.items == []
+    selection.finish()
+    assert "0 to restore" in caplog.text
+
+
+def test_an_input_is_never_replaced(tmp_path: Path) -> None:
+    scan, result = touch(tmp_path / "a.nii.gz"), touch(tmp_path / "a_restored.nii.gz")
+    selection = InputSelection([scan, result], tmp_path, accept, overwrite=True)
+    assert names(selection) == {"a_restored.nii.gz": "a_restored_restored.nii.gz"}
+    assert "would replace an input" in selection.refused[0]
+
+
+def test_an_input_is_never_replaced_by_an_uncertainty(tmp_path: Path) -> None:
+    scan, other = touch(tmp_path / "a.nii.gz"), touch(tmp_path / "a_uncertainty.nii.gz")
+    selection = InputSelection([scan, other], tmp_path, accept, overwrite=True)
+    assert names(selection) == {"a_uncertainty.nii.gz": "a_uncertainty_restored.nii.gz"}
+    assert "a_uncertainty.nii.gz: the result would replace an input" in selection.refused[0]
+
+
+@pytest.mark.parametrize("skip_existing", [False, True])
+def test_an_uncertainty_of_no_result_is_not_replaced(tmp_path: Path, skip_existing: bool) -> None:
+    path, other = touch(tmp_path / "a.nii"), touch(tmp_path / "out" / "a_uncertainty.nii.gz")
+    selection = InputSelection(path, tmp_path / "out", accept, skip_existing=skip_existing)
+    assert selection.items == []
+    assert selection.refused[0].startswith(f"{other}: exists already")
+    overwriting = InputSelection(path, tmp_path / "out", accept, overwrite=True)
+    assert len(overwriting.items) == 1
+
+
+def test_a_result_cut_short_is_made_again_with_its_uncertainty(tmp_path: Path) -> None:
+    path = touch(tmp_path / "a.nii")
+    for name in ("a_restored.nii.gz", "a_uncertainty.nii.gz"):  # and no sidecar
+        touch(tmp_path / "out" / name)
+    assert len(InputSelection(path, tmp_path / "out", accept, skip_existing=True).items) == 1
+
+
+MAPS = {"maps": ["uncertainty", "mask"], "copies": ["bval"]}
+
+
+@pytest.mark.parametrize("name", ["a_mask.nii.gz", "a_restored.bval"])
+def test_maps_and_copies_of_no_result_are_not_replaced(tmp_path: Path, name: str) -> None:
+    path, other = touch(tmp_path / "a.nii"), touch(tmp_path / "out" / name)
+    selection = InputSelection(path, tmp_path / "out", accept, **MAPS)  # type: ignore[arg-type]
+    assert selection.items == []
+    assert selection.refused[0].startswith(f"{other}: exists already")
+    assert len(InputSelection(path, tmp_path / "out", accept).items) == 1  # writes none of them
+
+
+def test_no_file_that_is_read_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, mask = touch(tmp_path / "a.nii"), touch(tmp_path / "a_mask.nii.gz")
+    monkeypatch.chdir(tmp_path)
+    for read in (str(mask), "a_mask.nii.gz"):
+        selection = InputSelection(
+            path,
+            tmp_path,
+            accept,
+            overwrite=True,
+            also_read=[None, 0.5, read],
+            **MAPS,  # type: ignore[arg-type]
+        )
+        assert selection.items == []
+        assert "a_mask.nii.gz: the result would replace an input" in selection.refused[0]
+
+
+def test_impossible_settings(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="overwrite and skip_existing"):
+        InputSelection("a.nii", tmp_path, accept, overwrite=True, skip_existing=True)
+    with pytest.raises(InputError, match=r"output_dir .* is a file"):
+        InputSelection("a.nii", touch(tmp_path / "out"), accept)
+
+
+def test_names_that_collide_take_their_folders() -> None:
+    paths = [
+        Path("/d/s1/anat/T2.nii.gz"),
+        Path("/d/s2/anat/T2.nii.gz"),
+        Path("/d/s2/anat/t2.nii"),  # only its case tells it from the one before
+        Path("/d/s3/other.nii"),
+    ]
+    found = unique_names(paths)
+    assert found[0] == "s1_anat_T2"
+    assert found[3] == "other"
+    assert len({name.casefold() for name in found}) == 4
+
+
+def test_names_are_unique_whatever_the_paths() -> None:
+    paths = [Path("/a/b_c.nii"), Path("/a_b/c.nii"), Path("/x/b_c.nii"), Path("/x/c.nii.gz")]
+    paths += [Path("/a/b_c.nii.gz"), Path("/c.nii")]
+    assert len(set(unique_names(paths))) == len(paths)
+    assert unique_names([]) == []

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine
+
+from custom.data.inputs.provenance import ProvenanceSidecar, sha256_of_input
+from custom.errors import InputError
+from custom.files.zarr_slices import write_stack
+
+CONFIG = {"seed": 0, "input": "a.nii.gz", "output_dir": "out", "preprocessing": {"scale": 2}}
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    root = tmp_path / "my_bundle"
+    (root / "configs").mkdir(parents=True)
+    (root / "configs" / "metadata.json").write_text('{"version": "1.2.3"}')
+    (root / "model.pt").write_bytes(b"weights")
+    return root
+
+
+def run(bundle: Path, item: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Run an engine over one item and return the sidecar."""
+    settings: dict[str, Any] = {
+        "metadata_file": bundle / "configs" / "metadata.json",
+        "config": CONFIG,
+        "weights_file": bundle / "model.pt",
+        "parameters": {"scale": 2},
+        "seed": 5,
+        "device": torch.device("cpu"),
+        "record": ["image_slice_axis"],
+    }
+    engine = Engine(lambda engine, _: setattr(engine.state, "batch", [item]))
+    ProvenanceSidecar(**(settings | changes)).attach(engine)
+    engine.run([0], max_epochs=1)
+    sidecar = Path(item["output"].replace(".nii.gz", ".json"))
+    content = json.loads(sidecar.read_text())
+    assert isinstance(content, dict)
+    return content
+
+
+@pytest.fixture
+def item(tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / "a.nii.gz").write_bytes(b"input")
+    (tmp_path / "a_restored.nii.gz").write_bytes(b"output")
+    return {
+        "source": str(tmp_path / "a.nii.gz"),
+        "output": str(tmp_path / "a_restored.nii.gz"),
+        "image_slice_axis": torch.tensor(2),
+    }
+
+
+def test_sidecar_says_what_made_the_image(bundle: Path, item: dict[str, Any]) -> None:
+    content = run(bundle, item)
+    assert content["bundle"] == {
+        "id": "my_bundle",
+        "name": "my_bundle",
+        "version": "1.2.3",
+    }
+    assert content["weights"] == {
+        "file": "model.pt",
+        "sha256": hashlib.sha256(b"weights").hexdigest(),
+    }
+    assert content["input"] == {
+        "file": "a.nii.gz",
+        "sha256": hashlib.sha256(b"input").hexdigest(),
+    }
+    assert content["output"] == {
+        "file": "a_restored.nii.gz",
+        "sha256": hashlib.sha256(b"output").hexdigest(),
+    }
+    assert "uncertainty" not in content
+    assert content["parameters"] == {"scale": 2, "image_slice_axis": 2}
+    assert (content["seed"], content["device"]) == (5, "cpu")
+    assert content["packages"]["torch"] == torch.__version__.partition("+")[0]
+    assert content["notice"].startswith("Research use only")
+
+
+def test_an_uncertainty_is_recorded(bundle: Path, item: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "a_uncertainty.nii.gz").write_bytes(b"uncertainty")
+    assert run(bundle, item)["uncertainty"] == {
+        "file": "a_uncertainty.nii.gz",
+        "sha256": hashlib.sha256(b"uncertainty").hexdigest(),
+    }
+
+
+def test_what_is_read_and_written_besides_is_recorded(
+    bundle: Path, item: dict[str, Any], tmp_path: Path
+) -> None:
+    for name in ("a_noise.nii.gz", "a_restored.bval", "my.bval"):
+        (tmp_path / name).write_bytes(name.encode())
+    item["bval"] = str(tmp_path / "my.bval")
+    content = run(bundle, item, maps=["noise", "mask"], copies=["bval"], read=["bval", "mask_file"])
+
+    def entry(name: str) -> dict[str, str]:
+        return {"file": name, "sha256": hashlib.sha256(name.encode()).hexdigest()}
+
+    assert content["noise"] == entry("a_noise.nii.gz")
+    assert content["bval"] == entry("a_restored.bval")
+    assert content["read_besides"] == {"bval": entry("my.bval")}
+    assert "mask" not in content
+
+
+def test_words_are_recorded_and_further_places_are_not(bundle: Path, item: dict[str, Any]) -> None:
+    settings = {"record": ["image_slice_axis", "mask_source"], "places": ["mask"]}
+    item["mask_source"] = "file"
+    one, other = (
+        run(bundle, item, config=CONFIG | {"mask": mask}, **settings) for mask in ("a.nii", "b.nii")
+    )
+    assert one["parameters"]["mask_source"] == "file"
+    assert one["config_sha256"] == other["config_sha256"]
+
+
+def test_no_folder_of_this_machine_is_named(
+    bundle: Path, item: dict[str, Any], tmp_path: Path
+) -> None:
+    assert str(tmp_path) not in json.dumps(run(bundle, item))
+
+
+def test_the_same_run_gives_the_same_sidecar(bundle: Path, item: dict[str, Any]) -> None:
+    assert run(bundle, item) == run(bundle, item)
+
+
+def test_config_hash_follows_all_of_the_config_but_its_places(
+    bundle: Path, item: dict[str, Any]
+) -> None:
+    def config_hash(**changes: Any) -> Any:
+        return run(bundle, item, config=CONFIG | changes)["config_sha256"]
+
+    others = [{"seed": 1}, {"preprocessing": {"scale": 3}}, {"network_def": {"down": "max"}}]
+    assert len({config_hash(), *(config_hash(**change) for change in others)}) == 4
+    elsewhere = ("input", "output_dir", "bundle_root", "dataset_dir", "ckpt_path", "demo_dir")
+    elsewhere += ("weights_dir",)
+    assert config_hash() == config_hash(**dict.fromkeys(elsewhere, "/elsewhere"))
+    assert config_hash() == config_hash(overwrite=True, skip_existing=True)
+
+
+def test_name_in_metadata_wins(bundle: Path, item: dict[str, Any]) -> None:
+    (bundle / "configs" / "metadata.json").write_text('{"version": "2.0.0", "name": "Mice"}')
+    assert run(bundle, item)["bundle"] == {
+        "id": "my_bundle",
+        "name": "Mice",
+        "version": "2.0.0",
+    }
+
+
+@pytest.mark.parametrize("content", ["{}", "not json", None])
+def test_metadata_without_version_is_one_line(
+    bundle: Path, item: dict[str, Any], content: str | None
+) -> None:
+    file = bundle / "configs" / "metadata.json"
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(InputError, match="no bundle version"):
+        run(bundle, item)
+
+
+def test_folders_are_hashed_by_names_and_contents(tmp_path: Path) -> None:
+    stack = np.random.default_rng(0).random((4, 4, 3))
+    for name in ("one", "two", "other"):
+        write_stack(tmp_path / f"{name}.zarr" / "image", stack, np.eye(4))
+    one, two, other = (tmp_path / f"{name}.zarr" / "image" for name in ("one", "two", "other"))
+    assert sha256_of_input(one) == sha256_of_input(two)
+    chunk = next(path for path in (other / "c").rglob("*") if path.is_file())
+    chunk.rename(chunk.with_name("9"))
+    assert sha256_of_input(one) != sha256_of_input(other)
+
+
+def test_zarr_input_is_named_within_its_store(
+    bundle: Path, item: dict[str, Any], tmp_path: Path
+) -> None:
+    array = tmp_path / "slices.zarr" / "m1" / "image"
+    write_stack(array, np.ones((3, 3, 2)), np.eye(4))
+    content = run(bundle, item | {"source": str(array)})
+    assert content["input"]["file"] == "slices.zarr/m1/image"
+
+
+def test_a_model_s_own_settings_and_files_are_recorded(bundle: Path, item: dict[str, Any]) -> None:
+    (bundle / "bank.zip").write_bytes(b"bank")
+    sidecar = run(bundle, item, beside=[bundle / "bank.zip"], model_parameters={"num_samples": 8})
+    assert sidecar["parameters"] == {"scale": 2, "num_samples": 8, "image_slice_axis": 2}
+    digest = hashlib.sha256(b"bank").hexdigest()
+    assert sidecar["beside_weights"] == [{"file": "bank.zip", "sha256": digest}]
+    assert "beside_weights" not in run(bundle, item)

@@ -1,0 +1,164 @@
+import hashlib
+import json
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from custom.data.datasets.datalist import load_datalist
+from custom.demo.mouse.micro_mri import MicroMriDemo
+from custom.demo.mouse.mouse_anatomy import Mouse
+from custom.demo.mouse.mouse_scan import FIELD_OF_VIEW_MM, Protocol, scan_pair
+from custom.errors import InputError
+from custom.physics.kspace_acquisition import Acquisition
+
+TINY = Protocol(Acquisition((32, 32), 1), Acquisition((64, 64), 5), num_slices=3)
+
+
+def digest(folder):
+    total = hashlib.sha256()
+    for item in chain(*load_datalist(folder).values()):
+        for key in ("image", "label", "mask"):
+            total.update(np.asarray(nib.load(item[key]).dataobj).tobytes())
+    return total.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    made = MicroMriDemo(tmp_path_factory.mktemp("demo") / "set", "tiny", seed=3)
+    made.ensure()
+    return made
+
+
+def test_the_set_is_complete_and_split_by_animal(demo):
+    splits = load_datalist(demo.folder, demo)
+    animals = {split: {item["animal"] for item in items} for split, items in splits.items()}
+    assert {split: len(names) for split, names in animals.items()} == {
+        "training": 2,
+        "validation": 1,
+        "test": 1,
+    }
+    assert len(set.union(*animals.values())) == 4
+    assert json.loads((demo.folder / "datalist.json").read_text())["demonstration"] is True
+    for item in chain(*splits.values()):
+        image, label, mask = (nib.load(item[key]) for key in ("image", "label", "mask"))
+        assert image.shape == (32, 32, 2)
+        assert label.shape == mask.shape == (64, 64, 2)
+        assert set(np.unique(np.asarray(mask.dataobj))) == {0, 1, 2}
+        values = np.asarray(label.dataobj)
+        assert 5000 < values.max() < 45000
+        assert item["scan"] == f"{item['animal']}_{item['plane']}_{item['region']}"
+
+
+def test_one_seed_gives_one_set(demo, tmp_path):
+    again = MicroMriDemo(tmp_path / "again", "tiny", seed=3).ensure()
+    assert digest(again) == digest(demo.folder)
+    other = MicroMriDemo(tmp_path / "other", "tiny", seed=4).ensure()
+    assert digest(other) != digest(demo.folder)
+
+
+def test_a_complete_set_is_left_alone_and_another_replaced(tmp_path):
+    folder = tmp_path / "set"
+    MicroMriDemo(folder, "tiny").ensure()
+    before = (folder / "datalist.json").stat().st_mtime_ns
+    MicroMriDemo(folder, "tiny").ensure()
+    assert (folder / "datalist.json").stat().st_mtime_ns == before
+    first = digest(folder)
+    MicroMriDemo(folder, "tiny", seed=1).ensure()
+    assert digest(folder) != first
+
+
+def test_an_interrupted_set_is_made_again(demo, tmp_path, monkeypatch):
+    broken = MicroMriDemo(tmp_path / "set", "tiny", seed=3)
+    pairs = broken._pairs
+
+    def stop_early():
+        for number, pair in enumerate(pairs()):
+            if number == 3:
+                raise KeyboardInterrupt
+            yield pair
+
+    monkeypatch.setattr(broken, "_pairs", stop_early)
+    with pytest.raises(KeyboardInterrupt):
+        broken.ensure()
+    assert not (tmp_path / "set" / "datalist.json").exists()
+    MicroMriDemo(tmp_path / "set", "tiny", seed=3).ensure()
+    assert digest(tmp_path / "set") == digest(demo.folder)
+
+
+def test_two_at_once_make_one_complete_set(demo, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    folder = tmp_path / "set"
+    started, made = threading.Barrier(2), []
+
+    class Slow(MicroMriDemo):
+        def ensure(self):
+            started.wait(timeout=30)
+            return super().ensure()
+
+        def _pairs(self):
+            made.append(self)
+            yield from super()._pairs()
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(Slow(folder, "tiny", seed=3).ensure) for _ in range(2)]
+        assert [run.result(timeout=60) for run in runs] == [folder, folder]
+    assert len(made) == 1
+    assert "waiting for it" in caplog.text
+    assert digest(folder) == digest(demo.folder)
+    assert not list(folder.glob(".*"))
+
+
+def test_a_user_s_dataset_is_never_replaced(tmp_path):
+    own = {"name": "mine", "training": [], "validation": [], "test": []}
+    (tmp_path / "datalist.json").write_text(json.dumps(own))
+    with pytest.raises(InputError, match="already holds a dataset"):
+        MicroMriDemo(tmp_path, "tiny").ensure()
+    assert json.loads((tmp_path / "datalist.json").read_text()) == own
+    assert [path.name for path in tmp_path.iterdir()] == ["datalist.json"]
+
+
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+def test_both_scans_lie_in_the_same_box(plane):
+    pair = scan_pair(Mouse(1), plane, "thorax-abdomen", TINY, np.random.SeedSequence(0))
+    to_fine = np.array([[0.5, 0, 0, -0.25], [0, 0.5, 0, -0.25], [0, 0, 1, 0], [0, 0, 0, 1]])
+    np.testing.assert_allclose(pair.label_affine, pair.image_affine @ to_fine, atol=1e-9)
+    spacing = nib.affines.voxel_sizes(pair.image_affine)
+    np.testing.assert_allclose(spacing[:2], FIELD_OF_VIEW_MM / 32)
+    codes = {"axial": ("R", "A", "S"), "coronal": ("R", "S", "A"), "sagittal": ("A", "S", "R")}
+    assert nib.aff2axcodes(pair.image_affine) == codes[plane]
+    # The fast scan is the default scan's object: means over 2 x 2 voxels agree with it.
+    coarse = pair.label.reshape(32, 2, 32, 2, 3).mean((1, 3))
+    assert np.corrcoef(coarse.ravel(), pair.image.ravel())[0, 1] > 0.97
+
+
+def test_noise_of_both_scans_is_that_of_physics():
+    pair = scan_pair(Mouse(1), "axial", "thorax-abdomen", TINY, np.random.SeedSequence(0))
+    sigma = TINY.sample_std * TINY.gain
+    # Air in the corner: Rayleigh, mean square 2 sigma^2. Ringing of the body adds a little.
+    for stack, scan, size in ((pair.image, TINY.fast, 3), (pair.label, TINY.default, 6)):
+        air = stack[:size, :size].astype(float) ** 2
+        expected = 2 * (sigma * scan.noise_gain) ** 2
+        assert air.mean() == pytest.approx(expected, rel=5 / np.sqrt(air.size) + 0.1)
+
+
+def test_the_unseen_animal_is_in_no_split(demo, tmp_path):
+    image = demo.unseen_scan(tmp_path)
+    low, high = nib.load(image), nib.load(tmp_path / "unseen_mouse_reference.nii.gz")
+    assert low.shape == (32, 32, 2)
+    assert high.shape == (64, 64, 2)
+    for item in chain(*load_datalist(demo.folder).values()):
+        assert not np.array_equal(np.asarray(nib.load(item["image"]).dataobj), low.dataobj)
+
+
+def test_wrong_arguments_are_named(tmp_path):
+    with pytest.raises(ValueError, match="size must be one of"):
+        MicroMriDemo(tmp_path, "huge")
+    with pytest.raises(ValueError, match="seed must not be negative"):
+        MicroMriDemo(tmp_path, "tiny", seed=-1)
+    with pytest.raises(ValueError, match="default must be twice as fine"):
+        Protocol(Acquisition((32, 32)), Acquisition((65, 64)))

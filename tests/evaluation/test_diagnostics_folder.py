@@ -1,0 +1,63 @@
+import json
+
+import pytest
+from matplotlib.figure import Figure
+from small_evaluation import write_evaluation
+
+from custom.errors import InputError
+from custom.evaluation.diagnostics_folder import Diagnostic, read_diagnostics, write_diagnostics
+from custom.report.html_report import write_report
+
+
+def found(*names):
+    for name in names:
+        yield Diagnostic(name, f"About {name}", f"<{name}>", Figure((1, 1)), {"n": len(name)})
+
+
+@pytest.fixture
+def evaluation(tmp_path):
+    return write_evaluation(tmp_path / "evaluate")
+
+
+def test_figures_numbers_and_captions_are_kept_in_order(evaluation):
+    write_diagnostics(evaluation, found("old", "b"))
+    folder = write_diagnostics(evaluation, found("b", "a"))
+    assert sorted(path.name for path in folder.glob("*.png")) == ["a.png", "b.png"]
+    numbers = json.loads((folder / "diagnostics.json").read_text())
+    assert numbers["b"] == {"n": 1}
+    assert list(numbers) == ["evaluation", "b", "a"]
+    assert [row["path"].name for row in read_diagnostics(evaluation)] == ["b.png", "a.png"]
+
+
+def test_the_report_shows_them(evaluation):
+    assert "How the model works" not in write_report(evaluation).read_text()
+    write_diagnostics(evaluation, found("a", "b"))
+    text = write_report(evaluation).read_text()
+    assert "How the model works" in text
+    assert text.index("About a") < text.index("&lt;a&gt;") < text.index("About b")
+
+
+def test_those_of_another_evaluation_are_not_shown(evaluation):
+    write_diagnostics(evaluation, found("a"))
+    summary = evaluation / "summary.json"
+    summary.write_text(json.dumps(json.loads(summary.read_text()) | {"split": "training"}))
+    assert read_diagnostics(evaluation) == []
+
+
+def test_a_broken_record_is_refused(evaluation):
+    write_diagnostics(evaluation, found("a"))
+    (evaluation / "diagnostics" / "diagnostics.json").write_text("[]")
+    with pytest.raises(InputError, match="evaluate again"):
+        read_diagnostics(evaluation)
+
+
+def test_an_unfinished_writing_shows_nothing(evaluation):
+    write_diagnostics(evaluation, found("a"))
+
+    def stopped():
+        yield from found("b")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_diagnostics(evaluation, stopped())
+    assert read_diagnostics(evaluation) == []

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import csv
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.inferers import SimpleInferer
+
+from custom.errors import InputError
+from custom.evaluation.restore_with import RestoreWithd
+from custom.evaluation.volume_table import (
+    ABOUT_COLUMNS,
+    MEASURES,
+    VolumeQualityTable,
+    volume_measures,
+)
+
+
+def reference(shape: tuple[int, ...] = (18, 20, 22)) -> torch.Tensor:
+    """A bright block that varies, in air."""
+    volume = torch.zeros(1, *shape)
+    inner = tuple(length - 8 for length in shape)
+    volume[0, 4:-4, 4:-4, 4:-4] = 1 + torch.rand(inner, generator=torch.Generator().manual_seed(0))
+    return volume
+
+
+def measure(folder: Any, *items: dict[str, Any], **settings: Any) -> dict[tuple[str, ...], Any]:
+    methods = settings.pop("methods", {"model": "pred", "cubic": "cubic"})
+    table = VolumeQualityTable(folder, methods, **settings)
+    for data in items:
+        table.measure(SimpleNamespace(state=SimpleNamespace(batch=[data], output=[{}])))
+    table.write()
+    with (folder / "metrics.csv").open(newline="") as text:
+        rows = list(csv.DictReader(text))
+    assert tuple(rows[0]) == (*ABOUT_COLUMNS, *MEASURES, "data_range")
+    return {(row["scan"], row["noise_level"], row["method"]): row for row in rows}
+
+
+def item(**more: Any) -> dict[str, Any]:
+    label = reference()
+    return {"scan": "a", "label": label, "pred": label, "cubic": label + 0.1} | more
+
+
+def test_the_reference_itself_is_perfect(tmp_path: Any) -> None:
+    rows = measure(tmp_path, item())
+    perfect = rows["a", "0", "model"]
+    assert float(perfect["psnr"]) == float("inf")
+    assert float(perfect["ssim"]) == pytest.approx(1)
+    assert float(perfect["nrmse"]) == float(perfect["kspace_error"]) == 0
+    assert perfect["lpips"] == ""
+    assert [key[2] for key in rows] == ["cubic", "model"], "the model comes last"
+
+
+def test_a_constant_error_by_hand(tmp_path: Any) -> None:
+    row = measure(tmp_path, item())["a", "0", "cubic"]
+    label = reference()
+    assert float(row["data_range"]) == pytest.approx(float(label.max()))
+    assert float(row["psnr"]) == pytest.approx(20 * np.log10(float(label.max()) / 0.1), rel=1e-5)
+    assert float(row["psnr_foreground"]) == pytest.approx(float(row["psnr"]), rel=1e-5)
+    size = float(label.double().square().mean().sqrt())
+    assert float(row["nrmse"]) == pytest.approx(0.1 / size, rel=1e-5)
+    # A constant is the frequency 0 alone: norm 0.1 sqrt(n) over the norm of the centre.
+    spectrum = np.fft.fftshift(np.fft.fftn(label[0].double().numpy(), norm="ortho"))
+    middle = tuple(
+        slice(n // 2 - (n // 2) // 2, n // 2 - (n // 2) // 2 + n // 2) for n in label.shape[1:]
+    )
+    expected = 0.1 * np.sqrt(label.numel()) / np.linalg.norm(spectrum[middle])
+    assert float(row["kspace_error"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_errors_in_the_air_are_not_those_of_the_foreground() -> None:
+    label = reference()[0].numpy()
+    spoilt = label.copy()
+    spoilt[0, 0, 0] = 1.0
+    found = volume_measures(spoilt, label, (9, 10, 11))
+    assert found["psnr_foreground"] == float("inf")
+    assert np.isfinite(found["psnr"])
+    assert found["ssim_foreground"] >= found["ssim"] - 1e-12
+
+
+def test_each_noise_level_has_its_rows(tmp_path: Any) -> None:
+    rows = measure(tmp_path, item(noise_level=0.0), item(noise_level=torch.tensor(0.25)))
+    assert {key[1] for key in rows} == {"0", "0.25"}
+    assert len(rows) == 4
+
+
+def test_lpips_is_asked_slice_by_slice(tmp_path: Any) -> None:
+    def distance(found: Any, wanted: Any, width: Any) -> Any:
+        return (found - wanted).abs().amax((1, 2, 3)) / width
+
+    row = measure(tmp_path, item(), lpips=distance)["a", "0", "cubic"]
+    assert float(row["lpips"]) == pytest.approx(0.1 / float(reference().max()), rel=1e-4)
+
+
+def test_peers_are_methods(tmp_path: Any) -> None:
+    network = torch.nn.Identity()
+    torch.save(network.state_dict(), tmp_path / "peer.pt")
+    peer = RestoreWithd("image", "disgan", network, tmp_path / "peer.pt", SimpleInferer())
+    methods = {"model": "pred", "model_consistent": "cubic", "cubic": "cubic"}
+    rows = measure(tmp_path, item(disgan=reference()), peers=[peer], methods=methods)
+    assert [key[2] for key in rows] == ["cubic", "disgan", "model", "model_consistent"]
+
+
+def test_what_cannot_be_measured_is_refused(tmp_path: Any) -> None:
+    with pytest.raises(ValueError, match="must have 'model'"):
+        VolumeQualityTable(tmp_path, {"cubic": "cubic"})
+    with pytest.raises(ValueError, match="cubic must give"):
+        measure(tmp_path, item(cubic=reference()[:, 1:]))
+    with pytest.raises(InputError, match="model gives values that are not finite for a"):
+        measure(tmp_path, item(pred=reference() * torch.nan))
+    constant = torch.ones(1, 18, 20, 22)
+    with pytest.raises(InputError, match="a cannot be evaluated"):
+        measure(tmp_path, item(label=constant))

@@ -1,0 +1,46 @@
+import errno
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from custom.errors import InputError
+from custom.files.atomic import atomic_path, sha256_of, write_json
+
+
+def write_half(target):
+    with atomic_path(target) as temporary:
+        assert temporary.name.endswith(".nii.gz")
+        temporary.write_text("half")
+        raise RuntimeError
+
+
+def raise_inside(target, error):
+    with atomic_path(target):
+        raise error
+
+
+def test_an_error_keeps_the_old_file_and_leaves_nothing_behind(tmp_path):
+    target = tmp_path / "result.nii.gz"
+    target.write_text("old")
+    with pytest.raises(RuntimeError):
+        write_half(target)
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_is_one_clear_line(tmp_path):
+    with pytest.raises(InputError, match=r"disk full while writing .*out\.json"):
+        raise_inside(tmp_path / "out.json", OSError(errno.ENOSPC, "No space left on device"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_os_errors_pass_through(tmp_path):
+    with pytest.raises(PermissionError):
+        raise_inside(tmp_path / "out", PermissionError(errno.EACCES, "no"))
+
+
+def test_json_lands_in_a_new_folder_and_hashes(tmp_path):
+    path = write_json(tmp_path / "new" / "a.json", {"b": [1, 2]})
+    assert path.read_text() == '{\n  "b": [\n    1,\n    2\n  ]\n}\n'
+    assert sha256_of(path) == hashlib.sha256(Path(path).read_bytes()).hexdigest()
