@@ -8,7 +8,7 @@ from custom.deploy.packaging.code_mentions import find_mentions, rename
 
 SOURCE = '''"""Text on custom.report stays as it is, é too."""
 from __future__ import annotations
-import custom.evaluation.draw_slices as figures, os, custom.losses
+import custom.evaluation.drawing as figures, os, custom.losses
 from custom.files import atomic
 from custom.files import csv_table
 from \\
@@ -36,7 +36,7 @@ def test_every_way_to_name_a_module_is_found_and_nothing_else():
         for name in mention.names
     }
     assert found == {
-        ("custom.evaluation.draw_slices", "import"),
+        ("custom.evaluation.drawing", "import"),
         ("custom.losses", "import"),
         ("custom.files.atomic", "import"),
         ("custom.files.csv_table", "import"),

@@ -83,8 +83,8 @@ def test_only_reached_modules_are_in_it(bundle, tmp_path, verified):
     root = made(bundle, tmp_path)
     manifest = check_manifest(root)
     modules = {name.partition(".")[2] for name in manifest["code"]["modules"]}
-    assert {"data.atomic", "errors", "transforms.split_uncertainty"} <= modules
-    assert "data.csv_table" not in modules  # a comment speaks of it
+    assert {"files.atomic", "errors", "transforms.split_uncertainty"} <= modules
+    assert "files.csv_table" not in modules  # a comment speaks of it
     written = {
         path.relative_to(root)
         .with_suffix("")
@@ -116,7 +116,7 @@ def test_a_lone_torchscript_file_brings_code_and_files(bundle, tmp_path, verifie
     with zipfile.ZipFile(tmp_path / "parts.zip") as parts:
         names = set(parts.namelist())
         carried = parts.read("models/model.pt")
-    assert f"{package}/data/atomic.py" in names
+    assert f"{package}/files/atomic.py" in names
     assert "configs/protocol.bval" in names
     assert [name for name in names if name.startswith("models/")] == ["models/model.pt"]
     assert carried == (root / "models" / "model.pt").read_bytes()

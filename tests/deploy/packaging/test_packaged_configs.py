@@ -67,7 +67,7 @@ def test_both_forms_say_the_same_and_comments_stay(packaged):
     assert yaml.safe_load(text) == content
     assert "# The smallest inference there is." in text
     # Comments go along with what is renamed; what is no module of ours stays.
-    assert "# made_parts_0.data.csv_table is only spoken of, nothing.of.custom.kind too." in text
+    assert "# made_parts_0.files.csv_table is only spoken of, nothing.of.custom.kind too." in text
     assert content["bundle_root"] == BUNDLE_ROOT
     assert content["split"]["_target_"].startswith("made_parts_0.")
     assert "custom" not in json.dumps(content)
@@ -76,8 +76,8 @@ def test_both_forms_say_the_same_and_comments_stay(packaged):
 def test_names_are_found_in_targets_and_expressions_only():
     content = {
         "a": {"_target_": "custom.losses.mse_ssim.MseSsimLoss", "text": "custom.losses.other"},
-        "b": ["$custom.metrics.f(@x::y) + '%d' % 3", "$from custom.data import atomic"],
-        "c": "$partial(@net, 'custom.evaluation.draw_slices')",
+        "b": ["$custom.metrics.f(@x::y) + '%d' % 3", "$from custom.files import atomic"],
+        "c": "$partial(@net, 'custom.evaluation.drawing')",
         "_target_": "$@kind",
         "d": "custom.engines",
     }
@@ -85,11 +85,11 @@ def test_names_are_found_in_targets_and_expressions_only():
         "custom.losses.mse_ssim.MseSsimLoss",
         "custom.metrics.f",
         "custom.files.atomic",
-        "custom.evaluation.draw_slices",
+        "custom.evaluation.drawing",
     }
     new = renamed_content(content, "custom", "p")
     assert names_in_configs([new], "custom") == set()
-    assert new["b"] == ["$p.metrics.f(@x::y) + '%d' % 3", "$from p.data import atomic"]
+    assert new["b"] == ["$p.metrics.f(@x::y) + '%d' % 3", "$from p.files import atomic"]
     assert new["a"]["text"] == "custom.losses.other"
     assert renamed_content(new, "p", "custom") == content
 
