@@ -133,7 +133,7 @@ def inference_that_flips(root):
 @breaks("run.infer_oblique", "intensity units are lost")
 def inference_in_units_of_its_own(root):
     def change(config):
-        transforms, index = entry(config, "postprocessing::transforms", "UnscaleByMeand")
+        transforms, index = entry(config, "postprocessing::transforms", "UnscaleByReferenced")
         del transforms[index]
 
     edit(root, "inference.yaml")(change)

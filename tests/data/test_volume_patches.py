@@ -15,7 +15,7 @@ from monai.transforms import LoadImage
 from custom.data.datasets.volume_dataset import VolumeDatasetWriter
 from custom.files.nifti_volume import write_volume
 from custom.physics.downsampling import DEGRADATIONS, downsample
-from custom.transforms.foreground_scale import foreground_scale
+from custom.physics.intensity_statistics import reference_intensity
 
 CONFIG = Path(__file__).parents[2] / "bundles" / "gan3d_sr_denoise" / "configs" / "train.yaml"
 SIZE = 12
@@ -83,7 +83,9 @@ def test_the_partner_of_a_patch_is_a_crop_of_the_downsampled_whole(dataset_dir, 
         label, image = (item[key].as_subclass(torch.Tensor)[0] for key in ("label", "image"))
         assert label.shape == (SIZE,) * 3
         assert image.shape == (SIZE // 2,) * 3
-        scale = foreground_scale(downsample(load(parser, index)[None], degradation))
+        scale = reference_intensity(
+            downsample(load(parser, index)[None], degradation), "foreground_mean"
+        )
         turned, start = locate(label, load(parser, index)[0] / scale)
         torch.testing.assert_close(crop(turned, start, SIZE), label)
         # The same grid of pairs of voxels: the whole begins where the patch's parity says.
@@ -126,9 +128,11 @@ def test_training_and_restoration_divide_by_the_same_number(dataset_dir, degrada
     label = torch.from_numpy(stored.get_fdata(dtype=np.float32))
     used = (label[:, :, :48].sum() / item["label"].sum()).item()
     whole = downsample(label[None, None], degradation).round()
-    assert used == pytest.approx(foreground_scale(whole), rel=0.01)
+    assert used == pytest.approx(float(reference_intensity(whole, "foreground_mean")), rel=0.01)
     # Divided by it, the mean of the foreground is 1.
-    assert foreground_scale(item["image"]) == pytest.approx(1, rel=1e-4)
+    assert float(reference_intensity(item["image"], "foreground_mean")) == pytest.approx(
+        1, rel=1e-4
+    )
 
 
 def seen(dataset_dir, epochs, after=0, seed=5):

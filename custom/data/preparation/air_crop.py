@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from custom.errors import InputError
-from custom.transforms.foreground_scale import foreground_scale
+from custom.physics.intensity_statistics import reference_intensity
 
 __all__ = ["crop_air", "fit_int16"]
 
@@ -36,7 +37,8 @@ def crop_air(
     Raises:
         InputError: If nothing in it is bright.
     """
-    bodies, count = ndimage.label(values > 0.3 * foreground_scale(values))
+    tissue = float(reference_intensity(torch.as_tensor(values), "foreground_mean"))
+    bodies, count = ndimage.label(values > 0.3 * tissue)
     if count == 0:
         raise InputError("the volume holds nothing bright: is it an image?")
     sizes = np.bincount(bodies.ravel())

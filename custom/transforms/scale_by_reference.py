@@ -1,66 +1,70 @@
-"""Divide a pair by the mean of its low-resolution image, and undo it."""
+"""Divide images by the intensity of a reference image, and undo it."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-__all__ = ["ScaleByMeand", "UnscaleByMeand"]
+from custom.physics.intensity_statistics import check_statistic, reference_intensity
+
+__all__ = ["ScaleByReferenced", "UnscaleByReferenced"]
 
 
-class ScaleByMeand(MapTransform):
-    r"""Divide images by the mean of the reference image.
+class ScaleByReferenced(MapTransform):
+    r"""Divide images by one number that says how bright the reference image is.
 
-    .. math:: y = x / m, \qquad m = \operatorname{mean}(x_\mathrm{reference})
+    .. math:: y = x / m, \qquad m = \operatorname{statistic}(x_\mathrm{reference})
 
     The reference is the degraded image, which is there at inference too, so intensity units can
-    be given back. A reference whose mean is not positive is left as it is (``m = 1``).
+    be given back. An ``m`` that is not positive is taken as 1.
 
     Args:
         keys: Images to divide.
-        reference_key: The image whose mean is taken, before it is divided itself.
-        slice_axis: Whether the last axis counts slices, each with a mean of its own.
+        reference_key: The image whose intensity counts, before it is divided itself.
+        statistic: Name of one of :data:`custom.physics.intensity_statistics.STATISTICS`.
+        slice_axis: Whether the last axis counts slices, each with an intensity of its own.
         allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
-        Images: ``(C, X, Y)``, or ``(C, X, Y, S)`` with ``slice_axis``. The factor is stored under
-        ``f"{reference_key}_scale"``: ``()``, or ``(S,)``.
+        Images: ``(C, *spatial)``. The factor is stored under ``f"{reference_key}_scale"``: ``()``,
+        or ``(S,)`` with ``slice_axis``, float32.
+
+    Raises:
+        ValueError: If the statistic is unknown.
 
     Source:
-        METHODS.md, study 1, preparation; Conejo Rupp et al. 2025, section 3.4.
+        METHODS.md, study 1, preparation (mean), and study 3 (mean of the foreground).
     """
 
     def __init__(
         self,
         keys: KeysCollection,
         reference_key: str,
+        statistic: str = "mean",
         slice_axis: bool = False,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
+        check_statistic(statistic)
         self.reference_key = reference_key
+        self.statistic = statistic
         self.slice_axis = slice_axis
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Divide the images and store the factor."""
         result = dict(data)
-        reference = torch.as_tensor(data[self.reference_key]).float()
-        axes = tuple(range(reference.ndim - 1)) if self.slice_axis else None
-        # as_tensor keeps MONAI's MetaTensor; the factor is a plain number or vector.
-        mean = torch.as_tensor(reference).as_subclass(torch.Tensor).mean(dim=axes)
-        factor = torch.where(mean > 0, mean, torch.ones_like(mean))
+        factor = reference_intensity(data[self.reference_key], self.statistic, self.slice_axis)
         for key in self.key_iterator(result):
             result[key] = data[key] / factor
         result[f"{self.reference_key}_scale"] = factor
         return result
 
 
-class UnscaleByMeand(MapTransform):
-    """Multiply images by the factor that :class:`ScaleByMeand` stored.
+class UnscaleByReferenced(MapTransform):
+    """Multiply images by the factor that :class:`ScaleByReferenced` stored.
 
     Args:
         keys: Images to multiply.
@@ -68,7 +72,7 @@ class UnscaleByMeand(MapTransform):
         allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
-        Images: ``(C, X, Y)`` with a factor ``()``, or ``(C, X, Y, S)`` with ``(S,)``.
+        Images: ``(C, *spatial)`` with a factor ``()``, or ``(C, X, Y, S)`` with ``(S,)``.
     """
 
     def __init__(
