@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import environment
+from benchmarks.publishing import markdown
 from custom.evaluation.names import method_name
 from custom.evaluation.slice_summary import format_mean, summary_table
 from custom.files.csv_table import read_table
@@ -65,7 +66,7 @@ def training_table(work: Path) -> str:
         minutes = sum(float(row["seconds"]) for row in epochs) / 60
         error = f"{float(best['val_mse']):.4g}"
         rows.append([NAMES[method], epochs[-1]["epoch"], best["epoch"], error, f"{minutes:.1f}"])
-    return markdown(rows)
+    return markdown(rows[0], rows[1:])
 
 
 def cnr_table(summary: dict[str, Any]) -> str:
@@ -75,7 +76,7 @@ def cnr_table(summary: dict[str, Any]) -> str:
     for column, value in summary["cnr"]["mean"].items():
         method = column.removesuffix(" CNR")
         rows.append([names.get(column, method_name(method, NAMES)), format_mean(value)])
-    return markdown(rows)
+    return markdown(rows[0], rows[1:])
 
 
 def gain_table(summary: dict[str, Any]) -> str:
@@ -88,7 +89,7 @@ def gain_table(summary: dict[str, Any]) -> str:
             value = gain[measure]
             row += [f"{value['mean']:+.{digits}f}", f"{value['better']} of {value['slices']}"]
         rows.append(row)
-    return markdown(rows)
+    return markdown(rows[0], rows[1:])
 
 
 def time_table(summary: dict[str, Any]) -> str:
@@ -97,7 +98,7 @@ def time_table(summary: dict[str, Any]) -> str:
     for method, value in summary["seconds_per_slice"].items():
         spread = f"{value['median']:.3g} ({value['min']:.3g} to {value['max']:.3g})"
         rows.append([method_name(method, NAMES), spread])
-    return markdown(rows)
+    return markdown(rows[0], rows[1:])
 
 
 def steps_table(path: dict[str, Any], printed: dict[str, Any]) -> str:
@@ -109,7 +110,7 @@ def steps_table(path: dict[str, Any], printed: dict[str, Any]) -> str:
             sampler = "with noise" if row["stochastic"] else "deterministic"
             values = [*_measures(row), f"{row['seconds']:.3g}"]
             rows.append([model, str(row["steps"]), sampler, *values])
-    return markdown(rows)
+    return markdown(rows[0], rows[1:])
 
 
 def kinds_table(edges: dict[str, Any]) -> str:
@@ -120,13 +121,7 @@ def kinds_table(edges: dict[str, Any]) -> str:
         name += ", centred" if kind["centred"] else ""
         size, error = kind["direction"]
         rows.append([name, f"{size:.3f} ± {error:.3f}", f"{kind['fixed_share']:.0%}"])
-    return markdown(rows)
-
-
-def markdown(rows: list[list[str]]) -> str:
-    """Return rows as a table, the first as its head."""
-    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown(rows[0], rows[1:])
 
 
 def _measures(row: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.publishing import markdown
 from custom.evaluation.names import (
     format_measure,
     higher_is_better,
@@ -85,7 +86,7 @@ def quality_table(summary: Summary) -> str:
         ]
         for method in summary["methods"]
     ]
-    return _table(["method", *map(measure_name, metrics), "s/volume"], rows)
+    return markdown(["method", *map(measure_name, metrics), "s/volume"], rows)
 
 
 def noise_table(summary: Summary, measure: str) -> str:
@@ -98,7 +99,7 @@ def noise_table(summary: Summary, measure: str) -> str:
         ]
         for method in summary["methods"]
     ]
-    return _table([measure_name(measure), *(f"noise {level}" for level in levels)], rows)
+    return markdown([measure_name(measure), *(f"noise {level}" for level in levels)], rows)
 
 
 def volumes_table(summary: Summary) -> str:
@@ -108,7 +109,7 @@ def volumes_table(summary: Summary) -> str:
     for scan, values in summary["by_scan"].items():
         wrapped = {method: {"psnr": {"mean": row["psnr"]}} for method, row in values.items()}
         rows.append([scan, *(_cell(wrapped, methods, method, "psnr") for method in methods)])
-    return _table(["PSNR [dB]", *(method_name(method, names) for method in methods)], rows)
+    return markdown(["PSNR [dB]", *(method_name(method, names) for method in methods)], rows)
 
 
 def gains(summary: Summary) -> str:
@@ -149,7 +150,7 @@ def consistency(summary: Summary) -> str:
     text = (
         f"{method_name('model', names)}, without → with (strength {summary['data_consistency']}):"
     )
-    return f"{text}\n\n{_table(head, rows)}"
+    return f"{text}\n\n{markdown(head, rows)}"
 
 
 def trainings_table(trainings: Mapping[str, tuple[Mapping[str, Any], Curves]]) -> str:
@@ -163,7 +164,7 @@ def trainings_table(trainings: Mapping[str, tuple[Mapping[str, Any], Curves]]) -
         width = str(config["network_def"].get("channels", "-"))
         rows.append([method_name(name), width, critic, str(epochs), f"{seconds / 60:.0f}", *ends])
     head = ["training", "generator channels", "critic", "epochs", "minutes"]
-    return _table([*head, "critic loss", "adversarial loss", "pixel loss", "feature loss"], rows)
+    return markdown([*head, "critic loss", "adversarial loss", "pixel loss", "feature loss"], rows)
 
 
 def show(pictures: Sequence[tuple[str, str]]) -> str:
@@ -192,9 +193,3 @@ def _cell(values: Mapping[str, Any], methods: Sequence[str], method: str, name: 
         return text
     best = (max if higher_is_better(name) else min)(known.values())
     return f"**{text}**" if known[method] == best else text
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

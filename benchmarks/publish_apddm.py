@@ -14,25 +14,27 @@ Run: ``python -m benchmarks.publish_apddm [--work FOLDER] [--docs FOLDER] [--bun
 from __future__ import annotations
 
 import argparse
-import io
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
-from PIL import Image
 
 from benchmarks.apddm_page import NAMES, page
 from benchmarks.measure import REPOSITORY
-from custom.files.atomic import sha256_of
+from benchmarks.publishing import (
+    check_evaluated,
+    copy_weights,
+    measures_of,
+    record_measures,
+    save_small,
+)
 from custom.files.csv_table import read_table
 
 BUNDLE = REPOSITORY / "bundles" / "micro_mri_denoise"
 COMMAND = Path(sys.executable).with_name("mri-bundles")
-LARGEST_PICTURE = 150_000  # bytes
 # What each training sets besides. The published form corrects nothing at t = T, where f is 0: it
 # can neither use samples there nor restore in one step.
 MODELS: dict[str, dict[str, Any]] = {
@@ -127,26 +129,6 @@ def run(verb: str, *words: Any) -> None:
     subprocess.run([COMMAND, verb, BUNDLE, *map(str, words)], check=True)
 
 
-def publish_weights(work: Path, bundle: Path, summary: dict[str, Any]) -> None:
-    """Copy weights and bank into a bundle, and what they are into its metadata."""
-    models = work / "path" / "models"
-    if sha256_of(models / "model.pt") != summary["checkpoint"]["sha256"]:
-        raise SystemExit(f"{work / 'evaluate'} was not made with {models / 'model.pt'}")
-    (bundle / "models").mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(models / "model.pt", bundle / "models" / "apddm.pt")
-    shutil.copyfile(models / "residuals.zarr.zip", bundle / "models" / "residuals.zarr.zip")
-    file = bundle / "configs" / "metadata.json"
-    metadata = json.loads(file.read_text(encoding="utf-8"))
-    variant = metadata["variants"]["apddm"]
-    variant["weights"]["sha256"] = sha256_of(bundle / "models" / "apddm.pt")
-    for beside in variant["weights"]["beside"]:
-        variant["weights"]["beside"][beside] = sha256_of(bundle / beside)
-    variant["eval_metrics"] = {
-        name: float(f"{value['mean']:.4g}") for name, value in summary["overall"]["model"].items()
-    }
-    file.write_text(json.dumps(metadata, indent=4) + "\n", encoding="utf-8")
-
-
 def publish_pictures(evaluated: Path, target: Path) -> dict[str, Path]:
     """Write the pictures as small JPEG files; return those of the slices by plane."""
     for name in DIAGNOSTICS:
@@ -158,22 +140,6 @@ def publish_pictures(evaluated: Path, target: Path) -> dict[str, Path]:
     for plane, file in slices.items():
         save_small(file, target / f"apddm_{plane}.jpg")
     return slices
-
-
-def save_small(source: Path, target: Path, most: int = LARGEST_PICTURE) -> None:
-    """Write a picture as JPEG of at most so many bytes, in the best quality that fits."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with Image.open(source) as picture:
-        colours = picture.convert("RGB")
-    for share in (1.0, 0.85, 0.7, 0.55):
-        size = (round(colours.width * share), round(colours.height * share))
-        for quality in (90, 80, 70):
-            memory = io.BytesIO()
-            colours.resize(size, Image.Resampling.LANCZOS).save(memory, "JPEG", quality=quality)
-            if memory.tell() <= most:
-                target.write_bytes(memory.getvalue())
-                return
-    raise SystemExit(f"{source} does not fit into {most} bytes")
 
 
 def main() -> None:
@@ -198,7 +164,12 @@ def main() -> None:
     evaluated = evaluate(work, data, plain)
     evaluate_printed(work, data)
     summary = json.loads((evaluated / "summary.json").read_text(encoding="utf-8"))
-    publish_weights(work, given.bundle, summary)
+    models = work / "path" / "models"
+    check_evaluated(models / "model.pt", summary)
+    bank = "models/residuals.zarr.zip"
+    weights = {"models/apddm.pt": models / "model.pt", bank: models / Path(bank).name}
+    copy_weights(given.bundle, weights)
+    record_measures(given.bundle, measures_of(summary), "apddm")
     slices = publish_pictures(evaluated, given.docs / "images")
     said = "trained here" if own else "the bundle's own weights"
     target = given.docs / "results" / "apddm.md"

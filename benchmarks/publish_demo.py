@@ -9,23 +9,25 @@ Run after ``make demo``: ``python -m benchmarks.publish_demo``
 from __future__ import annotations
 
 import json
-import re
-import shutil
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from benchmarks.measure import REPOSITORY, RESULTS
+from benchmarks.publishing import (
+    check_evaluated,
+    copy_weights,
+    measures_of,
+    put_between,
+    record_measures,
+    save_small,
+)
 from custom.evaluation.slice_summary import summary_table
-from custom.files.atomic import sha256_of
 
 BUNDLE = REPOSITORY / "bundles" / "micro_mri_denoise"
 EVALUATION = BUNDLE / "output" / "evaluate"
 TRAINED = BUNDLE / "output" / "train" / "models" / "model.pt"
 PICTURES = REPOSITORY / "docs" / "images"
 PAGES = (REPOSITORY / "README.md", BUNDLE / "docs" / "README.md")
-MARKERS = re.compile(r"(<!-- demo table[^>]*-->\n).*?(<!-- end of demo table -->)", re.DOTALL)
 HEAD = """# Results on the demonstration set
 
 Written by `python -m benchmarks.publish_demo` from the evaluation of `make demo`; do not edit.
@@ -33,21 +35,6 @@ Synthetic mouse-like anatomy, animals that training never saw: these figures sho
 works, not how it does on a scanner's data (see [real data](real_data.md)).
 
 """
-
-
-def publish_weights(summary: dict[str, Any]) -> None:
-    """Put the evaluated weights into the bundle, and what they are into its metadata."""
-    if sha256_of(TRAINED) != summary["checkpoint"]["sha256"]:
-        raise SystemExit(f"{EVALUATION} was not made with {TRAINED}: run make demo again")
-    shipped = BUNDLE / "models" / "model.pt"
-    shutil.copyfile(TRAINED, shipped)
-    file = BUNDLE / "configs" / "metadata.json"
-    metadata = json.loads(file.read_text(encoding="utf-8"))
-    metadata["weights"]["sha256"] = sha256_of(shipped)
-    metadata["eval_metrics"] = {
-        name: float(f"{value['mean']:.4g}") for name, value in summary["overall"]["model"].items()
-    }
-    file.write_text(json.dumps(metadata, indent=4) + "\n", encoding="utf-8")
 
 
 def page(summary: dict[str, Any], figures: dict[str, Path]) -> str:
@@ -70,19 +57,15 @@ def one_a_plane(figures: list[Path]) -> dict[str, Path]:
 def main() -> None:
     """Publish weights, pages and pictures."""
     summary = json.loads((EVALUATION / "summary.json").read_text(encoding="utf-8"))
-    publish_weights(summary)
+    check_evaluated(TRAINED, summary)
+    copy_weights(BUNDLE, {"models/model.pt": TRAINED})
+    record_measures(BUNDLE, measures_of(summary))
     figures = one_a_plane(sorted((EVALUATION / "figures").glob("*.png")))
-    PICTURES.mkdir(parents=True, exist_ok=True)
     for plane, path in figures.items():
-        with Image.open(path) as picture:
-            # JPEG: a quarter of the size; fewer colours in PNG make bands that look like anatomy.
-            picture.convert("RGB").save(PICTURES / f"demo_{plane}.jpg", quality=90)
+        save_small(path, PICTURES / f"demo_{plane}.jpg")
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "demo.md").write_text(page(summary, figures), encoding="utf-8")
-    table = f"```\n{summary_table(summary)}\n```\n"
-    for file in PAGES:
-        text = MARKERS.sub(lambda found: found[1] + table + found[2], file.read_text("utf-8"))
-        file.write_text(text, encoding="utf-8")
+    put_between("demo table", f"```\n{summary_table(summary)}\n```\n", *PAGES)
     print(RESULTS / "demo.md")
 
 

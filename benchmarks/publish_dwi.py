@@ -12,79 +12,42 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from benchmarks.dwi_measures import clean_error, seeds_table, study
-from benchmarks.dwi_page import by_noise, page
+from benchmarks.dwi_page import page
 from benchmarks.dwi_trainings import BUNDLE, train, trainings
 from benchmarks.measure import REPOSITORY
-from benchmarks.publish_apddm import save_small
+from benchmarks.publishing import (
+    copy_weights,
+    pivot,
+    put_between,
+    record_measures,
+    save_small,
+)
 from custom.bundle.launch import run_bundle
 from custom.evaluation.dwi_summary import dwi_table
-from custom.files.atomic import sha256_of, write_json
+from custom.files.atomic import write_json
 from custom.files.csv_table import read_table
 from custom.physics.diffusion.gradient_table import read_gradient_table
 from custom.physics.diffusion.noise import ClippedGaussianNoise, RicianNoise
 
-MARKERS = re.compile(r"(<!-- dwi tables[^>]*-->\n).*?(<!-- end of dwi tables -->)", re.DOTALL)
 # What is shipped: name of the file, and of its training.
 SHIPPED = {"model": "ours", "vae": "vae_0", "dae": "dae_relu_0"}
-BESIDE = {"tensor": "tensor", "blind": "blind", "rician": "rician"}
+SHIPPED |= {name: name for name in ("tensor", "blind", "rician")}
 _MOST_BYTES = 100_000  # of a picture in the repository
-
-
-def publish_weights(work: Path, bundle: Path) -> None:
-    """Copy weights into a bundle, and their hashes into its metadata."""
-    models = bundle / "models"
-    models.mkdir(exist_ok=True)
-    for name, training in (SHIPPED | BESIDE).items():
-        source = work / training / "models" / "model.pt"
-        if source.is_file():
-            shutil.copyfile(source, models / f"{name}.pt")
-    file = bundle / "configs" / "metadata.json"
-    metadata = json.loads(file.read_text(encoding="utf-8"))
-    about = metadata["weights"]
-    about["sha256"] = sha256_of(models / "model.pt")
-    about["beside"] = {
-        f"models/{name}.pt": sha256_of(models / f"{name}.pt")
-        for name in BESIDE
-        if (models / f"{name}.pt").is_file()
-    }
-    for name in ("vae", "dae"):
-        metadata["variants"][name]["weights"]["sha256"] = sha256_of(models / f"{name}.pt")
-    _write_metadata(file, metadata)
 
 
 def publish_measures(bundle: Path, study_folder: Path) -> None:
     """Put the errors at the study's mixture of levels into the metadata."""
-    file = bundle / "configs" / "metadata.json"
-    metadata = json.loads(file.read_text(encoding="utf-8"))
     rows = {row["estimator"]: row for row in read_table(study_folder / "mixture.csv")}
-    for title, holder in _holders(metadata):
+    for title, variant in (("ours", None), ("VAE", "vae"), ("DAE", "dae")):
         row = rows[title]
-        holder["eval_metrics"] = {
-            "signal_mse": float(f"{float(row['signal_mse']):.4g}"),
-            "tensor_mse": float(f"{float(row['tensor_mse']):.4g}"),
-        }
-    _write_metadata(file, metadata)
-
-
-def _holders(metadata: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the parts of the metadata that hold measures, with the network's title."""
-    yield "ours", metadata
-    yield "VAE", metadata["variants"]["vae"]
-    yield "DAE", metadata["variants"]["dae"]
-
-
-def _write_metadata(file: Path, metadata: dict[str, Any]) -> None:
-    """Write the metadata as they are written elsewhere."""
-    file.write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
+        measures = {n: float(f"{float(row[n]):.4g}") for n in ("signal_mse", "tensor_mse")}
+        record_measures(bundle, measures, variant)
 
 
 def evaluate_phantoms(work: Path) -> dict[str, Any]:
@@ -97,14 +60,12 @@ def evaluate_phantoms(work: Path) -> dict[str, Any]:
 
 def publish_card(bundle: Path, phantoms: dict[str, Any], study_folder: Path) -> None:
     """Put the tables into the model card."""
-    card = bundle / "docs" / "README.md"
     rows = read_table(study_folder / "by_noise.csv")
     text = (
         f"```\n{dwi_table(phantoms)}\n```\n\nMean squared error of simulated signals over the "
-        f"least possible:\n\n{by_noise(rows, 'signal_times_limit')}\n"
+        f"least possible:\n\n{pivot(rows, ['estimator'], 'sigma', 'signal_times_limit')}\n"
     )
-    content = MARKERS.sub(lambda found: found[1] + text + found[2], card.read_text("utf-8"))
-    card.write_text(content, encoding="utf-8")
+    put_between("dwi tables", text, bundle / "docs" / "README.md")
 
 
 def publish_pictures(folder: Path, target: Path) -> None:
@@ -137,7 +98,8 @@ def main() -> None:
     rician = study(["rician", "ours"], work, table, RicianNoise(), given.signals)
     seeds = seeds_table(work, table)
     write_json(work / "seeds.json", seeds)
-    publish_weights(work, given.bundle)
+    made = {f"models/{name}.pt": work / run / "models/model.pt" for name, run in SHIPPED.items()}
+    copy_weights(given.bundle, {path: file for path, file in made.items() if file.is_file()})
     publish_measures(given.bundle, gaussian)
     publish_pictures(gaussian, given.docs / "images")
     phantoms = evaluate_phantoms(work)

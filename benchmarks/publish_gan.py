@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +24,21 @@ import yaml
 
 from benchmarks.gan_page import card_tables, page
 from benchmarks.measure import REPOSITORY
-from benchmarks.publish_apddm import save_small
+from benchmarks.publishing import (
+    check_evaluated,
+    copy_weights,
+    measures_of,
+    put_between,
+    record_measures,
+    save_small,
+)
 from custom.bundle.launch import run_bundle
 from custom.evaluation.diagnostics_folder import read_diagnostics
 from custom.evaluation.names import method_name
-from custom.files.atomic import sha256_of
 from custom.files.csv_table import read_table
 from custom.report.training_curves import draw_curves, read_curves
 
 BUNDLE = REPOSITORY / "bundles" / "gan3d_sr_denoise"
-MARKERS = re.compile(r"(<!-- gan tables[^>]*-->\n).*?(<!-- end of gan tables -->)", re.DOTALL)
 # What each training has in place of train.yaml's.
 TRAININGS: dict[str, dict[str, Any]] = {
     "disgan": {},
@@ -157,33 +160,6 @@ def study_pictures(first: str, work: Path, target: Path) -> list[tuple[str, str]
     return found
 
 
-def publish_card(bundle: Path, real: dict[str, Any], demo: dict[str, Any]) -> None:
-    """Put the tables into the model card."""
-    card = bundle / "docs" / "README.md"
-    text = card_tables(real, demo)
-    content = MARKERS.sub(lambda found: found[1] + text + found[2], card.read_text("utf-8"))
-    card.write_text(content, encoding="utf-8")
-
-
-def publish_weights(first: str, work: Path, bundle: Path, summary: dict[str, Any]) -> None:
-    """Copy the weights that were evaluated, and their hash and measures into the metadata."""
-    source, shipped = work / first / "models" / "model.pt", bundle / "models" / "model.pt"
-    if sha256_of(source) != summary["checkpoint"]["sha256"]:
-        raise SystemExit(f"{work / 'evaluate_real'} was not made with {source}")
-    shipped.parent.mkdir(exist_ok=True)
-    shutil.copyfile(source, shipped)
-    file = bundle / "configs" / "metadata.json"
-    metadata = json.loads(file.read_text(encoding="utf-8"))
-    metadata["weights"]["sha256"] = sha256_of(shipped)
-    metadata["eval_metrics"] = {
-        name: float(f"{value['mean']:.4g}")
-        for name, value in summary["overall"]["model"].items()
-        if value["mean"] is not None
-    }
-    text = json.dumps(metadata, indent=4, ensure_ascii=False)
-    file.write_text(text + "\n", encoding="utf-8")
-
-
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -227,9 +203,12 @@ def main() -> None:
     target = given.docs / "results" / "gan3d.md"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(page(real, demo, trainings, pictures), encoding="utf-8")
-    publish_card(given.bundle, real, demo)
+    put_between("gan tables", card_tables(real, demo), given.bundle / "docs" / "README.md")
     if given.ship:
-        publish_weights(given.first, work, given.bundle, real)
+        weights = work / given.first / "models" / "model.pt"
+        check_evaluated(weights, real)
+        copy_weights(given.bundle, {"models/model.pt": weights})
+        record_measures(given.bundle, measures_of(real))
     print(target)
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from benchmarks.measure import REPOSITORY
+from benchmarks.publishing import MOST_BYTES, markdown
 from custom.files.csv_table import read_table
 from custom.report.search_page import format_setting
 from custom.tuning.space import load_space
@@ -35,7 +36,6 @@ PICTURES = {
     "importances": "Importance of each parameter",
     "slice": "Value by parameter",
 }
-LARGEST_PICTURE = 150_000  # bytes
 COMMAND = Path(sys.executable).with_name("mri-bundles")
 
 
@@ -82,18 +82,16 @@ def page(summary: dict[str, Any], rows: list[dict[str, str]], facts: dict[str, A
             cores=os.cpu_count(),
             threads=torch.get_num_threads(),
             epochs=max(int(row["epochs"]) for row in rows),
-            changed=markdown_table(changed),
-            trials=markdown_table(rows),
+            changed=settings_table(changed),
+            trials=settings_table(rows),
         )
     )
 
 
-def markdown_table(rows: list[dict[str, Any]]) -> str:
+def settings_table(rows: list[dict[str, Any]]) -> str:
     """Return rows with the same keys as a table."""
-    columns = list(rows[0])
-    lines = [columns, ["---"] * len(columns)]
-    lines += [["" if row[c] is None else format_setting(row[c]) for c in columns] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    shown = (["" if v is None else format_setting(v) for v in row.values()] for row in rows)
+    return markdown(list(rows[0]), shown)
 
 
 def publish_pictures(plots: Path, target: Path) -> str:
@@ -104,8 +102,8 @@ def publish_pictures(plots: Path, target: Path) -> str:
         file = plots / f"{name}.png"
         if not file.is_file():  # no importances with fewer than six completed trials
             continue
-        if file.stat().st_size > LARGEST_PICTURE:
-            raise SystemExit(f"{file} has {file.stat().st_size} bytes, over {LARGEST_PICTURE}")
+        if file.stat().st_size > MOST_BYTES:
+            raise SystemExit(f"{file} has {file.stat().st_size} bytes, over {MOST_BYTES}")
         shutil.copyfile(file, target / f"tuning_{name}.png")
         shown.append(f"![{text}](../images/tuning_{name}.png)")
     return "\n\n".join(shown)

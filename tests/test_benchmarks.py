@@ -6,7 +6,7 @@ import torch
 import yaml
 from PIL import Image
 
-from benchmarks import apddm_page, gan_step, publish_apddm, training_step
+from benchmarks import apddm_page, gan_step, publish_apddm, publishing, training_step
 from benchmarks.measure import Timing
 from benchmarks.plain_generator import PlainGenerator
 from benchmarks.real_data import in_plane_noise, thick_slices
@@ -64,12 +64,12 @@ def test_a_training_step_changes_every_weight():
 def test_a_picture_is_made_to_fit(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (400, 600, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
-    publish_apddm.save_small(tmp_path / "a.png", tmp_path / "a.jpg", most=60_000)
+    publishing.save_small(tmp_path / "a.png", tmp_path / "a.jpg", most=60_000)
     assert (tmp_path / "a.jpg").stat().st_size <= 60_000
     with Image.open(tmp_path / "a.jpg") as small:
         assert small.width / small.height == pytest.approx(1.5, abs=0.01)
     with pytest.raises(SystemExit, match="does not fit"):
-        publish_apddm.save_small(tmp_path / "a.png", tmp_path / "b.jpg", most=100)
+        publishing.save_small(tmp_path / "a.png", tmp_path / "b.jpg", most=100)
 
 
 def test_the_side_by_side_overlay_replaces_known_ids_only(tmp_path):
@@ -93,24 +93,31 @@ def test_published_weights_are_those_that_were_evaluated(tmp_path):
     (models / "model.pt").write_bytes(b"weights")
     (models / "residuals.zarr.zip").write_bytes(b"bank")
     (bundle / "configs").mkdir(parents=True)
-    weights = {"sha256": None, "beside": {"models/residuals.zarr.zip": None}}
+    weights = {
+        "file": "models/apddm.pt",
+        "sha256": None,
+        "beside": {"models/residuals.zarr.zip": None},
+    }
     metadata = {"variants": {"apddm": {"weights": weights, "eval_metrics": {}}}}
     file = bundle / "configs" / "metadata.json"
     file.write_text(json.dumps(metadata))
-    digest = publish_apddm.sha256_of(models / "model.pt")
+    digest = publishing.sha256_of(models / "model.pt")
     summary = {
         "checkpoint": {"sha256": digest},
         "overall": {"model": {"psnr": {"mean": 31.23456}}},
     }
-    publish_apddm.publish_weights(tmp_path, bundle, summary)
+    publishing.check_evaluated(models / "model.pt", summary)
+    files = {"apddm.pt": "model.pt", "residuals.zarr.zip": "residuals.zarr.zip"}
+    publishing.copy_weights(bundle, {f"models/{a}": models / b for a, b in files.items()})
+    publishing.record_measures(bundle, publishing.measures_of(summary), "apddm")
     variant = json.loads(file.read_text())["variants"]["apddm"]
     assert (bundle / "models" / "apddm.pt").read_bytes() == b"weights"
     assert variant["weights"]["sha256"] == digest
-    bank = publish_apddm.sha256_of(bundle / "models" / "residuals.zarr.zip")
+    bank = publishing.sha256_of(bundle / "models" / "residuals.zarr.zip")
     assert variant["weights"]["beside"] == {"models/residuals.zarr.zip": bank}
     assert variant["eval_metrics"] == {"psnr": 31.23}
     with pytest.raises(SystemExit, match="was not made with"):
-        publish_apddm.publish_weights(tmp_path, bundle, summary | {"checkpoint": {"sha256": "0"}})
+        publishing.check_evaluated(models / "model.pt", {"checkpoint": {"sha256": "0"}})
 
 
 def test_the_tables_of_the_anchored_path_page(tmp_path):

@@ -43,7 +43,7 @@ def test_neighbours_of_white_noise_are_not_alike_those_of_smoothed_noise_are():
 
 def test_every_training_has_the_network_of_its_config():
     found = trainings()
-    assert set(publish_dwi.SHIPPED.values()) | set(publish_dwi.BESIDE.values()) <= set(found)
+    assert set(publish_dwi.SHIPPED.values()) <= set(found)
     for name, training in found.items():
         kind = TensorInformedDenoiser if name in ("ours", *publish_dwi.BESIDE, "scaled") else None
         assert isinstance(training.build(), kind or SignalAutoencoder), name

@@ -89,10 +89,10 @@ def test_the_page_and_the_card_hold_what_was_measured(tmp_path, summary):
     card = tmp_path / "bundle" / "docs" / "README.md"
     card.parent.mkdir(parents=True)
     card.write_text("# Card\n<!-- gan tables: x -->\nold\n<!-- end of gan tables -->\nrest\n")
-    publish_gan.publish_card(tmp_path / "bundle", summary, summary)
+    publish_gan.put_between("gan tables", gan_page.card_tables(summary, summary), card)
     once = card.read_text()
     assert "old" not in once
     assert "| splines | 30.00 |" in once
     assert once.endswith("<!-- end of gan tables -->\nrest\n")
-    publish_gan.publish_card(tmp_path / "bundle", summary, summary)
+    publish_gan.put_between("gan tables", gan_page.card_tables(summary, summary), card)
     assert card.read_text() == once
