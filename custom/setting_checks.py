@@ -55,7 +55,7 @@ def check_not_negative(name: str, value: Any) -> None:
 
 
 def _finite(value: Any) -> bool:
-    """Say whether a value is a finite number; what a command line gives may be text."""
+    """Return True if a value is a finite number; what a command line gives may be text."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return False
     return math.isfinite(value)

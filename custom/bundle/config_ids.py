@@ -20,7 +20,7 @@ def id_parts(name: str) -> tuple[str, ...]:
 
 
 def has_value(content: Any, parts: Sequence[str]) -> bool:
-    """Say whether a config, or a part of one, has a value at these steps.
+    """Return True if a config, or a part of one, has a value at these steps.
 
     >>> has_value({"loss": {"alpha": 0.5}}, ["loss", "alpha"])
     True
@@ -70,7 +70,7 @@ def known_ids(content: Mapping[str, Any], name: str) -> str:
 
 
 def holds(name: str, other: str) -> bool:
-    """Say whether setting ``name`` also sets ``other``: the same id, or one inside it.
+    """Return True if setting ``name`` also sets ``other``: the same id, or one inside it.
 
     >>> holds("loss", "loss::alpha"), holds("loss#alpha", "loss::alpha"), holds("los", "loss")
     (True, True, False)

@@ -103,6 +103,6 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _refused_here(error: BaseException) -> bool:
-    """Say whether an exception was raised by one of our own parts."""
+    """Return True if an exception was raised by one of our own parts."""
     frames = list(traceback.walk_tb(error.__traceback__))
     return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("custom.")

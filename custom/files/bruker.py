@@ -129,7 +129,7 @@ class BrukerReader(ImageReader):
     """
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
-        """Say whether every file is called ``2dseq``."""
+        """Return True if every file is called ``2dseq``."""
         return all(Path(name).name == "2dseq" for name in ensure_tuple(filename))
 
     def read(self, data: Sequence[PathLike] | PathLike, **_: Any) -> Any:

@@ -133,7 +133,7 @@ def value_fault(array: NDArray[Any]) -> str | None:
 
 
 def _is_label_map(array: NDArray[Any]) -> bool:
-    """Say whether the values are whole numbers in even patches."""
+    """Return True if the values are whole numbers in even patches."""
     if not np.array_equal(array, np.rint(array)):
         return False
     equal = pairs = 0

@@ -118,7 +118,7 @@ class InputReader(ImageReader):
         self._reader: ImageReader | None = None
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
-        """Say whether every name promises a format that is read here."""
+        """Return True if every name promises a format that is read here."""
         return all(format_of(name) is not None for name in ensure_tuple(filename))
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Any:
@@ -163,7 +163,7 @@ def _reader_of(path: PathLike) -> ImageReader:
 
 
 def _is_zarr_array(path: Path) -> bool:
-    """Say whether a folder is an array, not a group, of a Zarr store."""
+    """Return True if a folder is an array, not a group, of a Zarr store."""
     try:
         return bool(json.loads((path / "zarr.json").read_text())["node_type"] == "array")
     except (OSError, ValueError, KeyError, TypeError):

@@ -74,7 +74,7 @@ class ZarrSliceReader(ImageReader):
     """
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
-        """Say whether every name lies inside a ``.zarr`` store."""
+        """Return True if every name lies inside a ``.zarr`` store."""
         return all(".zarr" in str(name) for name in ensure_tuple(filename))
 
     def read(self, data: Sequence[PathLike] | PathLike, **_: Any) -> Any:

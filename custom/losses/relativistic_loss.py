@@ -1,4 +1,4 @@
-"""What a critic and a generator want of the critic's scores."""
+"""Adversarial losses of a critic and a generator, from the critic's scores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["RelativisticAverageLoss", "WassersteinLoss"]
 
 
 class RelativisticAverageLoss(nn.Module):
-    r"""Is a real volume more realistic than the average generated one, and the other way round?
+    r"""Relativistic average loss: each score is compared with the mean score of the other kind.
 
     .. math:: a = C(x) - \overline{C(y)}, \quad b = C(y) - \overline{C(x)}
     .. math:: L_D = -\tfrac12 \overline{\log s(a)} - \tfrac12 \overline{\log(1 - s(b))}
@@ -23,9 +23,9 @@ class RelativisticAverageLoss(nn.Module):
     computed in float32 at least, as softplus, so that no score overflows or rounds to log 0.
 
     Args:
-        average: What the average score is taken over: ``all``: batch and voxels, as the text says;
-            ``batch``: the batch alone, for each voxel of the score map by itself, as the published
-            code does. At batch size 1 the latter compares single pairs of voxels.
+        average: Axes of the mean score. ``all``: batch and voxels, as in the paper; ``batch``: the
+            batch alone, for each voxel of the score map by itself, as in the published code. At
+            batch size 1 the latter compares single pairs of voxels.
 
     Shape:
         Scores: ``(B, ...)``, the same for both; losses: scalar.
@@ -35,8 +35,9 @@ class RelativisticAverageLoss(nn.Module):
 
     Erratum:
         Printed as the sum of two terms with an optimum of 0.693. That, ``log 2``, is the value of
-        each term where the critic cannot tell, so the sum there is 1.386. Ours is the mean of the
-        two, 0.693, which also halves the gradient; the published code's critic does the same.
+        each term where the critic cannot tell the two apart, so the sum there is 1.386. Ours is the
+        mean of the two, 0.693, which also halves the gradient; the published code's critic does the
+        same.
 
     Source:
         METHODS.md, study 3, "Losses"; A. Jolicoeur-Martineau, "The relativistic discriminator",
@@ -50,12 +51,12 @@ class RelativisticAverageLoss(nn.Module):
         self.average = average
 
     def critic(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Return the critic's loss of the scores of real and generated volumes."""
+        """Return the critic's loss for the scores of real and generated volumes."""
         above, below = self._compared(real, fake)
         return 0.5 * (softplus(-above).mean() + softplus(below).mean())
 
     def generator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Return the generator's loss of the same scores."""
+        """Return the generator's loss for the same scores."""
         above, below = self._compared(real, fake)
         return 0.5 * (softplus(above).mean() + softplus(-below).mean())
 
@@ -70,7 +71,7 @@ class RelativisticAverageLoss(nn.Module):
 
 
 class WassersteinLoss(nn.Module):
-    r"""Difference of the mean scores: the critic widens it, the generator raises its own.
+    r"""Wasserstein loss without a penalty: the difference of the mean scores.
 
     .. math:: L_D = \overline{C(y)} - \overline{C(x)}, \qquad L_G = -\overline{C(y)}
 
@@ -88,12 +89,12 @@ class WassersteinLoss(nn.Module):
     """
 
     def critic(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Return the critic's loss of the scores of real and generated volumes."""
+        """Return the critic's loss for the scores of real and generated volumes."""
         real, fake = _same_shape(real, fake)
         return fake.mean() - real.mean()
 
     def generator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Return the generator's loss of the same scores."""
+        """Return the generator's loss for the same scores."""
         return -_same_shape(real, fake)[1].mean()
 
 

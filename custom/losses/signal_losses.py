@@ -29,9 +29,9 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
         ``(B, L)`` both; output: ``(B,)``, 0 or more.
 
     Erratum:
-        The source prints the loss as ``-L_reconstruction + beta L_KLD`` with this sum's sign
-        turned as well (equations 3 and 4): minimised as printed, reconstruction would get worse.
-        Both terms are to be made small.
+        Printed as ``-L_reconstruction + beta L_KLD`` with the sign of this sum reversed as well
+        (equations 3 and 4): minimised so, the reconstruction would get worse. Ours minimises the
+        sum of both terms.
 
     Source:
         METHODS.md, study 5, "Loss".
@@ -40,7 +40,7 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 class _TermsKept(nn.Module):
-    """A loss that keeps the running means of its terms, for the log."""
+    """A loss that keeps the running means of its terms for the log."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class _TermsKept(nn.Module):
         self._count = 0
 
     def keep(self, **terms: Tensor) -> None:
-        """Add the terms of one call, without a wait for the device."""
+        """Add the terms of one call, without waiting for the device."""
         if not torch.is_grad_enabled():
             return
         for name, value in terms.items():
@@ -57,7 +57,7 @@ class _TermsKept(nn.Module):
         self._count += 1
 
     def take_terms(self) -> dict[str, float]:
-        """Return the means since the last call of this, and begin anew."""
+        """Return the means since the last call, and reset them."""
         means = {name: float(value) / self._count for name, value in self._sums.items()}
         self._sums, self._count = {}, 0
         return means
@@ -76,15 +76,15 @@ class VariationalLoss(_TermsKept):
             ``l1`` or ``mse``, each the mean over signals.
         scale: ``lambda``. Without it the divergence outweighs the reconstruction, and all latents
             but one collapse (VAE.md, section 2): the source's code has 300, its text nothing.
-        kld_step: ``w_1``, by which the weight grows an epoch; None: it is ``kld_weight`` from the
-            start on.
+        kld_step: ``w_1``, the growth of the weight per epoch; None: the weight is ``kld_weight``
+            from ``kld_start`` on.
         kld_weight: ``w_max``; 0 switches the divergence off.
         kld_start: First epoch (from 1) with the divergence; a later one is the source's delayed
             start.
 
     Shape:
         Prediction: ``(B, M)``, or ``(B, M + 2 L)`` as ``SignalAutoencoder`` gives it with latents;
-        target: ``(B, M + 1)``, clean signals and the noise level, which plays no part here.
+        target: ``(B, M + 1)``, clean signals and the noise level, which is not used here.
 
     Raises:
         ValueError: If ``reconstruction`` is unknown or a number is out of its range.
@@ -144,19 +144,19 @@ class VariationalLoss(_TermsKept):
 
 
 class PosteriorMomentsLoss(_TermsKept):
-    r"""Squared error in units of what must be expected, and likelihood of the predicted deviation.
+    r"""Squared error over the expected one, and negative log-likelihood of the deviation.
 
     .. math:: L = \overline{(\hat y - y)^2 / s^2}
         + \overline{\tfrac12 (r^2 / \hat\sigma^2 + \log \hat\sigma^2 / s^2)}
 
-    Its minimum is the posterior mean, at every noise level: the division by :math:`s^2` gives weak
-    noise, with its small errors, the same say as strong noise. In the second term :math:`r = \hat
-    y - y` is held fixed, so that it makes :math:`\hat\sigma^2` the posterior variance, and leaves
-    :math:`\hat y` alone.
+    The minimum is the posterior mean at every noise level: dividing by the expected squared error
+    :math:`s^2` gives weak noise, with its small errors, the same weight as strong noise. In the
+    second term the residual :math:`r = \hat y - y` is detached, so that the minimum of
+    :math:`\hat\sigma^2` is the posterior variance and :math:`\hat y` gets no gradient from it.
 
     Args:
-        scales: Of the simulation that is trained on.
-        of_tensor: Whether the tensor is estimated, not the signals.
+        scales: Expected errors of the simulation that is trained on.
+        of_tensor: True if the tensor is estimated, False if the signals are.
 
     Shape:
         Prediction: ``(B, 2 K)``, estimates and deviations; target: ``(B, K + 1)``, truth and noise
@@ -183,7 +183,7 @@ class PosteriorMomentsLoss(_TermsKept):
         mean, deviation = prediction.chunk(2, dim=1)
         expected = expected_squared_error(sigma, self.bound, self.variance)
         residual = mean - truth
-        # Of the elements of a tensor the mean counts, as in the tables.
+        # One scale for all elements of a tensor: the tables give their mean error, too.
         error = (residual.square() / expected.mean(1, keepdim=True)).mean()
         ratio = deviation.square() / expected
         surprise = residual.detach().square() / expected / ratio

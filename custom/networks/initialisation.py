@@ -30,17 +30,16 @@ def kaiming_init(
 
     .. math:: w \sim N(0, \sigma^2), \quad \sigma^2 = \frac{2 g^2}{(1 + a^2) n}
 
-    with ``n`` the values that one output is summed of (of a transposed convolution: the kernel's
-    positions over its stride), ``a`` the slope and ``g`` the gain, so that the second moment passes
-    through layer and LeakyReLU unchanged. Normalisation layers get weight 1 and bias 0. A module
-    with a method ``after_kaiming`` then corrects its own weights: a sum of several layers, or an
-    output that shall start near 0.
+    with the fan-in ``n`` (of a transposed convolution: divided by the stride), the slope ``a`` and
+    the gain ``g``, so that the second moment passes through layer and LeakyReLU unchanged.
+    Normalisation layers get weight 1 and bias 0. A module with a method ``after_kaiming`` then
+    corrects its own weights: a sum of several layers, or an output that starts near 0.
 
     Args:
         module: Network, changed in place.
         negative_slope: ``a``, of the LeakyReLU that follows the layers.
         gain: ``g``.
-        generator: Source of the numbers; torch's own if not given.
+        generator: Random generator; torch's global one by default.
 
     Returns:
         The module.
@@ -68,7 +67,7 @@ def kaiming_init(
 
 
 def _fan_in(layer: nn.Module) -> float:
-    """Return how many values one output of a layer is summed of, on average."""
+    """Return the fan-in of a layer, on average over its outputs."""
     weight = layer.weight
     if not isinstance(weight, torch.Tensor):
         raise TypeError(f"weight of {type(layer).__name__} is no tensor")
@@ -79,6 +78,6 @@ def _fan_in(layer: nn.Module) -> float:
 
 
 def _is_norm(module: nn.Module) -> bool:
-    """Tell whether a module is a normalisation with weight and bias."""
+    """Return True if a module is a normalisation with weight and bias."""
     name = type(module).__name__
     return "Norm" in name and getattr(module, "weight", None) is not None

@@ -1,4 +1,4 @@
-"""Fill a network with saved weights, and say in one line why that is not possible."""
+"""Load saved weights into a network; a file that does not fit is a one-line error."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from custom.errors import InputError
 
 __all__ = ["MADE_AS", "load_weights", "read_weights"]
 
-# Buffer of networks with variants whose weights have the same shapes: which of them it is.
+# Name of the buffer that distinguishes variants whose weights have the same shapes.
 MADE_AS = "made_as"
 
 
 def read_weights(
     path: str | Path, map_location: str | torch.device = "cpu", setting: str = "--checkpoint"
 ) -> Mapping[str, Any]:
-    """Read a bare state dictionary, or that of a checkpoint that holds one.
+    """Return a bare state dictionary, or that of a checkpoint that holds one.
 
     Args:
         path: See :func:`load_weights`.
         map_location: Device to load to.
-        setting: Where the user names the file, for the messages.
+        setting: Option by which the user names the file, for the messages.
 
     Raises:
         InputError: If the file is missing, unreadable, or holds something else.
@@ -50,14 +50,14 @@ def load_weights(
     map_location: str | torch.device = "cpu",
     setting: str = "--checkpoint",
 ) -> None:
-    """Fill a network from a bare state dictionary, or from a checkpoint that holds one.
+    """Load a bare state dictionary, or that of a checkpoint, into a network.
 
     Args:
         path: ``model.pt``, or ``last.pt``, which holds the weights under ``model``. Only tensors
             and plain containers are read from it (``weights_only``), never code.
-        network: The network to fill.
+        network: The network, changed in place.
         map_location: Device to load to.
-        setting: Where the user names the file, for the messages.
+        setting: Option by which the user names the file, for the messages.
 
     Raises:
         InputError: If the file is missing, unreadable, holds weights of another network, or

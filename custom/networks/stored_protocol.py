@@ -1,4 +1,4 @@
-"""Read from saved weights what they were trained for: the protocol, and how signals were scaled."""
+"""Protocol and scale rule that saved weights were trained for."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from custom.physics.diffusion.scale import SCALE_RULES, ScaleRule
 
 __all__ = ["StoredProtocol", "is_peer", "read_protocol", "stored_measurements"]
 
-_SAME_ROWS = 1e-3  # ms/µm²: as far may the numbers of one protocol be apart
+_SAME_ROWS = 1e-3  # ms/µm²: largest difference between rows of the same protocol
 
 
 @dataclass(frozen=True)
 class StoredProtocol:
-    """What a network of diffusion signals was trained for.
+    """Protocol and scale rule of a network of diffusion signals.
 
     Attributes:
         b_rows: ``(M, 6)``, see :func:`custom.physics.diffusion.tensor.b_matrix`.
-        scale_rule: What its signals were in units of.
+        scale_rule: Unit of its signals.
     """
 
     b_rows: Tensor
@@ -53,7 +53,7 @@ def read_protocol(path: str | Path) -> StoredProtocol:
 
 
 def stored_measurements(path: str | Path) -> int:
-    """Return how many measurements saved weights were trained for.
+    """Return the number of measurements that saved weights were trained for.
 
     Raises:
         InputError: As :func:`read_protocol`.
@@ -62,15 +62,15 @@ def stored_measurements(path: str | Path) -> int:
 
 
 def is_peer(path: str | Path, model: str | Path) -> bool:
-    """Say whether a network can restore beside a model what that restores.
+    """Return True if a network can restore the same scans as a model.
 
     Args:
-        path: Its weights, which need not be there.
+        path: Weights of the network; the file may be missing.
         model: Weights of the model.
 
     Returns:
-        Whether the weights are there, are not the model's own, and were trained for the same
-        measurements in the same order and with the same scale.
+        Whether the weights exist, are not the model's own, and were trained for the same
+        measurements in the same order and with the same scale rule.
 
     Raises:
         InputError: As :func:`read_protocol`.
@@ -86,12 +86,12 @@ def is_peer(path: str | Path, model: str | Path) -> bool:
 
 
 def _is_table(value: Any) -> bool:
-    """Say whether a value can be the rows of b-matrices."""
+    """Return True if a value can be the rows of b-matrices."""
     if not torch.is_tensor(value) or value.ndim != 2 or value.shape[1] != 6 or len(value) == 0:
         return False
     return bool(torch.isfinite(value).all())
 
 
 def _is_rule(value: Any) -> bool:
-    """Say whether a value is the number of a rule."""
+    """Return True if a value is the number of a rule."""
     return torch.is_tensor(value) and value.numel() == 1 and int(value) in range(len(SCALE_RULES))

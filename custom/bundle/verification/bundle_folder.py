@@ -186,5 +186,5 @@ class BundleFolder:
 
 
 def is_search_space(path: Path) -> bool:
-    """Say whether a YAML file describes a hyperparameter search, not a workflow or an overlay."""
+    """Return True if a YAML file is a hyperparameter search, not a workflow or an overlay."""
     return any(line.startswith("parameters:") for line in path.read_text("utf-8").splitlines())

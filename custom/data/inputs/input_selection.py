@@ -201,7 +201,7 @@ def _repeated(names: Sequence[str]) -> list[int]:
 
 
 def _is_input(path: Path) -> bool:
-    """Say whether a file of a searched folder is an image, and not a result or hidden."""
+    """Return True if a file of a searched folder is an image, and not a result or hidden."""
     if path.name.startswith(".") or format_of(path) is None:
         return False
     result = is_result(path)

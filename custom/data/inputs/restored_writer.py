@@ -82,7 +82,7 @@ def uncertainty_of(output: str | Path) -> Path:
 
 
 def is_result(path: str | Path) -> bool:
-    """Say whether a file is a restored image, or a map of one, that a sidecar vouches for."""
+    """Return True if a file is a restored image, or a map of one, that a sidecar vouches for."""
     path = Path(path)
     for end in (RESTORED, *(f"_{name}" for name in MAPS)):
         stem = path.name.removesuffix(f"{end}.nii.gz")

@@ -61,7 +61,7 @@ def make_phantom(
         voxel_mm: Their length.
         cells: Number of cells.
         b_rows: ``(M, 6)`` of the protocol, on which the prior's set depends.
-        seed: Where chance comes from.
+        seed: Random generator.
     """
     anatomy, bias, draws = seed.spawn(3)
     rng = np.random.default_rng(anatomy)

@@ -62,7 +62,7 @@ def rescale_of(header: Dataset) -> tuple[float, float]:
 
 
 def _holds(header: Dataset, keyword: str) -> bool:
-    """Say whether an attribute has a value, be it one that cannot be decoded."""
+    """Return True if an attribute has a value, be it one that cannot be decoded."""
     element = element_of(header, keyword)
     return keyword in header and (element is None or not element.is_empty)
 

@@ -154,7 +154,7 @@ def _list(series: Sequence[DicomSeries], why: Mapping[str, str] | None = None) -
 
 
 def _is_result(header: Dataset) -> bool:
-    """Say whether an image was made by this application, or is derived and for research alone."""
+    """Return True if an image was made by this application, or is derived and research-only."""
     equipment = value_of(header, "ContributingEquipmentSequence") or ()
     if any(str(value_of(item, "Manufacturer")) == MAKER for item in equipment):
         return True

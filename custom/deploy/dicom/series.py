@@ -114,7 +114,7 @@ def _form(file: Path) -> str:
 
 
 def _is_directory_file(file: Path) -> bool:
-    """Say whether a file is a DICOMDIR."""
+    """Return True if a file is a DICOMDIR."""
     return file.name.upper() == "DICOMDIR"
 
 

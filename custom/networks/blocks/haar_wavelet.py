@@ -18,7 +18,7 @@ def pad_to_even(volume: Tensor) -> Tensor:
 
 
 class HaarWavelet3d(nn.Module):
-    r"""Split volumes into eight sub-bands of half the size, and put them together again.
+    r"""Haar wavelet transform: eight sub-bands of half the size, and its inverse.
 
     Along each axis neighbours ``a, b`` at positions ``2i, 2i + 1`` become
 
@@ -59,7 +59,7 @@ class HaarWavelet3d(nn.Module):
             size: ``[D, H, W]`` of the volume; half of it, rounded up, is the size of the bands.
 
         Raises:
-            ValueError: If there are not eight bands, or their size is another.
+            ValueError: If there are not eight bands, or their size does not fit.
         """
         halves = [(count + 1) // 2 for count in size]
         if bands.dim() != 6 or bands.shape[1] != 8 or list(bands.shape[3:]) != halves:

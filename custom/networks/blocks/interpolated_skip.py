@@ -14,7 +14,7 @@ _DEGRADATIONS = ("linear", "kspace", "nearest")
 
 
 class InterpolatedSkip(nn.Module):
-    r"""Interpolate a volume to the finer grid that its voxels were made from.
+    r"""Interpolate a volume trilinearly to the finer grid that it was downsampled from.
 
     High-resolution voxel ``j`` lies at ``(j - o) / s`` on the coarse grid: ``o = (s - 1) / 2`` for
     ``linear``, whose coarse voxels are centred on ``s`` fine ones; ``o = 0`` for ``kspace`` and
@@ -22,7 +22,7 @@ class InterpolatedSkip(nn.Module):
     edge is repeated.
 
     Args:
-        degradation: How the low-resolution volume came about.
+        degradation: Operator that made the low-resolution volume.
         scale: ``s``.
 
     Shape:

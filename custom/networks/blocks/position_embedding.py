@@ -1,4 +1,4 @@
-"""The place on a path, as features that a network can be conditioned on."""
+"""Embedding of the position on a path, for conditioning a network."""
 
 import math
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 __all__ = ["PositionEmbedding", "sinusoids"]
 
-# Cycles over the whole path. The slowest wave grows from one end to the other, so that it tells
-# them apart; the fastest changes by little from one of 100 steps to the next, so that a network
-# trained with one number of steps knows the positions of another.
+# Cycles over the whole path. The slowest wave is monotone from one end to the other, so that the
+# ends differ; the fastest changes little from one of 100 steps to the next, so that a network
+# trained with one number of steps can be used with another.
 _SLOWEST, _FASTEST = 0.25, 8.0
 
 
@@ -17,7 +17,7 @@ def sinusoids(position: Tensor, frequencies: Tensor) -> Tensor:
     r"""Return :math:`(\sin 2\pi\nu_k p, \cos 2\pi\nu_k p)_k`.
 
     Args:
-        position: Place on the path, 0 to 1.
+        position: Position on the path, 0 to 1.
         frequencies: :math:`\nu`, in cycles over the path.
 
     Shape:
@@ -28,7 +28,7 @@ def sinusoids(position: Tensor, frequencies: Tensor) -> Tensor:
 
 
 class PositionEmbedding(nn.Module):
-    """Waves of geometrically spaced frequencies, mixed by two linear layers with SiLU.
+    """Sinusoids of geometrically spaced frequencies, then two linear layers with SiLU.
 
     Args:
         features: Number of features; even, since each frequency gives a sine and a cosine.

@@ -1,4 +1,4 @@
-"""What a network of diffusion signals must remember of its training: kept in its state dict."""
+"""Protocol and scale rule of a network of diffusion signals, as buffers of its state dict."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ B_ROWS, SCALE_RULE = "b_rows", "scale_rule"
 
 
 class TrainedFor(Protocol):
-    """What signals were simulated with."""
+    """The simulation that a network was trained on."""
 
     b_rows: Tensor
     scale_rule: ScaleRule
@@ -32,14 +32,14 @@ class TrainedFor(Protocol):
 def keep_protocol(network: nn.Module, num_measurements: int, made_as: int) -> None:
     """Give a network the buffers ``b_rows`` ``(M, 6)`` and ``scale_rule`` ``()``, not yet set.
 
-    Its weights mean nothing for another protocol, or for signals scaled in another way: with
-    these, what restores can refuse them. ``made_as`` tells apart variants whose weights have the
-    same shapes: :func:`custom.networks.saved_weights.load_weights` refuses those of another.
+    The weights are wrong for another protocol, or for signals scaled in another way; these buffers
+    let the inferer refuse them. ``made_as`` distinguishes variants whose weights have the same
+    shapes: :func:`custom.networks.saved_weights.load_weights` refuses those of another variant.
 
     Args:
         network: The network.
         num_measurements: ``M``.
-        made_as: A number of the variant's own.
+        made_as: Number of the variant.
     """
     network.register_buffer(B_ROWS, torch.zeros(num_measurements, 6))
     network.register_buffer(SCALE_RULE, torch.zeros((), dtype=torch.int64))

@@ -10,17 +10,16 @@ __all__ = ["ResidualDenseBlock", "ResidualInResidualBlock"]
 
 
 class ResidualDenseBlock(nn.Module):
-    r"""Convolutions that each see the block's input and the results of all before them.
+    r"""Dense block: each convolution sees the block's input and all earlier results.
 
     .. math::
         h_k = \phi\Big(b_k + \sum_{j < k} W_{kj} * h_j\Big), \quad h_0 = x, \quad
         y = x + s \Big(b_n + \sum_{j < n} W_{nj} * h_j\Big)
 
-    Not by concatenating the ``h_j``: each ``h_j`` is convolved once with the weights towards all
-    later layers (``layers[j]``, one wide convolution), and the results are added to what these are
-    still waiting for. The same sums and the same number of parameters, but training keeps ``x`` and
-    the ``h_j`` once rather than in every concatenation: at the published size 320 channels of each
-    block instead of 1280.
+    The ``h_j`` are not concatenated: each is convolved once with the weights towards all later
+    layers (``layers[j]``, one wide convolution), and the results are added to the pending sums of
+    these layers. Sums and parameters are the same, but training stores ``x`` and the ``h_j`` once
+    instead of in every concatenation: 320 channels a block instead of 1280 at the published size.
 
     Args:
         channels: Channels of input and output.
@@ -63,7 +62,7 @@ class ResidualDenseBlock(nn.Module):
         )
 
     def after_kaiming(self) -> None:
-        """Divide each sum's weights by the size of the whole sum, not by that of one summand."""
+        """Rescale the weights: the fan-in of a sum is that of all its terms together."""
         channels, growth = self.first.in_channels, self.growth
         with torch.no_grad():
             for source, layer in enumerate([self.first, *self.layers]):
@@ -78,14 +77,14 @@ class ResidualDenseBlock(nn.Module):
         """Return the input plus the scaled residue."""
         waiting = self.first(x)
         for layer in self.layers:
-            # A copy, so that of the sum no more than this part is kept for the backward pass.
+            # A copy: the backward pass then keeps this part alone, not the whole sum.
             ready = F.leaky_relu_(waiting[:, : self.growth].clone(), self.negative_slope)
             waiting = layer(ready).add_(waiting[:, self.growth :])
         return torch.add(x, waiting, alpha=self.residual_scale)
 
 
 class ResidualInResidualBlock(nn.Module):
-    """Dense blocks in a row, and their result scaled and added to the input.
+    """Residual-in-residual dense block: dense blocks in a row, scaled and added to the input.
 
     Args:
         channels: Channels of input and output.

@@ -1,4 +1,4 @@
-"""From features at the low resolution to an image at the high one."""
+"""Voxel shuffle: from features at the low resolution to an image at the high one."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _SMALL = 0.01
 
 
 class VoxelShuffleHead(nn.Module):
-    """Bring features to the high resolution and turn them into the image.
+    """Upsample features by a voxel shuffle and turn them into the image.
 
     Convolution to ``scale ** 3`` times the channels, LeakyReLU, voxel shuffle, convolution,
     LeakyReLU, convolution to one channel; all of size 3.
 
-    Without gradients the planes of the first axis are worked on ``slab`` at a time, each with
-    ``halo`` planes of its neighbours: the same result, while the high-resolution features, ``scale
-    ** 3`` times as large as all others, exist for one slab only.
+    Without gradients the first axis is processed ``slab`` planes at a time, each slab with ``halo``
+    planes of its neighbours. The result is the same, but the high-resolution features, ``scale **
+    3`` times as large as all others, exist for one slab only.
 
     Args:
         channels: Of the features.
@@ -29,7 +29,7 @@ class VoxelShuffleHead(nn.Module):
         negative_slope: Of the LeakyReLU.
         near_zero: Whether ``kaiming_init`` leaves the last convolution small, for an output that is
             added to an image.
-        slab: Low-resolution planes worked on at once without gradients; 0: all.
+        slab: Low-resolution planes processed at once without gradients; 0: all.
 
     Shape:
         Input: ``(B, channels, D, H, W)``; output: ``(B, 1, scale D, scale H, scale W)``.
@@ -48,7 +48,7 @@ class VoxelShuffleHead(nn.Module):
         self.negative_slope = negative_slope
         self.near_zero = near_zero
         self.slab = slab
-        # One convolution on the coarse grid, two on the fine one.
+        # Receptive radius: one convolution on the coarse grid, two on the fine one.
         self.halo = 1 + -(-2 // scale)
         self.expand = nn.Conv3d(channels, channels * scale**3, 3, padding=1)
         self.refine = nn.Conv3d(channels, channels, 3, padding=1)

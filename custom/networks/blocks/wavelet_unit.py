@@ -1,4 +1,4 @@
-"""The study's wavelet unit: low- and high-frequency features of a volume."""
+"""DISGAN's wavelet unit: low- and high-frequency features of a volume."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class WaveletUnit(nn.Module):
 
     .. math:: \sum_{b \ne LLL} x_b = 2 \sqrt 2 \, x_{2i, 2j, 2k} - LLL
 
-    by which ``sum`` is computed, without the other bands. It also says what the sum can tell: how
-    one voxel of eight differs from their mean.
+    by which ``sum`` is computed, without the other bands. The sum therefore carries one number of
+    seven: how one voxel of eight differs from their mean.
 
     Args:
         channels: Of the input.
         low_channels: Of the low-frequency features.
         high_channels: Of the high-frequency features.
-        high: How the seven bands reach their convolution.
+        high: How the seven bands are combined before their convolution.
 
     Shape:
         Input: ``(B, channels, D, H, W)``; outputs: ``(B, low_channels or high_channels, ceil(D/2),

@@ -1,4 +1,4 @@
-"""The study's third player: features of volumes, from the layers of a ResNet-10."""
+"""Feature extractor of the three-player GAN: the layers of a ResNet-10."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["FeatureExtractor"]
 class FeatureExtractor(nn.Module):
     """Layers of a ResNet-10 before its linear layer, untrained, as a map of features.
 
-    Convolution of size 7 and stride 2, normalisation, ReLU, maximum over 3 at stride 2, and four of
-    MONAI's residual blocks. MONAI's own ``resnet10`` averages the map away, and normalises its
-    blocks by batches whatever ``norm`` it is given.
+    Convolution of size 7 and stride 2, normalisation, ReLU, max pooling of size 3 and stride 2, and
+    four of MONAI's residual blocks. MONAI's own ``resnet10`` pools the map to one value, and uses
+    batch normalisation in its blocks whatever ``norm`` it is given.
 
     Args:
         widths: Channels of the four blocks.
         strides: Strides of the four blocks. ResNet-10 has ``(1, 2, 2, 2)``; two strides less keep,
             as the published code does, a map of 8 voxels a side for patches of 64.
-        norm: MONAI's name of the normalisation, or name and arguments. InstanceNorm by default:
-            with batches of one, batch normalisation in training is that, and its running
-            statistics would mix restored and reference volumes.
+        norm: MONAI's name of the normalisation, or name and arguments. InstanceNorm by default: at
+            batch size 1 batch normalisation in training is the same, and its running statistics
+            would mix restored and reference volumes.
 
     Shape:
         Input: ``(B, 1, D, H, W)``; output: ``(B, widths[-1], d, h, w)``, with ``d`` an eighth of

@@ -1,4 +1,4 @@
-"""The study's first critic: strided residual blocks and a coarse map of scores."""
+"""Critic of the three-player GAN: strided residual blocks and a coarse map of scores."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class ResidualCritic(nn.Module):
         features: Channels of the first block.
         num_blocks: Number of blocks; the source has 4.
         negative_slope: Of the LeakyReLU.
-        residual: Whether the input of a block, averaged over pairs and through a convolution of
-            size 1, is added to its result. The text says residual; the published code is not, and
-            without it the network has that code's 14,066,369 parameters.
+        residual: Whether the input of a block, average-pooled by 2 and through a convolution of
+            size 1, is added to its result, as the paper's text has it. The published code has no
+            such shortcut; without it the network has that code's 14,066,369 parameters.
 
     Shape:
         Input: ``(B, 1, D, H, W)``; output, logits: ``(B, 1, d, h, w)`` with ``d = ceil(D / 2 **

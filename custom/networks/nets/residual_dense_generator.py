@@ -1,4 +1,4 @@
-"""The study's generator: residual-in-residual dense blocks, then a voxel shuffle."""
+"""Generator of the three-player GAN: residual-in-residual dense blocks and a voxel shuffle."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class ResidualDenseGenerator(nn.Module):
         scale: How many times finer the output is.
         residual_scale: Of every residue in a block.
         negative_slope: Of the LeakyReLU; the published code has 0.01, the text does not say.
-        degradation: How the input came about; only the grid of the interpolated input depends on
-            it.
+        degradation: Operator that made the input; only the grid of the interpolated input depends
+            on it.
         interpolated_skip: Whether the input, interpolated, is added to the output, and the last
             convolution starts small, so that an untrained network is near trilinear. Not in the
             source.

@@ -1,4 +1,4 @@
-"""The U-Net of the micro-MRI study, with every option that the source searched over."""
+"""U-Net for slices, with every option that the micro-MRI paper searched over."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Act = tuple[str, dict[str, Any]]
 
 _DOWN = ("max", "mean", "strided")
 _UP = ("nearest", "bilinear", "bicubic", "transposed")
-# In place: the input of an activation is needed by nothing else, so a third of the memory is saved.
+# In place, which saves a third of the memory: nothing else needs the input of an activation.
 _ACTIVATIONS: dict[str, Act] = {
     "relu": ("relu", {"inplace": True}),
     "leakyrelu": ("leakyrelu", {"inplace": True}),
@@ -115,8 +115,8 @@ class RestorationUNet(nn.Module):
 
         Args:
             x: The images.
-            modulation: For each level in the order of execution, what its features are multiplied
-                by and what is added then. Empty: nothing.
+            modulation: Gain and shift of the features of each level, in the order of execution.
+                Empty: none.
 
         Shape:
             ``modulation``: ``(2, B, features, 1, ...)`` each, gain and shift.
@@ -160,7 +160,7 @@ def _check(
     activation: str,
     spatial_dims: int,
 ) -> None:
-    """Refuse what is no option."""
+    """Refuse invalid arguments."""
     if len(features) < 2 or min(features) < 1:
         raise ValueError(f"features must be two or more positive numbers, got {tuple(features)}")
     if len(skips) != len(features) - 1 or min(skips) < 1:
@@ -204,7 +204,7 @@ def _up(spatial_dims: int, coarse: int, fine: int, up: str) -> nn.Module:
 
 
 def _skip(spatial_dims: int, features: int, skip: int) -> nn.Module:
-    """Bring the features of a level to the width that it hands on."""
+    """Bring the features of a level to the width of its skip connection."""
     if features == skip:
         return nn.Identity()
     return Convolution(spatial_dims, features, skip, kernel_size=1, conv_only=True)

@@ -1,4 +1,4 @@
-"""The study's autoencoders of diffusion signals: variational, and plain."""
+"""The paper's autoencoders of diffusion signals: variational and denoising."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["LatentKind", "SignalAutoencoder"]
 
 LatentKind = Literal["variational", "linear", "relu"]
 _KINDS = ("variational", "linear", "relu")
-# Of the log variance of a latent: beyond, its exponential over- or underflows in half precision.
+# Bound of a latent's log variance: beyond it the exponential over- or underflows in half precision.
 _LOG_VARIANCE = 15.0
 
 
@@ -31,8 +31,8 @@ class SignalAutoencoder(nn.Module):
         hidden: Widths of the three layers down; up they are the same in reverse.
         latent: Number of latents.
         kind: ``variational``: mean and log variance of each latent, by two parallel layers.
-            ``relu``: plain latents after a ReLU, the study's denoising autoencoder. ``linear``:
-                without it.
+            ``relu``: plain latents after a ReLU, the paper's denoising autoencoder. ``linear``:
+                without the ReLU.
 
     Shape:
         ``signals``: ``(B, M)`` in units of ``S_0``; output: ``(B, M)``, or, with ``with_latents``,
@@ -73,7 +73,7 @@ class SignalAutoencoder(nn.Module):
         keep_protocol(self, num_measurements, _KINDS.index(kind))
 
     def fit_to(self, simulation: TrainedFor) -> SignalAutoencoder:
-        """Remember the protocol that the network is trained for, and return the network."""
+        """Store the protocol that the network is trained for, and return the network."""
         set_protocol(self, simulation)
         return self
 

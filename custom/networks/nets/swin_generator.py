@@ -1,4 +1,4 @@
-"""The study's ablation: a generator of shifted-window transformers instead of dense blocks."""
+"""The thesis's ablation: a generator of shifted-window transformers instead of dense blocks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _SwinGroup(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the restored features, of axes that are multiples of the window."""
         size = tuple(x.shape[2:])
-        # MONAI makes an axis of one window that window, unshifted.
+        # On an axis that one window covers MONAI does not shift.
         window, shift = get_window_size(  # type: ignore[no-untyped-call]
             size, self.window, self.shift
         )
@@ -78,8 +78,8 @@ class SwinGenerator(nn.Module):
         window_size: Low-resolution voxels of a window along each axis.
         scale: How many times finer the output is.
         negative_slope: Of the head's LeakyReLU.
-        degradation: How the input came about; only the grid of the interpolated input depends on
-            it.
+        degradation: Operator that made the input; only the grid of the interpolated input depends
+            on it.
         interpolated_skip: Whether the interpolated input is added to the output.
         slab: See :class:`VoxelShuffleHead`.
         use_checkpoint: Whether training computes the blocks twice, to save memory.

@@ -17,7 +17,7 @@ __all__ = ["Head", "TensorInformedDenoiser"]
 Head = Literal["signal", "tensor"]
 _HEADS = ("signal", "tensor")
 _FIT_STEPS = 3
-_FIRST_VARIANT = 8  # of what its weights say they are; smaller numbers are autoencoders
+_FIRST_VARIANT = 8  # of ``made_as``; smaller numbers are autoencoders
 _LEAST_NOISE = 1e-3  # units of S_0
 # Range of the logarithm of the predicted deviation, in units of the expected error.
 _LOWEST, _HIGHEST = -3.0, 4.0
@@ -26,25 +26,25 @@ _LOWEST, _HIGHEST = -3.0, 4.0
 class TensorInformedDenoiser(nn.Module):
     r"""Posterior mean and deviation of diffusion signals, or of their tensor.
 
-    A few Gauss-Newton steps, regularised by the prior's moments, give a tensor, its signals and
-    what they leave over; two residual blocks turn these, the noisy signals and the noise level
-    into a correction:
+    A few Gauss-Newton steps, regularised by the prior's moments, give a tensor, its signals and the
+    residual; two residual blocks turn these, the noisy signals and the noise level into a
+    correction:
 
     .. math:: \hat y = y_\text{fit} + s\,h(\text{features}), \qquad
         s^2 = (1 / c \sigma^2 + 1 / V)^{-1} + m
 
-    with ``s`` the error to expect (:mod:`custom.physics.diffusion.error_scales`; ``m`` is what no
-    tensor fits), so that the network's own numbers are of the order of one at every noise level. A
-    second, small head learns the deviation of the truth from the estimate; it is trained on the
-    features as they are, and does not change them.
+    with the expected error ``s`` (:mod:`custom.physics.diffusion.error_scales`; ``m`` is the misfit
+    of the tensor model), so that the network's outputs are of the order of one at every noise
+    level. A second, small head predicts the deviation of the truth from the estimate, from detached
+    features.
 
     Args:
         num_measurements: Signals of a voxel, ``M``.
         head: ``signal``: restored signals; ``tensor``: the six elements, in µm²/ms.
         width: Units of a layer.
         num_blocks: Residual blocks.
-        with_sigma: Whether the noise level is given; otherwise it is judged by the residual of the
-            fit.
+        with_sigma: Whether the noise level is given; otherwise it is estimated from the residual of
+            the fit.
         with_scale: Whether ``S_0`` is fitted too, for signals in units of an estimate of it.
 
     Shape:
@@ -98,7 +98,7 @@ class TensorInformedDenoiser(nn.Module):
         self.deviation = nn.Sequential(
             nn.Linear(width, width // 2 + 1), nn.SiLU(), nn.Linear(width // 2 + 1, outputs)
         )
-        # Starts as the fit itself.
+        # Zero weights: the untrained network returns the fit.
         nn.init.zeros_(self.correction.weight)
         nn.init.zeros_(self.correction.bias)
         keep_protocol(self, num_measurements, _FIRST_VARIANT + with_sigma)
@@ -137,7 +137,7 @@ class TensorInformedDenoiser(nn.Module):
 
         Args:
             signals: Noisy signals.
-            sigma: Standard deviation of their noise; not looked at if the network goes without.
+            sigma: Standard deviation of their noise; ignored without ``with_sigma``.
         """
         given = torch.zeros_like(signals[:, :1])
         if self.with_sigma:
@@ -148,7 +148,7 @@ class TensorInformedDenoiser(nn.Module):
             if is_scripting():
                 features, start, error = self._features(signals, given)
             else:
-                # Half precision would spoil the fit: at weak noise it is off by more than that.
+                # The rounding error of half precision is larger than weak noise.
                 with torch.autocast(signals.device.type, enabled=False):
                     features, start, error = self._features(signals, given)
         hidden = self.inputs(features)
@@ -159,7 +159,7 @@ class TensorInformedDenoiser(nn.Module):
         return torch.cat([mean, error * torch.exp(log_deviation)], dim=1)
 
     def _features(self, signals: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the features, the fit to be corrected, and the error to expect of it."""
+        """Return the features, the fit to be corrected, and its expected error."""
         parameters, fitted = regularised_gauss_newton(
             signals,
             self.b_rows,

@@ -1,4 +1,4 @@
-"""The restoration U-Net, told how far along the path of a diffusion its input lies."""
+"""The restoration U-Net, conditioned on the position of its input on a diffusion path."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TimeConditionedUNet(nn.Module):
 
     per channel, after the two convolutions of each level of encoder and decoder; gain and shift
     are linear in the embedding of the position, and start at 1 and 0. The last convolution starts
-    at zero: the untrained network returns zeros, which say that the input needs no change.
+    at zero: the untrained network returns zeros, that is, no correction.
 
     Args:
         features: As for :class:`~custom.networks.nets.restoration_unet.RestorationUNet`, whose
@@ -43,7 +43,7 @@ class TimeConditionedUNet(nn.Module):
 
     Source:
         METHODS.md, study 1: r(x_t, t/T); Conejo Rupp et al. 2025, section 4.3. How the source
-        conditions on time is not said: scale and shift are ours.
+        conditions on time is not stated: scale and shift are ours.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class TimeConditionedUNet(nn.Module):
 
 
 def _modulation(embedding: int, features: int) -> nn.Linear:
-    """Return a layer that gives gains of 1 and shifts of 0 whatever it is given, until trained."""
+    """Return a layer whose outputs start as gains of 1 and shifts of 0."""
     layer = nn.Linear(embedding, 2 * features)
     nn.init.zeros_(layer.weight)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The study's second critic: a U-Net fed with wavelet features, one score for each voxel."""
+"""DISGAN's critic: a U-Net fed with wavelet features, one score for each voxel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from custom.networks.initialisation import kaiming_init
 
 __all__ = ["WaveletCritic"]
 
-# Channels of a level, of the first level's, at most.
+# Most channels of a level, in multiples of the first level's.
 _WIDEST = 8
 
 
@@ -41,7 +41,7 @@ class _Up(nn.Module):
     def __init__(self, inputs: int, outputs: int, slope: float):
         super().__init__()
         self.negative_slope = slope
-        # Kernel 4 at stride 2: every voxel is reached by the same number of weights.
+        # Kernel 4 at stride 2: every voxel gets the same number of weights, without a checkerboard.
         self.conv = nn.ConvTranspose3d(inputs, outputs, 4, stride=2, padding=1)
         self.norm = nn.InstanceNorm3d(outputs, affine=True)
         self.dense = ResidualDenseBlock(outputs, outputs // 2, 3, negative_slope=slope)
@@ -53,7 +53,7 @@ class _Up(nn.Module):
 
 
 class WaveletCritic(nn.Module):
-    r"""Score how real each voxel looks, with the frequencies of every scale at hand.
+    r"""Score how real each voxel looks, from features and sub-bands of every scale.
 
     At each level down a :class:`WaveletUnit` splits the features: the low-frequency part is
     concatenated with the strided convolution's (``1/16`` of the level's channels), the
@@ -61,10 +61,10 @@ class WaveletCritic(nn.Module):
     residual dense block ends each level. Level ``l`` has ``features * min(2 ** (l - 1), 8)``
     channels, as published.
 
-    InstanceNorm, where the published code has batch normalisation: volumes leave room for batches
-    of one; and relativistic scores compare the mean over real volumes with that over generated
-    ones, which must not differ by which statistics each batch was normalised with. The deepest
-    level is not normalised, so that it may be a single voxel.
+    InstanceNorm, where the published code has batch normalisation: memory often allows a batch of
+    one only; and relativistic scores compare the mean over real volumes with that over generated
+    ones, which must not depend on the statistics of each batch. The deepest level is not
+    normalised, so that it may be a single voxel.
 
     Args:
         features: Channels of the first level, at least 2.
@@ -104,7 +104,7 @@ class WaveletCritic(nn.Module):
         for level in range(1, depth + 1):
             inputs, outputs, deepest = widths[level - 1], widths[level], level == depth
             self.down.append(_Down(inputs, outputs, negative_slope, high, not deepest))
-            # The decoder's features, the high frequencies, and the skip but at the deepest.
+            # The decoder's features, the high frequencies, and the skip, if there is one.
             joined = outputs + inputs + (0 if deepest else outputs)
             up.append(_Up(joined, inputs, negative_slope))
         self.up = nn.ModuleList(reversed(up))
@@ -127,7 +127,7 @@ class WaveletCritic(nn.Module):
             highs.append(high)
         for level, up in enumerate(self.up):
             parts = [y, highs.pop()]
-            # ``skips`` begins with the full size, so its end is one level above ``y``.
+            # ``skips`` starts at the full size, so its last entry is one level above ``y``.
             if level > 0:
                 parts.append(skips.pop())
             y = up(torch.cat(parts, 1))

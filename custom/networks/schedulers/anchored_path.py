@@ -42,7 +42,7 @@ class AnchoredPathScheduler(nn.Module):
         num_steps: ``T``, at least 2.
         end_std: ``beta``, the deviation of ``x_T``, in units of the standardised image.
         noise_profile: Name of ``f``, see :func:`~.noise_profiles.noise_profile`.
-        parameterisation: What the network's prediction stands for.
+        parameterisation: Meaning of the network's prediction.
 
     Shape:
         Images, residuals, noise and predictions: ``(B, C, *spatial)``. Steps: ``(B,)``, int64, in
@@ -81,7 +81,7 @@ class AnchoredPathScheduler(nn.Module):
         self.end_std = end_std
         self.parameterisation = parameterisation
         self._total_energy = float(energy[-1])
-        # Not in a state dict: the arguments say all that the tables do.
+        # Not in a state dict: the tables follow from the arguments.
         self.register_buffer("profile", profile.float(), persistent=False)
         noise_std = (end_std * (energy / energy[-1]).sqrt()).float()
         self.register_buffer("noise_std", noise_std, persistent=False)
@@ -119,11 +119,11 @@ class AnchoredPathScheduler(nn.Module):
         return x + residual / self.num_steps + gain * noise
 
     def estimate_clean(self, x_t: Tensor, prediction: Tensor, step: Tensor) -> Tensor:
-        """Return the estimate of the clean image that the network's prediction stands for.
+        """Return the estimate of the clean image from the network's prediction.
 
         Args:
             x_t: The image at step ``t``.
-            prediction: ``r``, what the network said of it.
+            prediction: ``r``, the output of the network.
             step: ``t`` of each sample.
         """
         if self.parameterisation == "path":
@@ -159,10 +159,10 @@ class AnchoredPathScheduler(nn.Module):
         return back + _column(self._noise_between(to_step, step), x_t) * noise
 
     def timesteps(self, num_inference_steps: int | None = None) -> Tensor:
-        """Return the steps of a reverse pass, from ``T`` down; after the last comes 0.
+        """Return the steps of a reverse pass, from ``T`` down, without the final 0.
 
         Args:
-            num_inference_steps: How many, in ``1..T``, evenly spread; all ``T`` by default.
+            num_inference_steps: Number of steps, in ``1..T``, evenly spread; all ``T`` by default.
 
         Returns:
             ``(num_inference_steps,)``, int64, strictly descending.
@@ -183,7 +183,7 @@ class AnchoredPathScheduler(nn.Module):
         return torch.tensor([(2 * total * k + count) // (2 * count) for k in range(count, 0, -1)])
 
     def critical_end_std(self, residual_rms: float) -> float:
-        r"""Return ``beta_crit``, above which the noise of a step outweighs its way to the anchor.
+        r"""Return ``beta_crit``, above which a step's noise exceeds its mean move to the anchor.
 
         .. math:: \beta_\mathrm{crit} = \frac{\mathrm{RMS}(R)}{T} \sqrt{\textstyle\sum_s f(s)^2}
 
@@ -228,5 +228,5 @@ def _chain_profile(name: str, num_steps: int) -> Tensor:
 
 
 def _column(values: Tensor, like: Tensor) -> Tensor:
-    """Shape one value a sample to broadcast over images, in their type."""
+    """Reshape one value a sample to broadcast over images, in their type."""
     return values.to(like.dtype).view(-1, *[1] * (like.ndim - 1))

@@ -1,4 +1,4 @@
-"""How the noise of a path from clean to noisy is spread over its steps."""
+"""Noise profiles: the share of each step in the noise of a path from clean to noisy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Noise made of the residuals that the training pairs really have."""
+"""Noise fields drawn from the residuals of the training pairs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEAST_STD = 1e-3  # of residuals of unit variance: less is the rounding of a fi
 
 
 class ResidualSource(Protocol):
-    """Where the residuals come from."""
+    """A set of residuals."""
 
     @property
     def residuals(self) -> Tensor:
@@ -37,15 +37,15 @@ class ResidualNoise:
     continued by mirror images. Where the window lies (the ``offset``) is drawn once a sample, and
     may be given so that a chain of draws and one :meth:`accumulate` have the same distribution.
 
-    With ``centre`` the mean over all residuals (and turns) is taken off pixel by pixel, and the
-    variance set to 1 again. Otherwise only the mean over all pixels is 0, and what the finite bank
-    has left in a pixel adds up along a chain as :math:`\sum_s f(s)`, faster than the noise itself
-    (:math:`\sqrt{\sum_s f(s)^2}`): the expectation of the end would not be the anchor.
+    With ``centre`` the mean over all residuals (and turns) is subtracted pixel by pixel, and the
+    variance set to 1 again. Otherwise only the mean over all pixels is 0, and the mean that a
+    finite bank has in a pixel adds up along a chain as :math:`\sum_s f(s)`, faster than the noise
+    itself (:math:`\sqrt{\sum_s f(s)^2}`): the expectation of the end would not be the anchor.
 
     Args:
-        bank: Residuals; they are not touched before the first draw.
+        bank: Residuals; they are not read before the first draw.
         rotate: Whether fields are turned, so that edges do not add up.
-        centre: Whether every pixel has a mean of exactly 0. The source's own noise has not.
+        centre: Whether every pixel has a mean of exactly 0, unlike in the paper.
 
     Raises:
         InputError: At the first draw, if the residuals are all the same and ``centre`` is set.
@@ -61,7 +61,7 @@ class ResidualNoise:
         self._prepared: Tensor | None = None
 
     def draw_offset(self, shape: Sequence[int], generator: Generator | None = None) -> Tensor:
-        """Draw where the window of each sample lies.
+        """Draw the position of each sample's window.
 
         Args:
             shape: Shape of the images, ``(B, 1, H, W)``.
@@ -152,7 +152,7 @@ class ResidualNoise:
         """Draw a residual and a turn a link; return their summed ``f``, ``(B, turns, entries)``."""
         turns = _QUARTER_TURNS if self.rotate else 1
         links = torch.arange(1, len(profile))
-        # As many draws for any step: a sample's noise does not hang on the steps of the others.
+        # As many draws for any step: a sample's noise must not depend on the steps of the others.
         drawn = torch.randint(turns * entries, (len(step), len(links)), generator=generator)
         gains = profile[1:].float() * (links <= step[:, None])
         weights = torch.zeros(len(step), turns * entries)
@@ -167,8 +167,8 @@ class ResidualNoise:
         return self._prepared
 
     def _centred(self, fields: Tensor) -> Tensor:
-        """Take off the mean of every pixel and set the variance to 1 again."""
-        # The mean of all turns does not change when turned, so it can be taken off before.
+        """Subtract the mean of every pixel and set the variance to 1 again."""
+        # The mean over all turns is invariant to turns, so it can be subtracted before.
         centred = fields.double() - mean_field(fields, self.rotate)
         std = centred.square().mean().sqrt()
         if std < _LEAST_STD:
@@ -180,7 +180,7 @@ class ResidualNoise:
 
 
 def mean_field(residuals: Tensor, rotate: bool) -> Tensor:
-    """Return the mean of every pixel over residuals, and over their quarter turns if they turn.
+    """Return the mean of every pixel over residuals and, with ``rotate``, over quarter turns.
 
     Args:
         residuals: ``(N, S, S)``.

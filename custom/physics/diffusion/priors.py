@@ -72,7 +72,7 @@ class BoxPrior:
         Args:
             count: How many.
             b_rows: ``(M, 6)`` of :func:`custom.physics.diffusion.tensor.b_matrix`.
-            generator: Where chance comes from.
+            generator: Random generator.
         """
         device = generator.device
         b_rows = b_rows.to(device)

@@ -71,7 +71,7 @@ class SignalSimulation:
 
         Args:
             count: How many.
-            generator: Where chance comes from; its device is that of the signals.
+            generator: Random generator; its device is that of the signals.
 
         Returns:
             As :meth:`add_noise`.
@@ -90,7 +90,7 @@ class SignalSimulation:
             signal: Clean signals ``(n, M)`` in units of ``S_0``.
             tensor: What they are of, ``(n, 6)``, if anything.
             sigma: Standard deviations ``(n, 1)`` in units of ``S_0``.
-            generator: Where chance comes from.
+            generator: Random generator.
 
         Returns:
             ``image``: noisy signals ``(n, M)``; ``label``: clean ones; ``sigma``: ``(n, 1)``, all

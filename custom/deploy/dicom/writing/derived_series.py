@@ -204,7 +204,7 @@ def _window(array: NDArray[Any]) -> tuple[float, float]:
 
 
 def _runs_backwards(sources: Sequence[Frame]) -> bool:
-    """Say whether the source counts its slices against the normal."""
+    """Return True if the source counts its slices against the normal."""
     first, last = (sources[place] for place in (0, -1))
     if first.file == last.file:
         return first.index > last.index

@@ -119,7 +119,7 @@ def grid_of(array: NDArray[Any], affine: NDArray[np.float64], source: SeriesVolu
 
 
 def _same_place(affine: NDArray[np.float64], source: SeriesVolume) -> bool:
-    """Say whether all corners of two grids of one shape lie in one place."""
+    """Return True if all corners of two grids of one shape lie in one place."""
     last = np.array(source.array.shape[:3]) - 1
     corners = np.array(np.meshgrid(*[(0, end) for end in last])).reshape(3, -1)
     ones = np.ones((1, corners.shape[1]))

@@ -75,6 +75,6 @@ def scale_of(array: NDArray[Any], sources: Sequence[Frame]) -> StoredScale:
 
 
 def _on_steps(array: NDArray[Any], slope: float, intercept: float) -> bool:
-    """Say whether all values are whole steps of a scale."""
+    """Return True if all values are whole steps of a scale."""
     steps = (array.astype(np.float64) - intercept) / slope
     return bool((np.abs(steps - np.rint(steps)) < _ON_THE_SCALE).all())

@@ -70,7 +70,7 @@ def bayes_limit(
         b_rows: ``(M, 6)`` of :func:`custom.physics.diffusion.tensor.b_matrix`.
         sigma: Standard deviation of the noise, in units of ``S_0``, above 0.
         count: Number of signals, at least 2.
-        generator: Where chance comes from. The signals are drawn first, so that one seed gives the
+        generator: Random generator. The signals are drawn first, so that one seed gives the
             same ones for any noise model, noise level and setting.
         settings: Of :class:`custom.physics.diffusion.posterior.mean.PosteriorMean`.
 

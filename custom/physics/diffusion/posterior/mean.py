@@ -125,7 +125,7 @@ class PosteriorMean:
         Args:
             noisy: In units of ``S_0``.
             sigma: Standard deviation of the noise, in the same units, above 0.
-            generator: Where chance comes from; shared draws are made once, when first needed.
+            generator: Random generator; shared draws are made once, when first needed.
 
         Shape:
             ``noisy``: ``(n, M)``.

@@ -91,7 +91,7 @@ class OwnDraws:
             noisy: A few signals in units of ``S_0``, at most ``rows_at_once`` for the memory's
                 sake.
             sigma: Standard deviation of their noise.
-            generator: Where chance comes from.
+            generator: Random generator.
 
         Shape:
             ``noisy``: ``(n, M)``.
