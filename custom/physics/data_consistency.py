@@ -1,16 +1,16 @@
-r"""Hold a restored volume to what was measured.
+r"""Data consistency: correct a restored volume where it contradicts the measured one.
 
 A restoration :math:`y` should give the measured volume :math:`m` when it is degraded again by
-:math:`D`. What is missing is brought to the fine grid and added:
+:math:`D`. The difference is brought to the fine grid and added:
 
 .. math:: y' = y + s\, U(m - D y), \qquad 0 \le s \le 1
 
 :math:`U` writes the low-resolution spectrum into the centre of the high-resolution one, divided by
-the transfer function :math:`H` of the degradation. Both grids are then told the same, so that
+the transfer function :math:`H` of the degradation. So
 
 - ``kspace``: :math:`K_{y'} = (1 - s) K_y + s K_m` in the centre of k-space, nothing changes
   outside of it, and :math:`D y' = m` for :math:`s = 1`. Plus and minus the Nyquist frequency of an
-  even matrix fall on one measured sample, whose change they share.
+  even matrix fall on one measured sample; each gets half of its change.
 - ``nearest``: the same :math:`U`; :math:`D y' = m` for :math:`s = 1` too.
 - ``linear``: :math:`H` is that of the triangle filter, along each axis
   :math:`\sum_d w_d \cos(\omega d)`, 0.354 at the edge of the band for scale 2 and 0.044 in its
@@ -50,22 +50,22 @@ def data_consistency(
     scale: int = 2,
     max_gain: float = 10.0,
 ) -> Tensor:
-    """Move a restored volume towards what was measured (see the module).
+    """Move a restored volume towards the measured one (see the module).
 
     Args:
         restored: High-resolution volume.
         measured: Low-resolution volume, in the same unit.
-        strength: ``s``: 0 changes nothing, 1 takes what was measured.
-        degradation: How the measured volume came about.
+        strength: ``s``: 0 changes nothing, 1 puts the measured values in place.
+        degradation: Operator of the measured volume.
         scale: How many times finer the restored volume is.
-        max_gain: The most that a part of the difference is amplified by; ``linear`` alone.
+        max_gain: Largest amplification of a frequency of the difference; for ``linear`` only.
 
     Shape:
         ``restored`` and output: ``(B, C, scale D, scale H, scale W)``; ``measured``:
         ``(B, C, D, H, W)``.
 
     Raises:
-        ValueError: If the shapes do not belong together, or an argument is out of its range.
+        ValueError: If the shapes do not fit, or an argument is out of its range.
     """
     check_consistency(strength, max_gain)
     expected = (*measured.shape[:2], *(scale * length for length in measured.shape[2:]))
@@ -87,10 +87,10 @@ def data_consistency(
 def transfer_function(
     frequency: np.ndarray[Any, Any], degradation: Degradation, scale: int = 2
 ) -> np.ndarray[Any, Any]:
-    """Return what a degradation does to a wave along one axis, at the coarse voxels' centres.
+    """Return the transfer function of a degradation along one axis, at the coarse voxel centres.
 
     Args:
-        frequency: Radians for each high-resolution voxel.
+        frequency: In radians per high-resolution voxel.
         degradation: ``linear``, ``kspace`` or ``nearest``.
         scale: How many times finer the high-resolution grid is.
     """
@@ -103,7 +103,7 @@ def transfer_function(
 
 
 def check_consistency(strength: float, max_gain: float) -> None:
-    """Refuse settings that are out of range; users set them, so the error is theirs to read."""
+    """Refuse settings that are out of range, by an error that the user reads."""
     check_not_negative("data_consistency", strength)
     if strength > 1:
         raise InputError(f"data_consistency must be between 0 and 1, got {strength}")
@@ -112,18 +112,18 @@ def check_consistency(strength: float, max_gain: float) -> None:
 
 
 def _zero_filled(values: Tensor, scale: int) -> Tensor:
-    """Interpolate by zeros around the spectrum, on grids that share voxel 0."""
+    """Interpolate by zero filling, on grids that share voxel 0."""
     for axis in (2, 3, 4):
         size = values.shape[axis]
         spectrum = torch.fft.rfft(values, dim=axis, norm="forward")
-        if size % 2 == 0 and scale > 1:
+        if size % 2 == 0 and scale > 1:  # half for plus and half for minus the Nyquist frequency
             spectrum.narrow(axis, size // 2, 1).mul_(0.5)
         values = torch.fft.irfft(spectrum, n=scale * size, dim=axis, norm="forward")
     return values
 
 
 def _cosine_filled(values: Tensor, scale: int, max_gain: float) -> Tensor:
-    """Undo the triangle filter and interpolate, on grids that fill the same box."""
+    """Invert the triangle filter and interpolate, on grids that fill the same box."""
     sizes = values.shape[2:]
     found = np.stack([_fill(part, scale, max_gain) for part in values.cpu().flatten(0, 1).numpy()])
     return (
@@ -134,7 +134,7 @@ def _cosine_filled(values: Tensor, scale: int, max_gain: float) -> Tensor:
 
 
 def _fill(values: np.ndarray[Any, Any], scale: int, max_gain: float) -> np.ndarray[Any, Any]:
-    """Do so for one channel, ``(D, H, W)``."""
+    """Return the same for one channel, ``(D, H, W)``."""
     kept = fft.dctn(values, norm="forward")
     damping = np.ones((1, 1, 1))
     for axis, size in enumerate(values.shape):

@@ -1,6 +1,6 @@
-r"""Halve the resolution of a volume, and bring it back, on grids that are known exactly.
+r"""Downsampling operators of volumes and the interpolation back, with exact grids.
 
-A degradation decides where the centre of low-resolution voxel 0 lies, in high-resolution voxels:
+The operator determines where the centre of low-resolution voxel 0 lies, in high-resolution voxels:
 
 - ``linear``: a triangle filter of twice the width (antialiased linear interpolation). Both grids
   fill the same box, so the offset is ``(scale - 1) / 2``.
@@ -129,7 +129,7 @@ def downsample(volume: Tensor, degradation: Degradation, scale: int = 2) -> Tens
 def upsample(
     volume: Tensor, degradation: Degradation, scale: int = 2, mode: Interpolation = "trilinear"
 ) -> Tensor:
-    """Interpolate a volume to the high-resolution grid that its degradation belongs to.
+    """Interpolate a volume to the high-resolution grid of its degradation.
 
     Args:
         volume: Low-resolution volume.

@@ -1,4 +1,4 @@
-"""Bring images to zero mean and unit variance, and undo it."""
+"""Standardise images to zero mean and unit variance, and invert it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = [
 MomentsForm = Literal["centred", "printed"]
 
 # Relative to the root mean square. A slice that varies less is constant to within the rounding of
-# float32; dividing by what is left would make an image of the rounding.
+# float32; dividing by its deviation would amplify the rounding errors to an image.
 _FLAT = 1e-6
 
 
 def check_form(form: str) -> None:
-    """Refuse what is no form of the moments.
+    """Refuse an unknown form of the moments.
 
     Raises:
         ValueError: If ``form`` is neither ``centred`` nor ``printed``.
@@ -33,7 +33,7 @@ def check_form(form: str) -> None:
 
 
 def image_moments(image: Tensor, form: MomentsForm = "centred") -> Tensor:
-    r"""Return what an image is standardised by.
+    r"""Return centre and scale by which an image is standardised.
 
     .. math:: c = \operatorname{mean}(x), \qquad s = \sqrt{\operatorname{mean}((x - c)^2)}
 
@@ -50,15 +50,15 @@ def image_moments(image: Tensor, form: MomentsForm = "centred") -> Tensor:
         ``image``: any.
 
     Erratum:
-        The source prints ``form="printed"``, which does not give unit variance once the mean is
-        removed. Ours is the standard deviation.
+        Printed as ``form="printed"``, which does not give unit variance once the mean is removed.
+        Ours is the standard deviation.
 
     Source:
         METHODS.md, study 1, "Anchored path diffusion"; Conejo Rupp et al. 2025, section 4.3.
     """
     check_form(form)
-    # as_tensor: plain numbers of MONAI's MetaTensor; float32, since half precision has no range
-    # for the squares of raw intensities.
+    # A plain Tensor, not MONAI's MetaTensor; float32, since squares of raw intensities overflow
+    # half precision.
     values = torch.as_tensor(image).as_subclass(Tensor).float()
     centre = values.mean()
     root_mean_square = values.square().mean().sqrt()
@@ -68,7 +68,7 @@ def image_moments(image: Tensor, form: MomentsForm = "centred") -> Tensor:
 
 
 def standardise(image: Tensor, moments: Tensor) -> Tensor:
-    """Take the centre off images and divide them by the scale.
+    """Subtract the centre from images and divide them by the scale.
 
     Shape:
         ``image``: any with ``moments`` ``(2,)``; ``(B, C, *spatial)`` with ``(B, 2)``.
@@ -78,13 +78,13 @@ def standardise(image: Tensor, moments: Tensor) -> Tensor:
 
 
 def unstandardise(image: Tensor, moments: Tensor) -> Tensor:
-    """Undo :func:`standardise`; the shapes are the same."""
+    """Invert :func:`standardise`; the shapes are the same."""
     centre, scale = _columns(moments, image)
     return image * scale + centre
 
 
 def _columns(moments: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-    """Return centre and scale, shaped for the images."""
+    """Return centre and scale, reshaped to broadcast over the images."""
     if moments.ndim == 1:
         return moments[0], moments[1]
     centre, scale = moments.reshape(-1, 2, *[1] * (image.ndim - 1)).unbind(1)

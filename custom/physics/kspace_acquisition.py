@@ -1,4 +1,4 @@
-r"""How a scanner turns an object into a magnitude image: k-space, noise, Fourier transform.
+r"""Acquisition of a magnitude image: k-space sampling, receiver noise, Fourier transform.
 
 **Grid.** All matrices cover the same field-of-view box: voxel ``n`` of ``N`` has its centre at
 ``(n + 1/2) FOV / N``. A spectrum taken over one matrix therefore needs a linear phase before it
@@ -13,7 +13,7 @@ of ``N_x N_y`` voxels from ``A`` averages has noise of
 in each channel. The field of view being fixed, a voxel's volume goes as ``V ~ 1 / (N_x N_y)``, so
 ``SNR ~ 1 / sigma ~ V sqrt(A N_x N_y)``: volume times the root of the number of samples, averages
 times phase encodings times read-out points. ``s`` belongs to the receiver bandwidth, taken to be
-the same for both scans: the study does not state it. A 300 x 300 scan with 5 averages then has
+the same for both scans: the paper does not state it. A 300 x 300 scan with 5 averages then has
 ``sqrt(5) / 2 = 1.118`` times the SNR a voxel of a 150 x 150 scan with 1 average. Were the
 duration of the read-out the same instead, the ratio would be ``sqrt(10) / 4 = 0.791``.
 
@@ -47,7 +47,7 @@ Complex = NDArray[np.complexfloating[Any, Any]]
 
 @dataclass(frozen=True)
 class Acquisition:
-    """What of a scan decides on its resolution and noise.
+    """Settings of a scan that determine its resolution and noise.
 
     Args:
         matrix: Voxels along the two in-plane axes.
@@ -68,7 +68,7 @@ class Acquisition:
 
     @property
     def noise_gain(self) -> float:
-        """Noise of an image a channel, over that of one sample of k-space."""
+        """Noise of a channel of the image, over that of one sample of k-space."""
         return math.sqrt(self.matrix[0] * self.matrix[1] / self.averages)
 
 
@@ -78,7 +78,7 @@ DEFAULT_SCAN = Acquisition((300, 300), 5)
 
 
 def snr_ratio(first: Acquisition, second: Acquisition) -> float:
-    """Return the SNR a voxel of ``first`` over that of ``second``, same field of view.
+    """Return the SNR per voxel of ``first`` over that of ``second``, same field of view.
 
     >>> round(snr_ratio(DEFAULT_SCAN, FAST_SCAN), 3)
     1.118
@@ -87,12 +87,12 @@ def snr_ratio(first: Acquisition, second: Acquisition) -> float:
 
 
 def sample_noise_std(signal: float, snr: float, reference: Acquisition) -> float:
-    """Return the noise of one k-space sample that gives an SNR in an image.
+    """Return the noise of one k-space sample for a given SNR of the image.
 
     Args:
         signal: Magnitude of the tissue in which the SNR is stated.
         snr: ``signal`` over the noise of one channel.
-        reference: The scan in which it is stated.
+        reference: The scan in which the SNR is stated.
 
     Raises:
         ValueError: If ``signal`` or ``snr`` is not positive.
@@ -176,10 +176,10 @@ def simulate_low_resolution(
 ) -> NDArray[np.float32]:
     r"""Return the fast partner of a real magnitude stack.
 
-    The centre of the stack's k-space is kept, noise added, and the magnitude taken. What noise
-    the stack brings along is halved by the crop, so only the rest is added:
-    :math:`\sqrt{\sigma^2 - \sigma_\mathrm{high}^2 / 4}`. The stack's own phase is lost with its
-    magnitude; the partner is that of an object without phase.
+    The centre of the stack's k-space is kept, noise added, and the magnitude taken. The stack's own
+    noise is halved by the crop, so only the rest is added:
+    :math:`\sqrt{\sigma^2 - \sigma_\mathrm{high}^2 / 4}`. A magnitude stack has lost its phase; the
+    partner is that of an object without phase.
 
     Args:
         high: Magnitude stack, ``(2X, 2Y, S)``, slices last.
@@ -192,8 +192,8 @@ def simulate_low_resolution(
         Magnitude stack, ``(X, Y, S)``.
 
     Raises:
-        ValueError: If the in-plane size of ``high`` is odd, or ``noise_std`` is below what the
-            stack brings along.
+        ValueError: If the in-plane size of ``high`` is odd, or ``noise_std`` is below the stack's
+            own noise after the crop.
     """
     if high.ndim != 3 or high.shape[0] % 2 or high.shape[1] % 2:
         raise ValueError(f"high must be (2X, 2Y, S), got {high.shape}")

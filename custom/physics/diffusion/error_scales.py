@@ -1,4 +1,4 @@
-"""How large the errors of an estimated diffusion signal must be expected to be."""
+"""Expected errors of an estimated diffusion signal, from the noise and the prior."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _RIDGE = 1e-6
 
 @dataclass(frozen=True)
 class ErrorScales:
-    r"""What the squared error of an estimate lies between, to the first order.
+    r"""Scales of the squared error of an estimate at weak and at strong noise.
 
-    It cannot be much below :math:`c\,\sigma^2`, the Cramer-Rao bound of an unbiased estimator, nor
-    need it be above the prior's variance :math:`V`: see :func:`expected_squared_error`.
+    At weak noise it is close to :math:`c\,\sigma^2`, the Cramer-Rao bound of an unbiased estimator,
+    at strong noise to the prior's variance :math:`V`: see :func:`expected_squared_error`.
 
     Attributes:
         signal_bound: ``c`` of a signal, mean over measurements, ``()``; ``p / M`` for ``p``
@@ -28,8 +28,8 @@ class ErrorScales:
         signal_variance: ``V`` of a signal, mean over measurements, ``()``.
         tensor_bound: ``c`` of the tensor's elements, median over the prior, ``(6,)``, in (µm²/ms)².
         tensor_variance: ``V`` of the tensor's elements, ``(6,)``.
-        signal_misfit: Mean squared difference of a clean signal from the tensor that fits it best,
-            ``()``; 0 where signals are those of tensors.
+        signal_misfit: Mean squared residual of the best tensor fit to a clean signal, ``()``; 0 if
+            the signals are those of tensors.
         mean: Mean parameters: ``(6,)`` of the tensor, or ``(7,)`` with the scale.
         precision: Inverse covariance of the same, ``(P, P)``.
     """
@@ -46,7 +46,7 @@ class ErrorScales:
 def expected_squared_error(sigma: Tensor, bound: Tensor, variance: Tensor) -> Tensor:
     r"""Return :math:`(1 / c \sigma^2 + 1 / V)^{-1}`, close to the error of the best estimator.
 
-    Within a fifth of the posterior's at every noise level of the study (VAE.md, section 3).
+    Within a fifth of the posterior's at every noise level of the paper (VAE.md, section 3).
 
     Args:
         sigma: Noise, in units of ``S_0``; below 0.01 it counts as 0.01.
@@ -73,8 +73,8 @@ def error_scales_of(
 
     Args:
         signal: Clean signals in units of ``S_0``.
-        tensor: What they are of. Signals of mixtures have none: the tensors that fit them best
-            then serve for the moments.
+        tensor: Their tensors. Signals of mixtures have none: the moments are then those of the
+            best-fitting tensors.
         b_rows: Of :func:`custom.physics.diffusion.tensor.b_matrix`.
         num_parameters: Of the signal model, without its scale.
         scale_variance: Variance of the true scale in units of the estimated one; None where it is

@@ -1,4 +1,4 @@
-"""Gradient tables of stated schemes: that of the study, and one of two shells."""
+"""Gradient tables of stated schemes: the published one, and one of two shells."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ _STEPS, _ROUNDS = 4000, 5
 
 
 def spread_directions(count: int, seed: int = 0) -> NDArray[np.float64]:
-    """Spread directions over the half sphere, as charges that repel each other and their opposites.
+    """Spread directions over the half sphere by electrostatic repulsion.
 
-    Goes on until the last half of the steps has lessened their energy by no more than a thousandth:
-    now and then two charges stay close together for thousands of steps.
+    Charges repel each other and their opposites. Runs until the last half of the steps has lowered
+    the energy by no more than a thousandth: sometimes two charges stay close together for thousands
+    of steps.
 
     Args:
-        count: How many.
-        seed: Of the directions that the charges start from.
+        count: Number of directions.
+        seed: Of the random start.
 
     Shape:
         ``(count, 3)`` unit vectors.
@@ -41,9 +42,9 @@ def spread_directions(count: int, seed: int = 0) -> NDArray[np.float64]:
 
 
 def study_scheme(seed: int = 0) -> GradientTable:
-    """Return the study's 32 measurements: b = 50, thirty directions of b = 1000, b = 50.
+    """Return the paper's 32 measurements: b = 50, thirty directions of b = 1000, b = 50.
 
-    The study does not print its directions; ours are spread evenly, and the two of b = 50 are the
+    The paper does not print its directions; ours are spread evenly, and the two of b = 50 are the
     first and the last of them.
 
     Source:

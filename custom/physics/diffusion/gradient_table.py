@@ -28,9 +28,9 @@ __all__ = [
 ]
 
 _LENGTH_TOLERANCE = 0.05  # of a direction; scanners round to three digits
-# s/mm²: up to it a volume counts as b = 0. Nominally 50, the b0_threshold of DIPY; what was asked
-# for with 50 stands in tables with a few s/mm² more (51, 52), so 5 are let pass: as far as a
-# volume's b-value may be off its measurement's where both are small (b_tolerance).
+# s/mm²: up to it a volume counts as b = 0. Nominally 50, DIPY's b0_threshold; scanners write a
+# requested 50 as 51 or 52, so 5 are added: the same tolerance as between a volume's b-value and
+# its measurement's where both are small (b_tolerance).
 UNWEIGHTED_UP_TO = 55.0
 _HIGHEST = 50_000.0  # s/mm²: beyond it the unit is wrong
 
@@ -52,7 +52,7 @@ class GradientTable:
 
     @property
     def unweighted(self) -> NDArray[np.bool_]:
-        """Which volumes count as b = 0: those of 50 s/mm², up to 55 as tables hold them."""
+        """Volumes that count as b = 0: 50 s/mm² nominally, up to 55 as tables hold them."""
         return np.asarray(self.bvals <= UNWEIGHTED_UP_TO)
 
     @property
@@ -74,7 +74,7 @@ class GradientTable:
 
 
 def table_of_rows(b_rows: Tensor) -> GradientTable:
-    """Return the table of rows of b-matrices; of a direction the sign cannot be known.
+    """Return the gradient table of rows of b-matrices; the sign of a direction is arbitrary.
 
     Args:
         b_rows: ``(M, 6)`` of :func:`custom.physics.diffusion.tensor.b_matrix`.
@@ -84,12 +84,12 @@ def table_of_rows(b_rows: Tensor) -> GradientTable:
     halves = torch.cat([rows[:, :3], rows[:, 3:] / 2], 1)
     bvecs = torch.linalg.eigh(tensor_matrices(halves))[1][:, :, -1]
     bvecs[bvals <= 0] = 0.0
-    # Rounded: nothing may come back as more than the highest b that counts as unweighted.
+    # Rounded: rounding errors must not lift a b-value above the highest one that is unweighted.
     return GradientTable((bvals * 1e3).round(decimals=3).numpy(), bvecs.numpy())
 
 
 def tables_beside(image: str | Path) -> tuple[Path, Path]:
-    """Return where a scan's tables are looked for: same name, ``.bval`` and ``.bvec``."""
+    """Return the default paths of a scan's tables: same name, ``.bval`` and ``.bvec``."""
     name, _ = name_of(image)
     folder = Path(image).parent
     return folder / f"{name}.bval", folder / f"{name}.bvec"
@@ -98,7 +98,7 @@ def tables_beside(image: str | Path) -> tuple[Path, Path]:
 def tables_of(
     image: str | Path, bval: str | Path | None = None, bvec: str | Path | None = None
 ) -> tuple[Path, Path]:
-    """Return a scan's two files: those that are named, else those beside it."""
+    """Return a scan's two files: those that are given, else those beside it."""
     beside = tables_beside(image)
     named = (Path(str(file)).expanduser() if file is not None else None for file in (bval, bvec))
     first, second = (file or other for file, other in zip(named, beside, strict=True))
@@ -155,7 +155,7 @@ def read_gradient_table(bval: str | Path, bvec: str | Path) -> GradientTable:
 def _unit(
     bvecs: NDArray[np.float64], weighted: NDArray[np.bool_], file: Path
 ) -> NDArray[np.float64]:
-    """Bring directions to the length 1; unweighted volumes without one get zeros."""
+    """Normalise directions; unweighted volumes without one get zeros."""
     lengths = np.linalg.norm(bvecs, axis=1)
     odd = weighted & ~(np.abs(lengths - 1) <= _LENGTH_TOLERANCE)
     if odd.any():

@@ -1,4 +1,4 @@
-"""Noise of diffusion signals: how it is added, how probable a signal then is, how strong it is."""
+"""Noise of diffusion signals: models, their likelihoods, and distributions of noise levels."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class NoiseModel(Protocol):
 
 
 class ClippedGaussianNoise:
-    r"""Gaussian noise of zero mean; values below 0 become 0, as in the study.
+    r"""Gaussian noise of zero mean; values below 0 become 0, as in the paper.
 
-    What was cut is known to have been 0 or less, so its likelihood is the probability of that,
+    A value of 0 was 0 or less before it was cut, so its likelihood is the probability of that,
     :math:`\Phi(-S / \sigma)`.
 
     Args:
@@ -67,7 +67,7 @@ class ClippedGaussianNoise:
 
 
 class RicianNoise:
-    r"""The magnitude of a signal with Gaussian noise in its real and in its imaginary part.
+    r"""Rician noise: the magnitude of a signal with Gaussian noise in both channels.
 
     .. math:: p(y | S) = \tfrac{y}{\sigma^2} e^{-(y^2 + S^2) / 2 \sigma^2} I_0(y S / \sigma^2)
 
@@ -95,11 +95,11 @@ class RicianNoise:
 
 
 class LevelDistribution(Protocol):
-    """How strong the noise of a signal is."""
+    """Distribution of the noise level of a signal."""
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Least and largest deviation that are drawn, but for signals without noise."""
+        """Smallest and largest deviation that are drawn, without signals that have no noise."""
         ...
 
     def draw(self, count: int, generator: Generator) -> Tensor:
@@ -108,10 +108,10 @@ class LevelDistribution(Protocol):
 
 
 class PublishedLevels:
-    """The study's levels: no noise, and deviations of 0.04, 0.07, ... 0.91.
+    """The paper's levels: no noise, and deviations of 0.04, 0.07, ... 0.91.
 
     Args:
-        levels: How many with noise; the study's are 30.
+        levels: Number of levels with noise; 30 in the paper.
 
     Source:
         VAE.md, section 1; the text says 0 to 0.91.
@@ -127,7 +127,7 @@ class PublishedLevels:
         return self.values[1].item(), self.values[-1].item()
 
     def draw(self, count: int, generator: Generator) -> Tensor:
-        """Draw levels alike."""
+        """Draw levels with equal probability."""
         index = torch.randint(
             len(self.values), (count, 1), generator=generator, device=generator.device
         )
@@ -135,9 +135,9 @@ class PublishedLevels:
 
 
 class MixedLevels:
-    """Half of the deviations uniform, half uniform in their logarithm.
+    """Half of the deviations uniform, half log-uniform.
 
-    The first half holds the strong noise of the study, the second gives weak noise its share.
+    The first half covers the strong noise of the paper, the second gives weak noise its share.
 
     Args:
         lowest: Smallest deviation of the logarithmic half, in units of ``S_0``.
@@ -167,7 +167,7 @@ class MixedLevels:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Those of the logarithmic half: of the uniform one hardly any is lower."""
+        """Bounds of the log-uniform half; few deviations of the uniform half are lower."""
         return self.lowest, self.highest
 
     def draw(self, count: int, generator: Generator) -> Tensor:

@@ -18,14 +18,14 @@ __all__ = ["NOISE_ESTIMATES", "NoiseEstimate", "fit_noise", "local_noise", "volu
 NoiseEstimate = Literal["volume", "voxel", "fit"]
 NOISE_ESTIMATES: tuple[NoiseEstimate, ...] = ("volume", "voxel", "fit")
 _CHUNK = 65536
-FIT_PARAMETERS = 7  # of a fit with S0: with no more measurements nothing is left to judge by
+FIT_PARAMETERS = 7  # of a fit with S0; with no more measurements the residual is always 0
 
 
 def volume_noise(weighted: NDArray[np.float32]) -> float:
     """Return one noise level of a series: the median of those of its weighted volumes.
 
-    Of each volume the voxels are taken that are not 0 in the first, since scanners and programs
-    set the background to 0.
+    Only voxels that are not 0 in the first volume count, since scanners and programs set the
+    background to 0.
 
     Args:
         weighted: Diffusion-weighted volumes, ``(X, Y, Z, M)``.
@@ -42,9 +42,9 @@ def volume_noise(weighted: NDArray[np.float32]) -> float:
 
 
 def local_noise(series: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return the noise level around every voxel, from the small eigenvalues of patches.
+    """Return the noise level around every voxel, from the small eigenvalues of patches (MP-PCA).
 
-    Where there is none (edges of the volume, patches without signal) the median stands.
+    Where there is none (edges of the volume, patches without signal) it is the median.
 
     Args:
         series: ``(X, Y, Z, M)``.
@@ -68,10 +68,10 @@ def local_noise(series: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray
 
 
 def fit_noise(signals: Tensor, b_rows: Tensor) -> float:
-    """Return one noise level: that of the residuals of log-linear tensor fits.
+    """Return one noise level, from the residuals of log-linear tensor fits.
 
-    The median of the voxels' mean squares, so that voxels where a tensor does not fit count little,
-    over that of the chi-square distribution.
+    The median of the voxels' mean squares over the median of the chi-square distribution: robust
+    against voxels where a tensor does not fit.
 
     Args:
         signals: ``(n, M)``, all of which have a positive mean.

@@ -1,4 +1,4 @@
-"""What diffusion signals are drawn from: stated priors over tensors and over crossing fibres."""
+"""Priors of diffusion signals: distributions of tensors and of crossing fibres."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DIAGONAL, _OFF_DIAGONAL = 3.0, 1.0  # µm²/ms
 
 @dataclass(frozen=True)
 class Draw:
-    """Noiseless signals and what they are of.
+    """Noiseless signals and their tensors.
 
     Attributes:
         signal: ``(n, M)``, in units of ``S_0``.
@@ -38,7 +38,7 @@ class Draw:
     tensor: Tensor | None
 
     def first(self, count: int) -> Draw:
-        """Return the first so many."""
+        """Return the first ``count``."""
         return Draw(self.signal[:count], None if self.tensor is None else self.tensor[:count])
 
 
@@ -53,15 +53,15 @@ class SignalPrior(Protocol):
 
 
 class BoxPrior:
-    r"""Tensors uniform in the study's box, without those that the study discards.
+    r"""Tensors uniform in the paper's box, without those that the paper discards.
 
     Diagonal elements lie in 0..3 µm²/ms, the others in -1..1. Kept are tensors whose smallest
     diagonal element is not below their largest signed off-diagonal one, and whose signal nowhere
-    exceeds ``S_0``. Not all of them are positive definite, as in the study.
+    exceeds ``S_0``. Not all of them are positive definite, as in the paper.
 
     Source:
         METHODS.md, study 5; VAE.md, section 1: the rule is not in the text, and was inferred from
-        the number of signals that the study kept.
+        the number of signals that the paper kept.
     """
 
     num_parameters = 6
@@ -70,7 +70,7 @@ class BoxPrior:
         """Draw tensors and their signals.
 
         Args:
-            count: How many.
+            count: Number of tensors.
             b_rows: ``(M, 6)`` of :func:`custom.physics.diffusion.tensor.b_matrix`.
             generator: Random generator.
         """
@@ -81,7 +81,7 @@ class BoxPrior:
         kept: list[Tensor] = []
         missing = count
         while missing > 0:
-            # About two in five are kept.
+            # About two in five are kept, hence 2.6 draws for each that is missing.
             drawn = torch.rand(int(missing * 2.6) + 64, 6, generator=generator, device=device)
             tensors = drawn * scale - shift
             tensors = tensors[self.contains(tensors, b_rows)][:missing]
@@ -92,7 +92,7 @@ class BoxPrior:
 
     @staticmethod
     def contains(tensors: Tensor, b_rows: Tensor) -> Tensor:
-        """Say which tensors, ``(*, 6)``, the prior can give, for measurements ``(M, 6)``."""
+        """Return True for tensors ``(*, 6)`` of the prior's support, given rows ``(M, 6)``."""
         diagonal, rest = tensors[..., :3], tensors[..., 3:]
         inside = (diagonal >= 0).all(-1) & (diagonal <= _DIAGONAL).all(-1)
         inside &= (rest.abs() <= _OFF_DIAGONAL).all(-1)
@@ -101,11 +101,11 @@ class BoxPrior:
 
 
 class TensorLattice:
-    """All tensors of a lattice, as the study's data set: ``points`` values an element.
+    """All tensors of a lattice, as the paper's data set: ``points`` values an element.
 
     Args:
-        points: Values of each element, evenly spread over the box of :class:`BoxPrior`; the study's
-            is 10, for 428 thousand tensors.
+        points: Values of each element, evenly spread over the box of :class:`BoxPrior`; 10 in the
+            paper, for 428 thousand tensors.
 
     Raises:
         InputError: If ``points`` is less than 2.
@@ -124,12 +124,12 @@ class TensorLattice:
         """Return every tensor that is kept, ``(n, 6)``, on the device of ``b_rows``.
 
         In double precision, and with NumPy's steps: where a diagonal element equals an off-diagonal
-        one (at 1/3 and at 1 µm²/ms) the rounding of these decides, as it will have in the study.
+        one (at 1/3 and at 1 µm²/ms) their rounding decides, as it must have in the paper.
         """
         device, b_double = b_rows.device, b_rows.double()
         diagonal = torch.from_numpy(np.linspace(0, _DIAGONAL * 1e-3, self.points)).to(device)
         rest = torch.from_numpy(np.linspace(-1e-3, 1e-3, self.points) * _OFF_DIAGONAL).to(device)
-        # Slowest element first, one value of it at a time: the whole lattice is not held at once.
+        # One value of the first element at a time, so that the whole lattice is never in memory.
         blocks = []
         for first in diagonal:
             grid = torch.cartesian_prod(diagonal, diagonal, rest, rest, rest)
@@ -147,12 +147,11 @@ class TensorLattice:
 
 
 class EigenvaluePrior:
-    """Tensors of any direction alike: three diffusivities, and a random rotation.
+    """Tensors of three random diffusivities and a random rotation: isotropic in direction.
 
-    The study's box treats directions unequally: a fibre along a diagonal of the scanner's axes is
-    discarded. In a brain it would be met. Here each diffusivity is uniform, the three are
-    independent, and a share of the tensors is made of one fast and two equal slow ones, as in
-    coherent white matter.
+    The paper's box is not isotropic: it has no fibre along a diagonal of the scanner's axes, but a
+    brain has. Here the three diffusivities are uniform and independent, and a share of the tensors
+    has one fast and two equal slow ones, as in coherent white matter.
 
     Args:
         lowest: Smallest diffusivity, in µm²/ms.
@@ -232,8 +231,8 @@ class BallAndSticksPrior:
         b_rows = b_rows.to(device)
         diffusivity = torch.rand(count, 1, generator=generator, device=device)
         diffusivity = self.lowest + (self.highest - self.lowest) * diffusivity
-        # A flat Dirichlet distribution: normalised exponential variables. Chance can give 0, but
-        # never 1: no logarithm of 0.
+        # A flat Dirichlet distribution: normalised exponential variables. A uniform draw can be 0
+        # but never 1, so log1p(-u) is finite.
         uniform = torch.rand(count, self.sticks + 1, generator=generator, device=device)
         parts = -torch.log1p(-uniform)
         fractions = parts / parts.sum(1, keepdim=True)
@@ -261,7 +260,7 @@ class BallAndSticksPrior:
 
 
 def _random_rotations(count: int, generator: Generator) -> Tensor:
-    """Return rotations uniform over all, from random unit quaternions, ``(count, 3, 3)``."""
+    """Return uniformly distributed rotations, from random unit quaternions, ``(count, 3, 3)``."""
     quaternion = torch.randn(count, 4, generator=generator, device=generator.device)
     w, x, y, z = torch.nn.functional.normalize(quaternion, dim=1).unbind(1)
     rows = [

@@ -1,4 +1,4 @@
-"""Estimate the unweighted signal by which a voxel's diffusion signals are divided."""
+"""Estimate S0, the unweighted signal by which a voxel's diffusion signals are divided."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["SCALE_RULES", "ScaleEstimate", "ScaleRule", "estimate_scale"]
 
 ScaleRule = Literal["known", "b0"]
 ScaleEstimate = Literal["b0", "fit"]
-# As the state dict of a network holds them: whether its signals were in units of the true S_0, or
-# of the mean of their own unweighted measurements.
+# Unit of a network's signals, by the number in its state dict: the true S_0, or the mean of their
+# own unweighted measurements.
 SCALE_RULES: tuple[ScaleRule, ...] = ("known", "b0")
 
 
@@ -47,7 +47,7 @@ def estimate_scale(
         return mean
     if estimate != "fit":
         raise ValueError(f"estimate must be 'b0' or 'fit', got {estimate!r}")
-    # The floor of the logarithm belongs to signals of the order of one.
+    # The floor of the logarithm is meant for signals of the order of one.
     unit = mean.clamp_min(torch.finfo(signals.dtype).tiny).unsqueeze(1)
     fitted = fit_log_linear(signals / unit, b_rows, scale_known=False)[1]
     return fitted * unit.squeeze(1)

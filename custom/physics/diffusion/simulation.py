@@ -32,8 +32,8 @@ class SignalSimulation:
         prior: Distribution of noiseless signals.
         noise: Noise model.
         levels: Distribution of the noise's standard deviation, in units of ``S_0``.
-        scale_rule: ``known``: signals are in units of ``S_0``, as in the study. ``b0``: they are
-            divided by the mean of their own noisy b <= 50 measurements, as a scan's have to be, so
+        scale_rule: ``known``: signals are in units of ``S_0``, as in the paper. ``b0``: they are
+            divided by the mean of their own noisy b <= 50 measurements, as a scan's must be, so
             that the error of this estimate is part of the noise.
 
     Raises:
@@ -70,7 +70,7 @@ class SignalSimulation:
         """Draw signals of the prior, with noise.
 
         Args:
-            count: How many.
+            count: Number of signals.
             generator: Random generator; its device is that of the signals.
 
         Returns:
@@ -88,7 +88,7 @@ class SignalSimulation:
 
         Args:
             signal: Clean signals ``(n, M)`` in units of ``S_0``.
-            tensor: What they are of, ``(n, 6)``, if anything.
+            tensor: Their tensors, ``(n, 6)``; None for other signals.
             sigma: Standard deviations ``(n, 1)`` in units of ``S_0``.
             generator: Random generator.
 
@@ -105,11 +105,11 @@ class SignalSimulation:
         return batch if tensor is None else batch | {"tensor": tensor}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint of a training must say of its signals."""
+        """Return protocol and scale rule, for a checkpoint of a training."""
         return {"b_rows": self.b_rows, "scale_rule": self.scale_rule}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Compare with the signals of the training that is resumed.
+        """Compare with protocol and scale rule of the training that is resumed.
 
         Raises:
             InputError: If they were of another protocol or in other units.
@@ -122,7 +122,7 @@ class SignalSimulation:
 
     @cached_property
     def error_scales(self) -> ErrorScales:
-        """Scales of the errors to expect, and moments of the prior, from a fixed set of draws."""
+        """Scales of expected errors, and moments of the prior, from a fixed set of draws."""
         drawn = self.prior.draw(_SAMPLES, self.b_rows, torch.Generator().manual_seed(0))
         scale_variance = self._scale_variance() if self.scale_rule == "b0" else None
         return error_scales_of(
@@ -130,7 +130,7 @@ class SignalSimulation:
         )
 
     def _scale_variance(self) -> float:
-        """Return how much the true scale varies, in units of its estimate."""
+        """Return the variance of the true scale, in units of its estimate."""
         drawn = self.draw(_SAMPLES, torch.Generator().manual_seed(1))
         unit = drawn["label"][:, self.unweighted].double().mean(1)
         # Robust: at the strongest noise the estimate itself can be near zero.

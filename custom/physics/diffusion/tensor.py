@@ -1,4 +1,4 @@
-"""The diffusion tensor: its signal, and what is read off it.
+"""The diffusion tensor: its signal, mean diffusivity and fractional anisotropy.
 
 Tensors are six numbers ``Dxx, Dyy, Dzz, Dxy, Dxz, Dyz`` in µm²/ms (1e-3 mm²/s), b-values in ms/µm²
 (1000 s/mm²), so that every number is of the order of one and single precision is enough.

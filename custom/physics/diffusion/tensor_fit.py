@@ -1,6 +1,6 @@
 """Fit diffusion tensors to many signals at once: log-linear and non-linear least squares.
 
-DIPY fits voxel by voxel and is the referee in our tests; these do the same for a million signals.
+DIPY fits voxel by voxel and is the reference in our tests; these fit a million signals at once.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ def fit_log_linear(
     weighted: bool = True,
     scale_known: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    r"""Fit :math:`\log S = \log S_0 - b\,g^T D\,g`, once plainly and, if asked, once weighted.
+    r"""Fit :math:`\log S = \log S_0 - b\,g^T D\,g` by ordinary, then by weighted least squares.
 
-    The weights are the squares of the first fit's signals, as the noise of a logarithm is
+    The weights are the squares of the first fit's signals, since the noise of a logarithm is
     :math:`\sigma / S`. Signals below ``floor`` count as ``floor``.
 
     Args:
         signals: In units of a known ``S_0`` if ``scale_known``.
         b_rows: Of :func:`custom.physics.diffusion.tensor.b_matrix`.
-        floor: Least value whose logarithm is taken, above 0, in the unit of ``signals``.
+        floor: Smallest value whose logarithm is taken, above 0, in the unit of ``signals``.
         weighted: Whether the second, weighted fit is made.
         scale_known: Whether ``S_0`` is 1; otherwise it is fitted too.
 
@@ -59,10 +59,10 @@ def fit_log_linear(
 def fit_non_linear(
     signals: Tensor, b_rows: Tensor, *, scale_known: bool = True, steps: int = 30
 ) -> tuple[Tensor, Tensor]:
-    r"""Fit :math:`S = S_0 \exp(-b\,g^T D\,g)` by Levenberg and Marquardt's method.
+    r"""Fit :math:`S = S_0 \exp(-b\,g^T D\,g)` by the Levenberg-Marquardt method.
 
     Starts at the weighted log-linear fit; each signal has its own damping, and a step that does not
-    lessen its error is not taken.
+    lower its error is rejected.
 
     Args:
         signals: In units of a known ``S_0`` if ``scale_known``.
@@ -86,7 +86,7 @@ def fit_non_linear(
         trial = state.clone()
         trial[:, :size] += step
         found = (signals - _model(trial, b_rows)).square().sum(1)
-        better = found < error  # False for NaN and overflow too
+        better = found < error  # False for NaN and overflow, too
         state = torch.where(better.unsqueeze(1), trial, state)
         error = torch.where(better, found, error)
         damping = torch.where(better, damping / 5, damping * 4).clamp(1e-9, 1e9)
@@ -133,7 +133,7 @@ def regularised_gauss_newton(
         right = right + variance * ((prior_mean - parameters) @ prior_precision)
         factor = torch.linalg.cholesky_ex(normal)[0]
         step = torch.cholesky_solve(right.unsqueeze(2), factor).squeeze(2)
-        # Where the first steps overshoot: no water at body temperature lies outside of this.
+        # The first steps can overshoot; diffusivities of water at body temperature lie well inside.
         parameters = (parameters + step).clamp(-4.0, 8.0)
         scale = torch.ones_like(signals[:, :1]) if size == 6 else parameters[:, 6:]
         decay = torch.exp(-(parameters[:, :6] @ b_rows.t()).clamp_min(-2.0))
@@ -147,12 +147,12 @@ def _log_linear_start(
     prior_precision: Tensor,
     noise_variance: Tensor,
 ) -> Tensor:
-    """Return parameters ``(B, P)`` of a weighted log-linear fit, drawn to the prior's mean.
+    """Return parameters ``(B, P)`` of a weighted log-linear fit, regularised by the prior.
 
-    From the prior's mean alone, weak noise would need six steps where four do from here.
+    Started at the prior's mean, weak noise would need six steps instead of four.
     """
     size = prior_mean.shape[0]
-    usable = signals.clamp_min(0.02)  # whose logarithm is taken
+    usable = signals.clamp_min(0.02)  # noise can make a signal 0 or less: it has no logarithm
     weights = usable.square()
     design = b_rows if size == 6 else torch.cat([b_rows, -torch.ones_like(b_rows[:, :1])], dim=1)
     variance = noise_variance.clamp_min(1e-4)
@@ -167,7 +167,7 @@ def _log_linear_start(
 
 
 def clip_to_box(tensors: Tensor, diagonal: float = 3.0, off_diagonal: float = 1.0) -> Tensor:
-    """Cut each element to the range of the study's prior, ``0..3`` and ``-1..1`` µm²/ms.
+    """Clip each element to the range of the paper's prior, ``0..3`` and ``-1..1`` µm²/ms.
 
     Shape:
         ``(*, 6)``.
@@ -212,7 +212,7 @@ def _normal_equations(
 
 
 def _solve(normal: Tensor, right: Tensor) -> Tensor:
-    """Solve small symmetric systems; one that is singular gives a finite answer all the same."""
+    """Solve small symmetric systems; the solution of a singular one is finite, or 0."""
     size = normal.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-30)
     ridge = 1e-7 * torch.diag_embed(size.unsqueeze(1).expand(-1, normal.shape[1]))
     factor, failed = torch.linalg.cholesky_ex(normal + ridge)

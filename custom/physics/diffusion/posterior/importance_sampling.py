@@ -1,4 +1,4 @@
-"""Weighted means over draws whose logarithmic weights come in pieces."""
+"""Weighted means over draws, accumulated block by block from logarithmic weights."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["Moments", "WeightedSums", "joined", "unknown_scale"]
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and variance of what signals may have been, given their noisy measurement.
+    """Posterior mean and variance of noiseless signals.
 
     Attributes:
         signal: Mean of the noiseless signal, ``(n, M)``, in units of ``S_0``.
         signal_variance: Its variance, ``(n, M)``.
         tensor: Mean of the tensor, ``(n, 6)`` in µm²/ms; None where the prior has none.
         tensor_variance: Its variance, ``(n, 6)``, or None.
-        effective_size: How many equally weighted draws the weighted ones are worth, ``(n,)``.
+        effective_size: Effective sample size of the weighted draws, ``(n,)``.
     """
 
     signal: Tensor
@@ -41,11 +41,11 @@ class Moments:
 
 
 class WeightedSums:
-    r"""Sums of weighted draws, taken in piece by piece: any number of draws in bounded memory.
+    r"""Sums of weighted draws, block by block: any number of draws in bounded memory.
 
     Weights are :math:`\exp(l - \max l)` with the greatest logarithm so far, and older sums are
-    scaled down when a greater one comes. Sums over one piece are of the precision of its values,
-    sums over pieces are of double precision.
+    scaled down when a greater one comes. Sums within a block have the precision of its values,
+    sums over blocks are in double precision.
 
     Args:
         count: Number of noisy signals ``n``.
@@ -66,14 +66,13 @@ class WeightedSums:
         tensor: Tensor | None,
         factor: tuple[Tensor, Tensor] | None = None,
     ) -> None:
-        """Take in draws.
+        """Add a block of draws.
 
         Args:
             log_weights: Minus infinity where a draw has no weight.
             signal: Of the draws.
             tensor: Of the draws.
-            factor: Mean of what each signal is multiplied by, and of its square, each ``(n, K)``;
-                None for 1.
+            factor: Mean and mean square of each signal's scale, each ``(n, K)``; None for 1.
         """
         top = torch.maximum(self._top, log_weights.amax(1, keepdim=True).double())
         weights = torch.exp(log_weights - _finite(top).to(log_weights.dtype))
@@ -116,11 +115,11 @@ class WeightedSums:
 def unknown_scale(
     product: Tensor, square: Tensor, sigma: float
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    r"""Integrate out what multiplies a signal, under Gaussian noise and a flat prior.
+    r"""Integrate out the unknown scale of a signal, under Gaussian noise and a flat prior.
 
     .. math:: \int e^{-|y - s f|^2 / 2 \sigma^2} ds \propto |f|^{-1} e^{(y f)^2 / 2 \sigma^2 |f|^2}
 
-    Given ``f``, the number has the mean :math:`y f / |f|^2` and the variance :math:`\sigma^2 /
+    Given ``f``, the scale has the mean :math:`y f / |f|^2` and the variance :math:`\sigma^2 /
     |f|^2`.
 
     Args:
@@ -129,15 +128,15 @@ def unknown_scale(
         sigma: Standard deviation of the noise.
 
     Returns:
-        The logarithm of the integral but for what does not depend on ``f``; and the mean of the
-        number and of its square.
+        The logarithm of the integral without terms that do not depend on ``f``; and the mean and
+        mean square of the scale.
     """
     mean, variance = product / square, sigma**2 / square
     return 0.5 * (mean * product / sigma**2 - square.log()), (mean, mean.square() + variance)
 
 
 def joined(parts: list[Moments]) -> Moments:
-    """Put the moments of blocks of signals under each other."""
+    """Concatenate the moments of blocks of signals."""
 
     def column(name: str) -> Tensor:
         return torch.cat([getattr(part, name) for part in parts])
@@ -150,7 +149,7 @@ def joined(parts: list[Moments]) -> Moments:
 
 
 def _finite(top: Tensor) -> Tensor:
-    """Return 0 where nothing has weight: minus infinity less itself would be no number."""
+    """Return 0 where nothing has weight: minus infinity less itself would be NaN."""
     return top.nan_to_num(neginf=0.0)
 
 

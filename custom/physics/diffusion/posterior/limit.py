@@ -1,4 +1,4 @@
-"""How small the mean squared error of any estimator can be, and how well that is known."""
+"""The least mean squared error that an estimator can have, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["LimitEstimate", "bayes_limit", "limit_of"]
 
 @dataclass(frozen=True)
 class LimitEstimate:
-    """The mean squared error of the posterior mean over some signals, and what it rests on.
+    """The mean squared error of the posterior mean over some signals, and its uncertainty.
 
     Attributes:
         signal_mse: Of the noiseless signal, in units of ``S_0`` squared.
         signal_mse_se: Its standard error, over the signals.
-        signal_variance: Mean posterior variance. Its expectation is that of ``signal_mse`` and it
-            varies less; where the two differ by more than chance, the draws were too few.
+        signal_variance: Mean posterior variance. It has the expectation of ``signal_mse`` and
+            varies less; a significant difference of the two means that the draws were too few.
         signal_variance_se: Its standard error.
         tensor_mse: Mean over the six elements, in (µm²/ms)²; times 1e-6 it is in (mm²/s)². None
             where the prior has no tensors.
@@ -88,7 +88,7 @@ def bayes_limit(
 
 
 def limit_of(truth: Draw, posterior: Posterior) -> LimitEstimate:
-    """Compare posterior means with the noiseless signals that the noisy ones were made of.
+    """Compare posterior means with the noiseless signals.
 
     Args:
         truth: ``n`` signals, at least 2.

@@ -34,7 +34,7 @@ _ATOMS = 8192  # shared draws at a time
 _SINGLE_FROM = 0.1  # noise level from which products of matrices may be of single precision
 
 # Log weights (n, K) of a slice of the shared draws, for a block of noisy signals; and, where
-# the scale is unknown, what each signal is multiplied by (mean, and mean square).
+# the scale is unknown, the mean and mean square of each signal's scale.
 _Pairs = tuple[Tensor, tuple[Tensor, Tensor] | None]
 
 
@@ -49,7 +49,7 @@ class LatticePrior(Protocol):
 
 @dataclass(frozen=True)
 class Posterior:
-    """What noisy signals say.
+    """Posterior moments of noisy signals.
 
     Attributes:
         whole: From all draws.
@@ -61,7 +61,7 @@ class Posterior:
     halves: tuple[Moments, Moments] | None
 
     def first(self, count: int) -> Posterior:
-        """Return what the first so many signals say."""
+        """Return the moments of the first signals."""
         whole, halves = self.whole.first(count), self.halves
         pair = None if halves is None else (halves[0].first(count), halves[1].first(count))
         return Posterior(whole, pair)
@@ -70,11 +70,11 @@ class Posterior:
 class PosteriorMean:
     r"""Posterior means by importance sampling, or by an exact sum where the prior is a lattice.
 
-    Draws of the prior shared by all signals are weighted by their likelihood. Where the noise is so
-    weak that few of these come near a signal, each signal has draws of its own
+    Draws of the prior, shared by all signals, are weighted by their likelihood. Where the noise is
+    so weak that few of these come near a signal, each signal has draws of its own
     (:class:`custom.physics.diffusion.posterior.own_draws.OwnDraws`), for which the prior must be
     :class:`custom.physics.diffusion.priors.BoxPrior`; with another prior the shared draws are used
-    at every level, and the effective size tells where they are too few.
+    at every level, and a small effective size shows where they are too few.
 
     Args:
         prior: Of the signals.
@@ -84,8 +84,8 @@ class PosteriorMean:
         own_draws: Number of draws of each signal.
         own_below: Noise level, in units of ``S_0`` and for 32 measurements, below which signals
             have draws of their own; for more measurements it is higher by the root of their number.
-        scale_known: Whether ``S_0`` is 1; otherwise each signal is multiplied by an unknown number,
-            a flat prior of which is integrated out, and means are of the product. Needs Gaussian
+        scale_known: Whether ``S_0`` is 1; otherwise each signal has an unknown scale with a flat
+            prior, which is integrated out; means are then of the scaled signal. Needs Gaussian
             noise.
 
     Raises:
@@ -120,7 +120,7 @@ class PosteriorMean:
         self._shared: Draw | None = None
 
     def __call__(self, noisy: Tensor, sigma: float, generator: Generator) -> Posterior:
-        """Return what noisy signals of one noise level say.
+        """Return the posterior moments of noisy signals of one noise level.
 
         Args:
             noisy: In units of ``S_0``.
@@ -160,7 +160,7 @@ class PosteriorMean:
     def _from_shared(
         self, noisy: Tensor, sigma: float, shared: Draw
     ) -> list[tuple[WeightedSums, WeightedSums]]:
-        """Weigh the shared draws for each signal; every other slice of them goes to one half."""
+        """Weight the shared draws for each signal; alternate slices of them form the two halves."""
         dtype = torch.float32 if sigma >= _SINGLE_FROM else torch.float64
         signal = shared.signal.to(dtype)
         tensor = None if shared.tensor is None else shared.tensor.to(dtype)
@@ -180,7 +180,7 @@ class PosteriorMean:
     def _weigher(
         self, noisy: Tensor, signal: Tensor, sigma: float
     ) -> Callable[[Tensor, Tensor], _Pairs]:
-        """Return what gives the log weights of shared draws."""
+        """Return a function that gives the log weights of shared draws."""
         if not self.scale_known:
             return lambda block, part: unknown_scale(block @ part.T, part.square().sum(1), sigma)
         likelihood = SeparableLikelihood(self.noise, sigma, noisy, signal)

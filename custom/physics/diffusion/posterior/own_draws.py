@@ -1,4 +1,4 @@
-"""Importance sampling with draws of each signal's own, around its fit: for noise that is weak."""
+"""Importance sampling for weak noise: each signal has its own draws, around its fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["OwnDraws", "StudentProposal"]
 _VALUES = 4_000_000  # noiseless values held at a time, 16 MB
 _INFLATION = 1.3  # of a proposal's covariance
 _MOST_PILOTS, _PILOT_DRAWS = 8, 1000
-_FAIR_SIZE = 150  # effective, of a pilot: enough for the 21 numbers of a covariance
+_FAIR_SIZE = 150  # effective sample size of a pilot: enough for the 21 numbers of a covariance
 _KEPT = 0.02  # share of the first covariance that stays in later ones
 # Inverse variances of uniform elements, 3 wide on the diagonal and 2 wide beside it.
 _BOX_PRECISION = (12 / 9,) * 3 + (12 / 4,) * 3
@@ -24,9 +24,7 @@ _INTERIOR = (1.5,) * 3 + (0.0,) * 3  # well inside of the box
 
 
 class StudentProposal:
-    r"""Draws around given centres, with tails heavier than a Gaussian's.
-
-    A multivariate Student distribution: a Gaussian one divided by the root of a mean of squares.
+    r"""Multivariate Student distribution around given centres, with heavier tails than a Gaussian.
 
     Args:
         centre: ``(n, P)``.
@@ -39,7 +37,7 @@ class StudentProposal:
         self._root = torch.linalg.cholesky(covariance)
 
     def draw(self, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Draw points, and the logarithm of their density but for a constant of each centre.
+        """Draw points, and return the log density up to a constant of each centre.
 
         Shape:
             Points: ``(n, count, P)``; logarithms: ``(n, count)``.
@@ -55,13 +53,14 @@ class StudentProposal:
 
 
 class OwnDraws:
-    r"""Weighted draws for each signal, from a proposal that has been adapted to its posterior.
+    r"""Weighted draws for each signal, from a proposal that is adapted to its posterior.
 
-    The first proposal stands at the non-linear least-squares fit, brought into the box, with the
-    covariance :math:`(J^T J / \sigma^2 + P)^{-1}`, where ``P`` is that of the box. Its mean and
-    covariance are then replaced by those of weighted draws, whose weights are flattened by a power
-    where few of them would count; again and again until none must be flattened, as it is where the
-    fit is far off: with Rician noise above the signal. Only then come the draws that are used.
+    The first proposal is centred at the non-linear least-squares fit, moved into the box, with the
+    covariance :math:`(J^T J / \sigma^2 + P)^{-1}`, where ``P`` is the precision of the box. Mean
+    and covariance are then replaced by those of weighted draws; where few draws would dominate, the
+    weights are flattened by a power. This is repeated until no weights need flattening, which takes
+    several rounds where the fit is far off: with Rician noise above the signal. The draws that are
+    used come after that.
 
     Args:
         noise: Of the measurements.
@@ -116,13 +115,13 @@ class OwnDraws:
         return halves
 
     def _fit(self, noisy: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-        """Return where draws start, ``(n, 6)``, and their covariance, ``(n, 6, 6)``."""
+        """Return centre ``(n, 6)`` and covariance ``(n, 6, 6)`` of the first proposal."""
         tensors, scale = fit_non_linear(noisy, self.b_rows, scale_known=self.scale_known)
         centre = _brought_inside(clip_to_box(tensors), self.b_rows)
         decay = tensor_signal(centre, self.b_rows)
         signal = scale.unsqueeze(1) * decay
         jacobian = signal.unsqueeze(2) * self.b_rows
-        if not self.scale_known:  # what the scale can explain tells nothing of the tensor
+        if not self.scale_known:  # only changes that no scale explains inform on the tensor
             unit = torch.nn.functional.normalize(decay, dim=1).unsqueeze(2)
             jacobian = jacobian - unit * (unit * jacobian).sum(1, keepdim=True)
         precision = jacobian.transpose(1, 2) @ jacobian / sigma**2
@@ -137,7 +136,7 @@ class OwnDraws:
         count: int,
         generator: Generator,
     ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor] | None]:
-        """Return tensors drawn, their signals, log weights, and what multiplies the signals."""
+        """Return tensors drawn, their signals, log weights, and the scales of the signals."""
         points, log_density = proposal.draw(count, generator)
         signal = tensor_signal(points, self.b_rows)
         factor = None
@@ -153,7 +152,7 @@ class OwnDraws:
 
 
 def _brought_inside(tensors: Tensor, b_rows: Tensor) -> Tensor:
-    """Move tensors towards the middle of the prior's convex region until they are in it."""
+    """Move tensors towards the middle of the prior's convex region until they lie in it."""
     interior = tensors.new_tensor(_INTERIOR)
     for share in (0.0, 0.02, 0.1, 0.3, 1.0):
         outside = ~BoxPrior.contains(tensors, b_rows).unsqueeze(1)

@@ -1,4 +1,4 @@
-"""The likelihood of many noisy signals under many noiseless ones, as one product of matrices."""
+"""Likelihoods of many noisy signals under many noiseless ones, as one matrix product."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class SeparableLikelihood:
 
     .. math:: \log p(y | S) = \sum_m \ell(y_m, S_m) \approx c(y) + \sum_m \sum_r a_r(y_m) f_r(S_m)
 
-    :math:`\ell` is smooth on the scale of the noise, so that few terms give it to rounding: three
-    for Gaussian noise that is cut at 0, about ten for Rician noise. The terms come from a singular
-    value decomposition of :math:`\ell` on a grid, whatever the noise is; :math:`c` does not depend
-    on the noiseless signal, and is left out. Evaluating :math:`\ell` for each pair would take some
-    fifty times as long.
+    :math:`\ell` is smooth on the scale of the noise, so that few terms give it to rounding error:
+    three for Gaussian noise that is cut at 0, about ten for Rician noise. The terms come from a
+    singular value decomposition of :math:`\ell` on a grid, for any noise model; :math:`c` does not
+    depend on the noiseless signal, and is left out. Evaluating :math:`\ell` for each pair would
+    take some fifty times as long.
 
     Args:
-        noise: Its measurements must be independent and alike.
+        noise: Noise model with independent, identically distributed measurements.
         sigma: Its standard deviation, in units of ``S_0``, above 0.
         noisy: All noisy values; only their range matters.
         clean: All noiseless values; only their range matters.
