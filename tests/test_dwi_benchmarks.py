@@ -45,8 +45,9 @@ def test_every_training_has_the_network_of_its_config():
     found = trainings()
     assert set(publish_dwi.SHIPPED.values()) <= set(found)
     for name, training in found.items():
-        kind = TensorInformedDenoiser if name in ("ours", *publish_dwi.BESIDE, "scaled") else None
-        assert isinstance(training.build(), kind or SignalAutoencoder), name
+        ours = name in ("ours", "tensor", "blind", "rician", "scaled")
+        kind = TensorInformedDenoiser if ours else SignalAutoencoder
+        assert isinstance(training.build(), kind), name
     assert found["vae_latent10"].build().latent == 10
 
 
