@@ -1,41 +1,53 @@
-"""Running means of what a training step tells, for the tables of an epoch."""
+"""Means over an epoch of the terms of a loss, among the metrics of a training."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from ignite.engine import Engine, Events
+from ignite.metrics import Average
 from torch import Tensor
 
 __all__ = ["RunningTerms"]
 
 
 class RunningTerms:
-    """Keep the means of named scalars over an epoch, and put them among the engine's metrics.
+    """Average named scalars over an epoch, with one ``ignite.metrics.Average`` for each.
 
-    They are added up on the device, so that no step waits for them. Attach it before the handlers
-    that write metrics. A term called ``x`` becomes the metric ``train_x``.
+    Their names need not be known beforehand: a loss has the terms that its network gives it. They
+    are added up on their device, so that no step waits for them. Attach it before the handlers that
+    write metrics. A term called ``x`` becomes the metric ``train_x``.
+
+    Args:
+        loss: A loss that holds the terms of its last call as ``terms``, as those of
+            :mod:`custom.losses.signal_losses`; None: only what :meth:`keep` is given.
     """
 
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
+    def __init__(self, loss: Any = None) -> None:
+        self.loss = loss
+        self._means: dict[str, Average] = {}
 
     def keep(self, **terms: Tensor) -> None:
         """Add the terms of one step."""
         for name, value in terms.items():
-            value = value.detach().double()
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._count += 1
+            self._means.setdefault(name, Average(device=value.device)).update(value)
 
     def attach(self, engine: Engine) -> None:
-        """Begin anew with each epoch, and tell at its end."""
+        """Begin anew with each epoch, and give the means at its end."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._begin)
+        if self.loss is not None:
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self._keep_loss)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._tell)
 
-    def _begin(self, _: Engine) -> None:
+    def _begin(self) -> None:
         """Forget the last epoch."""
-        self._sums, self._count = {}, 0
+        self._means = {}
+
+    def _keep_loss(self) -> None:
+        """Add the terms of the loss's last call; a plain loss has none."""
+        self.keep(**getattr(self.loss, "terms", {}))
 
     def _tell(self, engine: Engine) -> None:
         """Add the means to the metrics."""
-        for name, value in self._sums.items():
-            engine.state.metrics[f"train_{name}"] = float(value) / self._count
+        for name, mean in self._means.items():
+            engine.state.metrics[f"train_{name}"] = float(mean.compute())

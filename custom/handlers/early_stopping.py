@@ -22,35 +22,26 @@ class EarlyStopping(IgniteEarlyStopping):
     uninterrupted one would have.
 
     Args:
-        evaluator: Engine whose key metric is watched.
+        evaluator: Engine whose key metric is watched; its ``metric_cmp_fn`` says what is better.
         patience: Validations without improvement; the source waits 6.
         min_epochs: Epochs that run in any case; the source runs 10.
-        mode: ``min`` if smaller is better, else ``max``.
 
     Raises:
-        ValueError: If ``patience`` or ``min_epochs`` is less than 1, or ``mode`` is unknown.
+        ValueError: If ``patience`` or ``min_epochs`` is less than 1.
 
     Source:
         METHODS.md, study 1, search.
     """
 
-    def __init__(
-        self,
-        evaluator: Evaluator,
-        patience: int = 6,
-        min_epochs: int = 10,
-        mode: str = "min",
-    ) -> None:
+    def __init__(self, evaluator: Evaluator, patience: int = 6, min_epochs: int = 10) -> None:
         if min_epochs < 1:
             raise ValueError(f"min_epochs must be at least 1, got {min_epochs}")
-        if mode not in ("min", "max"):
-            raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
         # Ignite wants the trainer now; it is known in attach.
         super().__init__(
             patience,
             key_metric,
             trainer=evaluator,
-            mode="min" if mode == "min" else "max",
+            mode="min" if evaluator.metric_cmp_fn(0.0, 1.0) else "max",
         )
         self.evaluator = evaluator
         self.allowed = patience

@@ -18,7 +18,9 @@ class EpochSeed:
     """Seed all random numbers at the start of an epoch from the seed, the epoch and the rank.
 
     An epoch then draws the same order of slices, crops and flips whether the training reached it
-    in one go or was interrupted and resumed before it.
+    in one go or was interrupted and resumed before it. What depends on the epoch, as the weight of
+    a loss or the random numbers of a data set, is told its number, from 1: ``set_epoch`` of the
+    training set and of the trainer's loss is called if they have it.
 
     Args:
         seed: Seed of the training, 0 or more. A resumed training keeps the one it began with.
@@ -46,6 +48,10 @@ class EpochSeed:
         set_determinism(seed=value)
         if self.dataset is not None:
             set_rnd(self.dataset, seed=value)
+        parts: tuple[Any, ...] = (self.dataset, getattr(engine, "loss_function", None))
+        for part in parts:
+            if hasattr(part, "set_epoch"):
+                part.set_epoch(engine.state.epoch)
 
     def state_dict(self) -> dict[str, int]:
         """Return the seed."""

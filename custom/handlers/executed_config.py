@@ -12,7 +12,7 @@ from monai.bundle import ConfigParser
 __all__ = ["config_parameters", "config_yaml", "executed_config"]
 
 # Parts whose settings are worth comparing between runs.
-_PARTS = ("network_def", "loss", "optimizer", "lr_scheduler", "early_stopping")
+_PARTS = ("network_def", "loss", "optimizer", "lr_scheduler")
 _CODE = ("$", "@", "%")
 
 

@@ -9,8 +9,7 @@ from ignite.engine import Events
 from monai.engines import Evaluator, IterationEvents, SupervisedTrainer
 
 from custom.errors import InputError
-from custom.handlers.finite_predictions import FinitePredictions
-from custom.handlers.validation_metric import key_metric, validated
+from custom.handlers.validation_metric import FinitePredictions, key_metric, validated
 
 __all__ = ["NanGuard"]
 

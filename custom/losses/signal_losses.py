@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from custom.physics.diffusion.error_scales import ErrorScales, expected_squared_error
@@ -40,27 +39,15 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 class _TermsKept(nn.Module):
-    """A loss that keeps the running means of its terms for the log."""
+    """A loss that holds the terms of its last call, for the log."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
+        self.terms: dict[str, Tensor] = {}
 
     def keep(self, **terms: Tensor) -> None:
-        """Add the terms of one call, without waiting for the device."""
-        if not torch.is_grad_enabled():
-            return
-        for name, value in terms.items():
-            value = value.detach().double()
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._count += 1
-
-    def take_terms(self) -> dict[str, float]:
-        """Return the means since the last call, and reset them."""
-        means = {name: float(value) / self._count for name, value in self._sums.items()}
-        self._sums, self._count = {}, 0
-        return means
+        """Hold the terms of this call, without their graph."""
+        self.terms = {name: value.detach() for name, value in terms.items()}
 
 
 class VariationalLoss(_TermsKept):

@@ -15,8 +15,7 @@ from ignite.engine import Events
 from optuna import TrialPruned
 
 from custom.errors import InputError
-from custom.handlers.finite_predictions import FinitePredictions
-from custom.handlers.validation_metric import validated
+from custom.handlers.validation_metric import FinitePredictions, validated
 
 if TYPE_CHECKING:
     from monai.bundle import ConfigWorkflow

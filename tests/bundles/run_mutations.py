@@ -105,8 +105,8 @@ def training_that_does_not_run(root):
 @breaks("run.train", "wrote no model.pt")
 def training_that_saves_nothing(root):
     def change(config):
-        handlers, index = entry(config, "train::handlers", "CheckpointWriter")
-        handlers[index]["_disabled_"] = True
+        handlers, index = entry(config, "train::handlers", "StandardTraining")
+        handlers[index]["is_rank0"] = False
 
     edit(root, "train.yaml")(change)
 
@@ -159,16 +159,11 @@ def optimiser_that_is_not_saved(root):
     edit(root, "train.yaml")(lambda config: config["training_state"].pop("optimizer"))
 
 
-@breaks("run.resume", "best_metric is")
-def best_metric_that_is_forgotten(root):
-    edit(root, "train.yaml")(lambda config: config["training_state"].pop("best_metric"))
-
-
 @breaks("run.resume", "epoch is 0, before 2")
 def resume_that_starts_anew(root):
     def change(config):
-        handlers, index = entry(config, "train::handlers", "CheckpointResumer")
-        handlers[index]["_disabled_"] = True
+        handlers, index = entry(config, "train::handlers", "StandardTraining")
+        handlers[index]["resume"] = False
 
     edit(root, "train.yaml")(change)
 

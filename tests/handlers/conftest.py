@@ -47,7 +47,10 @@ class ToyTraining:
 
 @pytest.fixture
 def toy():
-    """Make a toy training: ``toy(values, max_epochs, data, interval, start)``."""
+    """Make a toy training: ``toy(values, max_epochs, data, interval, start)``.
+
+    Interval 0: the trainer does not validate by itself.
+    """
 
     def make(values=(), max_epochs=None, data=None, interval=1, start=0) -> ToyTraining:
         torch.manual_seed(0)
@@ -70,7 +73,7 @@ def toy():
             optimizer=optimizer,
             loss_function=torch.nn.MSELoss(),
             key_train_metric={"train_loss": Average(from_engine(["loss"], first=True))},
-            train_handlers=[ValidationHandler(interval, evaluator)] if values else [],
+            train_handlers=[ValidationHandler(interval, evaluator)] if values and interval else [],
         )
         # What a resume does before all other handlers.
         resume = lambda engine: setattr(engine.state, "epoch", start)  # noqa: E731

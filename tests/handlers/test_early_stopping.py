@@ -1,3 +1,5 @@
+import operator
+
 import pytest
 
 from custom.handlers.early_stopping import EarlyStopping
@@ -19,9 +21,10 @@ def test_stops_after_six_epochs_without_improvement_but_not_before_the_tenth(toy
     assert training.run() == stops
 
 
-def test_larger_is_better_in_mode_max(toy):
+def test_larger_is_better_if_the_evaluator_says_so(toy):
     training = toy([1, 2, 3, 2, 2, 2, 2], max_epochs=7)
-    training.attach(EarlyStopping(training.evaluator, patience=2, min_epochs=1, mode="max"))
+    training.evaluator.metric_cmp_fn = operator.gt
+    training.attach(EarlyStopping(training.evaluator, patience=2, min_epochs=1))
     assert training.run() == 5
 
 
@@ -50,7 +53,7 @@ def test_a_resumed_training_stops_where_the_uninterrupted_one_does(toy):
 
 @pytest.mark.parametrize(
     ("options", "match"),
-    [({"patience": 0}, "patience"), ({"min_epochs": 0}, "min_epochs"), ({"mode": "up"}, "mode")],
+    [({"patience": 0}, "patience"), ({"min_epochs": 0}, "min_epochs")],
 )
 def test_wrong_options_are_named(toy, options, match):
     with pytest.raises(ValueError, match=match):

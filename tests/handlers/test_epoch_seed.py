@@ -61,3 +61,24 @@ def test_the_seed_of_the_resumed_training_holds():
 def test_negative_seed_is_refused():
     with pytest.raises(ValueError, match="seed"):
         EpochSeed(-1)
+
+
+class Told(torch.nn.MSELoss):
+    """A loss that notes which epochs it is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.epochs = []
+
+    def set_epoch(self, epoch):
+        self.epochs.append(epoch)
+
+
+@pytest.mark.parametrize("skip", [0, 2])
+def test_loss_and_data_set_are_told_the_epoch_in_a_resumed_training_too(toy, skip):
+    loss, dataset = Told(), Told()
+    training = toy([1.0] * 4, start=skip)
+    training.trainer.loss_function = loss
+    training.attach(EpochSeed(0, dataset))
+    training.run()
+    assert loss.epochs == dataset.epochs == [1, 2, 3, 4][skip:]

@@ -70,8 +70,9 @@ def _references(
         if place is None:
             continue
         if name in ("evaluator", "val_interval"):
-            holders = [h for h in _handlers(config) if "ValidationHandler" in str(h["_target_"])]
-            found = [(f"ValidationHandler.{place}", handler.get(place)) for handler in holders]
+            # The one that validates has them under the names that MONAI's ValidationHandler has.
+            holders = [handler for handler in _handlers(config) if "validator" in handler]
+            found = [(f"{handler['_target_']}.{place}", handler.get(place)) for handler in holders]
         else:
             found = [(place, _get(config, place))]
         for where, value in found:

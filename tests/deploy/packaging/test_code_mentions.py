@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from custom.engines import trainer
 é = "ü"; from custom.inferers.tile_layout import Tile
 def inner():
-    from custom.handlers import listed
+    from custom.handlers import checkpoint
     return custom.losses.mse(custom.metrics.x.y), "custom.report", other.custom.report, "custom"
 loader = PackageLoader('custom.report', "templates")
 name.startswith("custom.")
@@ -43,7 +43,7 @@ def test_every_way_to_name_a_module_is_found_and_nothing_else():
         ("custom.errors.InputError", "import"),
         ("custom.engines.trainer", "typing"),
         ("custom.inferers.tile_layout.Tile", "import"),
-        ("custom.handlers.listed", "import"),
+        ("custom.handlers.checkpoint", "import"),
         ("custom.losses.mse", "attribute"),
         ("custom.metrics.x.y", "attribute"),
         ("custom.report", "text"),

@@ -2,7 +2,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
-from custom.handlers.finite_predictions import FinitePredictions
+from custom.handlers.validation_metric import FinitePredictions
 
 GOOD, NAN, INFINITE = (torch.tensor([1.0, value]) for value in (2.0, float("nan"), float("inf")))
 

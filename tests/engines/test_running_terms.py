@@ -4,7 +4,7 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 
-from custom.handlers.loss_terms import LossTerms
+from custom.engines.running_terms import RunningTerms
 from custom.losses.signal_losses import VariationalLoss
 
 
@@ -17,7 +17,7 @@ def test_each_epoch_has_the_mean_of_its_own_steps():
         loss(torch.full((1, 2), value + engine.state.epoch), torch.zeros(1, 3))
 
     engine = Engine(step)
-    LossTerms(loss).attach(engine)
+    RunningTerms(loss).attach(engine)
     engine.add_event_handler(
         Events.EPOCH_COMPLETED, lambda e: found.append(e.state.metrics["train_reconstruction"])
     )
@@ -27,6 +27,6 @@ def test_each_epoch_has_the_mean_of_its_own_steps():
 
 def test_a_loss_without_terms_tells_none():
     engine = Engine(lambda *_: None)
-    LossTerms(torch.nn.MSELoss()).attach(engine)
+    RunningTerms(torch.nn.MSELoss()).attach(engine)
     engine.run([0], max_epochs=1)
     assert engine.state.metrics == {}

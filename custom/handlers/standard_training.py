@@ -1,0 +1,132 @@
+"""What every training does beside its steps, in the order in which it must be done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.handlers import ProgressBar
+from monai.engines import Evaluator, Trainer
+from monai.handlers import StatsHandler, ValidationHandler
+
+from custom.handlers.checkpoint import (
+    BEST,
+    LAST,
+    BestMetric,
+    CheckpointResumer,
+    CheckpointWriter,
+)
+from custom.handlers.earlier_run import EarlierRun
+from custom.handlers.early_stopping import EarlyStopping
+from custom.handlers.epoch_seed import EpochSeed
+from custom.handlers.epoch_table import EpochTable
+from custom.handlers.lr_schedule import LrSchedule
+from custom.handlers.mlflow_run import MLflowRun
+from custom.handlers.nan_guard import NanGuard
+
+__all__ = ["StandardTraining"]
+
+
+class StandardTraining:
+    """Resume, seed, validate, guard, schedule, stop early, write table and checkpoints, track.
+
+    One entry of ``train::handlers`` that attaches the handlers of every training in their order:
+    resume; keep the pictures of an earlier run; seed of the epoch; weight average; progress bar;
+    validation; NaN guard; watchdogs; learning-rate schedule; early stopping; table; checkpoints;
+    MLflow; log. A handler that is listed before this one acts before the validation of an epoch, so
+    that what it adds to the metrics is in the table; one that is listed after it acts last.
+
+    Args:
+        validator: Evaluator of the validation.
+        items: What a checkpoint holds: ``model`` and ``lr_scheduler``, and everything else that a
+            resumed training needs. A ``weight_average`` and ``watchdogs`` among them are attached
+            too. Early stopping, epoch seed and best metric are added here.
+        output_dir: Where ``metrics.csv``, ``config.yaml`` and ``previews`` go.
+        ckpt_dir: Where ``model.pt`` and ``last.pt`` go.
+        dataset: Training set, which is seeded and told the epoch.
+        seed: Seed of the training.
+        interval: Epochs from one validation to the next.
+        patience: Validations without improvement before the training stops.
+        min_epochs: Epochs that run in any case.
+        resume: Whether to go on from ``last.pt``.
+        device: Where a checkpoint is loaded to.
+        is_rank0: Whether this process writes, logs and shows; False in the others of several.
+        use_mlflow: Whether the training is tracked.
+        tracking: How: arguments of :class:`custom.handlers.mlflow_run.MLflowRun`.
+
+    Raises:
+        ValueError: If a setting is out of its range, or ``items`` lacks a name.
+        InputError: If MLflow cannot be used.
+    """
+
+    def __init__(
+        self,
+        validator: Evaluator,
+        items: Mapping[str, Any],
+        output_dir: str | Path,
+        ckpt_dir: str | Path,
+        dataset: Any = None,
+        seed: int = 0,
+        interval: int = 1,
+        patience: int = 6,
+        min_epochs: int = 10,
+        resume: bool = False,
+        device: torch.device | str = "cpu",
+        is_rank0: bool = True,
+        use_mlflow: bool = False,
+        tracking: Mapping[str, Any] | None = None,
+    ) -> None:
+        if "lr_scheduler" not in items:
+            raise ValueError(f"items must have 'lr_scheduler', got {sorted(items)}")
+        self.validator, self.is_rank0 = validator, is_rank0
+        self.output_dir, self.ckpt_dir = Path(output_dir), Path(ckpt_dir)
+        self.items = {
+            **items,
+            "early_stopping": EarlyStopping(validator, patience, min_epochs),
+            "epoch_seed": EpochSeed(seed, dataset),
+            "best_metric": BestMetric(validator),
+        }
+        last = self.ckpt_dir / LAST
+        self.handlers: list[Any] = [
+            *([CheckpointResumer(last, self.items, device)] if resume else []),
+            *([EarlierRun([self.output_dir / "previews"])] if is_rank0 else []),
+            *self._items("epoch_seed", "weight_average"),
+            *([ProgressBar(desc="train", mininterval=1.0)] if is_rank0 else []),
+            ValidationHandler(interval, validator, epoch_level=True),
+            NanGuard(validator, last),
+            *self._items("watchdogs"),
+            LrSchedule(items["lr_scheduler"], validator),
+            *self._items("early_stopping"),
+            *(self._writers(tracking if use_mlflow else None) if is_rank0 else []),
+        ]
+
+    def attach(self, engine: Trainer) -> None:
+        """Attach all handlers, in their order."""
+        for handler in self.handlers:
+            handler.attach(engine)
+
+    def _items(self, *names: str) -> list[Any]:
+        """Return those of the saved items that are handlers too, if they are there."""
+        return [self.items[name] for name in names if name in self.items]
+
+    def _writers(self, tracking: Mapping[str, Any] | None) -> list[Any]:
+        """Return the handlers that write and log; a bad epoch has been refused before."""
+        table = self.output_dir / "metrics.csv"
+        trusted = getattr(self.items.get("watchdogs"), "trusted", None)
+        writers: list[Any] = [
+            EpochTable(table, self.validator),
+            CheckpointWriter(self.ckpt_dir, self.items, self.validator, trusted),
+        ]
+        if tracking is not None:
+            run = MLflowRun(
+                evaluator=self.validator,
+                output_dir=self.output_dir,
+                artifacts=[table, self.output_dir / "previews"],
+                weights=self.ckpt_dir / BEST,
+                **tracking,
+            )
+            writers.append(run)
+        # Last: it ends the chain of an exception.
+        return [*writers, StatsHandler(iteration_log=False, name="train")]
