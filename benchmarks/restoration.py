@@ -25,7 +25,7 @@ from benchmarks.restoring_process import (
 )
 from custom.demo.mouse.mouse_anatomy import Mouse
 from custom.demo.mouse.mouse_scan import Protocol, scan_pair
-from custom.metrics.image_quality import structural_similarity
+from custom.metrics.ssim import structural_similarity
 
 BUNDLE = REPOSITORY / "bundles" / "micro_mri_denoise"
 NAMES = {

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from custom.evaluation.slice_table import restored_items
 from custom.evaluation.volume_table import volume_values
-from custom.metrics.volume_quality import foreground
+from custom.metrics.foreground import foreground
 
 __all__ = ["Patch", "PatchCollector"]
 

@@ -13,12 +13,9 @@ from torch import Tensor
 
 from custom.evaluation.slice_panels import Comparison, compare, image_values
 from custom.files.atomic import atomic_path
-from custom.metrics.image_quality import (
-    mean_squared_error,
-    peak_signal_to_noise_ratio,
-    structural_similarity,
-    value_range,
-)
+from custom.metrics.image_pairs import data_range_of
+from custom.metrics.psnr import mean_squared_error, peak_signal_to_noise_ratio
+from custom.metrics.ssim import structural_similarity
 
 __all__ = ["PreviewImages"]
 
@@ -80,7 +77,7 @@ class PreviewImages:
 def _measure(image: Tensor, reference: Tensor) -> dict[str, float]:
     """Measure one slice, with the range of its reference."""
     pair = image.unsqueeze(0), reference.unsqueeze(0)
-    spread = value_range(pair[1]).clamp_min(torch.finfo(torch.float32).tiny)
+    spread = data_range_of(pair[1]).clamp_min(torch.finfo(torch.float32).tiny)
     return {
         "mse": mean_squared_error(*pair).item(),
         "psnr": peak_signal_to_noise_ratio(*pair, spread).item(),

@@ -16,11 +16,8 @@ from custom.data.datasets.exclusions import read_exclusions
 from custom.errors import InputError
 from custom.files.csv_table import write_table
 from custom.metrics.contrast_to_noise import cnr_problem, contrast_to_noise_ratio
-from custom.metrics.image_quality import (
-    mean_squared_error,
-    peak_signal_to_noise_ratio,
-    structural_similarity,
-)
+from custom.metrics.psnr import mean_squared_error, peak_signal_to_noise_ratio
+from custom.metrics.ssim import structural_similarity
 
 __all__ = [
     "CNR_COLUMNS",

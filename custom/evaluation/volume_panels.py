@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from custom.evaluation.figure_folder import write_figures
 from custom.evaluation.slice_table import restored_items
 from custom.evaluation.volume_table import VolumeQualityTable, volume_values
-from custom.metrics.volume_quality import central_spectrum, spectrum_band
+from custom.metrics.kspace_error import central_spectrum, spectrum_band
 
 __all__ = [
     "VOLUME_FIGURE_COLUMNS",

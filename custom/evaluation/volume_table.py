@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,14 @@ from custom.errors import InputError
 from custom.evaluation.compared_methods import compared_methods
 from custom.evaluation.slice_table import restored_items
 from custom.files.csv_table import write_table
-from custom.metrics.volume_quality import (
-    SSIM_WINDOW,
-    SliceDistance,
-    central_spectrum_error,
-    foreground,
-    root_mean_square_error,
-    signal_to_noise_ratio,
-    similarity_map,
-    slice_distance,
-    spectrum_band,
-    value_range,
-)
+from custom.metrics.foreground import foreground
+from custom.metrics.image_pairs import data_range_of, mean_of_each
+from custom.metrics.kspace_error import central_spectrum_error, spectrum_band
+from custom.metrics.perceptual import slicewise_distance
+from custom.metrics.psnr import normalised_error, peak_signal_to_noise_ratio
+from custom.metrics.ssim import similarity_map, within_windows
+
+Distance = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 __all__ = ["ABOUT_COLUMNS", "MEASURES", "VolumeQualityTable", "volume_measures", "volume_values"]
 
@@ -66,7 +62,7 @@ class VolumeQualityTable:
         output_dir: str | Path,
         methods: Mapping[str, str],
         peers: Iterable[Any] = (),
-        lpips: SliceDistance | None = None,
+        lpips: Distance | None = None,
         scale: int = 2,
         spectrum: int = 50,
     ) -> None:
@@ -127,7 +123,7 @@ def volume_measures(
     predicted: NDArray[Any],
     reference: NDArray[Any],
     band: tuple[int, ...],
-    lpips: SliceDistance | None = None,
+    lpips: Distance | None = None,
 ) -> dict[str, Any]:
     """Return all measures of a volume, and their ``data_range``.
 
@@ -143,22 +139,21 @@ def volume_measures(
     Raises:
         ValueError: If the volumes cannot be compared.
     """
-    width = value_range(reference)
-    inside = foreground(reference)
-    similarity = similarity_map(predicted, reference, width)
-    margin = SSIM_WINDOW // 2
-    cropped = inside[(slice(margin, -margin),) * 3]
+    pair = torch.from_numpy(predicted)[None, None], torch.from_numpy(reference)[None, None]
+    width = data_range_of(pair[1])
+    inside = torch.from_numpy(foreground(reference))[None, None]
+    similarity, cropped = similarity_map(*pair, width), within_windows(inside)
     if not cropped.any():
         raise ValueError("nothing of its foreground is farther than 5 voxels from the border")
     return {
-        "psnr": signal_to_noise_ratio(predicted, reference, width),
-        "ssim": float(similarity.mean()),
-        "psnr_foreground": signal_to_noise_ratio(predicted, reference, width, inside),
-        "ssim_foreground": float(similarity[cropped].mean()),
-        "nrmse": root_mean_square_error(predicted, reference),
+        "psnr": float(peak_signal_to_noise_ratio(*pair, width)),
+        "ssim": float(mean_of_each(similarity)),
+        "psnr_foreground": float(peak_signal_to_noise_ratio(*pair, width, inside)),
+        "ssim_foreground": float(mean_of_each(similarity, cropped)),
+        "nrmse": float(normalised_error(*pair)),
         "kspace_error": central_spectrum_error(predicted, reference, band),
-        "lpips": "" if lpips is None else slice_distance(predicted, reference, width, lpips),
-        "data_range": width,
+        "lpips": "" if lpips is None else float(slicewise_distance(*pair, width, lpips)),
+        "data_range": float(width),
     }
 
 

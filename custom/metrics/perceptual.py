@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from custom.errors import InputError
+from custom.metrics.image_pairs import double_pair, positive_range
 
-__all__ = ["PerceptualDistance", "load_perceptual_distance"]
+__all__ = ["PerceptualDistance", "load_perceptual_distance", "slicewise_distance"]
 
 _SMALLEST = 32  # pixels; AlexNet's five stages leave nothing of less
+_AT_ONCE = 8  # slices of a volume
 _STAGES = {0: "slice1", 3: "slice2", 6: "slice3", 8: "slice4", 10: "slice5"}
 
 
@@ -86,6 +89,44 @@ def load_perceptual_distance(weights: str | Path | None) -> PerceptualDistance |
         InputError: See :class:`PerceptualDistance`.
     """
     return None if weights is None else PerceptualDistance(weights)
+
+
+def slicewise_distance(
+    predicted: Tensor,
+    reference: Tensor,
+    data_range: float | Tensor,
+    distance: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> Tensor:
+    """Return the mean of a distance such as LPIPS over the slices of the last axis.
+
+    Slices in which the reference is constant do not count: there is no texture to compare.
+
+    Args:
+        predicted: Volumes to judge.
+        reference: Volumes to compare with.
+        data_range: In the units of the volumes; one number, or one a volume.
+        distance: Of slices ``(B, 1, H, W)``, given the data range ``(B,)``.
+
+    Shape:
+        Volumes: ``(B, 1, D, H, W)``; output: ``(B,)``, float64.
+
+    Raises:
+        ValueError: If shapes differ, ``data_range`` is not positive, or every slice is constant.
+    """
+    predicted, reference = double_pair(predicted, reference)
+    ranges = positive_range(data_range, predicted).expand(len(predicted))
+    found = []
+    for first, second, width in zip(predicted, reference, ranges, strict=True):
+        slices = [volume.movedim(-1, 0).float() for volume in (first, second)]
+        used = torch.nonzero(slices[1].amax((1, 2, 3)) > slices[1].amin((1, 2, 3))).flatten()
+        if not len(used):
+            raise ValueError("reference must not be constant in every slice")
+        parts = [
+            distance(slices[0][part], slices[1][part], width.float().expand(len(part)))
+            for part in torch.split(used, _AT_ONCE)
+        ]
+        found.append(torch.cat(parts).double().mean())
+    return torch.stack(found)
 
 
 def _read_backbone(path: Path) -> dict[str, Tensor]:

@@ -188,7 +188,7 @@ def test_slices_too_small_for_ssim_name_the_scan(tmp_path):
     (batch, output), _ = scan()
     batch["image"] = batch["image"][:, :8]
     small = {key: stack[:, :8] for key, stack in output.items()}
-    with pytest.raises(InputError, match=r"m1_axial_head .* at least 11 x 11"):
+    with pytest.raises(InputError, match=r"m1_axial_head .* at least 11 voxels"):
         run([(batch, small)], QualityTable(tmp_path, METHODS))
 
 

@@ -4,7 +4,11 @@ import pytest
 import torch
 
 from custom.errors import InputError
-from custom.metrics.perceptual import PerceptualDistance, load_perceptual_distance
+from custom.metrics.perceptual import (
+    PerceptualDistance,
+    load_perceptual_distance,
+    slicewise_distance,
+)
 
 pytestmark = pytest.mark.reference
 
@@ -78,6 +82,22 @@ def test_small_slices_are_refused(alexnet):
 
 def test_without_a_file_there_is_no_distance():
     assert load_perceptual_distance(None) is None
+
+
+def test_slices_with_something_in_them_are_averaged():
+    reference = torch.zeros(2, 1, 4, 5, 19)
+    reference[..., 0, 0, 2:19] = torch.arange(1.0, 18)
+    predicted = reference + 0.5 * torch.arange(19)
+    predicted[1] = reference[1] + 3
+
+    def distance(first, second, width):
+        assert first.shape == second.shape == (len(width), 1, 4, 5)
+        return (first - second).abs().mean((1, 2, 3)) / width
+
+    found = slicewise_distance(predicted, reference, torch.tensor([2.0, 4.0]), distance)
+    assert found.tolist() == pytest.approx([0.5 * sum(range(2, 19)) / 17 / 2, 3 / 4])
+    with pytest.raises(ValueError, match="every slice"):
+        slicewise_distance(predicted, torch.ones_like(reference), 1.0, distance)
 
 
 def test_a_missing_or_wrong_file_is_named(tmp_path, alexnet):

@@ -186,6 +186,18 @@ def test_an_outlier_stands_out_of_a_slow_change():
     assert local_outlier_scores(np.array([1.0])) == [0]
 
 
+def test_scores_of_normal_differences_have_unit_deviation():
+    # Far more scatter than the least that is believed; the neighbours' median scatters as well.
+    values = 100 + 10 * np.random.default_rng(9).normal(size=4000)
+    near = np.stack([np.roll(values, shift) for shift in (-2, -1, 1, 2)])
+    differences = (values - np.median(near, axis=0))[2:-2]
+    scores = local_outlier_scores(values)[2:-2]
+    np.testing.assert_allclose(scores / scores.std(), differences / differences.std(), atol=0.05)
+    # The median absolute deviation of n normal values scatters by 1.17 / sqrt(n), their standard
+    # deviation by 0.71 / sqrt(n); neighbours share values, which doubles neither.
+    assert abs(scores.std() - 1) < 5 * 2 * 1.36 / np.sqrt(len(scores))
+
+
 @pytest.mark.parametrize("value", [0.0, 5.0])
 def test_a_constant_slice_gives_nan_and_no_error(value):
     quality = measure_stack(np.full((*SHAPE, 1), value))[0]

@@ -14,11 +14,8 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from custom.analysis.anchored_path.slices import PairedSlice
-from custom.metrics.image_quality import (
-    mean_squared_error,
-    peak_signal_to_noise_ratio,
-    structural_similarity,
-)
+from custom.metrics.psnr import mean_squared_error, peak_signal_to_noise_ratio
+from custom.metrics.ssim import structural_similarity
 
 __all__ = [
     "Deviation",
