@@ -1,4 +1,4 @@
-"""The command line: ``mri-bundles <verb>``, the same verbs for every study."""
+"""The command line: ``mri-bundles <verb>``, the same verbs for every bundle."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> None:
     traceback = "--traceback" in arguments
     arguments = [word for word in arguments if word != "--traceback"]
     if not arguments or {"--help", "-h"} & set(arguments):
-        # Fire hands --help on to verbs that take any flag; after -- it is Fire's own.
+        # Fire passes --help to verbs that take any flag; after -- Fire handles it.
         arguments = [*[word for word in arguments[:1] if word in VERBS], "--", "--help"]
     try:
         fire.Fire(VERBS, command=arguments, name="mri-bundles")

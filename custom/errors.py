@@ -1,4 +1,4 @@
-"""The one error that a user is meant to read."""
+"""The error that a user is meant to read."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ __all__ = ["InputError"]
 
 
 class InputError(ValueError):
-    """Something that the user gave cannot be used.
+    """A user's input or setting cannot be used.
 
-    The message is one line: what is wrong, where, and how to mend it. The command line prints it
-    without a traceback and ends with a non-zero exit code.
+    The message is one line: the fault, its place and the remedy. The command line prints it without
+    a traceback and ends with a non-zero exit code.
     """

@@ -1,4 +1,4 @@
-"""Whether a setting of the user's is a number at all, and in its range."""
+"""Checks of a user's settings: numbers, and their ranges."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["check_above_zero", "check_not_negative", "check_whole"]
 
 
 def check_whole(name: str, value: Any, least: int) -> None:
-    """Refuse what is no whole number, or too small.
+    """Refuse a value that is no whole number, or too small.
 
     Args:
-        name: The setting.
-        value: What it was given.
-        least: The smallest number that may be.
+        name: Name of the setting.
+        value: Its value.
+        least: The smallest number that is allowed.
 
     Raises:
         InputError: If it is refused.
@@ -35,7 +35,7 @@ def check_whole(name: str, value: Any, least: int) -> None:
 
 
 def check_above_zero(name: str, value: Any) -> None:
-    """Refuse what is no finite number above 0.
+    """Refuse a value that is no finite number above 0.
 
     Raises:
         InputError: If it is refused.
@@ -45,7 +45,7 @@ def check_above_zero(name: str, value: Any) -> None:
 
 
 def check_not_negative(name: str, value: Any) -> None:
-    """Refuse what is no finite number of 0 or more.
+    """Refuse a value that is no finite number of 0 or more.
 
     Raises:
         InputError: If it is refused.
@@ -55,7 +55,7 @@ def check_not_negative(name: str, value: Any) -> None:
 
 
 def _finite(value: Any) -> bool:
-    """Return True if a value is a finite number; what a command line gives may be text."""
+    """Return True if a value is a finite number; a value from the command line may be text."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return False
     return math.isfinite(value)

@@ -1,4 +1,4 @@
-"""Versions of the packages that shape a result."""
+"""Versions of the packages that a result depends on."""
 
 from __future__ import annotations
 

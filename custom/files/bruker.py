@@ -23,21 +23,21 @@ __all__ = ["BrukerHeader", "BrukerReader", "read_2dseq", "read_bruker_header"]
 
 logger = logging.getLogger(__name__)
 
-# Where the parameter files lie, seen from a 2dseq. visu_pars comes first: it describes the image,
-# the others what was asked for; only it is needed.
+# Paths of the parameter files relative to a 2dseq. visu_pars comes first: it describes the image
+# and is required; the others describe the requested acquisition and are optional.
 _PARAMETER_FILES = ("visu_pars", "reco", "../../method", "../../acqp", "../../../subject")
 
 
 @dataclass(frozen=True, eq=False)
 class BrukerHeader:
-    """What the parameter files say of an image.
+    """Parameters and geometry of a ParaVision image.
 
     Args:
         path: The ``2dseq``.
         parameters: All parameters by name.
         size: Voxels along the two image axes and the slices.
         affine: ``(4, 4)``, voxel index to RAS millimetres.
-        remarks: What was doubtful in the geometry.
+        remarks: Warnings about the geometry.
     """
 
     path: Path
@@ -94,7 +94,7 @@ def read_2dseq(path: str | Path) -> tuple[NDArray[np.float32], BrukerHeader]:
     api = _brukerapi("dataset")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of optional files; what matters is checked here
+            warnings.simplefilter("ignore")  # about optional files; required ones are checked here
             dataset = api.Dataset(str(header.path))
             values = np.asarray(dataset.data)
             kinds = [str(kind).upper() for kind in dataset.dim_type]
@@ -163,7 +163,7 @@ def _brukerapi(module: str) -> Any:
 
 
 def _read_parameters(path: Path) -> dict[str, Any]:
-    """Read all parameter files of an image; of a name that occurs twice the first counts."""
+    """Read all parameter files of an image; the first occurrence of a name counts."""
     api = _brukerapi("jcampdx")
     parameters: dict[str, Any] = {}
     for name in _PARAMETER_FILES:
@@ -186,7 +186,7 @@ def _read_parameters(path: Path) -> dict[str, Any]:
 
 
 def _refuse_other_kinds(path: Path, parameters: Mapping[str, Any]) -> None:
-    """Refuse what is no magnitude image in millimetres."""
+    """Refuse anything but a magnitude image in millimetres."""
     kinds = _texts(parameters, "VisuCoreDimDesc")
     if "spectroscopic" in kinds or int(parameters.get("VisuCoreDim", 2)) < 2:
         raise InputError(f"{path}: spectroscopy, not an image")
@@ -215,7 +215,7 @@ def _slice_positions(parameters: Mapping[str, Any]) -> NDArray[np.float64]:
 
 
 def _slice_distance(parameters: Mapping[str, Any]) -> float:
-    """Return the distance of slices, or their thickness where it is not said."""
+    """Return the distance of slices, or their thickness if the distance is not given."""
     for name in ("VisuCoreSlicePacksSliceDist", "PVM_SPackArrSliceDistance"):
         if name in parameters:
             return float(_numbers(parameters, name).flat[0])

@@ -1,4 +1,4 @@
-"""Where a ParaVision image lies: from its Visu parameters to a NIfTI affine."""
+"""Geometry of a ParaVision image: from its Visu parameters to a NIfTI affine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["stack_affine"]
 # Bruker's patient axes run to the left, to the back and to the head; NIfTI's to the right, to the
 # front and to the head.
 _TO_RAS = np.diag([-1.0, -1.0, 1.0])
-# Rounding of the parameter files is far smaller; real differences are far larger.
+# Rounding errors of the parameter files are far smaller, real differences far larger.
 _TOLERANCE = 0.01
 
 
@@ -37,7 +37,7 @@ def stack_affine(
         slice_distance_mm: Distance of slices, used where there is only one.
 
     Returns:
-        ``(4, 4)`` from voxel index to RAS millimetres, and remarks on what was doubtful.
+        ``(4, 4)`` from voxel index to RAS millimetres, and warnings about the header.
 
     Raises:
         ValueError: If the frames do not form one regular stack.

@@ -1,4 +1,4 @@
-"""What is wrong with an image file, whatever it is restored with."""
+"""Faults of an image file that no model can restore: format, header, values, memory."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ T = TypeVar("T")
 
 
 def available_memory() -> int:
-    """Return the bytes that can be taken without swapping."""
+    """Return the bytes of memory that are free without swapping."""
     return int(psutil.virtual_memory().available)
 
 
 def memory_fault(needed: float, free: float, remedy: str) -> str | None:
-    """Return that an image is too large for the memory, or None.
+    """Return the fault of an image that is too large for the memory, or None.
 
     Args:
         needed: Bytes that restoring it needs.
         free: Bytes that are free.
-        remedy: What a user can do.
+        remedy: Advice to the user.
     """
     if needed <= free:
         return None
@@ -63,17 +63,17 @@ def check_image(
     header_fault: Callable[[ImageHeader], str | None],
     size_fault: Callable[[ImageHeader], str | None],
 ) -> None:
-    """Refuse a file that is no image, or whose header, size or values will not do.
+    """Refuse a file that is no image, or whose header, size or values are unusable.
 
-    The header is looked at first, so a huge image is refused without being loaded.
+    The header is checked first, so that a huge image is refused without being loaded.
 
     Args:
         path: The file.
-        header_fault: Says what is wrong with a header, or None.
-        size_fault: Says that an image does not fit the memory, or None.
+        header_fault: Returns the fault of a header, or None.
+        size_fault: Returns the fault of an image that does not fit the memory, or None.
 
     Raises:
-        InputError: Naming the file, what is wrong with it and what to do.
+        InputError: With the file, its fault and the remedy.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
@@ -92,7 +92,7 @@ def check_image(
 
 
 def image_fault(header: ImageHeader) -> str | None:
-    """Return what is wrong with an image's type or geometry, or None."""
+    """Return the fault of an image's type or geometry, or None."""
     if header.dtype is not None and header.dtype.fields is not None:
         return "a colour (RGB) image, not an MR magnitude: give the original grey values"
     if header.dtype is not None and header.dtype.kind == "c":
@@ -109,7 +109,7 @@ def image_fault(header: ImageHeader) -> str | None:
 
 
 def value_fault(array: NDArray[Any]) -> str | None:
-    """Return why intensities cannot be those of an MR magnitude image, or None.
+    """Return the reason why intensities are not those of an MR magnitude image, or None.
 
     Args:
         array: Real intensities of any shape.
@@ -133,7 +133,7 @@ def value_fault(array: NDArray[Any]) -> str | None:
 
 
 def _is_label_map(array: NDArray[Any]) -> bool:
-    """Return True if the values are whole numbers in even patches."""
+    """Return True if the values are whole numbers in uniform patches."""
     if not np.array_equal(array, np.rint(array)):
         return False
     equal = pairs = 0
@@ -147,7 +147,7 @@ def _is_label_map(array: NDArray[Any]) -> bool:
 
 
 def load_image(path: Path) -> tuple[NDArray[np.float32], ImageHeader]:
-    """Load an image as the restoration will see it, all of a compressed file to its checksum."""
+    """Load an image as a restoration does, with the checksum of a compressed file verified."""
     if path.suffix.lower() == ".gz":
         _read_to_the_checksum(path)
     reader = InputReader()
@@ -158,21 +158,21 @@ def load_image(path: Path) -> tuple[NDArray[np.float32], ImageHeader]:
 
 
 def _read_to_the_checksum(path: Path) -> None:
-    """Raise for a compressed file with changed bytes; nibabel stops before the checksum."""
+    """Raise for a compressed file with changed bytes; nibabel does not read the checksum."""
     with gzip.open(path) as file:
         while file.read(2**20):
             pass
 
 
 def readable(path: Path, read: Callable[[Path], T]) -> T:
-    """Call a reader, with one line for whatever goes wrong in it.
+    """Call a reader, and turn any of its errors into one line.
 
     Raises:
         InputError: Naming the file, if it cannot be read.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # libraries warn of headers; we say what matters
+            warnings.simplefilter("ignore")  # libraries warn about headers that are checked here
             return read(path)
     except InputError:
         raise

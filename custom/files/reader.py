@@ -1,4 +1,4 @@
-"""The image formats that a restoration takes, behind one MONAI reader."""
+"""One MONAI reader for all image formats that a restoration takes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NIFTI = (".nii.gz", ".nii")
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What a file says of its image before the image is loaded.
+    """Shape, affine and type of an image that is not loaded yet.
 
     Args:
         shape: Lengths of the axes, without trailing ones beyond the third.
@@ -47,7 +47,7 @@ class ImageHeader:
 
 
 def format_of(path: PathLike) -> Format | None:
-    """Return the format that a path's name promises, or None."""
+    """Return the format that a path's name indicates, or None."""
     path = Path(path)
     if path.name.lower().endswith(_NIFTI):
         return "nifti"
@@ -57,7 +57,7 @@ def format_of(path: PathLike) -> Format | None:
 
 
 def name_of(path: PathLike) -> tuple[str, Path]:
-    """Return a short name for an image, and the folder in which that name is meant.
+    """Return a short name for an image, and the folder that it is relative to.
 
     ``scans/mouse1.nii.gz`` is ``mouse1`` in ``scans``; ``data/slices.zarr/mouse1/image`` is
     ``mouse1`` in ``data``; ``lab/study7/5/pdata/1/2dseq`` is ``study7_5_1`` in ``lab``.
@@ -77,7 +77,7 @@ def name_of(path: PathLike) -> tuple[str, Path]:
 
 
 def read_header(path: PathLike) -> ImageHeader:
-    """Read what is known of an image without loading it.
+    """Read the header of an image without its values.
 
     Raises:
         ValueError: If the format is unknown.
@@ -118,7 +118,7 @@ class InputReader(ImageReader):
         self._reader: ImageReader | None = None
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
-        """Return True if every name promises a format that is read here."""
+        """Return True if every name indicates a format that is read here."""
         return all(format_of(name) is not None for name in ensure_tuple(filename))
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Any:
@@ -127,7 +127,7 @@ class InputReader(ImageReader):
         return self._reader.read(data, **kwargs)
 
     def get_data(self, img: Any) -> tuple[NDArray[Any], dict[Any, Any]]:
-        """Return the array and MONAI's meta data of what was read last."""
+        """Return the array and MONAI's meta data of the image that was read last."""
         if self._reader is None:
             raise RuntimeError("get_data needs read to come first")
         array, meta = self._reader.get_data(img)
@@ -149,7 +149,7 @@ class _NiftiReader(NibabelReader):
 
 
 def _reader_of(path: PathLike) -> ImageReader:
-    """Return a reader for the format that a path promises."""
+    """Return a reader for the format that a path's name indicates."""
     kind = format_of(path)
     if kind == "nifti":
         return _NiftiReader(squeeze_non_spatial_dims=True)

@@ -1,4 +1,4 @@
-"""What a user says of every voxel of a scan: one number, or an image of the same grid."""
+"""Settings per voxel of a scan: one number, or an image on the same grid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from custom.setting_checks import check_above_zero, check_not_negative
 
 __all__ = ["read_mask", "read_voxel_map"]
 
-_OFF = 0.1  # of a voxel, at the corners: as far may two grids be apart
+_OFF = 0.1  # voxels: largest distance between the corners of two equal grids
 
 
 def read_voxel_map(
@@ -27,15 +27,15 @@ def read_voxel_map(
     *,
     zero_allowed: bool,
 ) -> float | NDArray[np.float32]:
-    """Return a number as it is, or the values of an image.
+    """Return a number unchanged, or the values of an image.
 
     Args:
         name: The setting, for messages.
         given: A number, or a NIfTI file.
         shape: Of the scan's grid, three numbers.
         affine: Of the scan, ``(4, 4)``.
-        zero_allowed: Whether the number may be 0. An image may have zeros in any case, where
-            nothing is known.
+        zero_allowed: Whether the number may be 0. An image may have zeros in any case, for voxels
+            where nothing is known.
 
     Raises:
         InputError: If the file is missing, no image, of another grid, or has values that are
@@ -53,7 +53,7 @@ def read_voxel_map(
 def read_mask(
     name: str, file: str | Path, shape: Sequence[int], affine: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Return where an image of the scan's grid is not 0.
+    """Return the mask of the voxels where an image on the scan's grid is not 0.
 
     Raises:
         InputError: As :func:`read_voxel_map`, or if it is 0 everywhere.
@@ -84,7 +84,7 @@ def _read(
 def _grid_fault(
     shape: Sequence[int], affine: NDArray[Any], scan: Sequence[int], frame: NDArray[Any]
 ) -> str | None:
-    """Return that an image lies on another grid than the scan, or None."""
+    """Return the fault of an image that lies on another grid than the scan, or None."""
     if tuple(shape) != tuple(scan):
         found, wanted = (" x ".join(map(str, size)) for size in (shape, scan))
         return f"is {found} voxels, the scan {wanted}: resample it to the scan's grid"

@@ -1,4 +1,4 @@
-"""Stacks in a Zarr store, of which a training step reads single slices."""
+"""Stacks in a Zarr store, one slice a chunk, so that training reads single slices."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_stack(path: str | Path, stack: NDArray[Any], affine: NDArray[Any]) -> 
         shape=slices.shape,
         chunks=(1, *slices.shape[1:]),
         dtype="float32",
-        # lz4: decoding must stay far below the time of a training step.
+        # lz4: decoding takes far less time than a training step.
         compressors=BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"),
         attributes={"affine": np.asarray(affine, dtype=float).tolist(), "axes": ["s", "x", "y"]},
         overwrite=True,
@@ -54,7 +54,7 @@ def split_slice(name: str) -> tuple[str, int | None]:
 
 @lru_cache(maxsize=1024)
 def _open_array(path: str, _modified_ns: int) -> tuple[zarr.Array[Any], NDArray[np.float64]]:
-    """Open an array once; the time of change in the key drops a store that was rewritten."""
+    """Open an array once; the modification time in the key drops a store that was rewritten."""
     array = zarr.open_array(path, mode="r")
     affine = np.asarray(array.attrs.asdict().get("affine", np.eye(4)), dtype=float)
     return array, affine

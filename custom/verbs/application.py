@@ -36,13 +36,13 @@ def deploy(
     Args:
         bundle: An archive of "mri-bundles package", a bundle's name or folder, or a model.ts out
             of an archive.
-        more: Nothing more is taken.
+        more: No further words are accepted.
         input: Folder of DICOM files, of one series or of several to choose from.
         output: Folder for the derived series.
-        rules: JSON or YAML file that says which series is wanted; see docs/deploy.md.
+        rules: JSON or YAML file with the rules for the series to restore; see docs/deploy.md.
         config: Overlay after the bundle's inference config; may be repeated.
-        maps: Maps that are written as series too, where the bundle gives them.
-        outside_range: refuse or warn, of a series far from what the model was trained on.
+        maps: Maps that are written as series, too, where the bundle gives them.
+        outside_range: refuse or warn, for a series outside the range of the training data.
         device: Such as cpu or cuda:0; a GPU if there is one.
         log_level: DEBUG, INFO, WARN or ERROR, of the MONAI Deploy SDK.
         overrides: Any id of the bundle's config.
@@ -53,7 +53,7 @@ def deploy(
         raise UsageError("deploy needs --input DICOM_DIR and --output DIR")
     if not Path(absolute(input)).is_dir():
         raise InputError(f"{input}: no such folder: give the folder of the DICOM files")
-    # The SDK's engine repeats every exception with its own; ours is one line.
+    # The SDK's engine logs every exception again; ours is one line.
     quiet = str(log_level).upper() in ("WARN", "ERROR")
     os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "CRITICAL" if quiet else str(log_level).upper())
     warnings.filterwarnings("ignore", message="Current stack size")
@@ -93,7 +93,7 @@ def _bundle(name: str) -> Path:
 
 
 def _run(application: Any) -> None:
-    """Run, and let the user's error through alone."""
+    """Run, and let no error message pass but the user's."""
     from custom.bundle.launch import find_cause
 
     try:
@@ -101,6 +101,6 @@ def _run(application: Any) -> None:
     except Exception as error:
         refusal = find_cause(error, InputError)
         if refusal is None:
-            # What an unexpected error says may quote a header.
+            # The message of an unexpected error may quote a header.
             raise RuntimeError(f"deploy failed by a {type(error).__name__}") from error
         raise refusal from error

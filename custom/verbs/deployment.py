@@ -25,7 +25,7 @@ def package(
 
     Args:
         study: Name of a bundle, or path to one.
-        more: Nothing more is taken.
+        more: No further words are accepted.
         output: The archive, X.zip.
         quick: Leave out the checks that train or restore.
         overwrite: Write over an existing archive.

@@ -1,4 +1,4 @@
-"""A study from data to report, on its demonstration set."""
+"""A bundle from data to report, on its demonstration set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["tell"]
 
 
 def tell(bundle: Path) -> None:
-    """Make the data, train, evaluate, restore an unseen scan, and say where everything is.
+    """Make the data, train, evaluate, restore an unseen scan, and print the paths of the results.
 
     Training runs as the plain MONAI command in a process of its own, as a user would type it.
 
@@ -70,7 +70,7 @@ def _demonstration(bundle: Path) -> Any:
 
 
 def _closing(evaluation: Path, restored: Path, trained: Path) -> str:
-    """Say what came out and where it is."""
+    """Return the results and their paths, in words."""
     from custom.report.evaluation_kinds import console_table
 
     summary = json.loads((evaluation / "summary.json").read_text(encoding="utf-8"))
@@ -90,7 +90,7 @@ def _closing(evaluation: Path, restored: Path, trained: Path) -> str:
 
 
 def _tracking(trained: Path) -> str:
-    """Say where the run is tracked: in the user's own store, or how to look into the bundle's."""
+    """Return the user's own tracking store, or the command that opens the run's."""
     own = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow = Path(sys.executable).with_name("mlflow")
     return own or f"{mlflow} ui --backend-store-uri sqlite:///{trained / 'mlruns.db'}"

@@ -19,14 +19,14 @@ DEFAULT_STUDY = "micro_mri_denoise"
 
 
 def demo(study: str = DEFAULT_STUDY, *more: str) -> None:
-    """Show a study from data to report on its demonstration set.
+    """Show a bundle from data to report on its demonstration set.
 
     Makes the data, trains with the plain MONAI command, evaluates, restores an unseen scan and
     prints the table, the figure, the report and how to open MLflow.
 
     Args:
         study: Name of a bundle, or path to one.
-        more: Nothing more is taken.
+        more: No further words are accepted.
     """
     no_more(more)
     from custom.bundle.locate import find_bundle
@@ -48,23 +48,23 @@ def tune(
     seed: Any = 0,
     **overrides: Any,
 ) -> None:
-    """Search for better settings with Optuna; each trial is a training of the study.
+    """Search for better settings with Optuna; each trial is a training of the bundle.
 
     Writes best.yaml, which train takes as --config, a table of all trials, plots and a page. The
-    same command goes on with a search that was stopped. Given to a second process with the same
-    --storage, or the same --output, both share the trials.
+    same command continues a search that was stopped. A second process with the same --storage, or
+    the same --output, shares the trials.
 
     Args:
         study: Name of a bundle, or path to one.
-        more: Nothing more is taken.
-        trials: How many trials the search is to have in the end, of all processes together.
+        more: No further words are accepted.
+        trials: Number of trials of the whole search, of all processes together.
         space: Search space: a file in configs/ by name, or a path.
         output: Folder for trials and results; output/<space> in the bundle if left out.
         storage: Optuna storage URL for several machines; a file in the output folder if left out.
         name: Name of the search in the storage; made of bundle and space if left out.
         config: Overlay after train.yaml for every trial; may be repeated.
         dataset: Folder of the dataset; the demonstration set if left out.
-        seed: Seed of what is drawn; the trainings keep the config's own.
+        seed: Seed of the sampler; the trainings keep the config's own.
         overrides: Any id of the config, as --val_slice_step 4, for every trial.
     """
     no_more(more)
@@ -99,7 +99,7 @@ def verify(study: str, *more: str, only: Any = None, quick: bool = False) -> Non
 
     Args:
         study: Name of a bundle, path to one, or all.
-        more: Nothing more is taken.
+        more: No further words are accepted.
         only: Checks to run: an id, as config.parse, or a group, as run; several as "[run,meta]".
         quick: Leave out the checks that train or restore.
     """
@@ -131,7 +131,7 @@ def report(run_or_dir: str, *more: str) -> None:
 
     Args:
         run_or_dir: Output folder of evaluate or train, or the id of an MLflow run.
-        more: Nothing more is taken.
+        more: No further words are accepted.
     """
     no_more(more)
     from custom.report.html_report import write_report

@@ -1,4 +1,4 @@
-"""Words that a command does not take, and flags that lack theirs."""
+"""Wrong usage: words that a command does not take, and flags without their value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class UsageError(Exception):
 
 
 def no_more(words: Sequence[Any]) -> None:
-    """Refuse words that mean nothing, before any work is done."""
+    """Refuse unexpected words, before any work is done."""
     if words:
         raise UsageError(f"unexpected {' '.join(map(str, words))!r}: see --help")
 

@@ -13,11 +13,11 @@ __all__ = ["evaluate", "prepare", "qc", "restore", "train"]
 def prepare(
     study: str, *more: str, source: Any, output: str, config: Any = None, **overrides: Any
 ) -> None:
-    """Turn a scanner's or a user's files into a dataset that the study trains on.
+    """Prepare a dataset for a bundle from a scanner's or a user's files.
 
     Args:
         study: Name of a bundle, or path to one.
-        more: Nothing more is taken.
+        more: No further words are accepted.
         source: Folder with the scans; several as "['A','B']".
         output: Folder of the dataset, new or empty.
         config: Overlay after configs/prepare.yaml; may be repeated.
@@ -35,7 +35,7 @@ def qc(study: str, *more: str, dataset: str, config: Any = None, **overrides: An
 
     Args:
         study: Name of a bundle, or path to one.
-        more: Nothing more is taken.
+        more: No further words are accepted.
         dataset: Folder of the dataset.
         config: Overlay after configs/qc.yaml; may be repeated.
         overrides: Any id of the config.
@@ -54,15 +54,15 @@ def train(
     resume: bool = False,
     **overrides: Any,
 ) -> None:
-    """Train a study: configs/train.yaml through MONAI's bundle run.
+    """Train a bundle: configs/train.yaml through MONAI's bundle run.
 
     Args:
         study: Name of a bundle, or path to one.
-        more: Nothing more is taken.
+        more: No further words are accepted.
         config: Overlay after train.yaml, such as tuned; may be repeated.
         dataset: Folder of the dataset; the demonstration set if left out.
         output: Folder for checkpoints and tracking.
-        resume: Go on where the last training in the output folder was stopped.
+        resume: Continue the last training in the output folder.
         overrides: Any id of the config, as --max_epochs 20 or --train::trainer::amp True.
     """
     no_more(more)
@@ -82,11 +82,11 @@ def evaluate(
     checkpoint: str | None = None,
     **overrides: Any,
 ) -> None:
-    """Measure a study's model and the classical methods on a labelled split.
+    """Evaluate a bundle's model and the classical methods on a labelled split.
 
     Args:
         study: Name of a bundle, or path to one.
-        more: Nothing more is taken.
+        more: No further words are accepted.
         config: Overlay after evaluate.yaml; give the one the model was trained with.
         dataset: Folder of the dataset; the demonstration set if left out.
         output: Folder for tables, figures and the report.
@@ -123,7 +123,7 @@ def restore(
 
     Args:
         study: Name of a bundle, or path to one.
-        more: Nothing more is taken.
+        more: No further words are accepted.
         input: File or folder; several as "['A','B']".
         output: Folder for the restored images.
         config: Overlay after inference.yaml; give the one the model was trained with.
@@ -131,7 +131,7 @@ def restore(
         device: Such as cpu or cuda:0; a GPU if there is one.
         seed: Seed of random parts.
         overwrite: Write over existing results.
-        skip_existing: Leave inputs alone that were restored before.
+        skip_existing: Skip inputs that were restored before.
         overrides: Any id of the config.
     """
     no_more(more)

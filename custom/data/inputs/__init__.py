@@ -1,1 +1,1 @@
-"""What a restoration takes and gives: selection, checks, loading, writing, provenance."""
+"""Inputs and outputs of a restoration: selection, checks, loading, writing, provenance."""

@@ -1,4 +1,4 @@
-"""What the restoration of a diffusion series refuses, and how it says so."""
+"""Checks of a diffusion series before it is restored."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from custom.setting_checks import check_above_zero
 
 __all__ = ["ALL_VOXELS", "DwiInputChecks"]
 
-ALL_VOXELS = "all"  # as a mask
+ALL_VOXELS = "all"  # mask of all voxels
 
 
 class DwiInputChecks:
     """Refuse diffusion series that a model cannot or should not restore.
 
-    Header, tables and the files named by the user are looked at first, so a huge series is refused
-    without being loaded.
+    Header, tables and the files given by the user are checked first, so that a huge series is
+    refused without being loaded.
 
     Args:
-        protocol: What the model was trained for.
+        protocol: Protocol that the model was trained for.
         bval: File of b-values to use instead of the one beside the series.
         bvec: File of directions to use instead of the one beside the series.
         mask: File of the voxels to restore, ``all``, or None.
         s0: The known unweighted signal: a number, a file, or None.
-        sigma: The known noise level in units of what signals are divided by, see
+        sigma: The known noise level in the unit of the scaled signals, see
             :class:`custom.transforms.dwi_preparation.DwiPreparationd`: a number, a file, or None.
         b_tolerance: See :func:`custom.data.inputs.protocol_matching.match_volumes`.
         direction_tolerance_deg: See there.
-        train_command: How a model for another protocol is trained; ``{bval}`` and ``{bvec}`` stand
-            for the tables' files.
+        train_command: Command that trains a model for another protocol; ``{bval}`` and ``{bvec}``
+            stand for the tables' files.
         memory_per_value: Bytes that the whole restoration needs for each value of the series.
         memory: Returns the bytes that are free.
 
@@ -87,7 +87,7 @@ class DwiInputChecks:
         """Check one series.
 
         Raises:
-            InputError: Naming the file, what is wrong with it and what to do.
+            InputError: With the file, its fault and the remedy.
         """
         path = Path(path)
         if not path.exists():
@@ -109,12 +109,12 @@ class DwiInputChecks:
             raise InputError(f"{path}: {fault}")
 
     def _memory_fault(self, header: ImageHeader) -> str | None:
-        """Compare the memory that a restoration needs with what is free."""
+        """Return the fault of a series that does not fit the free memory, or None."""
         remedy = "split it into slabs of slices, or use a larger machine"
         return memory_fault(self.memory_per_value * header.voxels, self.memory(), remedy)
 
     def _check_tables(self, path: Path, header: ImageHeader) -> None:
-        """Refuse b-values and directions that are missing, broken or not the model's."""
+        """Refuse b-values and directions that are missing, invalid or not the model's."""
         bval, bvec = tables_of(path, self.bval, self.bvec)
         table = read_gradient_table(bval, bvec)
         if len(table) != header.shape[3]:
@@ -130,7 +130,7 @@ class DwiInputChecks:
             )
 
     def _check_protocol(self, table: GradientTable, bval: Path, bvec: Path) -> None:
-        """Refuse a protocol that the model was not trained for, with what trains one that is."""
+        """Refuse another protocol than the model's, with the command that trains for it."""
         try:
             match_volumes(
                 table, self.protocol.b_rows, self.b_tolerance, self.direction_tolerance_deg
@@ -160,7 +160,7 @@ class DwiInputChecks:
 
 
 def _shape_fault(header: ImageHeader) -> str | None:
-    """Return what is wrong with a series' shape, or None."""
+    """Return the fault of a series' shape, or None."""
     shape = header.shape
     if len(shape) == 4:
         return None

@@ -1,4 +1,4 @@
-"""Bring the volumes of a loaded diffusion series into the order that a model was trained for."""
+"""Order the volumes of a loaded diffusion series as the model was trained for."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ __all__ = ["VolumesBackd", "VolumesInOrderd"]
 class VolumesInOrderd(MapTransform):
     """Order volumes as the model's measurements, and keep the scan's gradient table.
 
-    Adds ``bval`` and ``bvec``, the paths of the tables; ``volume_order``, ``(M,)``: which volume of
-    the scan is which measurement; and in the model's order ``b_rows``, ``(M, 6)``, of the scan, and
-    ``unweighted``, ``(M,)``.
+    Adds ``bval`` and ``bvec``, the paths of the tables; ``volume_order``, ``(M,)``, the volume of
+    the scan for each measurement of the model; and, in the model's order, the scan's ``b_rows``,
+    ``(M, 6)``, and ``unweighted``, ``(M,)``.
 
     Args:
         keys: Series to order.
-        protocol: What the model was trained for.
+        protocol: Protocol that the model was trained for.
         bval: File of b-values to use instead of the one beside the scan.
         bvec: File of directions to use instead of the one beside the scan.
         b_tolerance: See :func:`custom.data.inputs.protocol_matching.match_volumes`.
         direction_tolerance_deg: See there.
         source_key: Key of the scan's path.
-        remedy: What to do where the tables are not the model's.
+        remedy: Advice to the user if the tables are not the model's.
         allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
@@ -84,7 +84,7 @@ class VolumesInOrderd(MapTransform):
 
 
 class VolumesBackd(MapTransform):
-    """Undo :class:`VolumesInOrderd`, for it and for what was made of it.
+    """Invert :class:`VolumesInOrderd`, for the series and for images derived from it.
 
     Args:
         keys: Series to bring back into the scan's order.

@@ -1,4 +1,4 @@
-"""Which images a restoration treats, what the results are called, and what is left out."""
+"""Inputs of a restoration: the images to restore, the names of the results, the refusals."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class InputSelection:
         skip_existing: Whether to leave out inputs whose result and sidecar both exist.
         maps: Names of the maps that a run may write beside a result, ``<name>_<map>.nii.gz``.
         copies: Suffixes of the files that it copies, ``<name>_restored.<suffix>``.
-        also_read: Further files that the run reads, none of which may be replaced; what is no
-            text is passed over.
+        also_read: Further files that the run reads, none of which may be replaced; entries that are
+            no text are ignored.
 
     Raises:
-        InputError: If both ``overwrite`` and ``skip_existing`` are asked for, or ``output_dir``
-            is a file.
+        InputError: If both ``overwrite`` and ``skip_existing`` are set, or ``output_dir`` is a
+            file.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class InputSelection:
     def items(self) -> list[dict[str, str]]:
         """The images to restore: ``image`` and ``source``, its path, and ``output``, the result's.
 
-        The first look screens all inputs and logs one line for each that is refused.
+        The first access checks all inputs and logs one line for each that is refused.
         """
         paths = list(self._paths())
         outputs = [self.output_dir / f"{name}{RESTORED}.nii.gz" for name in unique_names(paths)]
@@ -102,7 +102,7 @@ class InputSelection:
         return items
 
     def finish(self) -> None:
-        """Say where the results are.
+        """Log the folder of the results.
 
         Raises:
             InputError: With one line for each refused input, if there is any.
@@ -112,7 +112,7 @@ class InputSelection:
             raise InputError("\n".join(self.refused))
 
     def _paths(self) -> Iterator[Path]:
-        """Give each input once; a folder gives the images in it."""
+        """Yield each input once; of a folder, the images in it."""
         seen: set[Path] = set()
         for name in self.inputs:
             try:
@@ -126,7 +126,7 @@ class InputSelection:
                     yield path.absolute()
 
     def _check_output(self, output: Path, inputs: Sequence[Path]) -> None:
-        """Refuse to write over a result without leave, and over an input ever."""
+        """Refuse to overwrite a result without ``overwrite``, and an input in any case."""
         files = [output, *(map_of(output, name) for name in self.maps)]
         files += [copy_of(output, name) for name in self.copies]
         for file in files:
@@ -134,7 +134,7 @@ class InputSelection:
                 raise InputError(
                     f"{file}: the result would replace an input: choose another folder"
                 )
-        # What a run that was cut short has left may be finished; a map alone is not that.
+        # An interrupted run can be continued: then the result is missing, but never a map alone.
         replaceable = self.overwrite or (self.skip_existing and output.exists())
         existing = [file for file in files if file.exists()]
         if existing and not replaceable:
@@ -151,13 +151,13 @@ class InputSelection:
 def find_images(folder: str | Path) -> list[Path]:
     """Search a folder and the folders in it for images.
 
-    Found are NIfTI files, Bruker ``2dseq`` files, and of Zarr stores the arrays named ``image``.
-    Hidden files are passed over, and so are results of earlier runs (``*_restored.nii.gz`` with
-    a sidecar, and maps such as ``*_uncertainty.nii.gz`` beside it).
+    These are NIfTI files, Bruker ``2dseq`` files, and the arrays named ``image`` of Zarr stores.
+    Hidden files are ignored, and so are results of earlier runs (``*_restored.nii.gz`` with a
+    sidecar, and maps such as ``*_uncertainty.nii.gz`` beside it).
 
     Raises:
-        InputError: If there is none, or the folder is a prepared dataset, which holds references
-            and masks besides images.
+        InputError: If there is none, or the folder is a prepared dataset, which also holds
+            references and masks.
     """
     folder = Path(folder)
     if (folder / DATALIST).is_file():
@@ -179,8 +179,8 @@ def find_images(folder: str | Path) -> list[Path]:
 def unique_names(paths: Sequence[Path]) -> list[str]:
     """Name each image, with the names of its folders where two would be the same.
 
-    ``a/t2.nii.gz`` and ``b/t2.nii.gz`` become ``a_t2`` and ``b_t2``; what still is the same is
-    numbered. Case does not distinguish, since on some disks it cannot.
+    ``a/t2.nii.gz`` and ``b/t2.nii.gz`` become ``a_t2`` and ``b_t2``; names that are still equal are
+    numbered. Case is ignored, since some file systems ignore it.
     """
     pairs = [name_of(path) for path in paths]
     names = [name for name, _ in pairs]
@@ -195,13 +195,13 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _repeated(names: Sequence[str]) -> list[int]:
-    """Return where names stand that occur more than once."""
+    """Return the indices of names that occur more than once."""
     counts = Counter(name.casefold() for name in names)
     return [index for index, name in enumerate(names) if counts[name.casefold()] > 1]
 
 
 def _is_input(path: Path) -> bool:
-    """Return True if a file of a searched folder is an image, and not a result or hidden."""
+    """Return True if a file of a searched folder is an image, neither a result nor hidden."""
     if path.name.startswith(".") or format_of(path) is None:
         return False
     result = is_result(path)

@@ -1,4 +1,4 @@
-"""Find for each measurement that a model was trained for the volume of a scan that is like it."""
+"""Match the volumes of a scan to the measurements that a model was trained for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from custom.physics.diffusion.tensor import tensor_matrices
 
 __all__ = ["match_volumes"]
 
-_LEAST_B = 100.0  # s/mm²; below, a tolerance in percent would be finer than a scanner's table
+_LEAST_B = 100.0  # s/mm²; below it a tolerance in percent would be finer than tables are rounded
 
 
 def match_volumes(
@@ -22,23 +22,23 @@ def match_volumes(
     b_tolerance: float = 0.05,
     direction_tolerance_deg: float = 5.0,
 ) -> NDArray[np.intp]:
-    r"""Return which volume of a scan is which measurement of a model.
+    r"""Return the volume of a scan for each measurement of a model.
 
-    The assignment has the least sum of distances :math:`\|b\,gg^T - b'\,g'g'^T\|`, so neither the
-    order of the volumes nor the sign of a direction matters. Of equal volumes, the order is kept.
+    The assignment has the smallest sum of distances :math:`\|b\,gg^T - b'\,g'g'^T\|`, so neither
+    the order of the volumes nor the sign of a direction matters. Equal volumes keep their order.
 
     Args:
         table: Of the scan.
         b_rows: Of the model, ``(M, 6)``.
-        b_tolerance: How far a b-value may be off, as a share of the model's (of 100 s/mm² at
+        b_tolerance: Largest difference of a b-value, as a share of the model's (of 100 s/mm² at
             least).
-        direction_tolerance_deg: How far a direction may be off, of weighted volumes.
+        direction_tolerance_deg: Largest angle between directions, for weighted volumes.
 
     Returns:
         ``order``, ``(M,)``: volume ``order[k]`` is measurement ``k``.
 
     Raises:
-        InputError: If the numbers differ, or a volume is like no measurement; says the worst.
+        InputError: If the numbers differ, or a volume matches no measurement; names the worst.
     """
     if len(table) != len(b_rows):
         raise InputError(f"{len(table)} volumes, but the model was trained for {len(b_rows)}")
@@ -60,7 +60,7 @@ def _check_pairs(
     b_tolerance: float,
     direction_tolerance_deg: float,
 ) -> None:
-    """Raise if a volume is not like its measurement."""
+    """Raise if a volume does not match its measurement."""
     found, wanted = (1000 * np.trace(b, axis1=1, axis2=2) for b in (scan, model))
     b_off = np.abs(found - wanted) / np.maximum(wanted, _LEAST_B)
     angle = np.where(np.minimum(found, wanted) > UNWEIGHTED_UP_TO, _angles_deg(scan, model), 0.0)

@@ -1,4 +1,4 @@
-"""A JSON sidecar that says how each restored image came about."""
+"""JSON sidecar with the provenance of each restored image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from custom.versions import package_versions
 __all__ = ["ProvenanceSidecar", "sha256_of_input"]
 
 NOTICE = "Research use only. Not for diagnosis or treatment."
-# What says where a run reads and writes, not what it does to an image.
+# Config entries that name places where a run reads and writes, without effect on an image.
 _PLACES = frozenset(
     {
         *("input", "output_dir", "bundle_root", "dataset_dir", "ckpt_path", "weights_dir"),
@@ -34,21 +34,20 @@ class ProvenanceSidecar:
     """Write ``<name>_restored.json`` beside each restored image.
 
     It holds the bundle and its version, the hashes of weights, configuration, input, output and
-    what lies beside it (an uncertainty), the parameters, seed, device and package versions.
-    Nothing of the input's header goes in, and no time: the same run gives the same sidecar. The
-    configuration is hashed as executed, with overlays and overrides, but without the entries that
-    name places.
+    maps, the parameters, seed, device and package versions. It holds nothing of the input's header
+    and no time: the same run gives the same sidecar. The configuration is hashed as executed, with
+    overlays and overrides, but without the entries that name places.
 
     Args:
         metadata_file: The bundle's ``metadata.json``.
         config: Content of the merged config, from
             :func:`custom.handlers.executed_config.executed_config`.
         weights_file: The checkpoint.
-        parameters: What was set for this run; must be fit for JSON.
+        parameters: Settings of this run, serialisable as JSON.
         seed: Seed of the run.
         device: Device of the run.
-        record: Keys of the data item, or of what was made of it, whose numbers or words belong
-            to the parameters.
+        record: Keys of the input or output item whose numbers or words are added to the
+            parameters.
         beside: Further files that the restoration depends on, beside the weights.
         model_parameters: More parameters, those of an overlay's model.
         source_key: Key of the path of the input.
@@ -99,7 +98,7 @@ class ProvenanceSidecar:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def start(self, _: Engine) -> None:
-        """Gather what holds for the whole run."""
+        """Collect the entries that are the same for the whole run."""
         self._run = {
             "notice": NOTICE,
             "bundle": _bundle(self.metadata_file),
@@ -112,7 +111,7 @@ class ProvenanceSidecar:
         }
 
     def _beside(self) -> dict[str, Any]:
-        """Return the files beside the weights; one that is missing stops the model, not us."""
+        """Return the files beside the weights; a missing one is the model's error, not ours."""
         files = [_file(path) for path in self.beside if path.is_file()]
         return {"beside_weights": files} if files else {}
 
@@ -139,7 +138,7 @@ class ProvenanceSidecar:
             write_json(sidecar_of(output), content)
 
     def _read_besides(self, known: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the files that were read besides the input."""
+        """Return the further files that were read for the input."""
         files = {key: _file(Path(known[key])) for key in self.read if key in known}
         return {"read_besides": files} if files else {}
 

@@ -1,4 +1,4 @@
-"""Restored images as NIfTI files in the frame of their input, written whole or not at all."""
+"""Write restored images as NIfTI files in the frame of their input, whole or not at all."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ RESTORED = "_restored"
 # Maps that may lie beside a restored image.
 MAPS = ("uncertainty", "noise", "residual", "mask", "difference")
 
-# Geometry and units are all that is taken over: descrip, aux_file, intent_name and extensions
-# may name a person.
+# Only geometry and units are copied from the input's header: descrip, aux_file, intent_name and
+# extensions may hold personal data.
 _GEOMETRY = (
     "pixdim",
     "xyzt_units",
@@ -82,7 +82,7 @@ def uncertainty_of(output: str | Path) -> Path:
 
 
 def is_result(path: str | Path) -> bool:
-    """Return True if a file is a restored image, or a map of one, that a sidecar vouches for."""
+    """Return True if a file is a restored image with a sidecar, or a map of one."""
     path = Path(path)
     for end in (RESTORED, *(f"_{name}" for name in MAPS)):
         stem = path.name.removesuffix(f"{end}.nii.gz")
@@ -95,14 +95,14 @@ class RestoredWriter(ImageWriter):
     """Write an image whose grid may be finer than that of the file it was made from.
 
     The sform and qform each keep their code and move with the grid, so a file whose two forms
-    name different spaces keeps both. An input without such codes (Zarr, Bruker) gives scanner
+    name different spaces keeps both. An input without such codes (Zarr, Bruker) gets scanner
     coordinates in millimetres.
 
     Args:
         output_dtype: Type on disk.
 
     Raises:
-        InputError: If the file cannot be written; nothing is left of it then.
+        InputError: If the file cannot be written; no partial file is left.
     """
 
     def __init__(self, output_dtype: DtypeLike = np.float32, **kwargs: Any) -> None:
@@ -113,7 +113,7 @@ class RestoredWriter(ImageWriter):
     def set_data_array(
         self, data_array: NdarrayOrTensor, channel_dim: int | None = 0, **_: Any
     ) -> None:
-        """Take an image; a single channel is dropped, more go last.
+        """Set the image; a single channel is dropped, several go last.
 
         Args:
             data_array: The image.
@@ -126,7 +126,7 @@ class RestoredWriter(ImageWriter):
         self.data_obj = array
 
     def set_metadata(self, meta_dict: Mapping[Any, Any] | None, **_: Any) -> None:
-        """Take the geometry from MONAI's meta data; the array must be set before.
+        """Set the geometry from MONAI's meta data; the array must be set before.
 
         Args:
             meta_dict: ``affine`` of the image, ``original_affine`` of the input, and the
@@ -150,25 +150,25 @@ class RestoredWriter(ImageWriter):
             self.save(temporary)
 
     def save(self, filename: PathLike) -> None:
-        """Write the file as it is, where nothing else looks."""
+        """Write the file directly, without a temporary name."""
         image = nib.Nifti1Image(self.data_obj, None, self._header)
         image.header.set_data_dtype(self.output_dtype)
         nib.save(image, filename)
 
 
 class SaveRestoredd(MapTransform):
-    """Write an image to the path that the data item names, and what goes with it beside it.
+    """Write an image to the path in the data item, with its maps and copied files beside it.
 
-    A map goes to :func:`map_of` the path, a copied file to :func:`copy_of`. An item without one
-    takes away what an earlier run left there, since it says nothing of the new image. All are
-    written before any takes its name. Unlike MONAI's ``SaveImaged`` it lets the error through
-    when a file cannot be written.
+    A map goes to :func:`map_of` the path, a copied file to :func:`copy_of`. If an item has none,
+    the file of an earlier run is removed, since it does not belong to the new image. All files are
+    written before any gets its final name. Unlike MONAI's ``SaveImaged`` it raises when a file
+    cannot be written.
 
     Args:
         keys: Image to write; one key.
         path_key: Key of the path.
         output_dtype: Type on disk; images of bytes keep theirs.
-        maps: Keys of further images, which may be absent, and names that their files end in.
+        maps: Keys of further images, which may be absent, and the suffixes of their files.
         copies: Keys of paths of files to copy byte for byte, which may be absent; also the
             suffixes of the copies.
         allow_missing_keys: Whether ``keys`` may be absent.
@@ -198,12 +198,12 @@ class SaveRestoredd(MapTransform):
         self.copies = tuple(copies)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Write the images and return the data as they are."""
+        """Write the images and return the data unchanged."""
         result = dict(data)
         for key in self.key_iterator(result):
             path = Path(data[self.path_key])
-            # The result last, so that it is the first to take its name: a map alone is not a run
-            # cut short.
+            # The result is entered last, so that it is renamed first: an interruption never leaves
+            # a map without its result.
             targets = {name: map_of(path, name) for name in self.maps if name in data}
             targets[str(key)] = path
             with _written(path), ExitStack() as files:
@@ -219,7 +219,7 @@ class SaveRestoredd(MapTransform):
         return result
 
     def _remove_stale(self, path: Path, data: Mapping[Hashable, Any]) -> None:
-        """Take away what belongs to an earlier image."""
+        """Remove the files of an earlier image."""
         stale = [map_of(path, name) for name in self.maps if name not in data]
         stale += [copy_of(path, name) for name in self.copies if name not in data]
         for file in stale:
@@ -235,7 +235,7 @@ class SaveRestoredd(MapTransform):
 
 @contextmanager
 def _written(path: Path) -> Iterator[None]:
-    """Say in one line why a file cannot be written."""
+    """Turn an error of writing a file into one line with the reason."""
     try:
         yield
     except OSError as error:
@@ -276,6 +276,6 @@ def _geometry(
         header.set_qform(affine, code=1)
         header.set_sform(affine, code=1)
     if not np.allclose(header.get_best_affine(), affine, atol=1e-4):
-        # The input's forms contradict the affine that it was read with: say the latter plainly.
+        # The input's forms contradict the affine that it was read with: write the latter.
         header.set_sform(affine, code=1)
     return header

@@ -1,4 +1,4 @@
-"""What a restoration refuses, and how it says so."""
+"""Checks of an image before its slices are restored."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["InputChecks", "header_fault"]
 class InputChecks:
     """Refuse images that cannot or should not be restored.
 
-    The header is looked at first, so a huge image is refused without being loaded.
+    The header is checked first, so that a huge image is refused without being loaded.
 
     Args:
         min_size: Least number of voxels along each axis of a slice.
         memory_per_voxel: Bytes that the whole restoration needs for each voxel of the input.
-        memory_per_slice_voxel: Bytes that the network needs for each voxel of the slices it
-            treats at a time.
-        slices_at_a_time: Slices that the network treats at a time.
+        memory_per_slice_voxel: Bytes that the network needs for each voxel of the slices of one
+            batch.
+        slices_at_a_time: Slices of one batch.
         slice_axis: See :func:`custom.transforms.slice_axis.find_slice_axis`.
         memory: Returns the bytes that are free.
 
@@ -54,16 +54,16 @@ class InputChecks:
         """Check one image.
 
         Raises:
-            InputError: Naming the file, what is wrong with it and what to do.
+            InputError: With the file, its fault and the remedy.
         """
         check_image(Path(path), self._header_fault, self._memory_fault)
 
     def _header_fault(self, header: ImageHeader) -> str | None:
-        """Return what is wrong with type, geometry or shape, or None."""
+        """Return the fault of type, geometry or shape, or None."""
         return header_fault(header, self.min_size, self.slice_axis)
 
     def _memory_fault(self, header: ImageHeader) -> str | None:
-        """Compare the memory that a restoration needs with what is free."""
+        """Return the fault of an image that does not fit the free memory, or None."""
         needed = self.memory_per_voxel * header.voxels
         length = 1
         if len(header.shape) == 3:
@@ -75,10 +75,10 @@ class InputChecks:
 
 
 def header_fault(header: ImageHeader, min_size: int, slice_axis: SliceAxis) -> str | None:
-    """Return what is wrong with an image's type, shape or geometry, or None.
+    """Return the fault of an image's type, shape or geometry, or None.
 
     Args:
-        header: What is known of the image.
+        header: Header of the image.
         min_size: Least number of voxels along each axis of a slice.
         slice_axis: ``auto``, or the axis that counts slices.
     """
@@ -86,7 +86,7 @@ def header_fault(header: ImageHeader, min_size: int, slice_axis: SliceAxis) -> s
 
 
 def _shape_fault(header: ImageHeader, min_size: int, slice_axis: SliceAxis) -> str | None:
-    """Return what is wrong with an image's shape, or None."""
+    """Return the fault of an image's shape, or None."""
     shape = header.shape
     if len(shape) > 3:
         return (

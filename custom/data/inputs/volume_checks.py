@@ -1,4 +1,4 @@
-"""What the restoration of a 3D volume refuses, and how it says so."""
+"""Checks of a 3D volume before it is restored."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["VolumeChecks"]
 class VolumeChecks:
     """Refuse files that are no 3D magnitude volume, or too small or too large for the model.
 
-    The header is looked at first, so a huge volume is refused without being loaded.
+    The header is checked first, so that a huge volume is refused without being loaded.
 
     Args:
-        min_size: Least number of voxels along each axis of what the network sees.
-        mode: ``denoise`` shows the network a volume of ``1 / scale`` the size.
+        min_size: Smallest number of voxels along each axis of the network's input.
+        mode: With ``denoise`` the network's input is smaller by ``1 / scale``.
         scale: Of the model.
-        check_memory: Raises :class:`~custom.errors.InputError` if a volume of that many voxels
-            along its axes, as the network sees it, does not fit the memory.
+        check_memory: Raises :class:`~custom.errors.InputError` if a network input of that many
+            voxels along its axes does not fit the memory.
 
     Raises:
         InputError: If ``mode`` is unknown or ``min_size`` no whole number above 0.
@@ -47,16 +47,16 @@ class VolumeChecks:
         """Check one file.
 
         Raises:
-            InputError: Naming the file, what is wrong with it and what to do.
+            InputError: With the file, its fault and the remedy.
         """
         check_image(Path(path), self._header_fault, self._memory_fault)
 
     def _header_fault(self, header: ImageHeader) -> str | None:
-        """Return what is wrong with type, geometry or shape, or None."""
+        """Return the fault of type, geometry or shape, or None."""
         return image_fault(header) or self._shape_fault(header.shape)
 
     def _shape_fault(self, shape: tuple[int, ...]) -> str | None:
-        """Return what is wrong with a shape, or None."""
+        """Return the fault of a shape, or None."""
         if len(shape) > 3:
             return (
                 f"{len(shape)}D with shape {shape}: split it into 3D volumes "
@@ -71,7 +71,7 @@ class VolumeChecks:
         return None
 
     def _memory_fault(self, header: ImageHeader) -> str | None:
-        """Return that a volume does not fit the memory, or None."""
+        """Return the fault of a volume that does not fit the memory, or None."""
         if self.check_memory is None:
             return None
         try:

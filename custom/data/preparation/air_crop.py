@@ -1,4 +1,4 @@
-"""Cut the air around a head away, and fit a volume's unit to whole numbers."""
+"""Crop the air around a head, and rescale a volume for whole numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def crop_air(
     largest: int | None = None,
     margin_mm: float = 8.0,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Cut a volume down to its largest bright body and a margin, to even sizes.
+    """Crop a volume to its largest bright body and a margin, to even sizes.
 
     Args:
         values: ``(X, Y, Z)``.
@@ -35,7 +35,7 @@ def crop_air(
         The part, with values below 0 (left by earlier resampling) set to 0, and its affine.
 
     Raises:
-        InputError: If nothing in it is bright.
+        InputError: If it has no bright body.
     """
     tissue = float(reference_intensity(torch.as_tensor(values), "foreground_mean"))
     bodies, count = ndimage.label(values > 0.3 * tissue)
@@ -59,7 +59,7 @@ def crop_air(
 
 
 def fit_int16(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Change the unit of values that whole numbers up to 32000 would not hold well."""
+    """Rescale values that whole numbers up to 32000 would round too coarsely."""
     peak = float(values.max())
-    # Rounding must stay far below the noise: 8-bit data too is spread over the range.
+    # Rounding errors must stay far below the noise: 8-bit data is spread over the range, too.
     return values * np.float32(_GREATEST / peak) if peak > _GREATEST or peak < 2000 else values

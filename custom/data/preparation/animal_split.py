@@ -1,4 +1,4 @@
-"""Which animal belongs to training, validation or test."""
+"""Split into training, validation and test by animal, from a file."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["AnimalSplit"]
 
 
 class AnimalSplit:
-    """Splits by animal, so that no animal is both learnt from and tested on.
+    """Split by animal, so that no animal is both trained on and tested on.
 
-    An animal is looked up by its name, whatever the case; else by the number at the end of its
+    An animal is looked up by its name, without regard to case; else by the number at the end of its
     name, so that ``m7`` and ``Study-007`` are found under ``mouse07`` or ``7``.
 
     Args:
@@ -49,7 +49,7 @@ class AnimalSplit:
         """Return the split of an animal.
 
         Raises:
-            InputError: If the file does not name it, or by a number that is in several splits.
+            InputError: If the file does not name it, or its number occurs in several splits.
         """
         if animal.casefold() in self._by_name:
             return self._by_name[animal.casefold()]

@@ -1,4 +1,4 @@
-"""Cut away the air around the body, the same box for both scans of a pair."""
+"""Crop the air around the body, with the same box for both scans of a pair."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def foreground_box(
 ) -> CropBox:
     """Return the smallest box that holds the body in every slice, and a margin.
 
-    The body is what exceeds the triangle threshold of the square root of the mean over all slices:
-    the mean suppresses noise, and the root and this threshold, which lies at the foot of the
-    background's peak in the histogram, let dark tissue count beside bright fat.
+    The body is where the square root of the mean over all slices exceeds its triangle threshold.
+    The mean suppresses noise; the root, and a threshold at the foot of the background's peak in the
+    histogram, include dark tissue beside bright fat.
 
     Args:
         stack: Magnitudes, ``(X, Y, S)``.
@@ -74,7 +74,7 @@ def foreground_box(
 def crop(
     stack: NDArray[Any], affine: NDArray[np.float64], box: CropBox
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Cut a stack to a box and move the origin of its affine, so that no voxel changes its place.
+    """Crop a stack to a box and move the origin of its affine, so that voxels keep their place.
 
     Args:
         stack: ``(X, Y, S)``.
@@ -88,7 +88,7 @@ def crop(
 
 
 def _widen(first: int, last: int, min_size: int, length: int) -> tuple[int, int]:
-    """Widen a range evenly to a least size, inside an axis of a given length."""
+    """Widen a range evenly to a minimum size, inside an axis of a given length."""
     missing = max(0, min(min_size, length) - (last - first))
     first, last = first - missing // 2, last + missing - missing // 2
     if first < 0:

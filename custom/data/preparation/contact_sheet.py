@@ -1,4 +1,4 @@
-"""All slices of a scan at a glance, with those framed that are worth a look."""
+"""Contact sheet: all slices of a scan in one figure, flagged ones framed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def draw_contact_sheet(sheet: ScanSheet, columns: int = 5) -> Figure:
     """Draw each slice of the fast scan beside the same slice of the default scan.
 
     Both stacks have one grey window each, from 0 to the 99.5th percentile, so that a dark slice
-    looks dark. A frame marks what was flagged (orange) and what a person excluded (red), with the
-    reason below.
+    looks dark. A frame marks slices that were flagged (orange) and that the user excluded (red),
+    with the reason below.
 
     Args:
         sheet: The scan.
@@ -64,7 +64,7 @@ def draw_contact_sheet(sheet: ScanSheet, columns: int = 5) -> Figure:
 
 
 def _draw_tile(ax: Axes, sheet: ScanSheet, index: int, whites: dict[str, float]) -> None:
-    """Draw one slice of every stack side by side, with its number and what is wrong."""
+    """Draw one slice of every stack side by side, with its number and its flags."""
     left = 0.0
     for name, stack in sheet.stacks.items():
         size = _size_mm(stack, sheet.spacing_mm[name])
@@ -107,7 +107,7 @@ def _size_mm(stack: NDArray[Any], spacing_mm: Sequence[float]) -> tuple[float, f
 
 
 def _summary(sheet: ScanSheet, count: int) -> str:
-    """Say how many slices there are, and how many are flagged and excluded."""
+    """Return the number of slices, of flagged ones and of excluded ones, in words."""
     flagged = sum(any(found[index] for found in sheet.flags.values()) for index in range(count))
     return f"{count} slices, {flagged} flagged, {len(sheet.excluded)} excluded"
 

@@ -1,4 +1,4 @@
-"""Build a dataset aside and put it in its place when it is complete."""
+"""Build a dataset in a temporary folder, and move it to its place when it is complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["check_output_dir", "dataset_folder"]
 
 
 def check_output_dir(folder: Path, overwrite: bool, may_hold: frozenset[str]) -> None:
-    """Refuse a folder that a dataset cannot be put into.
+    """Refuse a folder that cannot hold a new dataset.
 
     Args:
         folder: The dataset's folder, or where it will be.
@@ -38,10 +38,10 @@ def check_output_dir(folder: Path, overwrite: bool, may_hold: frozenset[str]) ->
 
 @contextmanager
 def dataset_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``target``, whose content replaces that of the same name.
+    """Yield an empty folder beside ``target``; its content then replaces that of the same name.
 
-    The list of scans goes first and comes last, so that an interruption leaves no half dataset
-    that looks complete. What else lies in ``target`` stays. On any exception nothing is moved.
+    The list of scans is removed first and moved last, so that an interruption leaves no partial
+    dataset that looks complete. Other files in ``target`` stay. On any exception nothing is moved.
 
     Args:
         target: The dataset's folder.

@@ -1,4 +1,4 @@
-"""Put suggestions into a list of bad slices without touching what a person wrote."""
+"""Merge suggestions into a list of bad slices without changing the user's entries."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ SUGGESTED = "suggested: "
 
 
 def merge_suggestions(path: str | Path, suggestions: Mapping[tuple[str, int], str]) -> int:
-    """Write a list with a row for each slice, or bring the suggestions in one up to date.
+    """Write a list with a row for each slice, or update the suggestions in an existing one.
 
     A new row has ``exclude`` no. In an old row ``exclude`` stays, and so does ``reason`` unless it
     is an earlier suggestion; other rows, columns and the order stay too.
 
     Args:
         path: The CSV file, which need not be there.
-        suggestions: Scan and slice to what is wrong with it, empty for nothing.
+        suggestions: Scan and slice to its faults, empty for none.
 
     Returns:
-        How many slices the list excludes.
+        Number of slices that the list excludes.
 
     Raises:
-        InputError: If the file is there and broken; it is left alone then.
+        InputError: If the file exists and is invalid; it is not changed then.
     """
     path = Path(path)
     rows: list[dict[str, str]] = []
     if path.is_file():
-        read_exclusions(path)  # refuses what makes no sense
+        read_exclusions(path)  # raises for invalid entries
         rows = read_table(path, ("scan", "slice", "exclude"))
     columns = list(dict.fromkeys([*EXCLUSION_COLUMNS, *(key for row in rows for key in row)]))
     texts = {key: f"{SUGGESTED}{reason}" if reason else "" for key, reason in suggestions.items()}

@@ -1,4 +1,4 @@
-"""Move a stack by a fraction of a voxel."""
+"""Shift a stack by a fraction of a voxel."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["sample_shifted", "sample_shifted_regions"]
 
 
 def sample_shifted(stack: NDArray[Any], shift_voxels: tuple[float, float]) -> NDArray[np.float32]:
-    r"""Sample each slice at places shifted in its plane, as its Fourier series goes on.
+    r"""Sample each slice at positions shifted in its plane, by Fourier interpolation.
 
     .. math:: y(i, j) = x(i + s_0, j + s_1)
 
-    Exact for a slice that the scanner sampled without aliasing. What falls below zero by ringing
-    at sharp edges is set to zero, since magnitudes are not negative.
+    Exact for a slice that the scanner sampled without aliasing. Values below zero, from ringing at
+    sharp edges, are set to zero, since magnitudes are not negative.
 
     Args:
         stack: Magnitudes, ``(X, Y, S)``.
@@ -38,7 +38,7 @@ def sample_shifted(stack: NDArray[Any], shift_voxels: tuple[float, float]) -> ND
 def sample_shifted_regions(
     regions: NDArray[np.uint8], shift_voxels: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    r"""Sample regions at places shifted by whole voxels, which mixes no numbers of regions.
+    r"""Sample region numbers at positions shifted by whole voxels, without interpolation.
 
     .. math:: y(i, j) = x(i + s_0, j + s_1)
 
@@ -47,7 +47,7 @@ def sample_shifted_regions(
         shift_voxels: ``s``, in voxels.
 
     Returns:
-        The shifted regions; 0, no region, where the place lies outside.
+        The shifted regions; 0, no region, where the position lies outside.
     """
     offset = (-shift_voxels[0], -shift_voxels[1], 0)
     return np.asarray(shift(regions, offset, order=0, mode="constant", cval=0), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""From scanner folders to a paired dataset that training reads."""
+"""Prepare a paired micro-MRI dataset from scanner folders."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class MicroMriPreparation:
     """Pair fast and default scans, and write them as a dataset.
 
     Every scan that is in no pair is logged with the reason and listed in ``preparation.json``,
-    beside the files, hashes and acquisition parameters of each pair. Owners' names and dates are
-    not kept.
+    beside the files, hashes and acquisition parameters of each pair. Names of operators and dates
+    are not kept.
 
     Args:
         find: Finds and describes the scans.
         pair: Makes pairs of them, as :func:`custom.data.preparation.scans.scan_pairing.pair_scans`.
         load: Reads the pixels of a pair.
-        split: Says to which split an animal belongs.
+        split: Gives the split of an animal.
         output_dir: Folder of the dataset.
         exclusions: List of bad slices (CSV or JSON) that becomes the dataset's own.
         overwrite: Whether to replace a dataset in ``output_dir``; its ``exclusions.csv`` stays
@@ -52,7 +52,7 @@ class MicroMriPreparation:
         name: Name of the dataset.
 
     Raises:
-        InputError: If ``output_dir`` is missing or in use, or ``exclusions`` is unusable.
+        InputError: If ``output_dir`` is missing or in use, or ``exclusions`` is invalid.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class MicroMriPreparation:
         check_output_dir(self.output_dir, overwrite, frozenset({EXCLUSIONS}))
 
     def run(self) -> Path:
-        """Make the dataset.
+        """Write the dataset.
 
         Returns:
             The path of its ``datalist.json``.
@@ -117,7 +117,7 @@ class MicroMriPreparation:
     def _write_pairs(
         self, writer: PairedDatasetWriter, pairs: Sequence[ScanPair], left_out: list[LeftOut]
     ) -> list[dict[str, Any]]:
-        """Write all pairs that can be read; the scans of the others join ``left_out``."""
+        """Write all pairs that can be read; the scans of the others are added to ``left_out``."""
         records: list[dict[str, Any]] = []
         for pair in tqdm(pairs, "Preparing pairs", disable=None):
             try:
@@ -149,7 +149,7 @@ class MicroMriPreparation:
         return records
 
     def _check_exclusions(self, pairs: Sequence[ScanPair]) -> None:
-        """Refuse slices that a scan does not have, and name scans that are in no pair."""
+        """Refuse slices that a scan does not have, and log scans that are in no pair."""
         slices = {pair.scan_id: pair.fast.size[2] for pair in pairs}
         for scan, indices in (self.excluded or {}).items():
             last = max(indices, default=-1)
@@ -173,7 +173,7 @@ class MicroMriPreparation:
         write_exclusions(folder / EXCLUSIONS, rows)
 
     def _report(self, records: Sequence[Any], left_out: Sequence[LeftOut]) -> dict[str, Any]:
-        """Return what ``preparation.json`` says."""
+        """Return the content of ``preparation.json``."""
         return {
             "versions": package_versions(_PACKAGES),
             "settings": {

@@ -24,7 +24,7 @@ from custom.transforms.upsample_in_plane import finer_affine
 
 __all__ = ["LoadedPair", "PairLoader"]
 
-# Below this, in fine voxels, two boxes are the same but for rounding.
+# In fine voxels: below it two boxes differ by rounding only.
 _SAME_BOX = 0.02
 
 
@@ -38,7 +38,7 @@ class LoadedPair:
         label: The default scan, ``(2X, 2Y, S)``.
         label_affine: Its affine.
         mask: Regions on the grid of the default scan, if there is a file of them.
-        record: What was done, and to which files.
+        record: Files and processing steps.
     """
 
     image: NDArray[Any]
@@ -50,14 +50,14 @@ class LoadedPair:
 
 
 class PairLoader:
-    """Read pairs, align their grids and cut the background away.
+    """Read pairs, align their grids and crop the background.
 
     Args:
         align_grids: Whether to bring the default scan, by a Fourier shift of at most about a
             voxel, to the box of the fast one. ParaVision's grids lie half a fine voxel apart, which
-            would count as an error of every method that keeps things in their place. A mask moves
-            with it, by the nearest number of whole voxels.
-        crop_background: Whether to cut away the air around the body.
+            would count as an error of every method that does not shift. A mask is shifted too, by
+            the nearest number of whole voxels.
+        crop_background: Whether to crop the air around the body.
         crop_margin_mm: Air to keep on each side.
     """
 
@@ -110,8 +110,8 @@ class PairLoader:
 def _nearest(shift: float) -> int:
     """Return the nearest whole number.
 
-    A half, which is what ParaVision's grids differ by, goes to the one closer to zero, whatever
-    rounding made of it: a mask then stays where it was drawn, and all scans are treated alike.
+    A half, the distance of ParaVision's grids, is rounded towards zero despite rounding errors: a
+    mask then stays where it was drawn, and all scans are treated alike.
     """
     return int(math.copysign(math.ceil(abs(shift) - 0.5 - _SAME_BOX), shift))
 
@@ -150,7 +150,7 @@ def _read_mask(path: Path, scan: ScanDescription) -> NDArray[np.uint8]:
 
 
 def _record(scan: ScanDescription) -> dict[str, Any]:
-    """Return what is kept of a scan."""
+    """Return the record of a scan."""
     record = {
         "source": scan.source,
         "sha256": sha256_of(scan.path),

@@ -1,4 +1,4 @@
-"""Measure every slice of a dataset, draw it, and suggest what a person may leave out."""
+"""Quality control: measure and draw every slice of a dataset, and suggest exclusions."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ logger = logging.getLogger(__name__)
 
 _MEASURES = ("snr", "ghosting", "focus", "entropy", "correlation")
 QC_COLUMNS = ("split", "scan", "animal", "plane", "region", "image", "slice", *_MEASURES, "flags")
-# Slice to slice, these vary by as much in a good scan, as a part of their median.
+# Variation from slice to slice in a good scan, as a share of the median.
 _LEAST_SHARE = {"snr": 0.05, "focus": 0.05, "entropy": 0.02, "correlation": 0.02}
-# The stacks of an item, as people call them.
+# Names of an item's stacks for the user.
 _STACKS = {"fast": "image", "default": "label"}
 
 
 @dataclass(frozen=True)
 class QualityLimits:
-    """From where on a slice is worth a look.
+    """Limits beyond which a slice is flagged.
 
     Args:
-        min_snr: Least signal-to-noise ratio.
-        max_ghosting: Greatest ghost, as a part of the signal.
-        max_score: Greatest distance from the neighbouring slices, in robust standard deviations.
+        min_snr: Smallest signal-to-noise ratio.
+        max_ghosting: Largest ghost, as a share of the signal.
+        max_score: Largest difference from the neighbouring slices, in robust standard deviations.
 
     Raises:
         ValueError: If a limit is not positive.
@@ -56,7 +56,7 @@ class QualityLimits:
                 raise ValueError(f"{name} must be positive, got {value}")
 
     def flags(self, measured: Sequence[SliceQuality]) -> list[list[str]]:
-        """Return for each slice of a stack what is wrong with it, in words."""
+        """Return the flags of each slice of a stack, in words."""
         columns = {name: np.array([getattr(one, name) for one in measured]) for name in _MEASURES}
         scores = {
             name: local_outlier_scores(values, _LEAST_SHARE[name])
@@ -78,15 +78,15 @@ class QualityLimits:
 
 @dataclass(frozen=True, eq=False)
 class ScanSheet:
-    """What a contact sheet shows of a scan.
+    """Content of a scan's contact sheet.
 
     Args:
         scan: Its name.
         stacks: ``fast`` and ``default`` to magnitudes ``(X, Y, S)``.
         spacing_mm: The same names to the size of a voxel in the plane.
-        flags: The same names to what is wrong with each slice.
+        flags: The same names to the flags of each slice.
         snr: The same names to the signal-to-noise ratio of each slice.
-        excluded: Slices that a person has excluded.
+        excluded: Slices that the user has excluded.
     """
 
     scan: str
@@ -98,19 +98,19 @@ class ScanSheet:
 
 
 class QualityControl:
-    """Measure the slices of all scans, and let a person decide.
+    """Measure the slices of all scans, for the user to decide on exclusions.
 
     Writes ``qc/qc.csv``, ``qc/qc.json`` and ``qc/contact_sheet_<scan>.png`` in the dataset's
-    folder, and ``exclusions.csv`` with a row for each slice. Nothing is excluded by itself: a
-    suggestion stands in the column ``reason`` until a person writes yes in ``exclude``. What a
-    person wrote stays when this runs again.
+    folder, and ``exclusions.csv`` with a row for each slice. Nothing is excluded automatically: a
+    suggestion stands in the column ``reason`` until the user writes yes in ``exclude``. The user's
+    entries stay when this runs again.
 
     Args:
         dataset_dir: The dataset's folder.
         datalist: Its scans, as :func:`custom.data.datasets.datalist.load_datalist` gives them.
-        limits: From where on a slice is flagged.
+        limits: Limits beyond which a slice is flagged.
         draw: Makes a matplotlib figure of a :class:`ScanSheet`.
-        phase_axis: Phase-encoding axis (0 or 1) of scans that do not say; ``None`` if unknown.
+        phase_axis: Phase-encoding axis (0 or 1) of scans without this entry; None if unknown.
         dots_per_inch: Resolution of the contact sheets.
 
     Raises:
@@ -142,8 +142,8 @@ class QualityControl:
             The path of ``qc.csv``.
 
         Raises:
-            InputError: If a file of the dataset cannot be read, or ``exclusions.csv`` is broken;
-                that file is never written over then.
+            InputError: If a file of the dataset cannot be read, or ``exclusions.csv`` is invalid;
+                that file is not overwritten then.
         """
         listed = self.folder / EXCLUSIONS
         excluded = read_exclusions(listed if listed.is_file() else None)
@@ -196,7 +196,7 @@ class QualityControl:
     def _summary(
         self, rows: Sequence[Mapping[str, Any]], suggestions: Mapping[tuple[str, int], str]
     ) -> dict[str, Any]:
-        """Return what ``qc.json`` says."""
+        """Return the content of ``qc.json``."""
         stacks: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
         for row in rows:
             stacks.setdefault((row["scan"], row["image"]), []).append(row)
@@ -211,7 +211,7 @@ class QualityControl:
 
 
 def _suggestions(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], str]:
-    """Return what is wrong with each slice of each pair, empty where nothing is."""
+    """Return the faults of each slice of each pair, empty for none."""
     reasons: dict[tuple[str, int], list[str]] = {}
     for row in rows:
         reason = reasons.setdefault((row["scan"], row["slice"]), [])
@@ -234,12 +234,12 @@ def _load(path: Path) -> tuple[NDArray[np.float32], tuple[float, float]]:
 
 
 def _for_table(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row as it is written: empty where nothing could be measured."""
+    """Return a row for the table, empty where nothing could be measured."""
     values = {name: "" if np.isnan(row[name]) else row[name] for name in _MEASURES}
     return {**row, **values, "flags": "; ".join(row["flags"])}
 
 
 def _median(values: Sequence[float]) -> float | None:
-    """Return the median of what could be measured, or None."""
+    """Return the median of the values that could be measured, or None."""
     finite = [value for value in values if np.isfinite(value)]
     return float(np.median(finite)) if finite else None

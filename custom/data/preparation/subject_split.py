@@ -1,4 +1,4 @@
-"""Which person or animal a file shows, and to which split each of them goes by chance."""
+"""Random split into training, validation and test by subject, with the subject from the path."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ _BIDS = r"(?:^|[/_])(sub-[A-Za-z0-9]+)"
 
 
 class SubjectSplit:
-    """Split by subject, so that nobody is both learnt from and tested on.
+    """Split by subject, so that no subject is both trained on and tested on.
 
     Args:
         shares: A mapping from ``training``, ``validation`` and ``test`` to their shares of the
-            subjects; only how they compare counts. A share above 0 gets at least one subject, a
-            share of 0 none.
-        seed: Of the draw; one seed and the same subjects give the same split.
+            subjects, in any unit. A share above 0 gets at least one subject, a share of 0 none.
+        seed: Random seed; one seed and the same subjects give the same split.
         pattern: Regular expression for the subject in a file's path, its first group if it has
             one; by default the label of BIDS, ``sub-01``. The last place in the path counts.
 
@@ -49,7 +48,7 @@ class SubjectSplit:
         self.seed = seed
 
     def subject_of(self, path: Path, name: str) -> str:
-        """Return the subject that a path names, or else ``name``."""
+        """Return the subject in a path, or ``name`` if there is none."""
         found = list(self.pattern.finditer(path.as_posix()))
         if not found:
             return name
@@ -73,7 +72,7 @@ class SubjectSplit:
         return {names[index]: split for index, split in zip(order, splits, strict=True)}
 
     def _counts(self, number: int) -> dict[str, int]:
-        """Return how many subjects each split gets: one each, then whoever lacks most."""
+        """Return the size of each split: one subject each, the others by the largest remainder."""
         total = sum(self.shares.values())
         counts = {split: int(share > 0) for split, share in self.shares.items()}
         while sum(counts.values()) < number:

@@ -1,4 +1,4 @@
-"""From a folder of 3D NIfTI volumes to a dataset that the super-resolution study trains on."""
+"""Prepare a dataset for super-resolution from a folder of 3D NIfTI volumes."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _PACKAGES = ("mri-restoration-bundles", "nibabel", "numpy", "scipy")
 class VolumePreparation:
     """Write each volume of a folder as one reference of a dataset, whole or not at all.
 
-    Air around the head is cut off, and a volume whose values whole numbers would not hold well
-    is given in another unit. ``preparation.json`` says from which file each reference comes.
+    Air around the head is cropped, and values that whole numbers would round too coarsely are
+    rescaled. ``preparation.json`` lists the source file of each reference.
 
     Args:
-        source: A folder with NIfTI files, also in folders in it, a file, or a list of them.
+        source: A folder with NIfTI files at any depth, a file, or a list of them.
         output_dir: Folder of the dataset.
-        split: Says whom a file shows, and to which split a subject belongs.
+        split: Gives the subject of a file, and the split of a subject.
         check: Raises :class:`~custom.errors.InputError` for a file that must be refused.
         files: Pattern for the names of the files to take, such as ``*_T1w.nii.gz``.
         crop_margin_mm: Air that stays around the head.
@@ -83,7 +83,7 @@ class VolumePreparation:
         self.name = name
 
     def run(self) -> Path:
-        """Make the dataset.
+        """Write the dataset.
 
         Returns:
             The path of its ``datalist.json``.
@@ -117,7 +117,7 @@ class VolumePreparation:
         files: Sequence[tuple[Path, str, str]],
         splits: Mapping[str, str],
     ) -> list[dict[str, Any]]:
-        """Write all volumes, or say what is wrong with each that cannot be."""
+        """Write all volumes; raise with the fault of each one that cannot be written."""
         records: list[dict[str, Any]] = []
         refused: list[str] = []
         for path, name, subject in tqdm(files, "Preparing volumes", disable=None):
@@ -149,7 +149,7 @@ class VolumePreparation:
     def _write(
         self, writer: VolumeDatasetWriter, path: Path, name: str, subject: str, split: str
     ) -> dict[str, Any]:
-        """Write one volume and return what is known of it."""
+        """Write one volume and return its record."""
         self.check(path)
         if "#" in name:
             raise InputError(f"{path}: a scan's name must be without '#': rename the file")
@@ -174,7 +174,7 @@ class VolumePreparation:
         }
 
     def _report(self, records: Sequence[Any]) -> dict[str, Any]:
-        """Return what ``preparation.json`` says."""
+        """Return the content of ``preparation.json``."""
         return {
             "versions": package_versions(_PACKAGES),
             "settings": {

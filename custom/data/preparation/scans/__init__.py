@@ -1,1 +1,1 @@
-"""Find, describe and pair the scans of a study folder."""
+"""Find, describe and pair the scans of a folder."""

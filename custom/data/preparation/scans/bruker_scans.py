@@ -24,7 +24,7 @@ def find_bruker_scans(
     """Describe every scan of the ParaVision studies in a folder.
 
     Args:
-        folder: A study, or a folder with studies at any depth.
+        folder: A ParaVision study, or a folder with ParaVision studies at any depth.
         region_patterns: See :func:`custom.data.preparation.scans.scan_description.find_region`.
         method: Regular expression for the pulse sequence, such as ``RARE``; ``None`` for any.
         reconstruction: Number of the folder in ``pdata`` that is used.
@@ -60,7 +60,7 @@ def find_bruker_scans(
 
 
 def _scan_folders(folder: Path) -> Iterator[Path]:
-    """Give the folders of single scans: those with acquisition parameters or reconstructions."""
+    """Yield the folders of single scans: those with acquisition parameters or reconstructions."""
     for name, folders, files in os.walk(folder):
         if "acqp" in files or "pdata" in folders:
             folders.clear()

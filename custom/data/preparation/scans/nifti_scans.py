@@ -26,7 +26,7 @@ from custom.transforms.slice_axis import find_slice_axis
 __all__ = ["find_nifti_scans"]
 
 _SUFFIX = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
-# The word that says what a file is: at the end of its name, or the name of its folder.
+# The word for the kind of a file: at the end of its name, or the name of its folder.
 _KINDS = {
     **dict.fromkeys(("fast", "low", "image", "images"), "fast"),
     **dict.fromkeys(("default", "high", "label", "labels"), "default"),
@@ -43,11 +43,11 @@ def find_nifti_scans(
     ``<animal>_<plane>_<region>_fast.nii.gz`` pairs with ``..._default.nii.gz``; ``low`` and
     ``high``, ``image`` and ``label`` mean the same. Or the word is the name of the folder, and
     both files have equal names. A third file, ``mask``, may mark regions on the grid of the
-    default scan. Where the name does not tell, what comes before the first ``_`` is the animal,
-    and the affine gives the plane.
+    default scan. Of other names the part before the first ``_`` is the animal, and the affine gives
+    the plane.
 
     Args:
-        folder: Searched at any depth; prepared datasets and hidden folders are passed over.
+        folder: Searched at any depth; prepared datasets and hidden folders are ignored.
         region_patterns: See :func:`custom.data.preparation.scans.scan_description.find_region`.
 
     Returns:
@@ -79,7 +79,7 @@ def find_nifti_scans(
 
 
 def _nifti_files(folder: Path) -> Iterator[Path]:
-    """Give all NIfTI files that are not hidden and in no prepared dataset."""
+    """Yield all NIfTI files that are not hidden and in no prepared dataset."""
     for name, folders, files in os.walk(folder):
         if DATALIST in files:
             folders.clear()
@@ -91,7 +91,7 @@ def _nifti_files(folder: Path) -> Iterator[Path]:
 
 
 def _kind_of(path: Path) -> tuple[str, str | None]:
-    """Return a file's name without the word that tells its kind, and the kind."""
+    """Return a file's name without the word for its kind, and the kind."""
     stem = _SUFFIX.sub("", path.name)
     front, _, word = stem.rpartition("_")
     if front and word.lower() in _KINDS:

@@ -1,4 +1,4 @@
-"""What has to be known of a scan before it can be paired with another one."""
+"""Description of a scan, as needed for pairing it with another one."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ _PHASE_AXIS = {"row_dir": 0, "col_dir": 1}
 
 @dataclass(frozen=True, eq=False)
 class ScanDescription:
-    """One scan, described by its parameters; its pixels are not read yet.
+    """Parameters and geometry of a scan, without its pixels.
 
     Args:
         path: The ``2dseq`` or NIfTI file.
-        source: What the scan is called towards people.
+        source: Name of the scan in messages.
         animal: Name of the animal.
         plane: ``axial``, ``coronal`` or ``sagittal``.
-        region: Part of the body; empty if no name tells it.
+        region: Part of the body; empty if no name gives it.
         size: Voxels along both image axes, and slices.
         affine: ``(4, 4)``, voxel index to RAS millimetres.
-        kind: Fast or default, if a file's name says so; otherwise parameters decide.
+        kind: Fast or default, if a file's name gives it; otherwise parameters decide.
         averages: Number of averages, if known.
-        order: Grows with the time of acquisition.
-        parameters: What is recorded of the acquisition.
+        order: Increases with the time of acquisition.
+        parameters: Recorded acquisition parameters.
         mask: File with regions on the default scan's grid.
-        remarks: What was doubtful.
+        remarks: Warnings about the header.
     """
 
     path: Path
@@ -85,7 +85,7 @@ class ScanDescription:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A scan that is in no pair, and why."""
+    """A scan that is in no pair, with the reason."""
 
     source: str
     reason: str
@@ -105,7 +105,7 @@ def find_region(texts: Iterable[str], patterns: Mapping[str, str]) -> str:
     """Return the first region whose pattern occurs in one of the texts, or an empty text.
 
     Args:
-        texts: Names that people gave to the study, the scan or the protocol.
+        texts: Names of the ParaVision study, the scan or the protocol.
         patterns: Region to regular expression; case does not matter.
     """
     names = list(texts)
@@ -131,10 +131,10 @@ def describe_bruker_scan(
 
     Args:
         header: Its parameters and geometry.
-        source: What the scan is called towards people.
+        source: Name of the scan in messages.
         region_patterns: See :func:`find_region`; searched in the names of the scan and the
-            protocol, and if none matches there in those of the study, which may hold several
-            regions.
+            protocol, and if none matches there in those of the ParaVision study, which may hold
+            several regions.
     """
     values = header.parameters
     study = header.path.parents[3].name
@@ -162,7 +162,7 @@ def describe_bruker_scan(
 
 
 def _recorded(header: BrukerHeader) -> dict[str, Any]:
-    """Return the parameters that are kept; none of them says who owns or handled the animal."""
+    """Return the parameters that are kept; none of them names the operator or the owner."""
     values = header.parameters
     method = _text(_first(values, "Method", "ACQ_method", "VisuAcqSequenceName"))
     phase = _text(_first(values, "VisuAcqImagePhaseEncDir")).split(" ")[0]
@@ -185,12 +185,12 @@ def _recorded(header: BrukerHeader) -> dict[str, Any]:
 
 
 def _first(values: Mapping[str, Any], *names: str) -> Any:
-    """Return the first parameter that is there and says something."""
+    """Return the first parameter that exists and is not empty."""
     return next((values[name] for name in names if _text(values.get(name))), None)
 
 
 def _number(values: Mapping[str, Any], *names: str) -> float | int | None:
-    """Return the first parameter that is there as a number; of a list the first."""
+    """Return the first parameter that exists, as a number; of a list the first."""
     for name in names:
         try:
             number = np.asarray(values[name], dtype=float).flat[0].item()

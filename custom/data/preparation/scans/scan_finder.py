@@ -1,4 +1,4 @@
-"""Find and describe all scans of some folders, whatever their format."""
+"""Find and describe all scans of some folders, in any format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ScanFinder:
             NIfTI pairs (for the names see
             :func:`custom.data.preparation.scans.nifti_scans.find_nifti_scans`).
         region_patterns: Region to the regular expression that finds it in the names of the
-            study, the scan or the protocol. The first that occurs counts.
+            ParaVision study, the scan or the protocol. The first that occurs counts.
         method: Regular expression for the pulse sequence of ParaVision scans; ``None`` for any.
         reconstruction: Number of the reconstruction in ``pdata`` that is used.
 

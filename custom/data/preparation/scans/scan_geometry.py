@@ -1,4 +1,4 @@
-"""Whether two scans fill the same box, and how far their grids lie apart."""
+"""Compare the fields of view and the grids of two scans."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _RELATIVE = 0.01
 
 @dataclass(frozen=True)
 class GridFit:
-    """How the default scan's grid lies on the fast scan's box.
+    """Position of the default scan's grid relative to the fast scan's box.
 
     Args:
-        fault: Why they cannot be paired, or None.
-        shift_voxels: Where the box of the fast scan begins on the default scan's grid, in voxels of
-            that grid along its two image axes. Zero where both boxes are the same.
+        fault: Reason why they cannot be paired, or None.
+        shift_voxels: Start of the fast scan's box on the default scan's grid, in voxels of that
+            grid along its two image axes. Zero if both boxes are the same.
     """
 
     fault: str | None
@@ -39,13 +39,13 @@ def fit_grids(
 
     ParaVision puts voxel N/2 of every matrix in the middle of the field of view, so a matrix of
     twice the size lies a quarter of a coarse voxel further along both axes. That is within the
-    default tolerance, and comes back as a shift of -0.5 fine voxels.
+    default tolerance, and is returned as a shift of -0.5 fine voxels.
 
     Args:
         fast: The coarse scan.
         default: The fine scan.
-        in_plane_tolerance: Greatest shift of the boxes in the plane, in voxels of the fast scan.
-        slice_tolerance: Greatest shift across the plane, in slice distances.
+        in_plane_tolerance: Largest shift of the boxes in the plane, in voxels of the fast scan.
+        slice_tolerance: Largest shift across the plane, in slice distances.
     """
     fault = _size_fault(fast, default) or _direction_fault(fast, default)
     if fault is not None:

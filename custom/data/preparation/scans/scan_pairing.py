@@ -37,20 +37,20 @@ def pair_scans(
     in_plane_tolerance: float = 0.5,
     slice_tolerance: float = 0.1,
 ) -> tuple[list[ScanPair], list[LeftOut]]:
-    """Make at most one pair of each animal, plane and region.
+    """Make at most one pair for each animal, plane and region.
 
     The fast scan has the fewest averages and among those the smallest matrix, the default scan the
-    most and the largest; names of files decide instead where they tell. Of scans with the same
-    parameters the latest that fits counts, since one repeats what went wrong.
+    most and the largest, unless the names of the files give the kind. Of scans with the same
+    parameters the latest that fits is used, since a scan is repeated when the first was bad.
 
     Args:
         scans: The scans to pair.
-        default_region: Name of a region that no pattern told; see :func:`name_regions`.
+        default_region: Name of a region that no pattern matches; see :func:`name_regions`.
         in_plane_tolerance: See :func:`custom.data.preparation.scans.scan_geometry.fit_grids`.
         slice_tolerance: See there.
 
     Returns:
-        The pairs in the order of their names, and every scan that is in none, with the reason.
+        The pairs in the order of their names, and every other scan with the reason.
     """
     groups: dict[str, list[ScanDescription]] = {}
     for scan in name_regions(scans, default_region):
@@ -163,7 +163,7 @@ def _candidates(
 
 
 def _effort(scan: ScanDescription) -> tuple[float, int]:
-    """Return averages and voxels in the plane: more of them cost more time."""
+    """Return averages and voxels in the plane, a measure of the scan time."""
     return (scan.averages or 1.0, scan.size[0] * scan.size[1])
 
 
