@@ -1,4 +1,4 @@
-"""Words of the command line, turned into overrides of a config."""
+"""Conversion of command-line arguments to overrides of a config."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def usable_device(name: str) -> str:
 
 
 def gather(words: Sequence[str], flag: str = "--config") -> list[str]:
-    """Make one list of a flag that may be repeated or take several values."""
+    """Collect the values of a flag that may be repeated or take several values."""
     rest: list[str] = []
     values: list[str] = []
     taking = False

@@ -1,4 +1,4 @@
-"""Config ids, as ``train::trainer::max_epochs``, and whether a config has them."""
+"""Config ids, such as ``train::trainer::max_epochs``, and their lookup in a config."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def has_value(content: Any, parts: Sequence[str]) -> bool:
 
 
 def check_ids(content: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Refuse an id that no config has; MONAI would add a top-level one in silence.
+    """Refuse an id that no config has; MONAI would silently add a top-level one.
 
     Args:
         content: Content of the merged config files.
@@ -51,7 +51,7 @@ def check_ids(content: Mapping[str, Any], names: Iterable[str]) -> None:
 
 
 def known_ids(content: Mapping[str, Any], name: str) -> str:
-    """Say which ids there are where an unknown one leaves the config.
+    """Return the ids at the level where an unknown id leaves the config, in words.
 
     >>> known_ids({"loss": {"alpha": 0.5}}, "los::alpha")
     'the configs have loss'

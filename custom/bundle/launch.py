@@ -17,16 +17,16 @@ __all__ = ["causes", "find_cause", "plain_command", "run_bundle", "user_error"]
 
 Cause = TypeVar("Cause", bound=BaseException)
 
-# How MONAI begins its message when a part of a config cannot be made.
+# Start of MONAI's message when a part of a config cannot be instantiated.
 _INSTANTIATING = "Failed to instantiate component"
 
 
 def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any]) -> None:
-    """Do what ``python -m monai.bundle run`` does, in this process.
+    """Run configs as ``python -m monai.bundle run`` does, in this process.
 
     Args:
         bundle: Folder of the bundle.
-        configs: Names of config files; later ones go over earlier ones.
+        configs: Names of config files; later ones override earlier ones.
         overrides: Config ids and their new values, nested ids as ``train::trainer::max_epochs``.
 
     Raises:
@@ -52,7 +52,7 @@ def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any
                 config_file=files,
                 logging_file=str(logging_file) if logging_file.is_file() else None,
                 bundle_root=str(bundle),
-                # MONAI passes over a None that it is given.
+                # MONAI ignores an override with the value None.
                 **{name: "$None" if value is None else value for name, value in overrides.items()},
             )
         except Exception as error:
@@ -63,7 +63,7 @@ def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any
 
 
 def plain_command(configs: Sequence[str]) -> str:
-    """Return the plain MONAI command, to be typed in the bundle's folder."""
+    """Return the equivalent MONAI command, to be run in the bundle's folder."""
     files = [f"configs/{name}.yaml" for name in configs]
     config = files[0] if len(files) == 1 else '"[' + ",".join(f"'{file}'" for file in files) + ']"'
     return f"python -m monai.bundle run --config_file {config}"
@@ -72,15 +72,15 @@ def plain_command(configs: Sequence[str]) -> str:
 def user_error(error: BaseException) -> InputError | None:
     """Return the user's error among an exception and its causes, if there is one.
 
-    A part that refuses an argument raises a ``ValueError`` that names it. Met while a config is
-    read, that argument is a setting of the user's.
+    A component that refuses an argument raises a ``ValueError`` that names it. While a config is
+    instantiated, that argument is a user's setting.
     """
     links = list(causes(error))
     for link in links:
         if isinstance(link, InputError):
             return link
         if isinstance(link, ValueError) and type(link).__name__ == InputError.__name__:
-            return InputError(str(link))  # of the code that a packaged bundle carries
+            return InputError(str(link))  # the class of a packaged bundle's own copy of the code
     for link, outer in zip(links[1:], links, strict=False):
         if type(link) is ValueError and _refused_here(link) and _INSTANTIATING in str(outer):
             return InputError(" ".join(str(link).split()))
@@ -93,7 +93,7 @@ def find_cause(error: BaseException, kind: type[Cause]) -> Cause | None:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Go from an exception to what caused it, itself first; ``raise ... from None`` ends it."""
+    """Yield an exception and its chain of causes; ``raise ... from None`` ends the chain."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
@@ -103,6 +103,6 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _refused_here(error: BaseException) -> bool:
-    """Return True if an exception was raised by one of our own parts."""
+    """Return True if an exception was raised by our own code."""
     frames = list(traceback.walk_tb(error.__traceback__))
     return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("custom.")

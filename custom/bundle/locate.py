@@ -26,7 +26,7 @@ def find_bundle(study: str) -> Path:
     """Return the folder of a bundle.
 
     Args:
-        study: A bundle's name, the beginning of one name only, or a path to a bundle.
+        study: A bundle's name, an unambiguous prefix of one, or a path to a bundle.
 
     Raises:
         InputError: If there is no such bundle, or several begin so.
@@ -57,7 +57,7 @@ def find_config(bundle: Path, names: Sequence[str]) -> list[str]:
     files = []
     for name in names:
         own = [bundle / "configs" / f"{name}{suffix}" for suffix in (".yaml", ".json", "")]
-        # A file of the user's that happens to be called "train" is not the bundle's config.
+        # A user's file named "train" must not hide the bundle's config.
         candidates = (Path(name), *own) if Path(name).name != name else (*own, Path(name))
         file = next((path for path in candidates if path.is_file()), None)
         if file is None:

@@ -1,4 +1,4 @@
-"""How far a series is from what a model was trained on."""
+"""Compare a series with the range of a model's training data."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["KINDS", "SeriesFacts", "TrainingRange"]
 
 KINDS = ("volume", "diffusion")
 
-# How far beyond the range of the training counts as far, as a factor. Ours: half as much again in
-# what the network's filters are made for, spacing and contrast; four times in size, since filters
-# see the surroundings of a voxel alone.
+# Factors beyond the training range that count as far; our choice. 1.5 for spacing and contrast,
+# which the network's filters are fitted to; 4 for size, since filters see a voxel's surroundings
+# only.
 _FAR = {"spacing_mm": 1.5, "echo_time_ms": 1.5, "matrix": 4.0}
 _NAMES = {
     ("spacing_mm", "in_plane"): ("spacing", "pixel spacing of {} mm"),
@@ -27,7 +27,7 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class SeriesFacts:
-    """What of a series is compared with a training.
+    """Properties of a series that are compared with the training data.
 
     Attributes:
         in_plane_mm: Spacings of the pixels, along rows and along columns.
@@ -45,17 +45,17 @@ class SeriesFacts:
 
 
 class TrainingRange:
-    """The spacing, size and contrast of the images that a model was trained on.
+    """Ranges of spacing, size and contrast of a model's training data.
 
     Args:
         stated: ``training_range`` of a bundle's metadata: ``kind`` (``volume``, or ``diffusion``
             for series of several weightings), and ``[lowest, highest]`` of
             ``spacing_mm.in_plane``, ``spacing_mm.between_slices``, ``matrix.in_plane``,
-            ``matrix.slices`` and ``echo_time_ms``. What is left out or null does not matter to
-            the model, and is not looked at.
+            ``matrix.slices`` and ``echo_time_ms``. An entry that is missing or null does not
+            matter to the model, and is not compared.
 
     Raises:
-        InputError: If it is not of that form.
+        InputError: If it does not have that form.
     """
 
     def __init__(self, stated: Mapping[str, Any]) -> None:
@@ -72,11 +72,11 @@ class TrainingRange:
 
     @property
     def wants_echo_time(self) -> bool:
-        """Whether the echo time matters."""
+        """True if the echo time is compared."""
         return ("echo_time_ms", "") in self.limits
 
     def faults(self, facts: SeriesFacts) -> Iterator[tuple[str, str]]:
-        """Give what is far from the training: a short name, and one line.
+        """Yield each property that is far from the training data: a short name, and one line.
 
         Args:
             facts: Of the series.

@@ -1,4 +1,4 @@
-"""What all demonstration sets have in common: made once, from a seed, never over a user's data."""
+"""Base class of demonstration sets: made once from a seed, never over a user's data."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class DemonstrationSet(ABC):
     ``mri-bundles demo`` also ``unseen_scan(folder)``, which writes a scan that is in no split.
 
     Args:
-        folder: Where the set lies or is to lie.
+        folder: Folder of the set.
         size: One of ``sizes``.
-        seed: Of everything random; one seed gives the same set bit for bit.
+        seed: Random seed; one seed gives the same set bit for bit.
 
     Raises:
         ValueError: If ``size`` is unknown or ``seed`` is negative.
@@ -44,11 +44,11 @@ class DemonstrationSet(ABC):
 
     @property
     def recipe(self) -> dict[str, str | int]:
-        """What decides on the set's values."""
+        """Size, seed and version, which determine the set's values."""
         return {"size": self.size, "seed": self.seed, "version": self.version}
 
     def ensure(self) -> Path:
-        """Make the set unless it is there with this size and seed, and return its folder.
+        """Make the set unless it exists with this size and seed, and return its folder.
 
         A set of another size, seed or recipe in the folder is replaced. ``datalist.json`` is
         written last, so that an interrupted set is made again. Of several processes one makes the
@@ -68,7 +68,7 @@ class DemonstrationSet(ABC):
         """Write the set by a dataset's writer, whose ``head["recipe"]`` must be ``recipe``."""
 
     def _make(self) -> None:
-        """Make the set, unless another process did while this one waited for the lock."""
+        """Make the set, unless another process has done so during the wait for the lock."""
         made_as = self._made_as()
         if made_as == self.recipe:
             return

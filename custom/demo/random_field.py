@@ -1,4 +1,4 @@
-"""Smooth random fields and profiles, the raw material of the demonstration animals."""
+"""Smooth random fields and profiles for synthetic anatomy."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class RandomField:
     """A smooth, periodic, zero-mean Gaussian field in three dimensions.
 
     White noise on a regular grid, interpolated by cubic B-splines, with unit variance on average
-    over position. It is evaluated on a tensor grid, one axis at a time, which costs a few
-    operations a voxel however fine the grid is.
+    over position. It is evaluated on a tensor grid, one axis at a time, at the cost of a few
+    operations per voxel for any spacing.
 
     Args:
-        rng: Source of the coefficients.
+        rng: Random generator.
         spacing_mm: Distance of the coefficients along x, y and z, which is also the size of the
             smallest features.
         size: Coefficients along x, y and z; the field repeats after ``size * spacing_mm``.
@@ -53,7 +53,7 @@ class RandomField:
 
         Args:
             coordinates_mm: The coordinates along each axis of the result.
-            order: Which axis of space each of them is, for example ``"zxy"``.
+            order: Axis of space of each of them, for example ``"zxy"``.
 
         Returns:
             Field of shape ``tuple(len(axis) for axis in coordinates_mm)``.
@@ -87,7 +87,7 @@ def _spline_weights(position: NDArray[np.floating], size: int) -> csr_array:
 
 
 class Profile:
-    """A smooth function of one coordinate, looked up in a fine table.
+    """A smooth function of one coordinate, as a fine lookup table.
 
     Monotone cubic (PCHIP) between the knots, constant beyond them.
 

@@ -19,7 +19,7 @@ Relaxation = TypeVar("Relaxation", float, NDArray[np.float32])
 
 @dataclass(frozen=True)
 class Tissue:
-    """What a tissue contributes to the signal.
+    """Density, relaxation times and texture of a tissue.
 
     Args:
         code: Number of the tissue in label maps.
@@ -59,7 +59,7 @@ def rare_signal(
     Source:
         METHODS.md, study 1.
     """
-    # A plain float, which leaves float32 arrays as they are.
+    # A Python float, which does not promote float32 arrays.
     saturation = float(1 - np.exp(-repetition_time_ms / t1_ms))
     signal: Relaxation = proton_density * (saturation * np.exp(-echo_time_ms / t2_ms))
     return signal
@@ -115,7 +115,7 @@ def vary_tissues(rng: np.random.Generator, relative_std: float = 0.04) -> dict[s
     """Return the tissues of one animal, with its own densities and relaxation times.
 
     Args:
-        rng: Source of the variation.
+        rng: Random generator.
         relative_std: Relative standard deviation of ``T1`` and ``T2``; half of it for density.
     """
     factors = 1 + relative_std * np.clip(rng.standard_normal((len(TISSUES), 3)), -2, 2)

@@ -18,13 +18,13 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SlabGrid:
-    """Where the points of a slab lie in the scanner.
+    """Coordinates of a slab's points in the scanner.
 
     Args:
         axes_mm: Coordinates along each axis of the arrays: slice normal, first and second
             in-plane axis.
-        order: Which axis of space each of them is, for example ``"zxy"``. ``x`` points to the
-            animal's right, ``y`` to its belly, ``z`` to its head.
+        order: Axis of space of each of them, for example ``"zxy"``. ``x`` points to the animal's
+            right, ``y`` to its belly, ``z`` to its head.
     """
 
     axes_mm: tuple[Array, Array, Array]
@@ -38,11 +38,11 @@ class SlabGrid:
 class Slab:
     """Signal and tissue at the points of a slab, painted in the order of the calls.
 
-    Boundaries are soft over one sample, so that a structure thinner than a sample contributes
-    what it fills.
+    Boundaries are soft over one sample, so that a structure thinner than a sample contributes in
+    proportion to its volume.
 
     Args:
-        grid: Where the points lie.
+        grid: Coordinates of the points.
         position: Anatomical ``x, y, z`` of each point, after deformation, ``(K, A, B)`` each.
         reach_mm: Largest displacement along x, y and z.
         fields: Named fields, ``(K, A, B)`` each; ``"density"`` and ``"relaxation"`` are the
@@ -102,7 +102,7 @@ class Slab:
         )
 
     def under(self, part: Slab, values: Array) -> Array:
-        """Return, as a view, the part of an array on this slab that lies under a crop of it."""
+        """Return, as a view, the part of an array on this slab that a crop of it covers."""
         index = []
         for axis, window in zip(self.grid.axes_mm, part.grid.axes_mm, strict=True):
             first = int(np.searchsorted(axis, window[0]))

@@ -16,7 +16,7 @@ __all__ = ["GENERATED", "METADATA", "WEIGHTS", "BundleFolder", "is_search_space"
 METADATA = Path("configs") / "metadata.json"
 WEIGHTS = Path("models") / "model.pt"
 _CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
-# Folders that a bundle's own runs write; they are no part of it.
+# Folders that a bundle's own runs write; they do not belong to the bundle.
 GENERATED = ("data", "output")
 
 
@@ -26,10 +26,10 @@ class BundleFolder:
     Args:
         root: The bundle's folder.
         workspace: An existing folder for everything that checks write.
-        demo_dir: Folder of the small demonstration set; by default one in ``workspace``. Giving the
-            same folder to several bundles of one study saves making the set again.
-        variant: Another model of the same study: the name of an overlay that the metadata list
-            under ``variants``. Configs and metadata are then those with the overlay applied.
+        demo_dir: Folder of the small demonstration set; by default one in ``workspace``. Several
+            checks of one bundle can share a folder, so that the set is made once.
+        variant: Another model of the bundle: the name of an overlay that the metadata list under
+            ``variants``. Configs and metadata are then those with the overlay applied.
 
     Raises:
         ValueError: If ``root`` is no folder.
@@ -52,7 +52,7 @@ class BundleFolder:
 
     @cached_property
     def files(self) -> list[Path]:
-        """Every file of the bundle, but not what its runs wrote."""
+        """Every file of the bundle, without the output of its runs."""
         return self.list_files()
 
     @cached_property
@@ -114,13 +114,13 @@ class BundleFolder:
 
     @property
     def overlays(self) -> dict[str, dict[str, Any]]:
-        """Configs that go over another one."""
+        """Configs that are overlays on another one."""
         return {
             name: config for name, config in self.configs.items() if "bundle_root" not in config
         }
 
     def list_files(self) -> list[Path]:
-        """List every file of the bundle, but not what its runs wrote, as it is now."""
+        """List every file of the bundle at present, without the output of its runs."""
         return sorted(
             path
             for path in self.root.rglob("*")

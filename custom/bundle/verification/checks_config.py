@@ -1,4 +1,4 @@
-"""Checks of what a bundle's configs say to MONAI."""
+"""Checks of a bundle's configs: references, targets, ids, the network definition."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _OLD_IDS = {"training": "run", "eval": "run", "evaluating": "run", "inferring": 
 
 
 def parse(bundle: BundleFolder) -> None:
-    """All configs can be read, and every ``@reference`` in them leads somewhere.
+    """All configs can be read, and every ``@reference`` in them exists.
 
-    What an overlay says for one workflow need not make sense in the others.
+    An overlay must resolve in one of the workflows; it need not in the others.
     """
     for name in bundle.workflows:
         _no_loose_end([name], _loose_ends(bundle, [name]))
@@ -99,7 +99,7 @@ def _arguments(where: str, target: str, component: Any, given: dict[str, Any]) -
     try:
         signature = inspect.signature(component)
     except (TypeError, ValueError):
-        return  # built in C: it says itself, when called
+        return  # built in C, without a signature: a wrong argument shows when it is called
     try:
         signature.bind_partial(**given)
     except TypeError as error:

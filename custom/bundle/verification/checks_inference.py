@@ -1,4 +1,4 @@
-"""Checks of a bundle's inference: where the output lies, in which units, and what is refused."""
+"""Checks of a bundle's inference: geometry and units of the output, and refused inputs."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def restores_twice_the_same(bundle: BundleFolder) -> None:
 
 
 def bad_inputs(bundle: BundleFolder) -> None:
-    """What cannot be used is refused with one line that names it, and leaves no output."""
+    """Unusable inputs are refused with one line that names them, and leave no output."""
     folder = bundle.new_folder("bad")
     model = tiny_set(bundle).image
     values = _array(_load(model))
@@ -87,7 +87,7 @@ def bad_inputs(bundle: BundleFolder) -> None:
 
 
 def _is_refused(bundle: BundleFolder, workflow: str, path: Path, config_id: str) -> None:
-    """Run a workflow with one bad path and look at what it says and leaves."""
+    """Run a workflow with one bad path and check its message and its output."""
     output = bundle.new_folder("refused")
     ids: dict[str, Any] = {config_id: str(path)}
     if workflow == "train":

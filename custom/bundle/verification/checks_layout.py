@@ -17,7 +17,7 @@ REQUIRED_FILES = (
     "docs/README.md",
 )
 CARD = "docs/README.md"
-# What a reader of a model card looks for, and the headings that announce it.
+# Required topics of a model card, and patterns of their headings.
 CARD_SECTIONS = {
     "intended use": r"overview|intended use",
     "data": r"\bdata\b|data set|dataset",
@@ -35,7 +35,7 @@ _APACHE = ("Apache License", "Version 2.0, January 2004", "END OF TERMS AND COND
 
 
 def required_files(bundle: BundleFolder) -> None:
-    """The metadata, the three workflows and the model card are there."""
+    """The metadata, the three workflows and the model card exist."""
     missing = [name for name in REQUIRED_FILES if not (bundle.root / name).is_file()]
     if missing:
         raise CheckFailed(f"missing: {', '.join(missing)}")

@@ -18,7 +18,7 @@ from custom.errors import InputError
 __all__ = ["packages", "schema", "training_range", "version_changelog", "zoo_fields"]
 
 SCHEMA_FOLDER = Path(__file__).resolve().parents[1] / "schema"
-# What the schema leaves free, but the Model Zoo's tools and readers use.
+# Fields that the schema does not require, but the Model Zoo's tools and readers use.
 ZOO_FIELDS = ("name", "changelog", "intended_use", "references", "data_source")
 CORE_PACKAGES = {"monai_version": "monai", "pytorch_version": "torch", "numpy_version": "numpy"}
 _VERSION = re.compile(r"\d+\.\d+\.\d+")

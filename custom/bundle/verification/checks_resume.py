@@ -1,4 +1,4 @@
-"""Check that a training goes on where a kill ended it."""
+"""Check that a killed training resumes with its full state."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ _TIMEOUT_S = 300
 
 
 def resume(bundle: BundleFolder) -> None:
-    """After a kill in epoch 3, training goes on in epoch 3 with everything as it was after 2.
+    """After a kill in epoch 3, training resumes in epoch 3 with the state after epoch 2.
 
-    Network, optimiser, scheduler and best validation are compared when the first resumed epoch
-    starts with what the killed process noted, so it does not matter how a bundle stores them.
+    Network, optimiser, scheduler and best validation at the start of the first resumed epoch are
+    compared with those that the killed process recorded, so that it does not matter how a bundle
+    stores them.
     """
     from ignite.engine import Events
 
@@ -52,7 +53,7 @@ def resume(bundle: BundleFolder) -> None:
 
 
 def _state_at_kill(bundle: BundleFolder, output: Path, ids: Mapping[str, Any]) -> dict[str, Any]:
-    """Train in a process that is killed in the epoch after the second; return what it noted."""
+    """Train in a process that is killed in the third epoch; return the state it recorded."""
     import torch
 
     output.mkdir(parents=True)
@@ -78,7 +79,7 @@ def _state_at_kill(bundle: BundleFolder, output: Path, ids: Mapping[str, Any]) -
 
 
 def _difference(noted: Any, found: Any, place: str = "") -> str | None:
-    """Say where two nested states differ, or return None."""
+    """Return the first difference of two nested states, in words, or None."""
     import torch
 
     if isinstance(noted, (list, tuple)):

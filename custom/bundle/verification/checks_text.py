@@ -1,4 +1,4 @@
-"""Checks of how a bundle's configs are written, before anything is built from them."""
+"""Checks of the text of a bundle's configs, before anything is built from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from custom.bundle.verification.outcome import CheckFailed
 
 __all__ = ["no_absolute_paths", "no_duplicate_keys", "numbers", "walk"]
 
-# What YAML 1.1 reads as text, though it was meant as a number: no dot, or no sign.
+# Numbers that YAML 1.1 reads as text: no dot, or no sign of the exponent.
 _EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 _ABSOLUTE = re.compile(r"(/[A-Za-z]|~/|[A-Za-z]:[\\/])")
 # In prose: an absolute path of two parts or more, or a home folder; /path/to is a placeholder.
@@ -37,13 +37,13 @@ def walk(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def no_duplicate_keys(bundle: BundleFolder) -> None:
-    """No mapping has a key twice: YAML and JSON would take the last one in silence."""
+    """No mapping has a key twice: YAML and JSON would silently take the last one."""
     for path in (*bundle.config_files, bundle.root / METADATA):
         name = path.relative_to(bundle.root).as_posix()
         try:
             root = yaml.compose(bundle.read_text(name), Loader=yaml.SafeLoader)
         except yaml.YAMLError:
-            continue  # config.parse and meta.schema say what is wrong
+            continue  # config.parse and meta.schema report the fault
         for node in _nodes(root):
             _unique_keys(node, name)
 
@@ -72,7 +72,7 @@ def _unique_keys(node: yaml.Node, name: str) -> None:
 
 
 def numbers(bundle: BundleFolder) -> None:
-    """No number is written so that YAML takes it for text."""
+    """No number is written in a form that YAML reads as text."""
     for name, config in bundle.configs.items():
         for place, value in walk(config):
             if isinstance(value, str) and _EXPONENT.fullmatch(value.strip()):
@@ -83,7 +83,7 @@ def numbers(bundle: BundleFolder) -> None:
 
 
 def no_absolute_paths(bundle: BundleFolder) -> None:
-    """Nothing names a place on somebody's disk."""
+    """Nothing contains an absolute path."""
     for name, config in (*bundle.configs.items(), (METADATA.stem, bundle.metadata)):
         for place, value in walk(config):
             for text in _literals(value) if isinstance(value, str) else ():

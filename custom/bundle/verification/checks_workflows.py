@@ -15,10 +15,10 @@ _WORKFLOWS = ("train", "evaluate", "inference")
 
 
 def properties(bundle: BundleFolder) -> None:
-    """MONAI finds all properties of the workflows; what is optional is a bare reference.
+    """MONAI finds all properties of the workflows; the optional ones are bare references.
 
-    MONAI lets an inline definition or an expression pass where a reference is meant; then a
-    property that a program sets has no effect on the run.
+    MONAI accepts an inline definition or an expression in place of a reference; then a property
+    that a program sets has no effect on the run.
     """
     from monai.bundle.properties import InferProperties, TrainProperties
 

@@ -1,7 +1,7 @@
-"""Train, note the state at an epoch's end, and be killed: a process of its own.
+"""Train, record the state at an epoch's end, and be killed: a process of its own.
 
 Usage: ``python -m custom.bundle.verification.killed_training REQUEST.json``. Started by
-``checks_resume``; a kill cannot be tried in the process that is to tell about it.
+``checks_resume``; the process that reports the check cannot kill itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["train_and_be_killed", "training_state"]
 
 
 def training_state(workflow: ConfigWorkflow) -> dict[str, Any]:
-    """Return what a resumed training must have again.
+    """Return the state that a resumed training must restore.
 
     Args:
         workflow: An initialised training.
@@ -70,7 +70,7 @@ def train_and_be_killed(request: dict[str, Any]) -> None:
 
 
 def _die() -> None:
-    """End this process as a power cut would."""
+    """End this process without any cleanup, as a power cut would."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -1,4 +1,4 @@
-"""What a check of a bundle says."""
+"""Results of a check of a bundle."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _LONGEST = 400
 
 
 class CheckFailed(Exception):  # noqa: N818  (reads as a verdict: `raise CheckFailed(...)`)
-    """A bundle does not pass a check; the message is one line that says what, where and how."""
+    """A bundle does not pass a check; the message is one line with fault, place and remedy."""
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The verdict of one check.
+    """The result of one check.
 
     Attributes:
         check_id: For example ``layout.license``.
         passed: Whether the bundle passes.
-        message: One line that says what is wrong; empty for a pass.
+        message: One line with the fault; empty for a pass.
         seconds: Time taken.
     """
 
@@ -35,7 +35,7 @@ class CheckResult:
 
 def one_line(error: BaseException) -> str:
     """Return the first cause of an exception, or the user's error in it, as one bounded line."""
-    seen: list[BaseException] = []  # an exception can be raised again from what it caused
+    seen: list[BaseException] = []  # a chain of causes can be circular
     link: BaseException | None = error
     while link is not None and link not in seen:
         seen.append(link)

@@ -1,4 +1,4 @@
-"""Let a workflow run without a word, and leave this process as it was."""
+"""Run a workflow without output, and restore the state of this process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["quiet"]
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep logs, progress bars and prints of a run to itself; give the import path back."""
+    """Suppress logs, progress bars and prints of a run; restore the import path."""
     path = list(sys.path)
     sink = io.StringIO()
     before = logging.root.manager.disable

@@ -1,4 +1,4 @@
-"""Verify a bundle: every check, in the order in which a reader would want to know."""
+"""Verify a bundle: every check, from the files to the runs."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ __all__ = ["CHECKS", "Check", "run_check", "verify_bundle"]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that every bundle must pass.
+    """One check that every bundle must pass.
 
     Attributes:
         check_id: ``<group>.<name>``; the group ``run`` trains or restores and takes seconds.
         function: Returns if the bundle passes, raises :class:`CheckFailed` if not.
-        needs: Checks without which this one could only repeat their complaint.
+        needs: Checks that must pass first; without them this one would only repeat their failure.
     """
 
     check_id: str
@@ -44,7 +44,7 @@ class Check:
 
     @property
     def of_variants(self) -> bool:
-        """Whether it is also asked of every further model that the metadata list."""
+        """True if it also runs for every further model that the metadata list."""
         group = self.check_id.split(".")[0]
         return group in ("net", "weights", "run") or self.check_id in _ALSO_OF_VARIANTS
 
@@ -108,9 +108,9 @@ def verify_bundle(
         bundle_dir: The bundle's folder.
         only: Ids of checks, or of groups (``meta``); by default all.
         quick: Whether to leave out the group ``run``.
-        demo_dir: Where the small demonstration set is or shall be kept; by default it is made anew.
-        report: Called with each result as soon as it is there, since all take a minute.
-        variants: Whether to check the further models of the bundle too.
+        demo_dir: Folder of the small demonstration set; by default it is made anew.
+        report: Called with each result at once, since all checks together take a minute.
+        variants: Whether to check the further models of the bundle, too.
 
     Returns:
         One result a check, in order; those of a variant are named ``<variant>: <check>``. A check
@@ -139,7 +139,7 @@ def _variant_results(bundle: BundleFolder, checks: Sequence[Check]) -> Iterator[
     try:
         names = bundle.variants
     except CheckFailed:
-        return  # metadata that cannot be read are the complaint of another check
+        return  # metadata that cannot be read are reported by another check
     own = [check for check in checks if check.of_variants]
     for name in names:
         folder = bundle.new_folder(name)
@@ -150,7 +150,7 @@ def _variant_results(bundle: BundleFolder, checks: Sequence[Check]) -> Iterator[
 
 
 def run_check(check: Check, bundle: BundleFolder) -> CheckResult:
-    """Run one check, whatever the others say; any exception is a failure with one line."""
+    """Run one check independently of the others; any exception is a failure with one line."""
     started = time.perf_counter()
     message = ""
     try:
@@ -164,7 +164,7 @@ def run_check(check: Check, bundle: BundleFolder) -> CheckResult:
 
 
 def _selected(only: Sequence[str] | None, quick: bool) -> list[Check]:
-    """Return the checks that are asked for."""
+    """Return the selected checks."""
     known = {name for check in CHECKS for name in (check.check_id, check.check_id.split(".")[0])}
     unknown = sorted(set(only or ()) - known)
     if unknown:

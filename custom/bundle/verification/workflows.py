@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TinySet", "forget_seeds", "open_workflow", "overrides_of", "run", "tiny_set"]
 
-# Set for every run that has these ids: no data base of runs, no worker processes, the least of what
-# only illustrates.
+# Set for every run that has these ids: no tracking database, no worker processes, the fewest
+# figures.
 _LIGHT = {
     "use_mlflow": False,
     "num_workers": 0,
@@ -71,7 +71,7 @@ def overrides_of(bundle: BundleFolder, name: str, output: Path, **ids: Any) -> d
         bundle: The bundle.
         name: Name of the workflow's config.
         output: Its ``output_dir``.
-        **ids: More ids and their values; they win.
+        **ids: More ids and their values; they take precedence.
     """
     config = bundle.config(name)
     tiny = tiny_set(bundle)
@@ -134,8 +134,8 @@ def forget_seeds() -> None:
 def _state(bundle: BundleFolder) -> set[tuple[str, int, int]]:
     """Return name, size and time of change of the bundle's files.
 
-    Of what its own runs write, only the names of the outermost folders count: a training that
-    somebody else has going there is not the check's business.
+    Of the output of its own runs only the names of the outermost folders count: another training
+    that runs there at the same time must not fail the check.
     """
     own = bundle.list_files()
     foreign = [entry for name in GENERATED for entry in (bundle.root / name).glob("*")]

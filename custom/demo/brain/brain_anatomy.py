@@ -1,4 +1,4 @@
-"""T1-weighted heads of made-up people, each with folds, vessels and contrast of its own."""
+"""Synthetic T1-weighted heads, each with its own folds, vessels and contrast."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["BrainGrid", "make_head"]
 
 Array = NDArray[np.float32]
 
-_SIZE = 0.87  # of a brain, over the average one's; adults' differ by a tenth
+_SIZE = 0.87  # of a brain relative to the template; adult brains vary by a tenth
 _SHARPNESS = 0.07  # of a border between tissues, in units of probability
 # Signal over that of white matter, by tissue.
 _SIGNAL = {"csf": 0.22, "grey": 0.68, "white": 1.0}
@@ -55,7 +55,7 @@ def make_head(grid: BrainGrid, seed: np.random.SeedSequence) -> Array:
 
     Args:
         grid: Voxels of the scan.
-        seed: Of everything that differs between people, and of the noise.
+        seed: Of the person and of the noise.
 
     Returns:
         Magnitude in scanner units, ``grid.shape``, about 0 to 2000.
@@ -73,7 +73,7 @@ def make_head(grid: BrainGrid, seed: np.random.SeedSequence) -> Array:
 
 
 class _Person:
-    """What is random about one person and scan."""
+    """The random properties of one person and scan."""
 
     def __init__(self, grid: BrainGrid, rng: np.random.Generator) -> None:
         self.grid = grid
@@ -90,7 +90,7 @@ class _Person:
         return RandomField(self.rng, [spacing] * 3, size)(self.grid.axes_mm, "xyz")
 
     def template_points(self) -> Array:
-        """Return where in the average brain each voxel lies, ``(3, X, Y, Z)``."""
+        """Return the position of each voxel in the average brain, ``(3, X, Y, Z)``."""
         mesh = np.stack(np.meshgrid(*self.grid.axes_mm, indexing="ij"))
         size = _SIZE * self.rng.uniform(0.96, 1.04, (3, 1)) * self.rng.uniform(0.96, 1.03)
         turn = (_rotation(self.grid.tilt_deg) / size).astype(np.float32)
@@ -100,7 +100,7 @@ class _Person:
         return np.asarray(points + bend)
 
     def fold(self, grey: Array, white: Array, brain: Array) -> dict[str, Array]:
-        """Turn the smooth average into sharp tissues with folds of this person's own."""
+        """Turn the smooth average into sharp tissues with this person's folds."""
         folds = np.float32(0.2) * self.field(5) + np.float32(0.07) * self.field(2.5)
         scores = {
             "csf": np.clip(brain - grey - white, 0, 1) - folds,
@@ -115,7 +115,7 @@ class _Person:
         return {name: share / total * inside for name, share in shares.items()}
 
     def texture(self) -> Array:
-        """Return a factor of a few percent that is as fine as the voxels."""
+        """Return a multiplicative texture of a few percent at voxel scale."""
         fine, coarse = self.field(1.5), self.field(4)
         return np.asarray(1 + np.float32(0.025) * fine + np.float32(0.025) * coarse)
 
@@ -130,7 +130,7 @@ class _Person:
         return np.asarray(image + inside * (signal - image))
 
     def add_skull(self, image: Array, brain: Array) -> Array:
-        """Wrap the brain into its membranes, bone with marrow, fat and skin."""
+        """Add membranes, bone with marrow, fat and skin around the brain."""
         outside = ndimage.distance_transform_edt(brain < 0.5) * self.grid.voxel_mm
         depth = (outside * (1 + 0.12 * self.field(40)) + 0.3 * self.field(10)).astype(np.float32)
         # Where each layer ends, in millimetres from the brain, and its signal.
@@ -151,7 +151,7 @@ class _Person:
         return np.asarray(gain * np.hypot(image * sensitivity + noise[0], noise[1]))
 
     def _share(self, distance: Array) -> Array:
-        """Return how much of each voxel lies within a surface."""
+        """Return the share of each voxel that lies within a surface."""
         share = np.float32(0.5) - distance / np.float32(self.grid.voxel_mm)
         return np.asarray(np.clip(share, 0, 1))
 

@@ -1,4 +1,4 @@
-"""Tissue maps of an average human brain, from a package that is installed anyway.
+"""Tissue maps of an average human brain, from the installed package nilearn.
 
 The maps are grey matter, white matter and the T1-weighted average of the ICBM 152 template
 (2009a, nonlinear, symmetric, 1 mm), which the package nilearn (BSD-3-Clause) ships as data. They

@@ -1,4 +1,4 @@
-"""The demonstration set of the super-resolution study: T1-weighted heads of made-up people."""
+"""Demonstration set of ``gan3d_sr_denoise``: synthetic T1-weighted heads."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class BrainVolumesDemo(DemonstrationSet):
     affine is oblique.
 
     Args:
-        folder: Where the set lies or is to lie.
+        folder: Folder of the set.
         size: ``"full"`` (112 x 132 x 116 voxels of 1.4 mm, nine people) or ``"tiny"``
             (36 x 40 x 36 of 4.6 mm, four, for tests).
         seed: Seed of the people and of the noise; one seed gives the same set bit for bit.
@@ -99,7 +99,7 @@ class BrainVolumesDemo(DemonstrationSet):
         writer.close()
 
     def _person(self, number: int) -> tuple[BrainGrid, NDArray[np.float32]]:
-        """Scan one person, who has a seed of their own."""
+        """Scan one person; each has its own seed."""
         plan = _PLANS[self.size]
         pose, person = np.random.SeedSequence((self.seed, number)).spawn(2)
         turn = np.random.default_rng(pose).uniform(-_TILT_DEG, _TILT_DEG, 3)

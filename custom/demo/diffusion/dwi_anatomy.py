@@ -29,7 +29,7 @@ _EDGE_MM = 4.0  # of ventricles and ribbon
 
 @dataclass(frozen=True)
 class Phantom:
-    """What is measured.
+    """Tensor, unweighted signal and mask of the object.
 
     Attributes:
         tensor: ``(X, Y, Z, 6)`` in µm²/ms: xx, yy, zz, xy, xz, yz; 0 outside the head.
@@ -53,15 +53,14 @@ def make_phantom(
 
     Each cell has a tensor of :class:`BoxPrior`, mixed at the borders with its neighbours' and
     everywhere with those of wide, overlapping regions; the rim has only the latter, and the
-    ventricles hold free water. Every mixture is convex, and so is the prior's set: no tensor
-    leaves it.
+    ventricles hold free water. The prior's support is convex, and so it contains every mixture.
 
     Args:
         shape: Voxels along each axis.
         voxel_mm: Their length.
         cells: Number of cells.
-        b_rows: ``(M, 6)`` of the protocol, on which the prior's set depends.
-        seed: Random generator.
+        b_rows: ``(M, 6)`` of the protocol, on which the prior's support depends.
+        seed: Random seed.
     """
     anatomy, bias, draws = seed.spawn(3)
     rng = np.random.default_rng(anatomy)
@@ -103,7 +102,7 @@ def _inside_ball(rng: np.random.Generator, count: int) -> Array:
 
 
 def _shares(place: Array, centres: Array, reach_mm: float) -> Array:
-    """Return how much of each centre is at each place: sums of 1, of Gaussian weights."""
+    """Return the share of each centre at each position: Gaussian weights that add up to 1."""
     distance = np.stack([((place - centre) ** 2).sum(-1) for centre in centres], -1)
     nearest = distance.min(-1, keepdims=True)
     weights = np.exp((nearest - distance) / (2 * reach_mm**2))

@@ -1,4 +1,4 @@
-"""The demonstration set of the diffusion study: heads with a known tensor in every voxel."""
+"""Demonstration set of ``dwi_vae``: heads with a known tensor in every voxel."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class _Scan:
     """A phantom and its two series.
 
     Attributes:
-        phantom: What was measured.
+        phantom: The object that was measured.
         noisy: ``(X, Y, Z, M)`` in scanner units.
         clean: The same without noise.
         sigma: Standard deviation of the noise before it was cut at 0, in scanner units.
@@ -76,15 +76,15 @@ class _Scan:
 
 
 class DwiDemo(DemonstrationSet):
-    """Synthetic heads, measured by the study's 32 measurements with noise of one strength a scan.
+    """Synthetic heads with the paper's 32 measurements, each scan with one noise level.
 
-    Tensors are of the study's prior, or mixtures of such; noise is Gaussian and cut at 0, also
+    Tensors are of the paper's prior, or mixtures of such; noise is Gaussian and cut at 0, also
     outside the head. Items carry ``sigma``, the noise's deviation in scanner units,
     ``noise_level``, the same in units of the head's median ``S_0``, and the true ``tensor`` and
     ``s0``.
 
     Args:
-        folder: Where the set lies or is to lie.
+        folder: Folder of the set.
         size: ``"full"`` (36 x 42 x 24 x 32, six heads) or ``"tiny"`` (14 x 16 x 10 x 32, four, for
             tests).
         seed: Seed of the heads and of the noise; one seed gives the same set bit for bit.
@@ -160,12 +160,12 @@ class DwiDemo(DemonstrationSet):
 
 @cache
 def _scheme() -> GradientTable:
-    """Return the study's measurements, which take a second to spread."""
+    """Return the paper's measurements; cached, since spreading directions takes a second."""
     return study_scheme()
 
 
 def _measure(plan: _Plan, seed: int, subject: int, level: float) -> _Scan:
-    """Make a head and measure it; each subject has a seed of its own."""
+    """Make a head and measure it; each subject has its own seed."""
     anatomy, noise = np.random.SeedSequence((seed, subject)).spawn(2)
     b_rows = _scheme().b_rows
     phantom = make_phantom(plan.shape, plan.voxel_mm, plan.cells, b_rows, anatomy)

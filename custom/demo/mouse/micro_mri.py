@@ -1,4 +1,4 @@
-"""The demonstration set of the mouse micro-MRI study."""
+"""Demonstration set of ``micro_mri_denoise``: synthetic mice, scanned twice."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class MicroMriDemo(DemonstrationSet):
     """Synthetic mice, scanned in one and in twelve minutes.
 
     Args:
-        folder: Where the set lies or is to lie.
+        folder: Folder of the set.
         size: ``"full"`` (300 x 300, eight animals) or ``"tiny"`` (64 x 64, four, for tests).
         seed: Seed of the animals and of the noise; one seed gives the same set bit for bit.
 
@@ -137,8 +137,8 @@ class MicroMriDemo(DemonstrationSet):
     def _pairs(self) -> Iterator[tuple[_Job, ScanPair]]:
         """Scan the animals on all cores, in order, with a progress bar.
 
-        Threads, not processes: the work is array operations, which leave the interpreter's lock,
-        and a new process would first import whatever started this one.
+        Threads, not processes: array operations release the interpreter's lock, and a new process
+        would first import the main module.
         """
         jobs = self._jobs()
         protocol = _PLANS[self.size].protocol
@@ -171,7 +171,7 @@ def _add(writer: PairedDatasetWriter, job: _Job, pair: ScanPair) -> None:
 
 
 def _scan(job: _Job, seed: int, protocol: Protocol) -> ScanPair:
-    """Make one pair; each animal and each scan has a seed of its own."""
+    """Make one pair; each animal and each scan has its own seed."""
     animal = Mouse(np.random.SeedSequence((seed, job.animal)))
     number = 1 + 2 * PLANES.index(job.plane) + list(REGIONS).index(job.region)
     noise = np.random.SeedSequence((seed, job.animal, number))

@@ -21,8 +21,8 @@ class Abdomen:
     """Organs below the diaphragm.
 
     Args:
-        rng: Source of what differs from animal to animal.
-        thorax: The animal's thorax, which knows the diaphragm.
+        rng: Random generator of the animal.
+        thorax: The animal's thorax, which gives the diaphragm.
     """
 
     def __init__(self, rng: np.random.Generator, thorax: Thorax) -> None:
@@ -59,7 +59,7 @@ class Abdomen:
         self.gut = Gut(rng)
 
     def paint(self, slab: Slab) -> None:
-        """Paint the abdomen into a slab whose body wall and thorax are there already."""
+        """Paint the abdomen into a slab that has its body wall and thorax."""
         part = slab.crop((-12.0, -9.0, -45.0), (12.0, 11.0, 6.0))
         if part is None:
             return
@@ -83,7 +83,7 @@ class Abdomen:
             _paint_kidney(part, kidney, 1 if number else -1)
 
     def _paint_wall_layers(self, slab: Slab) -> None:
-        """Part the abdominal wall's muscles (oblique, transverse) by thin fat."""
+        """Separate the abdominal wall's muscles (oblique, transverse) by thin fat."""
         body = slab.fields["body"]
         layer = np.abs(body + np.float32(1.5)) - np.float32(0.035)
         inside = np.maximum(layer, slab.z - np.float32(1.0))
@@ -121,7 +121,7 @@ class Abdomen:
         part.paint("liver", outline)
         first, second = part.fields["tubes 1"], part.fields["tubes 2"]
         deep = outline + np.float32(0.3)
-        # Portal tracts are bright about a dark lumen; hepatic veins are plain flow voids.
+        # Portal tracts are bright around a dark lumen; hepatic veins are flow voids only.
         calibre = np.float32(0.07) * part.fields["fat"]
         portal = tube_distance(first, second, 1.1, 0.16) - calibre
         part.paint("gut wall", np.maximum(portal - np.float32(0.08), deep))

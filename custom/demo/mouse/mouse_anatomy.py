@@ -41,7 +41,7 @@ _TEXTURE_LIMIT = 2.5
 
 @dataclass(frozen=True)
 class MouseSlice:
-    """What a slice excites.
+    """Signal and tissues of an excited slice.
 
     Args:
         signal: Complex transverse magnetisation at echo time, averaged through the slice,
@@ -54,7 +54,7 @@ class MouseSlice:
 
 
 class Mouse:
-    """One animal: its own outline, organs, tissues, deformation, coil position and phase.
+    """One animal, with its outline, organs, tissues, deformation, coil position and phase.
 
     Args:
         seed: Number of the animal; the same number gives the same animal.

@@ -14,10 +14,10 @@ Array = NDArray[np.float32]
 
 
 class Brain:
-    """The brain and the fluid about it.
+    """The brain and the fluid around it.
 
     Args:
-        rng: Source of what differs from animal to animal.
+        rng: Random generator of the animal.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -41,7 +41,7 @@ class Brain:
         return outline
 
     def paint(self, slab: Slab) -> None:
-        """Paint the brain into a slab whose skull is there already."""
+        """Paint the brain into a slab that has its skull."""
         self._paint_stem(slab)
         self._paint_cerebrum(slab)
         self._paint_cerebellum(slab)
@@ -91,7 +91,7 @@ class Brain:
         part.paint("cerebrospinal fluid", np.maximum(fissure, np.float32(-0.1) - depth))
 
     def _paint_inside(self, part: Slab, inner: Array, side: Array, y: Array, z: Array) -> None:
-        """Paint what lies below the callosum; ``inner`` is the distance below the cortex."""
+        """Paint the parts below the callosum; ``inner`` is the distance below the cortex."""
         below = -inner
         front = z - np.float32(0.2)
         stripes = np.abs(part.fields["lobules"]) * np.float32(0.8) - np.float32(0.05)

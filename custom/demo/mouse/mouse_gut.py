@@ -16,13 +16,13 @@ _CONTENTS = ("chyme", "faeces", "fluid", "chyme", "gas", "faeces", "chyme")
 
 
 class Gut:
-    """A tangle of bowel: each loop a chain of straight pieces of one content.
+    """Loops of bowel: each loop is a chain of straight pieces with one content.
 
     Loops displace each other: a point belongs to the piece whose surface is nearest, so loops
     meet along a thin wall as packed tubes do.
 
     Args:
-        rng: Source of the tangle.
+        rng: Random generator of the animal.
         loops: Number of loops.
     """
 
@@ -48,8 +48,8 @@ class Gut:
         """Paint the loops into the abdominal cavity.
 
         Args:
-            slab: The slab, already filled with the fat that lies between loops.
-            cavity: Distance to the room that the bowel may fill, on the slab.
+            slab: The slab, already filled with the fat between loops.
+            cavity: Distance to the space that the bowel may fill, on the slab.
         """
         nearest = np.full(slab.x.shape, 9.0, dtype=np.float32)
         second = nearest.copy()
@@ -84,9 +84,9 @@ class Gut:
 
 
 def _claim(part: Slab, distance: Array, number: int) -> None:
-    """Give a loop the points that its piece is nearest to, keeping the next loop's distance.
+    """Assign a loop the points that its piece is nearest to, keeping the next loop's distance.
 
-    Pieces of one loop are no rivals: no wall stands between them.
+    Pieces of one loop do not displace each other: there is no wall between them.
     """
     nearest, second = part.fields["nearest"], part.fields["second"]
     closer = distance < nearest

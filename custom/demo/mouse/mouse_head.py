@@ -18,7 +18,7 @@ class Head:
     """Everything in front of the neck.
 
     Args:
-        rng: Source of what differs from animal to animal.
+        rng: Random generator of the animal.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -29,7 +29,7 @@ class Head:
         self.skull_mm = float(rng.normal(0.42, 0.03))
 
     def paint(self, slab: Slab) -> None:
-        """Paint the head into a slab whose body wall and spine are there already."""
+        """Paint the head into a slab that has its body wall and spine."""
         part = slab.crop((-9.0, -8.0, 17.0), (9.0, 10.0, 48.0))
         if part is None:
             return

@@ -1,4 +1,4 @@
-"""A pair of scans of a demonstration animal, as a scanner would have taken them."""
+"""Simulate the fast and the default scan of a demonstration animal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PLANES: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
 # Level (mm towards the head from the diaphragm) of the middle of each region.
 REGIONS: dict[Region, float] = {"head-thorax": 25.0, "thorax-abdomen": -8.0}
 
-# Organs to measure contrast in, best first; always against muscle.
+# Organs whose contrast against muscle is measured, the best first.
 _ORGANS: dict[Region, tuple[str, ...]] = {
     "head-thorax": ("grey matter", "deep grey matter", "gland", "myocardium", "fat"),
     "thorax-abdomen": ("liver", "kidney cortex", "spleen", "fat"),
@@ -46,16 +46,16 @@ _ROI_RADIUS_MM = 1.2
 
 @dataclass(frozen=True)
 class Protocol:
-    """How the pairs are acquired.
+    """Acquisition of the pairs.
 
     Args:
         fast: The fast scan.
         default: The default scan, with twice the matrix.
         num_slices: Slices of a stack. They are spread over the region, with gaps.
-        oversampling: Samples of the object a voxel of the default scan, along one axis.
-        muscle_snr: SNR of the default scan in muscle, the one number that physics leaves open;
-            16 is our choice, not a measurement.
-        gain: Intensity units a unit of signal.
+        oversampling: Samples of the object per voxel of the default scan, along one axis.
+        muscle_snr: SNR of the default scan in muscle, the only free parameter; 16 is our choice,
+            not a measurement.
+        gain: Intensity units per unit of signal.
 
     Raises:
         ValueError: If ``default`` is not twice as fine as ``fast``.
@@ -110,8 +110,8 @@ def scan_pair(
         mouse: The animal.
         plane: Orientation of the slices.
         region: Part of the body.
-        protocol: How both scans are taken.
-        seed: Seed of where the slices lie and of the noise.
+        protocol: Acquisition of both scans.
+        seed: Seed of the slice positions and of the noise.
     """
     rng = np.random.default_rng(seed)
     level = REGIONS[region] + rng.uniform(-1.5, 1.5)

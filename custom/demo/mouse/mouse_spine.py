@@ -23,7 +23,7 @@ class Spine:
     """The vertebral column.
 
     Args:
-        rng: Source of what differs from animal to animal.
+        rng: Random generator of the animal.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:

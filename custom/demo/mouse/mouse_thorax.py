@@ -21,7 +21,7 @@ class Thorax:
     """Organs between the neck and the diaphragm.
 
     Args:
-        rng: Source of what differs from animal to animal.
+        rng: Random generator of the animal.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -44,7 +44,7 @@ class Thorax:
         return level
 
     def paint(self, slab: Slab) -> None:
-        """Paint the thorax into a slab whose body wall is there already."""
+        """Paint the thorax into a slab that has its body wall."""
         part = slab.crop((-12.0, -12.0, -7.0), (12.0, 12.0, _TOP_MM + 2))
         if part is None:
             return
@@ -63,7 +63,7 @@ class Thorax:
         self._paint_breastbone(part, above)
 
     def _paint_mediastinum(self, slab: Slab, cavity: Array) -> None:
-        """Paint the fat about the heart's base and the thymus."""
+        """Paint the fat around the heart's base and the thymus."""
         for tissue, solid in (
             ("fat", Ellipsoid((0.0, 0.8, 12.0), (1.5, 3.4, 4.5))),
             ("gland", Ellipsoid((-1.0, 3.0, 12.6), (1.1, 1.0, 2.3))),

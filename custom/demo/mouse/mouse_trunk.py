@@ -27,7 +27,7 @@ class Trunk:
     """Body wall from the pelvis to the nose.
 
     Args:
-        rng: Source of what differs from animal to animal.
+        rng: Random generator of the animal.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -72,7 +72,7 @@ class Trunk:
         self._paint_brown_fat(slab)
 
     def _paint_septa(self, slab: Slab, muscle: Array) -> None:
-        """Part the muscles by thin fat, thicker towards the surface."""
+        """Separate the muscles by thin fat, thicker towards the surface."""
         septum = np.abs(slab.fields["septa"]) * np.float32(0.8)
         width = np.float32(0.03) + np.float32(0.035) * slab.fields["fat"]
         slab.paint("fat", np.maximum(septum - width, muscle))
@@ -89,7 +89,7 @@ class Trunk:
         limb = self._limb(side)
         part = limb.crop(slab)
         if part is not None:
-            # A fat plane parts the arm from the chest wall.
+            # A fat plane separates the arm from the chest wall.
             part.paint("fat", np.abs(limb.distance(part) + np.float32(0.05)) - np.float32(0.14))
             bone = Capsule(limb.start, limb.end, 0.62, 0.5).distance(part)
             part.paint("cortical bone", bone)
@@ -112,7 +112,7 @@ class Trunk:
 
 
 def _lines(slab: Slab, half_width_mm: float) -> Array:
-    """Return the distance to the surfaces that part lobules."""
+    """Return the distance to the surfaces between lobules."""
     return np.abs(slab.fields["lobules"]) * np.float32(0.8) - np.float32(half_width_mm)
 
 

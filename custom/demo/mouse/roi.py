@@ -1,4 +1,4 @@
-"""Regions for a contrast-to-noise ratio, drawn as a person draws them."""
+"""Regions for a contrast-to-noise ratio: discs, as in manual measurements."""
 
 from __future__ import annotations
 
