@@ -41,7 +41,7 @@ def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any
     logging_file = bundle / "configs" / "logging.conf"
     # MONAI logs a page on its own arguments before anything happens.
     logging.getLogger("monai.bundle.scripts").setLevel(logging.WARNING)
-    # Where pydicom is installed it speaks of a decoder of NVIDIA's that nothing here needs.
+    # pydicom, if installed, logs about an NVIDIA decoder that is not needed here.
     logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         # MONAI warns on every run that configs can hold code; ours are the user's own.

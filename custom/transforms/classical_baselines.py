@@ -1,4 +1,4 @@
-"""Non-local means, the classical method that a restoration network has to beat."""
+"""Non-local means as the classical baseline of a restoration network."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["NonLocalMeans", "NonLocalMeansd", "estimated_noise"]
 def estimated_noise(stack: NDArray[Any]) -> float:
     """Return DIPY's estimate of the noise in a stack of thick slices, in the stack's units.
 
-    The median of the estimates of the single slices, without the correction for one coil: the
+    The median of the estimates of the single slices, without the correction for one coil. The
     estimator is a high-pass filter, which takes fine anatomy for noise, most of all across thick
-    slices. Of pure noise in tissue it returns 0.69 times the deviation (a slice stands for its own
-    neighbours above and below); fine anatomy makes up for that. Whole stacks and the correction,
-    which assumes air everywhere, give 1.2 to 2.8 times the deviation on the demonstration set,
-    and non-local means then lose 0.3 dB and more.
+    slices. For pure noise in tissue it returns 0.69 times the deviation (each slice is its own
+    neighbour above and below); fine anatomy compensates for that. Whole stacks with the correction,
+    which assumes air everywhere, give 1.2 to 2.8 times the deviation on the demonstration set, and
+    non-local means then lose 0.3 dB and more.
 
     Args:
         stack: Magnitude image.
@@ -45,10 +45,10 @@ class NonLocalMeans(Transform):
     patches no longer average it away, and a stack of twice the matrix takes four times as long:
     the acquired grid is the stronger form of this baseline.
 
-    The reference is a magnitude image with a noise floor of its own. Subtracting the Rician bias
-    (``rician=True``) darkens the background, which that reference does not do, and costs 0.8 dB
-    and 0.2 of SSIM on the demonstration set even when the noise is known; so the default is
-    without. DIPY averages squares in both cases.
+    The reference is a magnitude image with its own noise floor. Subtracting the Rician bias
+    (``rician=True``) makes the background darker than in the reference, and costs 0.8 dB and 0.2 of
+    SSIM on the demonstration set even when the noise is known; so the default is without. DIPY
+    averages squares in both cases.
 
     Args:
         patch_radius: Half width of the compared patches in voxels.
@@ -94,8 +94,8 @@ class NonLocalMeans(Transform):
         sigma = estimated_noise(stack)
         if sigma == 0:
             return stack.astype(np.float32)
-        # DIPY 1.12 mirrors the borders itself, but reads beyond the memory of an axis that is
-        # shorter than its mirror image: short axes are filled up here.
+        # DIPY 1.12 mirrors the borders itself, but reads out of bounds along an axis that is
+        # shorter than its mirrored margin: short axes are padded here.
         reach = self.block_radius + self.patch_radius + 1
         margins = [(0, max(0, reach - length)) for length in stack.shape]
         denoised = nlmeans(

@@ -1,4 +1,4 @@
-"""Hold restored volumes to what was measured."""
+"""Correct restored volumes where they contradict the measured ones."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class DataConsistencyd(MapTransform):
         self.max_gain = max_gain
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Hold the volumes to what was measured."""
+        """Correct the volumes towards the measured ones."""
         result = dict(data)
         if self.strength == 0:
             return result

@@ -27,7 +27,7 @@ class DownsampleVolumed(MapTransform):
     Args:
         keys: High-resolution volumes. Planes that have no partner are left out of them, so that
             they are exactly ``scale`` times as large as their partners.
-        names: Where each partner goes; what is there is replaced.
+        names: Key of each partner; an existing entry is replaced.
         degradation: See :func:`custom.physics.downsampling.downsample`.
         scale: See :func:`custom.physics.downsampling.downsample`.
         allow_missing_keys: Whether ``keys`` may be absent.

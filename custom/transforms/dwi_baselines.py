@@ -23,7 +23,7 @@ __all__ = ["LocalPcad", "MarchenkoPasturPcad", "Patch2Selfd", "TensorFitd", "pat
 
 _FITS = ("wls", "nlls")
 _CHUNK = 16384
-_WEIGHTED = 1000.0  # s/mm², for DIPY, which asks only which volumes are weighted
+_WEIGHTED = 1000.0  # s/mm², for DIPY, which only needs to know which volumes are weighted
 
 
 class _Baselined(MapTransform):
@@ -65,13 +65,13 @@ class _Baselined(MapTransform):
 
     @abstractmethod
     def _restore(self, series: Tensor, mask: Tensor, data: Mapping[Hashable, Any]) -> Tensor:
-        """Return the restored series, whatever it holds outside of the mask."""
+        """Return the restored series, with any values outside of the mask."""
 
 
 class TensorFitd(_Baselined):
     r"""Replace each voxel's signals by those of its tensor, :math:`S_0 \exp(-b\,g^T D\,g)`.
 
-    ``S_0`` is fitted too.
+    ``S_0`` is fitted, too.
 
     Args:
         keys: Series to restore.
@@ -99,7 +99,7 @@ class TensorFitd(_Baselined):
         rows = torch.as_tensor(data["b_rows"]).as_subclass(Tensor).float()
         found = series.movedim(0, -1).clone()
         signals = found[mask]
-        # The floor of the logarithm belongs to signals in units of S_0.
+        # The floor of the logarithm is meant for signals in units of S_0.
         unweighted = torch.as_tensor(data["unweighted"]).cpu()
         unit = torch.maximum(signals[:, unweighted].mean(1), signals.mean(1)).unsqueeze(1)
         unit = unit.clamp_min(torch.finfo(torch.float32).tiny)
@@ -115,12 +115,12 @@ class TensorFitd(_Baselined):
 class Patch2Selfd(_Baselined):
     """Restore each volume from all the others by a linear regression over voxels.
 
-    DIPY's first version, which regresses over all voxels: the third draws some of them anew at each
-    call. Negative results are cut to 0.
+    DIPY's first version, which regresses over all voxels: the third draws a random subset at each
+    call, which would not be reproducible. Negative results are cut to 0.
 
-    DIPY 1.12 lets the regression centre its input in place and predicts from what is left, so that
-    a volume comes out too dark by a constant. A regression with an intercept keeps the mean of a
-    volume, which is put back here.
+    In DIPY 1.12 the regression centres its input in place and then predicts from the centred input,
+    so that a volume is too dark by a constant. A regression with an intercept keeps the mean of a
+    volume, which is restored here.
 
     Source:
         S. Fadnavis, J. Batson, E. Garyfallidis, Advances in Neural Information Processing Systems
@@ -143,7 +143,7 @@ class Patch2Selfd(_Baselined):
 
 
 class MarchenkoPasturPcad(_Baselined):
-    """Drop the components of local patches that random matrix theory takes for noise: MP-PCA.
+    """MP-PCA: drop the components of local patches that random matrix theory attributes to noise.
 
     Source:
         J. Veraart, E. Fieremans, D. S. Novikov, Magnetic Resonance in Medicine 76 (2016),
@@ -209,8 +209,8 @@ class LocalPcad(_Baselined):
 def patch_radii(shape: tuple[int, ...], measurements: int) -> NDArray[np.int64]:
     """Return half the width of a patch along each axis.
 
-    At least 2, DIPY's default, and so large that a patch has more voxels than there are
-    measurements; less along an axis that is too short for it.
+    At least 2, DIPY's default, and large enough for a patch to have more voxels than there are
+    measurements; less along an axis that is too short.
 
     Args:
         shape: Of the volume, three numbers.
@@ -233,7 +233,7 @@ def patch_radii(shape: tuple[int, ...], measurements: int) -> NDArray[np.int64]:
 
 
 def _weighting(data: Mapping[Hashable, Any]) -> NDArray[np.float64]:
-    """Return stand-ins for the b-values: which volumes are weighted is all that DIPY asks for."""
+    """Return nominal b-values: DIPY only needs to know which volumes are weighted."""
     return np.where(np.asarray(data["unweighted"], dtype=bool), 0.0, _WEIGHTED)
 
 

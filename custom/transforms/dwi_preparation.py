@@ -1,4 +1,4 @@
-"""What a voxel-wise model must know of a diffusion series: its voxels, their scale, their noise."""
+"""Preparation of a diffusion series for a voxel-wise model: mask, scale and noise level."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ __all__ = ["DwiPreparationd", "head_mask", "voxel_scale"]
 logger = logging.getLogger(__name__)
 
 _ALL = "all"
-# Of the median filter: takes 5 % of the time of DIPY's radius of 4 and 4 passes (1 s for 600,000
-# voxels); masks were 2 to 11 % larger on three scans. A layer more, since the filter rounds edges
-# off (5 % of a phantom's tissue): a rim that is left noisy is worse than some background.
+# Median filter of the head mask: takes 5 % of the time of DIPY's radius of 4 and 4 passes (1 s for
+# 600,000 voxels); masks were 2 to 11 % larger on three scans. The mask is dilated by one layer,
+# since the filter rounds edges off (5 % of a phantom's tissue): an unrestored rim is worse than
+# some background.
 _MEDIAN = {"median_radius": 2, "numpass": 1, "dilate": 1}
 _CHUNK = 65536
 # A signal this many times S0 is no signal of that S0: the background, or a failed fit.
@@ -61,13 +62,13 @@ class DwiPreparationd(MapTransform):
 
     Args:
         keys: The series, in the order of ``b_rows`` and ``unweighted``; one key.
-        scale_rule: What the model's signals were in units of. ``b0``: the scale is the mean of the
-            unweighted volumes; ``known``: it is the S0 of a log-linear fit, unless ``s0`` is given.
+        scale_rule: Unit of the model's signals. ``b0``: the scale is the mean of the unweighted
+            volumes; ``known``: it is the S0 of a log-linear fit, unless ``s0`` is given.
         mask: File of the voxels to restore; ``all``: all with signal; None: those of the head, by
             DIPY's ``median_otsu``.
-        s0: The known S0, a number or a file: it is the scale then.
-        sigma: The known noise level in units of the scale, whatever that is (``s0`` where it is
-            given, else by ``scale_rule``), a number or a file.
+        s0: The known S0, a number or a file: then it is the scale.
+        sigma: The known noise level in units of the scale (``s0`` if it is given, else by
+            ``scale_rule``), a number or a file.
         noise_estimate: ``volume``: one number, by DIPY's ``estimate_sigma``; ``voxel``: a map, by
             DIPY's ``mppca``; ``fit``: one number, by the residuals of tensor fits.
         mask_key: Key of a mask, ``(1, X, Y, Z)``; where the data have it, ``mask`` is not used.
@@ -153,7 +154,7 @@ class DwiPreparationd(MapTransform):
     def _mask(
         self, image: Tensor, data: Mapping[Hashable, Any], affine: NDArray[np.float64]
     ) -> tuple[Tensor, str]:
-        """Return the voxels to restore, and where that is from."""
+        """Return the voxels to restore, and the source of the mask."""
         if self.mask_key in data:
             return torch.as_tensor(data[self.mask_key]).as_subclass(Tensor)[0] > 0, "data"
         if self.mask is not None and self.mask != _ALL:
@@ -175,7 +176,7 @@ class DwiPreparationd(MapTransform):
         data: Mapping[Hashable, Any],
         affine: NDArray[np.float64],
     ) -> tuple[Tensor, str]:
-        """Return the scale of the voxels in the mask, 1 elsewhere, and where that is from."""
+        """Return the scale of the voxels in the mask, 1 elsewhere, and its source."""
         if self.s0 is not None:
             known = read_voxel_map("s0", self.s0, image.shape[1:], affine, zero_allowed=False)
             scale = torch.as_tensor(known, dtype=torch.float32)
@@ -191,7 +192,7 @@ class DwiPreparationd(MapTransform):
         data: Mapping[Hashable, Any],
         affine: NDArray[np.float64],
     ) -> tuple[Tensor, str]:
-        """Return the noise level in units of the scale, and where that is from."""
+        """Return the noise level in units of the scale, and its source."""
         if self.noise_key in data:
             return float(data[self.noise_key]) / scale, "data"
         if self.sigma is not None:
@@ -233,7 +234,7 @@ def voxel_scale(
 
 
 def _name(result: Mapping[Hashable, Any]) -> str:
-    """Return what the scan is called in messages."""
+    """Return the name of the scan in messages."""
     return Path(str(result.get("source", "scan"))).name
 
 

@@ -1,4 +1,4 @@
-"""What is made of a restored diffusion series before it is written."""
+"""Postprocessing of a restored diffusion series: physical bounds, unweighted volumes, maps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class PhysicalBoundsd(MapTransform):
-    """Cut negative restored values to 0, and count what no tissue can give.
+    """Set negative restored values to 0, and count values that are physically impossible.
 
     Adds ``values_below_zero``, which were cut, and ``values_above_s0``: weighted values above both
     the scale of their voxel and its restored unweighted signal, which stay as they are. Only voxels
@@ -49,7 +49,7 @@ class PhysicalBoundsd(MapTransform):
                 for name in ("mask", "scale")
             )
             mask = mask.to(series.device)
-            values = series.as_subclass(Tensor)[:, mask]  # NaN stays NaN, and is seen
+            values = series.as_subclass(Tensor)[:, mask]  # NaN stays NaN, so that it is noticed
             unweighted = torch.as_tensor(data["unweighted"]).to(series.device)
             highest = scale.to(series.device)[mask]
             if unweighted.any():
@@ -64,7 +64,7 @@ class PhysicalBoundsd(MapTransform):
 
 
 class KeepUnweightedd(MapTransform):
-    """Put the input's unweighted volumes back in, for programs that correct distortions by them.
+    """Keep the input's unweighted volumes, for programs that correct distortions by them.
 
     Args:
         keys: The restored series.
@@ -146,7 +146,7 @@ class DwiMapsd(MapTransform):
 
 
 def _log(result: Mapping[Hashable, Any], count: int) -> None:
-    """Say what no tissue can give."""
+    """Log the number of physically impossible values."""
     if result["values_below_zero"] or result["values_above_s0"]:
         logger.info(
             "%s: of %d restored values %d were below 0 and are 0 now, %d are above S0 and stay",

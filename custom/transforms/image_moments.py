@@ -14,12 +14,12 @@ __all__ = ["ImageMomentsd"]
 
 
 class ImageMomentsd(MapTransform):
-    """Store the moments of whole images, before they are cropped; the images stay as they are.
+    """Store the moments of whole images, before they are cropped; the images do not change.
 
     Args:
-        keys: Images; the moments of each go under ``f"{key}_moments"``. Of a pair, ``image``
-            alone lets both be standardised by the low-resolution image, which is there at
-            inference too; ``[image, label]`` standardises each by its own, as the source does.
+        keys: Images; the moments of each go under ``f"{key}_moments"``. Of a pair, ``image`` alone
+            lets both be standardised by the low-resolution image, which is known at inference,
+            too; ``[image, label]`` standardises each by its own moments, as in the paper.
         form: See :func:`custom.physics.image_moments.image_moments`.
         allow_missing_keys: Whether ``keys`` may be absent.
 

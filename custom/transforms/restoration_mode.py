@@ -1,4 +1,4 @@
-"""What a model of twofold resolution is for: a finer grid, or the same one with less noise."""
+"""Modes of a super-resolution model: a finer grid, or the input's grid with less noise."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ORIGINAL = "original"
 
 
 def check_mode(mode: str) -> None:
-    """Refuse what names no mode; users set it, so the error is theirs to read.
+    """Refuse an unknown mode, by an error that the user reads.
 
     Raises:
         InputError: If ``mode`` is neither ``super_resolve`` nor ``denoise``.
@@ -36,8 +36,8 @@ def check_mode(mode: str) -> None:
 class ModelInputd(MapTransform):
     """Make the low-resolution volume that the model restores.
 
-    ``super_resolve`` takes the volume as it is. ``denoise`` downsamples it, so that what the model
-    restores lies on the volume's own grid; odd sizes are made multiples of the scale first, by
+    ``super_resolve`` takes the volume unchanged. ``denoise`` downsamples it, so that the restored
+    volume lies on the volume's own grid; odd sizes are first padded to multiples of the scale by
     repeating the last plane. The volume itself is then kept under ``original_key``.
 
     Args:
@@ -45,7 +45,7 @@ class ModelInputd(MapTransform):
         mode: ``super_resolve`` or ``denoise``.
         degradation: That of the model.
         scale: That of the model.
-        original_key: Where ``denoise`` keeps the volume.
+        original_key: Key under which ``denoise`` keeps the volume.
 
     Shape:
         ``(C, D, H, W)``; output the same, or ``ceil`` of each axis divided by ``scale``.
@@ -93,7 +93,7 @@ class ModelInputd(MapTransform):
 
 
 class OutputGridd(MapTransform):
-    """Say where a restored volume lies, and leave out what was added before it was restored.
+    """Set the affine of a restored volume, and crop the padding of its input.
 
     Args:
         keys: Restored volumes.
@@ -144,7 +144,7 @@ class OutputGridd(MapTransform):
 
 
 class DifferenceMapd(MapTransform):
-    """Make the map of what a restored volume says otherwise than the input.
+    """Make the map of the difference between a restored volume and its input.
 
     On the input's grid: the restored volume degraded again minus the input; with ``denoise``, where
     both lie on one grid, the restored volume minus the input.
@@ -152,7 +152,7 @@ class DifferenceMapd(MapTransform):
     Args:
         keys: Restored volume; one key.
         reference_key: The low-resolution volume, in the same unit.
-        name: Where the map goes.
+        name: Key of the map.
         degradation: See :class:`ModelInputd`.
         scale: See :class:`ModelInputd`.
         original_key: See :class:`OutputGridd`.

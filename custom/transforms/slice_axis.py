@@ -21,12 +21,12 @@ SliceAxis = Literal["auto", 0, 1, 2]
 # Between isotropic scans written with rounded spacings and the least anisotropic stacks
 # (3D scans with partitions of 1.2 mm and pixels of 0.94 mm: 1.28).
 _ANISOTROPY = 1.2
-# What is stored for a 2D image, which is a slice itself.
+# Stored slice axis of a 2D image, which has none.
 _NO_AXIS = -1
 
 
 def check_slice_axis(slice_axis: SliceAxis) -> None:
-    """Refuse what names no axis; users set it, so the error is theirs to read.
+    """Refuse an unknown axis, by an error that the user reads.
 
     Raises:
         InputError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
@@ -63,11 +63,11 @@ def find_slice_axis(affine: Any, shape: Sequence[int], slice_axis: SliceAxis = "
 class SliceAxisLastd(MapTransform):
     """Move the slice axis last; a 2D image becomes a stack of one slice.
 
-    The affine follows, so every voxel keeps its place in the world. The axis it was is stored
-    under ``f"{key}_slice_axis"`` (-1 for a 2D image), for :class:`SliceAxisBackd`.
+    The affine is changed accordingly, so every voxel keeps its world coordinates. The original axis
+    is stored under ``f"{key}_slice_axis"`` (-1 for a 2D image), for :class:`SliceAxisBackd`.
 
     Args:
-        keys: Images to turn.
+        keys: Images to transpose.
         slice_axis: See :func:`find_slice_axis`.
         allow_missing_keys: Whether ``keys`` may be absent.
 
@@ -108,7 +108,7 @@ class SliceAxisBackd(MapTransform):
     """Undo :class:`SliceAxisLastd`.
 
     Args:
-        keys: Images to turn back.
+        keys: Images to transpose back.
         axis_key: Key of the stored axis, ``f"{key}_slice_axis"``.
         allow_missing_keys: Whether ``keys`` may be absent.
 
@@ -143,7 +143,7 @@ def _move_axis(image: Tensor, source: int, target: int) -> Tensor:
 
 
 def _with_affine(image: Tensor, turned: Tensor, order: list[int]) -> Tensor:
-    """Give a turned image the meta data of the image, with the affine's columns in ``order``."""
+    """Return a transposed image with the meta data of the image, affine columns in ``order``."""
     if not isinstance(image, MetaTensor):
         return turned
     affine = to_affine_nd(3, image.affine)

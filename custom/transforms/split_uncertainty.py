@@ -1,4 +1,4 @@
-"""Part a restoration from the map of its uncertainty."""
+"""Separate a restoration from the map of its uncertainty."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["SplitUncertaintyd"]
 
 
 class SplitUncertaintyd(MapTransform):
-    """Take the second half of the channels, the deviations of the first, as an image of its own.
+    """Make the second half of the channels, the deviations of the first, a separate image.
 
-    An image without that half has no uncertainty and stays as it is.
+    An image without that half has no uncertainty and does not change.
 
     Args:
         keys: The restoration; one key.

@@ -1,4 +1,4 @@
-"""Whether the noise of a scan is within what a model has seen in training."""
+"""Compare the noise of a scan with the noise levels of a model's training."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ logger = logging.getLogger(__name__)
 def warn_of_untrained_noise(name: str, sigma: Tensor, levels: LevelDistribution) -> int:
     """Count the voxels whose noise is beyond the trained levels; if there are some, log a warning.
 
-    No noise at all is within them: signals without it are part of every training of ours.
+    No noise is within them: all our trainings include signals without noise.
 
     Args:
-        name: Of the scan, for the warning.
-        sigma: Noise levels of the voxels to restore, in units of what their signals are divided by.
-        levels: What the model was trained with.
+        name: Name of the scan, for the warning.
+        sigma: Noise levels of the voxels to restore, in the unit of their scaled signals.
+        levels: Noise levels of the training.
 
     Shape:
         ``sigma``: any.

@@ -1,4 +1,4 @@
-"""Bring a slice or a stack to a finer grid in its plane, geometry included."""
+"""Interpolate a slice or a stack to a finer grid in its plane, with its affine."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class UpsampleInPlane(Transform):
 
     Args:
         scale: Whole number, at least 1.
-        mode: ``nearest`` repeats voxels (order 0, the source's choice), ``bilinear`` and
-            ``bicubic`` interpolate between voxel centres.
+        mode: ``nearest`` repeats voxels (order 0, as in the paper), ``bilinear`` and ``bicubic``
+            interpolate between voxel centres.
 
     Shape:
         ``(C, X, Y)`` or ``(C, X, Y, S)``; output ``(C, scale X, scale Y[, S])``.
@@ -78,8 +78,8 @@ class UpsampleInPlane(Transform):
         """Interpolate slice by slice."""
         stack = values.float() if values.ndim == 4 else values.float().unsqueeze(-1)
         slices = stack.permute(3, 0, 1, 2)
-        # antialias: torch then takes Keys' kernel with a = -0.5, which keeps ramps; its plain
-        # bicubic has a = -0.75 and does not. Finer grids are never blurred by it.
+        # antialias: torch then uses Keys' kernel with a = -0.5, which reproduces ramps; its plain
+        # bicubic has a = -0.75 and does not. On finer grids antialiasing does not blur.
         fine = interpolate(
             slices,
             scale_factor=self.scale,

@@ -1,4 +1,4 @@
-"""What a super-resolution network has to beat on volumes, and noise to try it with."""
+"""Classical baselines for volumes, and added noise for tests of robustness."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 def at_noise_levels(
     items: Iterable[Mapping[str, Any]], levels: Iterable[float] = (0.0, 0.1, 0.2, 0.3)
 ) -> list[dict[str, Any]]:
-    """Return every item once for each noise level, as ``noise_level`` of the item.
+    """Return every item once for each noise level, with its ``noise_level``.
 
     Args:
         items: Of a dataset.
@@ -53,14 +53,14 @@ class NoiseOnVolumed(MapTransform):
     .. math:: y = x + s \operatorname{std}(x) e, \qquad e \sim N(0, 1)
 
     ``s`` is the item's noise level; ``std`` is over the whole volume, air included. A scan gets the
-    same ``e`` at every level and in every run, so that levels and methods differ by nothing else.
+    same ``e`` at every level and in every run, so that levels and methods can be compared.
 
     Args:
         keys: Volumes to copy.
-        names: Where each noisy copy goes.
+        names: Key of each noisy copy.
         level_key: Key of ``s``; without it nothing is added.
-        scan_key: Key of the scan's name, which chooses ``e``.
-        seed: Chooses other noise for all scans.
+        scan_key: Key of the scan's name, which seeds ``e``.
+        seed: Further seed of the noise of all scans.
 
     Shape:
         ``(C, D, H, W)``.
@@ -107,9 +107,9 @@ def denoise_volume(
     less of the anatomy for noise than DIPY's estimate of whole volumes: 2.3 instead of 3.2 in a
     halved brain without noise of range 255, which costs 0.2 instead of 0.5 dB.
 
-    DIPY averages squares, which makes a floor of noise about zero. The volume is lifted by a
-    thousand times its range meanwhile: squares are then averaged as values are, and the weights,
-    which look at differences, stay what they are.
+    DIPY averages squares, which makes a noise floor near zero. An offset of a thousand times the
+    range is therefore added meanwhile: averaging squares then equals averaging values, and the
+    weights, which depend on differences, do not change.
 
     Args:
         volume: ``(D, H, W)``; negative values may occur.
@@ -127,7 +127,7 @@ def denoise_volume(
     if not sigma > 0:
         return values.astype(np.float32)
     lift = 1000 * float(np.ptp(values))
-    # DIPY reads beyond an axis that is shorter than its mirror image (version 1.12).
+    # DIPY 1.12 reads out of bounds along an axis that is shorter than its mirrored margin.
     reach = block_radius + patch_radius + 1
     margins = [(0, max(0, reach - length)) for length in values.shape]
     denoised = nlmeans(
@@ -178,7 +178,7 @@ class VolumeNonLocalMeansd(MapTransform):
 
 
 class UpsampleVolumed(MapTransform):
-    """Interpolate volumes to the high-resolution grid, geometry included.
+    """Interpolate volumes to the high-resolution grid, with their affines.
 
     Args:
         keys: Low-resolution volumes.

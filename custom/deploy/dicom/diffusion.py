@@ -1,4 +1,4 @@
-"""Diffusion weighting of images: b-values and directions, and which images form a volume."""
+"""Diffusion weighting of DICOM images, and their assignment to volumes."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Weighting:
 
     @property
     def is_trace(self) -> bool:
-        """Whether it is weighted without a direction: a trace or mean image."""
+        """True for a trace or mean image, which is weighted without a direction."""
         return self.bval > 0 and not any(self.direction)
 
 
 def weighting_of(header: Dataset) -> Weighting | None:
-    """Return the weighting of an image; None if its header does not say.
+    """Return the weighting of an image; None if its header has none.
 
     From Diffusion b-value (0018,9087) and Diffusion Gradient Orientation (0018,9089), which are
     in patient axes (PS3.3 C.8.13.5.9), or Siemens' private block SIEMENS MR HEADER, elements
@@ -75,7 +75,7 @@ def _siemens(header: Dataset) -> tuple[NDArray[np.float64] | None, NDArray[np.fl
 
 
 def _plain(value: Any, count: int) -> NDArray[np.float64] | None:
-    """Return a private value as numbers, also where its type was lost (VR UN)."""
+    """Return a private value as numbers, even if its type was lost (VR UN)."""
     if value is None:
         return None
     if isinstance(value, bytes):
@@ -104,8 +104,7 @@ def volumes_of(
         groups: The images at each position, lowest first.
 
     Returns:
-        The image of each volume and slice, ``(N, Z)``; the weighting of each volume; what is
-        doubtful.
+        The image of each volume and slice, ``(N, Z)``; the weighting of each volume; warnings.
 
     Raises:
         Refusal: ``private-diffusion-scheme``, ``no-b-values``, ``no-directions`` or
@@ -158,13 +157,13 @@ def _weightings(frames: Sequence[Frame]) -> list[Weighting]:
 
 
 def _rounded(weighting: Weighting) -> Weighting:
-    """Round off what is noise of the digits, so that the slices of a volume look equal."""
+    """Round a weighting, so that the slices of a volume compare equal."""
     x, y, z = (round(value, 5) + 0.0 for value in weighting.direction)
     return Weighting(round(weighting.bval, 2), (x, y, z))
 
 
 def _turn(frame: Frame) -> tuple[float, ...]:
-    """Return what sorts images by acquisition, the coarsest first."""
+    """Return the sort key of images by acquisition, the coarsest attribute first."""
     counts = [numbers(frame.header, keyword, 1) for keyword in _COUNTS]
     return *(0.0 if count is None else float(count[0]) for count in counts), frame.index
 

@@ -1,4 +1,4 @@
-"""One image of a series, whether it has a file of its own or is a frame of an Enhanced file."""
+"""One image of a series: a file of its own, or a frame of an Enhanced file."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _GROUPS = (
     "UnassignedSharedConvertedAttributesSequence",
     "UnassignedPerFrameConvertedAttributesSequence",
 )
-# What an Enhanced image calls otherwise than a classic one.
+# Attributes whose keyword in an Enhanced image differs from that in a classic one.
 _ECHO_TIME = "EffectiveEchoTime"
 _CLASSIC_NAMES = {
     "FrameType": "ImageType",
@@ -90,7 +90,7 @@ def frames_of(series: DicomSeries) -> list[Frame]:
 
     Raises:
         Refusal: If something in the series is no MR image, or a multi-frame file lacks the
-            functional groups that say where its frames lie.
+            functional groups with the positions of its frames.
     """
     frames: list[Frame] = []
     for header, file in zip(series.headers, series.files, strict=True):
@@ -103,7 +103,7 @@ def frames_of(series: DicomSeries) -> list[Frame]:
 
 
 def _check_class(header: Dataset) -> None:
-    """Refuse what is no MR image."""
+    """Refuse anything but an MR image."""
     modality = code_word(header, "Modality", "of no modality")
     if modality != "MR":
         raise Refusal("not-mr", f"the series is {modality}, not MR: choose an MR series")

@@ -19,8 +19,8 @@ _TAGS: dict[str, BaseTag] = {}  # a look-up by keyword each time takes longer th
 def value_of(header: Dataset, keyword: str) -> Any:
     """Return an attribute's value; None if it is absent, empty or cannot be decoded.
 
-    Values are decoded when they are first asked for, and a text where a number belongs raises
-    then, with the text in the error.
+    Values are decoded on first access; a text in place of a number raises then, with the text in
+    the error.
     """
     element = element_of(header, keyword)
     return None if element is None or element.is_empty else element.value
@@ -64,7 +64,7 @@ def texts(header: Dataset, keyword: str) -> list[str]:
 
 
 def code_word(header: Dataset, keyword: str, absent: str) -> str:
-    """Return a code of capitals, as ``MR``; what is none is not repeated, as it may be a name."""
+    """Return a code of capitals, such as ``MR``; other text is not quoted, as it may be a name."""
     found = texts(header, keyword)
     if not found:
         return absent

@@ -1,4 +1,4 @@
-"""One patient and one study: what all images of a series must share."""
+"""Identity checks: all images of a series must be of one patient and one DICOM study."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from custom.deploy.dicom.refusals import Refusal
 __all__ = ["check_identity"]
 
 _PATIENT = ("PatientID", "PatientName", "PatientBirthDate")
-# Without these a result could not say what it was made from (PS3.3 C.7.2.1, C.12.1).
+# Without these a result cannot reference its source (PS3.3 C.7.2.1, C.12.1).
 _NEEDED = ("StudyInstanceUID", "SOPClassUID", "SOPInstanceUID")
 
 
 def check_identity(frames: Sequence[Frame]) -> None:
-    """Refuse images of several patients or studies, however they came under one series.
+    """Refuse a series with images of several patients or DICOM studies.
 
     Raises:
         Refusal: ``several-patients``, ``several-studies`` or ``missing-attribute``; no value is

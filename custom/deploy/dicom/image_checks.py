@@ -1,4 +1,4 @@
-"""Whether the images of a series are of a kind that can be restored, judged by their headers."""
+"""Header checks: the images of a series must be of a kind that can be restored."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def check_images(
 
     Args:
         frames: The images.
-        lossy: What to do about pixels that were compressed with loss.
+        lossy: Whether to refuse or to warn of pixels that were compressed with loss.
 
     Returns:
-        What is doubtful, a line each.
+        Warnings, a line each.
 
     Raises:
         Refusal: ``colour``, ``localiser``, ``not-magnitude``, ``unsupported-pixels``,
@@ -107,7 +107,7 @@ def _check_colour(frames: Sequence[Frame]) -> None:
 
 
 def _check_localiser(frames: Sequence[Frame]) -> None:
-    """Refuse images that are called localisers."""
+    """Refuse images that are marked as localisers."""
     if any("LOCALIZER" in (frame.header.get("ImageType") or ()) for frame in frames):
         raise Refusal(
             "localiser",
@@ -127,7 +127,7 @@ def _check_components(frames: Sequence[Frame]) -> None:
 
 
 def _check_format(header: Dataset) -> None:
-    """Refuse pixels that are no whole numbers of 8, 16 or 32 bits."""
+    """Refuse pixels other than whole numbers of 8, 16 or 32 bits."""
     allocated, stored = integer(header, "BitsAllocated"), integer(header, "BitsStored")
     high, sign = integer(header, "HighBit"), integer(header, "PixelRepresentation")
     whole = allocated in (8, 16, 32) and stored is not None and 1 <= stored <= (allocated or 0)
@@ -165,7 +165,7 @@ def _check_losses(frames: Sequence[Frame], lossy: Literal["refuse", "warn"]) -> 
     """Refuse or report lossy compression (0028,2110)."""
     marked = any("01" in texts(frame.header, "LossyImageCompression") for frame in frames)
     by_syntax = [one.name for one in _syntaxes(frames) if one in _ALWAYS_LOSSY]
-    # JPEG 2000 may be either; it is lossless where the header does not say that it is not.
+    # JPEG 2000 may be either; it is taken as lossless unless the header states a loss.
     if not marked and not by_syntax:
         return ()
     line = "the pixels were compressed with loss, so that structure of the compression is restored"

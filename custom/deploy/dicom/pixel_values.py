@@ -1,4 +1,4 @@
-"""Pixels of images as they are stored, and the intensities that they mean."""
+"""Stored pixels of images, and their conversion to intensities."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Intensities:
 
     Attributes:
         values: ``(columns, rows)`` float32.
-        digest: SHA-256 of what is stored and how it is to be read.
+        digest: SHA-256 of the stored values and of the attributes that define their meaning.
     """
 
     def __init__(self, stored: NDArray[Any], header: Dataset) -> None:
@@ -62,7 +62,7 @@ def rescale_of(header: Dataset) -> tuple[float, float]:
 
 
 def _holds(header: Dataset, keyword: str) -> bool:
-    """Return True if an attribute has a value, be it one that cannot be decoded."""
+    """Return True if an attribute has a value, even one that cannot be decoded."""
     element = element_of(header, keyword)
     return keyword in header and (element is None or not element.is_empty)
 
@@ -101,7 +101,7 @@ def decode(frames: Sequence[Frame]) -> Iterator[tuple[int, Intensities]]:
 
 
 def _settled(raw: NDArray[Any], header: Dataset) -> NDArray[Any]:
-    """Drop what is stored besides a value, and extend its sign (PS3.5 section 8.1.1)."""
+    """Mask the unused bits of stored values, and extend their sign (PS3.5 section 8.1.1)."""
     raw = raw.astype(raw.dtype.newbyteorder("="), copy=False)
     allocated, stored = int(header.BitsAllocated), int(header.BitsStored)
     high = header.get("HighBit")
@@ -113,6 +113,7 @@ def _settled(raw: NDArray[Any], header: Dataset) -> NDArray[Any]:
 def _complement(header: Dataset) -> float:
     """Return the sum of a stored value and its inverse, of MONOCHROME1 (PS3.3 C.7.6.3.1.2).
 
-    There the lowest value is shown as white: lowest and highest that fit the bits change places.
+    There the lowest value is shown as white: the scale between the lowest and the highest value of
+    the stored bits is reversed.
     """
     return 2.0 ** int(header.BitsStored) - 1 if header.PixelRepresentation == 0 else -1.0

@@ -1,4 +1,4 @@
-"""Silence of pydicom, whose warnings quote the values that they are about."""
+"""Suppress pydicom's warnings, since they quote values of the header."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["quiet_pydicom"]
 
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom from warning and logging: its lines may hold a name or an ID.
+    """Suppress pydicom's warnings and logs: they may hold a name or an ID.
 
-    What is wrong with a file that matters here is found by our own checks. Elements are decoded
-    when they are first asked for, so this belongs around every use of a data set.
+    Our own checks report the faults that matter. Elements are decoded on first access, so this must
+    enclose every use of a data set.
     """
     logger = logging.getLogger("pydicom")
     before = logger.disabled

@@ -12,7 +12,7 @@ class Refusal(InputError):  # noqa: N818 - what it is, in the words of the audit
 
     Args:
         reason: A short slug for the audit log, ``missing-slices`` for example.
-        message: One line: what is wrong, where, and how to mend it. No patient attribute.
+        message: One line: the fault, its place and the remedy. No patient attribute.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -20,5 +20,5 @@ class Refusal(InputError):  # noqa: N818 - what it is, in the words of the audit
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[Refusal], tuple[str, str]]:
-        """Travel between processes."""
+        """Support pickling, for transfer between processes."""
         return type(self), (self.reason, str(self))

@@ -1,4 +1,4 @@
-"""Which series of a study is to be restored: rules from a file."""
+"""Rules from a file that select the series of a DICOM study to restore."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from custom.errors import InputError
 __all__ = ["SeriesRules", "WordRules", "load_rules", "select_series"]
 
 Answer = Literal["refuse", "warn"]
-_LISTED = 12  # series that a message names at most
+_LISTED = 12  # most series that a message lists
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class WordRules:
     """Patterns that a text must, and must not, match.
 
     Attributes:
-        include: One of them must match; empty: anything does.
+        include: One of them must match; empty: any text is accepted.
         exclude: None of them may match.
     """
 
@@ -38,7 +38,7 @@ class WordRules:
     exclude: tuple[str, ...] = ()
 
     def fault(self, words: Sequence[str]) -> str | None:
-        """Say why a text (or a list of words) is not wanted; None if it is."""
+        """Return the reason why a text (or a list of words) does not match; None if it does."""
         for pattern in self.exclude:
             if any(re.search(pattern, word, re.IGNORECASE) for word in words):
                 return f"matches {pattern!r}"
@@ -48,7 +48,7 @@ class WordRules:
 
 @dataclass(frozen=True)
 class SeriesRules:
-    """Which series is wanted, and what to do about one that is doubtful.
+    """Rules for the series to restore, and for doubtful ones.
 
     Attributes:
         modality: Modality (0008,0060) that it must have.
@@ -75,7 +75,7 @@ class SeriesRules:
     own_results: Literal["refuse", "allow"] = "refuse"
 
     def fault(self, series: DicomSeries) -> str | None:
-        """Say why a series is not wanted; None if it is."""
+        """Return the reason why a series does not match; None if it does."""
         header = series.headers[0]
         if series.modality != self.modality:
             return f"not {self.modality}"
@@ -103,7 +103,7 @@ def load_rules(path: Path | None) -> SeriesRules:
             ``image_type`` as ``{include: [...], exclude: [...]}``. None: the defaults.
 
     Raises:
-        InputError: If the file is missing or not readable, or a key or value makes no sense.
+        InputError: If the file is missing or not readable, or a key or value is invalid.
     """
     if path is None:
         return SeriesRules()
@@ -126,10 +126,10 @@ def load_rules(path: Path | None) -> SeriesRules:
 
 @quiet_pydicom()
 def select_series(series: Sequence[DicomSeries], rules: SeriesRules) -> DicomSeries:
-    """Return the one series that the rules want.
+    """Return the one series that matches the rules.
 
     Raises:
-        Refusal: ``no-series`` or ``several-series``; the message lists what there is, by modality,
+        Refusal: ``no-series`` or ``several-series``; the message lists the series by modality,
             number, description and count.
     """
     faults = {one.uid: rules.fault(one) for one in series}
@@ -147,7 +147,7 @@ def select_series(series: Sequence[DicomSeries], rules: SeriesRules) -> DicomSer
 
 
 def _list(series: Sequence[DicomSeries], why: Mapping[str, str] | None = None) -> str:
-    """Name the series, and why each was passed over."""
+    """Return the series in words, with the reason why each was not selected."""
     named = [one.title + (why or {}).get(one.uid, "") for one in series[:_LISTED]]
     more = len(series) - len(named)
     return "; ".join(named) + (f"; and {more} more" if more else "")
@@ -163,7 +163,7 @@ def _is_result(header: Dataset) -> bool:
 
 
 def _refuse_repeated(node: yaml.Node | None) -> None:
-    """Raise for a key that stands twice in one mapping; the last would win in silence."""
+    """Raise for a key that occurs twice in one mapping; YAML would silently take the last."""
     if isinstance(node, yaml.MappingNode):
         names = [str(key.value) for key, _ in node.value]
         repeated = [name for name in names if names.count(name) > 1]

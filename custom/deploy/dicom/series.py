@@ -1,4 +1,4 @@
-"""The DICOM series that lie in a folder."""
+"""The DICOM series in a folder."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from custom.errors import InputError
 
 __all__ = ["DicomSeries", "read_folder"]
 
-# What a file is called that is meant to be DICOM: not to be passed over when it is broken.
+# Suffixes of DICOM files; a broken file with one of them is refused, not ignored.
 _DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
 
 
 @dataclass(frozen=True)
 class DicomSeries:
-    """The files of one series; nothing of its pixels is read yet.
+    """The files of one series, without pixels.
 
-    Headers and files do not show in its text form: they hold the patient's attributes.
+    Headers and files are left out of its text form, since they hold patient attributes.
 
     Attributes:
         uid: Series Instance UID (0020,000E).
@@ -52,7 +52,7 @@ class DicomSeries:
 
     @property
     def title(self) -> str:
-        """What to call the series in a message: ``MR series 5 'T1 sagittal' (48 images)``."""
+        """Name of the series in messages: ``MR series 5 'T1 sagittal' (48 images)``."""
         number = "without number" if self.number is None else str(self.number)
         return f"{self.modality} series {number} {self.description!r} ({self.image_count} images)"
 
@@ -61,13 +61,13 @@ class DicomSeries:
 def read_folder(folder: Path) -> list[DicomSeries]:
     """Read the headers of every DICOM file below a folder.
 
-    Files that are not DICOM, hidden ones and a DICOMDIR are passed over. Not so a file that cannot
-    be read and is called ``.dcm`` or the like, or as the images beside it but for its number:
-    without it a volume may lack its last slice unseen. Messages number such a file among all files
-    by name, since its name may be a person's.
+    Files that are not DICOM, hidden ones and a DICOMDIR are ignored. A file that cannot be read is
+    refused if it is called ``.dcm`` or the like, or like the images beside it except for its
+    number: without it a volume might lack its last slice unnoticed. Messages give the position of
+    such a file in the list by name, since the name may be personal data.
 
     Args:
-        folder: The folder; series may lie in folders of their own, or mixed in one.
+        folder: The folder; series may lie in separate folders or mixed in one.
 
     Returns:
         The series in the order of their numbers.
@@ -97,7 +97,7 @@ def read_folder(folder: Path) -> list[DicomSeries]:
 
 
 def _refuse_lookalikes(passed: Sequence[tuple[Path, str]], read: Sequence[Path]) -> None:
-    """Refuse what is no DICOM but is called as the images beside it: a damaged or empty image."""
+    """Refuse a file that is no DICOM but is named like the images beside it: damaged or empty."""
     forms = {(file.parent, _form(file)) for file in read}
     for file, place in passed:
         if (file.parent, _form(file)) in forms and not _is_directory_file(file):
@@ -109,7 +109,7 @@ def _refuse_lookalikes(passed: Sequence[tuple[Path, str]], read: Sequence[Path])
 
 
 def _form(file: Path) -> str:
-    """Return a file's name with its numbers left out: ``IM0005`` and ``IM0006`` are alike."""
+    """Return a file's name without its numbers: ``IM0005`` and ``IM0006`` are equal."""
     return re.sub(r"\d+", "0", file.name)
 
 
@@ -119,7 +119,7 @@ def _is_directory_file(file: Path) -> bool:
 
 
 def _visible_files(folder: Path) -> list[Path]:
-    """Return all files below a folder by name, but hidden ones."""
+    """Return all files below a folder by name, without hidden ones."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return [
         path
@@ -129,7 +129,7 @@ def _visible_files(folder: Path) -> list[Path]:
 
 
 def _header(file: Path, place: str) -> Dataset | None:
-    """Return a file's data set without pixels; None if it is to be passed over."""
+    """Return a file's data set without pixels; None if the file is to be ignored."""
     try:
         header = pydicom.dcmread(file, stop_before_pixels=True)
     except InvalidDicomError:

@@ -42,7 +42,7 @@ def by_position(plane: ImagePlane) -> list[NDArray[np.intp]]:
     """Return the indices of the images at each position along the normal, lowest first."""
     heights = plane.heights
     order = np.argsort(heights, kind="stable")
-    # What differs by less than a hundredth of a pixel is rounding.
+    # Differences of less than a hundredth of a pixel are rounding errors.
     apart = np.diff(heights[order]) > 0.01 * min(*plane.spacing, 1.0)
     return np.split(order, np.flatnonzero(apart) + 1)
 
@@ -66,7 +66,7 @@ def single_images(frames: Sequence[Frame], groups: Sequence[NDArray[np.intp]]) -
 
 
 def _difference(frames: Sequence[Frame]) -> str:
-    """Say in which attribute images at one position differ."""
+    """Return the attribute in which images at one position differ, in words."""
     uids = {(str(one.header.get("SOPInstanceUID")), one.index) for one in frames}
     if len(uids) < len(frames):
         return "the same image more than once"
@@ -87,7 +87,7 @@ def _as_number(text: str) -> tuple[float, str]:
 
 
 def _missing(count: int) -> str:
-    """Say how many slices are missing."""
+    """Return the number of missing slices, in words."""
     return "1 slice is missing" if count == 1 else f"{count} slices are missing"
 
 
@@ -120,7 +120,7 @@ def check_steps(frames: Sequence[Frame], plane: ImagePlane, order: NDArray[np.in
 def _refuse_gaps(
     heights: NDArray[np.float64], gaps: NDArray[np.float64], step: float, odd: NDArray[np.bool_]
 ) -> None:
-    """Say that slices are missing, or that the steps are of all sizes."""
+    """Refuse a stack with missing slices or irregular steps."""
     multiples = gaps / step
     first = int(np.flatnonzero(odd)[0])
     if (np.abs(multiples - multiples.round()) < 0.05).all():
@@ -139,10 +139,10 @@ def _refuse_gaps(
 
 
 def _check_header_spacing(frame: Frame, step: float, count: int) -> None:
-    """Refuse a stack of which every other slice is missing, by what the header says of the step.
+    """Refuse a stack of which every other slice is missing, by the step in the header.
 
-    Some scanners write the gap between slices into Spacing Between Slices (0018,0088), so it is
-    believed only where it is not below the slice's thickness.
+    Some scanners write the gap between slices into Spacing Between Slices (0018,0088), so a value
+    below the slice thickness is ignored.
     """
     spacing = numbers(frame.header, "SpacingBetweenSlices", 1)
     thickness = numbers(frame.header, "SliceThickness", 1)

@@ -41,13 +41,14 @@ class SeriesVolume:
             positive.
         sources: The image that each slice came from, volume by volume: ``N * Z`` of them. Not
             shown in the text form, since they hold the patient's attributes.
-        sha256: Of the stored pixels, how they are to be read, the geometry and the diffusion
-            weighting: neither of names of files nor of their compression, nor of the patient.
-        bvals: ``(N,)`` in s/mm²; None but for diffusion.
-        bvecs: ``(N, 3)`` in FSL's axes (those of the voxels, the first one turned round); None but
-            for diffusion.
-        weightings: b-value and direction in patient axes of each volume; empty but for diffusion.
-        warnings: What is doubtful, a line each.
+        sha256: Of the stored pixels, the attributes that define their meaning, the geometry and the
+            diffusion weighting; not of file names, compression or patient attributes.
+        bvals: ``(N,)`` in s/mm²; None without diffusion weighting.
+        bvecs: ``(N, 3)`` in FSL's axes (those of the voxels, the first one reversed); None without
+            diffusion weighting.
+        weightings: b-value and direction in patient axes of each volume; empty without diffusion
+            weighting.
+        warnings: Warnings, a line each.
     """
 
     array: NDArray[np.float32] = field(repr=False)
@@ -86,7 +87,7 @@ def series_volume(
     Args:
         series: The series.
         kind: ``volume`` or ``diffusion``.
-        lossy: What to do about pixels that were compressed with loss.
+        lossy: Whether to refuse or to warn of pixels that were compressed with loss.
 
     Raises:
         Refusal: If the series is no equally spaced stack of magnitude images, one a position (and
@@ -130,7 +131,7 @@ def series_volume(
 def _decoded(
     frames: Sequence[Frame], plane: ImagePlane, shape: tuple[int, ...]
 ) -> tuple[NDArray[np.float32], hashlib._Hash]:
-    """Return the voxels ``(X, Y, Z, N)`` of ``N * Z`` images, and a hash of what is stored."""
+    """Return the voxels ``(X, Y, Z, N)`` of ``N * Z`` images, and a hash of the stored values."""
     volumes, slices = shape
     array = np.empty((*plane.shape, slices, volumes), dtype=np.float32, order="F")
     digests = [b""] * len(frames)

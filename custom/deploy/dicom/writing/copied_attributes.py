@@ -1,4 +1,4 @@
-"""What a derived image takes over from the image it was made from."""
+"""Attributes that a derived image copies from its source image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def _words(*texts: str) -> list[str]:
     return " ".join(texts).split()
 
 
-# By name, so that nothing unknown travels: no private element, overlay, curve, icon or padding.
+# An allow-list, so that nothing unknown is copied: no private element, overlay, curve, icon or
+# padding.
 _PATIENT = (  # PS3.3 C.7.1.1, C.7.1.3, C.7.2.2
     "PatientName PatientID IssuerOfPatientID IssuerOfPatientIDQualifiersSequence "
     "OtherPatientIDsSequence PatientBirthDate PatientBirthTime PatientSex PatientAge PatientSize "
@@ -66,7 +67,7 @@ _NEVER_ABSENT = _words(
 def copied_header(source: Dataset) -> Dataset:
     """Return a new data set with the attributes that stay true of a derived image.
 
-    What an Enhanced image says in other words is said in those of a classic one.
+    Attributes of an Enhanced image are translated to those of a classic one.
     """
     header = Dataset()
     for keyword in _COPIED:
@@ -86,7 +87,7 @@ def copied_header(source: Dataset) -> Dataset:
 
 
 def _copy(element: DataElement) -> DataElement:
-    """Return an element of its own, without what is private in the items of a sequence."""
+    """Return a copy of an element, without private elements in the items of a sequence."""
     if element.VR != "SQ":
         return copy.copy(element)
     own = copy.deepcopy(element)
@@ -96,7 +97,7 @@ def _copy(element: DataElement) -> DataElement:
 
 
 def _scanning_sequence(source: Dataset) -> list[str]:
-    """Return Scanning Sequence (0018,0020) of what an Enhanced image says; research mode if not."""
+    """Return Scanning Sequence (0018,0020) from an Enhanced image; research mode if unknown."""
     pulses = {"SPIN": ["SE"], "GRADIENT": ["GR"], "BOTH": ["SE", "GR"]}
     words = list(pulses.get(str(source.get("EchoPulseSequence")), []))
     if source.get("EchoPlanarPulseSequence") == "YES":
@@ -107,7 +108,7 @@ def _scanning_sequence(source: Dataset) -> list[str]:
 
 
 def _sequence_variant(source: Dataset) -> list[str]:
-    """Return Sequence Variant (0018,0021) of what an Enhanced image says."""
+    """Return Sequence Variant (0018,0021) from an Enhanced image."""
     words = []
     if source.get("SegmentedKSpaceTraversal") in ("PARTIAL", "FULL"):
         words.append("SK")

@@ -1,4 +1,4 @@
-"""How a derived image says what it is: research, by which bundle, from which images."""
+"""Derivation of a derived image: for research, the bundle, the source images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SERIES_NUMBER_OFFSETS = {
     "residual": 8200,
     "mask": 8300,
 }
-# CID 7203; of what is not named by the caller.
+# CID 7203: codes that are used unless the caller gives one.
 _RESAMPLING = ("113085", "Spatial resampling")
 _DONE = {
     "restored": ("113087", "Smoothing"),
@@ -43,10 +43,10 @@ _RESEARCH = "research use only"
 
 @dataclass(frozen=True)
 class Derivation:
-    """What was done to an image, and by what.
+    """Kind of a derived image, and the bundle that made it.
 
     Attributes:
-        what: What the image is: ``restored``, ``uncertainty``, ``difference``, ...
+        what: Kind of the image: ``restored``, ``uncertainty``, ``difference``, ...
         bundle: Name of the bundle.
         version: Its version.
         weights_sha256: Of its weights; empty if there are none.
@@ -67,7 +67,7 @@ class Derivation:
 
     @property
     def is_image(self) -> bool:
-        """Whether the values are intensities of the source's kind, not a map of something else."""
+        """True if the values are intensities as in the source, not a map of something else."""
         return self.what == "restored"
 
     def codes(self, same_grid: bool) -> list[tuple[str, str]]:
@@ -100,7 +100,7 @@ class Derivation:
 
 
 def describe(header: Dataset, derivation: Derivation, source: Frame, *, same_grid: bool) -> None:
-    """Write what a derived image is: General Image module (PS3.3 C.7.6.1), MR Image (C.8.3.1)."""
+    """Write General Image module (PS3.3 C.7.6.1) and MR Image module (C.8.3.1)."""
     kind = source.header.get("ImageType")
     rest = [] if kind is None or isinstance(kind, str) else [str(word) for word in list(kind)[2:]]
     header.ImageType = [

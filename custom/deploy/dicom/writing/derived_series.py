@@ -1,4 +1,4 @@
-"""Write a result as a derived MR series beside the one that it was made from."""
+"""Write a result as a derived MR series of the same DICOM study as its source."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _PLACE = ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "Sl
 
 @dataclass(frozen=True)
 class _Series:
-    """What all images of a derived series share."""
+    """Attributes that all images of a derived series share."""
 
     derivation: Derivation
     grid: OutputGrid
@@ -62,24 +62,24 @@ def write_derived(
 ) -> list[Path]:
     """Write a result as classic MR images, one a slice and volume.
 
-    They are of the study and frame of reference of the source, in a series of their own, on the
-    grid of the result, and take over by an allow-list what stays true of the patient, the study
-    and the acquisition, each from the nearest image of the source. Nothing is resampled.
+    They have the DICOM study and frame of reference of the source, a series of their own, and the
+    grid of the result. Attributes of patient, study and acquisition that stay true are copied by an
+    allow-list, each from the nearest image of the source. Nothing is resampled.
 
     Args:
         array: ``(X, Y, Z)``, or ``(X, Y, Z, N)`` of as many volumes as the source has.
         affine: ``(4, 4)``, voxels to RAS in mm; its axes are those of the source, in any order
             and direction.
-        source: What it was made from.
+        source: The volume that it was made from.
         folder: New or empty; it is written whole or not at all.
-        derivation: What was done.
+        derivation: Kind of the result, and the bundle that made it.
 
     Returns:
         The files in the order of their instance numbers.
 
     Raises:
-        InputError: If the result is not finite, of an unfit shape or turned against its source,
-            the folder holds files, or the disk is full.
+        InputError: If the result is not finite, or its shape or axes do not fit its source, the
+            folder holds files, or the disk is full.
     """
     grid = grid_of(np.asarray(array), np.asarray(affine, dtype=float), source)
     series = _Series(
@@ -188,7 +188,7 @@ def _write_weighting(image: Dataset, weighting: Weighting | None) -> None:
 
 
 def _now(header: Dataset) -> datetime:
-    """Return the time in the zone that the study is told in (0008,0201), else in ours."""
+    """Return the time in the time zone of the DICOM study (0008,0201), else in the local one."""
     now = datetime.now(UTC).astimezone()
     try:
         zone = datetime.strptime(str(header.get("TimezoneOffsetFromUTC")), "%z").tzinfo
@@ -218,5 +218,5 @@ def _ds(value: float) -> str:
 
 
 def _place(value: float) -> str:
-    """Return a length in mm, or a cosine, without the noise of the last digits."""
+    """Return a length in mm, or a cosine, as text without rounding errors in the last digits."""
     return _ds(round(float(value), 10))

@@ -1,4 +1,4 @@
-"""The grid of a result, in the order of axes of the series that it was made from."""
+"""The grid of a result, with its axes in the order of the source series."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _BETWEEN = 0.02  # of a slice
 
 @dataclass(frozen=True)
 class OutputGrid:
-    """A result and where its voxels lie, in patient axes (LPS).
+    """A result and its grid, in patient axes (LPS).
 
     Attributes:
         array: ``(X, Y, Z, N)``; columns, rows, slices along the source's normal, volumes.
         affine: ``(4, 4)`` in mm.
         same: Whether it is the grid of the source.
-        ratio: Step between slices by that of the source.
-        depths: ``(Z,)``, where each slice lies among those of the source, in slices.
+        ratio: Step between slices over that of the source.
+        depths: ``(Z,)``, position of each slice among those of the source, in slices.
     """
 
     array: NDArray[Any] = field(repr=False)
@@ -119,7 +119,7 @@ def grid_of(array: NDArray[Any], affine: NDArray[np.float64], source: SeriesVolu
 
 
 def _same_place(affine: NDArray[np.float64], source: SeriesVolume) -> bool:
-    """Return True if all corners of two grids of one shape lie in one place."""
+    """Return True if all corners of two grids of the same shape coincide."""
     last = np.array(source.array.shape[:3]) - 1
     corners = np.array(np.meshgrid(*[(0, end) for end in last])).reshape(3, -1)
     ones = np.ones((1, corners.shape[1]))

@@ -1,4 +1,4 @@
-"""The whole numbers of 16 bits that an image is stored as, without a loss that matters."""
+"""Scale of an image for storage in whole numbers of 16 bits, without a relevant loss."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class StoredScale:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the stored numbers are the intensities."""
+        """True if the stored numbers are the intensities."""
         return (self.slope, self.intercept) == (1.0, 0.0)
 
     def stored(self, array: NDArray[Any]) -> NDArray[Any]:
@@ -48,9 +48,9 @@ class StoredScale:
 def scale_of(array: NDArray[Any], sources: Sequence[Frame]) -> StoredScale:
     """Return the scale to store an image with.
 
-    It is that of the source, where all its images share one, the range fits, and no grey level
-    that matters is lost: the values are on its steps, or there are a thousand steps of it between
-    dark and bright. Else it is the finest without an intercept.
+    It is that of the source if all its images share one, the range fits, and no relevant grey level
+    is lost: the values are on its steps, or there are a thousand steps of it between dark and
+    bright. Otherwise it is the finest scale without an intercept.
 
     Args:
         array: Finite intensities.
@@ -69,7 +69,7 @@ def scale_of(array: NDArray[Any], sources: Sequence[Frame]) -> StoredScale:
         if fits and (last - first >= _LEVELS or _on_steps(array, slope, intercept)):
             return StoredScale(slope, intercept, fits[0])
     highest = max(abs(low), abs(high))
-    # As the header will say it: 16 characters.
+    # Rounded to the 16 characters that the header can hold.
     slope = float(format_number_as_ds(highest / (2**15 - 1))) if highest > 0 else 1.0
     return StoredScale(slope, 0.0)
 

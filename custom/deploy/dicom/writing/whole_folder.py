@@ -18,7 +18,7 @@ __all__ = ["whole_folder"]
 def whole_folder(folder: Path) -> Iterator[Path]:
     """Yield a hidden folder beside ``folder``; it takes the name of ``folder`` on success.
 
-    On any exception it goes, with all that is in it.
+    On any exception it is removed with its content.
 
     Args:
         folder: New or empty. Missing parent folders are made.
