@@ -122,6 +122,18 @@ def test_draws_have_the_mean_and_deviation_of_the_latents() -> None:
     assert ((drawn[:, 8:] / std - 1) * (2 * count) ** 0.5).abs().max() < 5
 
 
+def test_the_variance_of_two_draws_is_right_on_average() -> None:
+    """Divided by ``n - 1``: over ``n`` it would be half of the truth."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand((1, 8, 20, 20, 10), generator=generator) + 0.1
+    network = LinearLatent()
+    found = VoxelwiseInferer(with_sigma=False, num_samples=2)(image, network)
+    variance = image[0, 2:4].movedim(0, -1) @ network.matrix.detach().square().T
+    ratio = (found[0, 8:].movedim(0, -1).square() / variance).reshape(4000, 8)
+    # Chi-square of one degree of freedom: mean 1, variance 2.
+    assert ((ratio.mean(0) - 1) / (2 / 4000) ** 0.5).abs().max() < 5
+
+
 def test_draws_are_those_of_the_seed() -> None:
     torch.manual_seed(0)
     network = SignalAutoencoder(8, (7, 6, 5), 3)

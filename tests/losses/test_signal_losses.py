@@ -121,11 +121,16 @@ def test_by_hand_for_a_signal_and_for_a_tensor():
 
 
 def test_the_deviation_does_not_pull_at_the_estimate():
-    prediction = torch.tensor([[0.5, 0.01]], requires_grad=True)
+    sigma, residual = 0.1, 0.05
+    expected = 1 / (1 / (0.2 * sigma**2) + 1 / 0.03)
     loss = PosteriorMomentsLoss(scales())
-    loss(prediction, torch.tensor([[0.5, 0.1]])).backward()
-    assert prediction.grad[0, 0] == 0.0  # the estimate is right, though the deviation is far off
-    assert prediction.grad[0, 1] != 0.0
+    for deviation in (0.01, 0.04, 1.0):
+        prediction = torch.tensor([[0.5 + residual, deviation]], requires_grad=True)
+        loss(prediction, torch.tensor([[0.5, sigma]])).backward()
+        estimate, spread = prediction.grad[0].tolist()
+        assert estimate == pytest.approx(2 * residual / expected, rel=1e-4)
+        slope = (1 - (residual / deviation) ** 2) / deviation
+        assert spread == pytest.approx(slope, rel=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from dipy.denoise.nlmeans import nlmeans
 from monai.data import MetaTensor
 
 from custom.transforms.classical_baselines import NonLocalMeans, NonLocalMeansd, estimated_noise
@@ -34,6 +35,22 @@ def test_the_noise_is_found_as_the_filter_lets_it_through(level, variance):
 def test_slices_that_differ_do_not_count_as_noise():
     stack = noisy(np.zeros((64, 64, 6)), 5.0) + 1000 * np.arange(6)
     assert estimated_noise(stack) == pytest.approx(estimated_noise(stack[..., :1]), rel=0.1)
+
+
+@pytest.mark.parametrize("radii", [(), (2, 1)])
+def test_it_is_dipy_s_filter_with_the_estimated_noise(radii):
+    stack = noisy(blocks(6, 20), 6.0)
+    patch, block = radii or (1, 3)
+    expected = nlmeans(
+        stack,
+        estimated_noise(stack),
+        patch_radius=patch,
+        block_radius=block,
+        rician=False,
+        method="classic",
+    )
+    found = NonLocalMeansd("nlm", *radii)({"nlm": torch.from_numpy(stack)[None]})["nlm"][0]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_noise_goes_and_edges_stay():

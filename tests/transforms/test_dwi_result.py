@@ -53,6 +53,13 @@ def test_weighted_values_above_s0_are_counted_and_stay(
     assert torch.equal(found["pred"], voxel(*values))
 
 
+def test_the_restored_s0_is_the_mean_of_the_unweighted_volumes() -> None:
+    data = item(voxel(1.0, 1.4, 1.1, 1.3)) | {
+        "unweighted": torch.tensor([True, True, False, False])
+    }
+    assert PhysicalBoundsd("pred")(data)["values_above_s0"] == 1  # their mean is 1.2
+
+
 def test_outside_of_the_mask_nothing_is_touched() -> None:
     values = voxel(0.5, -1.0, 2.0)
     found = PhysicalBoundsd("pred")(item(values, mask=False))

@@ -1,5 +1,7 @@
 """Ours: it begins as a regularised fit, knows its protocol, and learns posterior moments."""
 
+import math
+
 import pytest
 import torch
 
@@ -120,6 +122,19 @@ def test_training_makes_the_error_and_its_estimate_right(known, head):
     after, calibration = measure()
     assert after < 0.97 * before
     assert calibration == pytest.approx(1.0, abs=0.25)
+
+
+@pytest.mark.parametrize(
+    ("log", "factor"), [(2.0, math.exp(2)), (-50, math.exp(-3)), (50, math.exp(4))]
+)
+def test_the_deviation_stays_in_a_range_about_the_expected_error(known, log, factor):
+    net, made = network(known), draw(known, 20)
+    torch.nn.init.zeros_(net.deviation[2].weight)
+    torch.nn.init.constant_(net.deviation[2].bias, log)
+    deviation = net(made["image"], made["sigma"])[:, 32:]
+    of = known.error_scales
+    expected = expected_squared_error(made["sigma"], of.signal_bound, of.signal_variance).sqrt()
+    torch.testing.assert_close(deviation, factor * expected.expand(20, 32))
 
 
 def test_the_deviation_s_training_leaves_the_estimate_alone(known):

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 from diffusion_series import make_series, study_table
+from scipy import stats
 
+from custom.physics.diffusion.gradient_schemes import spread_directions
 from custom.physics.diffusion.noise_estimate import fit_noise, local_noise, volume_noise
+from custom.physics.diffusion.tensor import b_matrix
 
 
 def test_the_noise_of_an_even_volume_is_its_deviation() -> None:
@@ -18,8 +21,32 @@ def test_the_noise_of_an_even_volume_is_its_deviation() -> None:
     assert volume_noise(noise) == pytest.approx(3.0 * (1 - 0.12 * 2 / 7) ** 0.5, rel=0.02)
 
 
+def test_one_noisy_volume_does_not_raise_the_level() -> None:
+    """The median over the volumes counts, not their mean."""
+    noise = np.random.default_rng(0).normal(0, 1.0, (24, 24, 24, 5)).astype(np.float32)
+    usual = volume_noise(noise)
+    noise[..., 3] *= 10
+    assert volume_noise(noise) == pytest.approx(usual, rel=0.03)
+
+
 def test_the_noise_of_nothing_is_none() -> None:
     assert volume_noise(np.zeros((4, 4, 4, 2), np.float32)) == 0.0
+
+
+@pytest.mark.parametrize("measurements", [8, 32])
+def test_the_noise_of_tensors_is_found_within_five_standard_errors(measurements: int) -> None:
+    directions = torch.from_numpy(spread_directions(measurements - 1)).float()
+    bvals = torch.tensor([0.0] + [1000.0] * (measurements - 1))
+    rows = b_matrix(bvals, torch.cat([torch.zeros(1, 3), directions]))
+    voxels, sigma = 20_000, 0.005  # so weak that the logarithm does not bend it
+    clean = 500 * torch.exp(-torch.tensor([0.7, 0.8, 0.9, 0.1, 0, 0]) @ rows.T)
+    noise = torch.randn((voxels, measurements), generator=torch.Generator().manual_seed(0))
+    found = fit_noise(clean + 500 * sigma * noise, rows) / (500 * sigma)
+    # Of the root of the median of a chi-square distribution.
+    squares = stats.chi2(measurements - 7)
+    middle = squares.median()
+    error = 1 / (2 * squares.pdf(middle) * voxels**0.5) / (2 * middle)
+    assert abs(found - 1) < 5 * error < 0.05
 
 
 @pytest.mark.parametrize("sigma", [0.02, 0.1])

@@ -254,6 +254,18 @@ def test_the_noise_is_estimated_where_it_is_not_given(rows, prior):
 
 
 @pytest.mark.parametrize("size", [6, 7])
+def test_the_estimated_noise_is_the_residual_over_the_degrees_of_freedom(rows, prior, size):
+    """Where the fit stands still, it is that of the noise ``RSS / (M - P)`` of its own residual."""
+    mean, precision = prior[0][:size], prior[1][:size, :size]
+    _, _, signals = noisy_signals(rows, count=50, sigma=0.1)
+    unknown = torch.zeros(50, 1, dtype=torch.float64)
+    found, fitted = regularised_gauss_newton(signals, rows, mean, precision, unknown, 300)
+    variance = (signals - fitted).square().sum(1, keepdim=True) / (len(rows) - size)
+    known, _ = regularised_gauss_newton(signals, rows, mean, precision, variance, 300)
+    torch.testing.assert_close(found, known, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [6, 7])
 def test_the_penalised_fit_can_be_exported(rows, prior, size):
     mean, precision = prior[0][:size].float(), prior[1][:size, :size].float()
     _, _, signals = noisy_signals(rows, count=5)

@@ -32,11 +32,11 @@ def scan(source="s", matrix=150, averages=1, **changes):
     return ScanDescription(**fields | changes)
 
 
-def turned(description, degrees):
+def turned_by(degrees):
     angle = np.deg2rad(degrees)
     turn = np.eye(4)
     turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    return turn @ description.affine
+    return turn
 
 
 FAST = scan("fast")
@@ -61,7 +61,7 @@ def test_equal_boxes_need_no_shift():
         (scan("d", 300, 5, size=(300, 300, 28)), "it has 28 slices, fast has 30"),
         (scan("d", 256, 5), "256 x 256 is not twice 150 x 150"),
         (scan("d", 300, 5, z=0.3), "slices lie 0.3 mm off"),
-        (scan("d", 300, 5, affine=turned(DEFAULT, 3)), "differs by 3.0 degrees"),
+        (scan("d", 300, 5, affine=turned_by(3) @ DEFAULT.affine), "differs by 3.0 degrees"),
         (
             scan("d", 300, 5, affine=DEFAULT.affine @ np.diag([-1, 1, 1, 1])),
             "differs by 180.0 degrees",
@@ -82,6 +82,45 @@ def test_what_does_not_fill_the_same_box_is_told(default, reason):
     assert all(reason in item.reason for item in left_out)
 
 
+def nearly_the_same_box(change):
+    """The fine scan of the same box as FAST, changed about its middle by a matrix."""
+    affine = finer_affine(torch.as_tensor(FAST.affine), 2).numpy()
+    to_middle = np.eye(4)
+    to_middle[:3, 3] = (affine @ [149.5, 149.5, 14.5, 1])[:3]
+    return scan("d", 300, 5, affine=to_middle @ change @ np.linalg.inv(to_middle) @ affine)
+
+
+def moved(axis, by_mm):
+    change = np.eye(4)
+    change[axis, 3] = by_mm
+    return change
+
+
+def stretched(axis, by):
+    return np.diag(1.0 + by * np.eye(4)[axis])
+
+
+# By a share of what is allowed: half a coarse voxel of 0.2 mm in the plane, a tenth of a slice
+# distance of 0.6 mm across, half a degree, one percent.
+BORDERS = [
+    (lambda share: moved(0, 0.5 * 0.2 * share), "field of view lies 0.11 mm off"),
+    (lambda share: moved(1, -0.5 * 0.2 * share), "field of view lies 0.11 mm off"),
+    (lambda share: moved(2, 0.1 * 0.6 * share), "slices lie 0.066 mm off"),
+    (lambda share: moved(2, -0.1 * 0.6 * share), "slices lie 0.066 mm off"),
+    (lambda share: turned_by(0.5 * share), "degrees from fast"),
+    (lambda share: stretched(0, 0.01 * share), "field of view is 30.33 x 30 mm"),
+    (lambda share: stretched(1, -0.01 * share), "field of view is 30 x 29.67 mm"),
+    (lambda share: stretched(2, 0.01 * share), "slice distance is 1.01 times"),
+    (lambda share: stretched(2, -0.01 * share), "slice distance is 0.989 times"),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), BORDERS)
+def test_a_fault_begins_at_its_border(change, reason):
+    assert fit_grids(FAST, nearly_the_same_box(change(0.9))).fault is None
+    assert reason in str(fit_grids(FAST, nearly_the_same_box(change(1.1))).fault)
+
+
 def test_parameters_choose_and_everything_else_is_listed():
     middle = scan("middle", 200, 3)
     early = scan("early", 300, 5, order=(1.0,))
@@ -100,8 +139,8 @@ def test_parameters_choose_and_everything_else_is_listed():
 
 
 def test_an_earlier_scan_is_taken_where_the_latest_does_not_fit():
-    moved = scan("moved", 300, 5, z=2.0, order=(9.0,))
-    pairs, left_out = pair_scans([FAST, DEFAULT, moved])
+    away = scan("moved", 300, 5, z=2.0, order=(9.0,))
+    pairs, left_out = pair_scans([FAST, DEFAULT, away])
     assert pairs[0].default is DEFAULT
     assert [item.source for item in left_out] == ["moved"]
 

@@ -133,6 +133,24 @@ def test_own_and_shared_draws_agree(b_rows: Tensor, noise: NoiseModel) -> None:
     assert ((own.signal - shared.signal).abs() < 5 * error).all()
 
 
+@pytest.mark.parametrize(("measurements", "border"), [(8, 0.125), (32, 0.25), (128, 0.5)])
+def test_signals_have_own_draws_below_a_level_that_grows_with_the_root_of_their_number(
+    measurements: int, border: float
+) -> None:
+    """As the spread of a mean of so many falls; two shared draws cannot weigh more than two."""
+    directions = torch.nn.functional.normalize(torch.randn(measurements, 3, generator=seeded(1)))
+    rows = b_matrix(torch.full((measurements,), 1000.0), directions)
+    prior, noise = BoxPrior(), ClippedGaussianNoise()
+    clean = prior.draw(4, rows, seeded(2)).signal
+    sizes = [
+        PosteriorMean(prior, noise, rows, draws=2, own_draws=200)(clean, sigma, seeded(3))
+        .whole.effective_size.max()
+        .item()
+        for sigma in (0.98 * border, 1.02 * border)
+    ]
+    assert sizes[1] <= 2 + 1e-6 < 10 < sizes[0]
+
+
 @pytest.mark.parametrize("sigma", [0.03, 0.1])
 def test_it_is_better_than_least_squares_and_knows_its_own_error(
     b_rows: Tensor, sigma: float
