@@ -138,8 +138,7 @@ def slice_pictures(name: str, work: Path, target: Path) -> list[tuple[str, str]]
     for row in read_table(folder / "figures.csv"):
         file = f"gan3d_{name}_{Path(row['file']).stem}.jpg"
         save_small(folder / row["file"], target / file, _MOST_BYTES)
-        noise = f", noise {row['noise_level']}" if float(row["noise_level"]) else ""
-        found.append((file, f"{row['scan']}{noise}: middle slice ({row['chosen']})."))
+        found.append((file, row["caption"]))
     return found
 
 

@@ -1,10 +1,11 @@
-"""Figures and numbers that a model shows beside its evaluation, for any study."""
+"""Folders of figures with the tables that say what they show: of an evaluation, of a study."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,13 @@ from custom.errors import InputError
 from custom.files.atomic import atomic_path, sha256_of, write_json
 from custom.files.csv_table import read_table, write_table
 
-__all__ = ["CAPTION_COLUMNS", "Diagnostic", "read_diagnostics", "write_diagnostics"]
+__all__ = [
+    "CAPTION_COLUMNS",
+    "Diagnostic",
+    "read_diagnostics",
+    "write_diagnostics",
+    "write_figures",
+]
 
 CAPTION_COLUMNS = ("file", "title", "caption")
 
@@ -55,19 +62,46 @@ def write_diagnostics(
         The folder.
     """
     folder = Path(output_dir) / "diagnostics"
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in (*folder.glob("*.png"), folder / "diagnostics.json", folder / "captions.csv"):
+    for old in (folder / "diagnostics.json", folder / "captions.csv"):
         old.unlink(missing_ok=True)
-    captions, numbers = [], {}
-    for item in found:
-        with atomic_path(folder / f"{item.name}.png") as temporary:
-            item.figure.savefig(temporary, dpi=dots_per_inch)
-        values = (f"{item.name}.png", item.title, item.caption)
-        captions.append(dict(zip(CAPTION_COLUMNS, values, strict=True)))
-        numbers[item.name] = item.numbers
-    write_table(folder / "captions.csv", CAPTION_COLUMNS, captions)
-    write_json(folder / "diagnostics.json", {"evaluation": _evaluation(output_dir), **numbers})
+    numbers: dict[str, Any] = {"evaluation": _evaluation(output_dir)}
+
+    def drawn() -> Iterator[tuple[dict[str, Any], Callable[[], Figure]]]:
+        for item in found:
+            numbers[item.name] = item.numbers
+            about = (f"{item.name}.png", item.title, item.caption)
+            yield dict(zip(CAPTION_COLUMNS, about, strict=True)), partial(getattr, item, "figure")
+
+    write_figures(folder, CAPTION_COLUMNS, drawn(), dots_per_inch, "captions.csv")
+    write_json(folder / "diagnostics.json", numbers)
     return folder
+
+
+def write_figures(
+    folder: Path,
+    columns: Sequence[str],
+    found: Iterable[tuple[Mapping[str, Any], Callable[[], Figure]]],
+    dots_per_inch: int,
+    table: str = "figures.csv",
+) -> None:
+    """Draw figures one after the other, and write the table of them; earlier figures go.
+
+    Args:
+        folder: Where the pictures go.
+        columns: Of the table.
+        found: The row of each figure, with its ``file``, and a function that draws it.
+        dots_per_inch: Resolution of the pictures.
+        table: Name of the table.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.png"):
+        old.unlink()
+    rows = []
+    for row, draw in found:
+        with atomic_path(folder / row["file"]) as temporary:
+            draw().savefig(temporary, dpi=dots_per_inch)
+        rows.append(row)
+    write_table(folder / table, columns, rows)
 
 
 def read_diagnostics(output_dir: str | Path) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
-"""What all figures share: colours, empty figures, plain axes and slices in their true shape."""
+"""What all figures share: colours, empty figures, plain axes, legends, slices in true shape."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 __all__ = [
+    "COLOURS",
+    "FRAME",
     "GRID",
     "INK",
     "MEASURED",
     "OTHER",
     "SOFT",
+    "add_scale_bar",
     "empty_figure",
+    "legend_below",
+    "method_colours",
     "plain_axes",
     "show_slice",
     "tissue_box",
@@ -29,6 +36,13 @@ MEASURED = "#009e73"
 OTHER = "#d55e00"
 SOFT = "#8a8f98"
 GRID = "#e6e9ee"
+FRAME = "#e69f00"
+# The same without yellow, then four of Tol's; grey and black are for what needs no training.
+COLOURS = (
+    *(MEASURED, "#0072b2", OTHER, "#cc79a7", FRAME, "#56b4e9"),
+    *("#882255", "#999933", "#332288", "#8c564b"),
+)
+_BAR_LENGTHS_MM = (0.5, 1, 2, 5, 10, 20, 50)
 
 
 def empty_figure(width: float, height: float) -> Figure:
@@ -37,13 +51,15 @@ def empty_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), facecolor="white", layout=layout)
 
 
-def show_slice(
-    ax: Axes, image: NDArray[Any], pixel_mm: tuple[float, float], **style: Any
-) -> AxesImage:
-    """Show an array ``(X, Y)`` with X to the right and Y upwards, in the pixels' true shape."""
-    ax.set_axis_off()
-    aspect = pixel_mm[1] / pixel_mm[0]
-    return ax.imshow(image.T, origin="lower", interpolation="nearest", aspect=aspect, **style)
+def method_colours(methods: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each method: the model's is green, the first other's is grey.
+
+    Args:
+        methods: Their keys in the order of the tables.
+    """
+    others = [method for method in methods if method != "model"]
+    colours = dict(zip(others, (SOFT, *COLOURS[:0:-1]), strict=False))
+    return {m: MEASURED if m == "model" else colours.get(m, INK) for m in methods}
 
 
 def plain_axes(ax: Axes) -> None:
@@ -52,6 +68,64 @@ def plain_axes(ax: Axes) -> None:
     ax.grid(color=GRID, linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def legend_below(
+    figure: Figure, axes: Iterable[Axes], columns: int | None = None, **style: Any
+) -> None:
+    """Explain the lines of all panels once, below them, where no line is.
+
+    Args:
+        figure: Of :func:`empty_figure`.
+        axes: Its panels; a name that several have is listed once.
+        columns: Of the legend; by default as many as its width has room for.
+        style: Further arguments of the legend.
+    """
+    found: dict[str, Any] = {}
+    for ax in axes:
+        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
+            found.setdefault(name, handle)
+    figure.legend(
+        found.values(),
+        found.keys(),
+        loc="outside lower center",
+        ncols=columns or min(len(found), max(1, int(figure.get_figwidth() / 1.5))),
+        fontsize=8,
+        frameon=False,
+        **style,
+    )
+
+
+def show_slice(
+    ax: Axes, image: NDArray[Any], pixel_mm: tuple[float, float] | None, **style: Any
+) -> AxesImage:
+    """Show an array ``(X, Y)`` with X to the right and Y upwards, in the pixels' true shape.
+
+    Args:
+        ax: Where to show it.
+        image: The array.
+        pixel_mm: Size of a pixel along ``X`` and ``Y``; None for an array that fills the axes.
+        style: Colour map and window, as ``imshow`` has them.
+    """
+    ax.set_axis_off()
+    aspect: Any = "auto" if pixel_mm is None else pixel_mm[1] / pixel_mm[0]
+    return ax.imshow(image.T, origin="lower", interpolation="nearest", aspect=aspect, **style)
+
+
+def add_scale_bar(ax: Axes, shape: Sequence[int], pixel_mm: tuple[float, float]) -> None:
+    """Draw a bar of a round length, about a fifth of the image wide, at its lower left.
+
+    Args:
+        ax: Where an image of ``shape`` ``(X, Y)`` is shown.
+        shape: Of the image.
+        pixel_mm: Size of a pixel along ``X`` and ``Y``.
+    """
+    width_mm = shape[0] * pixel_mm[0]
+    length = min(_BAR_LENGTHS_MM, key=lambda choice: abs(choice - width_mm / 5))
+    pixels, left, low = length / pixel_mm[0], 0.04 * shape[0], 0.04 * shape[1]
+    height = 0.012 * shape[1]
+    ax.add_patch(Rectangle((left, low), pixels, height, color="white", linewidth=0))
+    ax.text(left, low + 2 * height, f"{length} mm", color="white", fontsize=8)
 
 
 def tissue_box(tissue: NDArray[Any]) -> tuple[slice, slice]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,16 @@ from ignite.engine import Events
 from monai.engines import Evaluator
 from torch import Tensor
 
-from custom.evaluation.slice_panels import Comparison, compare, image_values
+from custom.evaluation.panel_figure import draw_rows
+from custom.evaluation.panel_rows import REFERENCE, Row, View, image_row, residual_row
 from custom.files.atomic import atomic_path
 from custom.metrics.image_pairs import data_range_of
-from custom.metrics.psnr import mean_squared_error, peak_signal_to_noise_ratio
+from custom.metrics.psnr import peak_signal_to_noise_ratio
 from custom.metrics.ssim import structural_similarity
 
 __all__ = ["PreviewImages"]
+
+_KEYS = {"input": "image", "restored": "pred"}
 
 
 class PreviewImages:
@@ -28,10 +32,11 @@ class PreviewImages:
     :class:`custom.handlers.earlier_run.EarlierRun` to keep an earlier training's pictures apart.
 
     Args:
-        draw: Makes a matplotlib figure of a comparison.
         folder: Where the pictures go.
+        rows: What is shown, see :class:`custom.evaluation.panels.Panels`.
         interval: Epochs from one picture to the next; the first epoch has one too.
         slice_number: Which slice of the validation, counted from 1, in the order it is read.
+        inches: Width of a panel.
         dots_per_inch: Resolution of the pictures.
 
     Raises:
@@ -40,20 +45,22 @@ class PreviewImages:
 
     def __init__(
         self,
-        draw: Callable[[Comparison], Any],
         folder: str | Path,
+        rows: Sequence[Callable[[View], Row]] = (partial(image_row, label="image"), residual_row),
         interval: int = 5,
         slice_number: int = 1,
+        inches: float = 3.0,
         dots_per_inch: int = 90,
     ) -> None:
         if interval < 1 or slice_number < 1:
             raise ValueError(
                 f"interval and slice_number must be at least 1, got {interval}, {slice_number}"
             )
-        self.draw = draw
         self.folder = Path(folder)
+        self.rows = list(rows)
         self.interval = interval
         self.slice_number = slice_number
+        self.inches = inches
         self.dots_per_inch = dots_per_inch
 
     def attach(self, engine: Evaluator) -> None:
@@ -66,20 +73,20 @@ class PreviewImages:
         wanted = min(self.slice_number, engine.state.epoch_length)
         if engine.state.iteration != wanted or (epoch > 1 and epoch % self.interval):
             return
-        data = {**engine.state.batch[0], **engine.state.output[0]}
-        low, restored, high = (image_values(data[key]) for key in ("image", "pred", "label"))
-        measures = {"input": _measure(low, high), "model": _measure(restored, high)}
-        item = compare(data, f"epoch {epoch}", measures)
+        item = {**engine.state.batch[0], **engine.state.output[0]}
+        view = View(item, _KEYS)
+        titles = {name: (name, _measure(item[key], item["label"])) for name, key in _KEYS.items()}
+        titles[REFERENCE] = (REFERENCE, "")
+        place = f"{item.get('scan', '')}, slice {int(item.get('slice', 0))}"
+        heading = f"{place}: epoch {epoch} (PSNR [dB] / SSIM)"
+        figure = draw_rows([row(view) for row in self.rows], titles, heading, self.inches)
         with atomic_path(self.folder / f"epoch_{epoch:04d}.png") as temporary:
-            self.draw(item).savefig(temporary, dpi=self.dots_per_inch)
+            figure.savefig(temporary, dpi=self.dots_per_inch)
 
 
-def _measure(image: Tensor, reference: Tensor) -> dict[str, float]:
-    """Measure one slice, with the range of its reference."""
-    pair = image.unsqueeze(0), reference.unsqueeze(0)
-    spread = data_range_of(pair[1]).clamp_min(torch.finfo(torch.float32).tiny)
-    return {
-        "mse": mean_squared_error(*pair).item(),
-        "psnr": peak_signal_to_noise_ratio(*pair, spread).item(),
-        "ssim": structural_similarity(*pair, spread).item(),
-    }
+def _measure(image: Any, reference: Any) -> str:
+    """Return PSNR and SSIM of one slice, with the range of its reference."""
+    given, wanted = (torch.as_tensor(x).as_subclass(Tensor)[None] for x in (image, reference))
+    spread = data_range_of(wanted).clamp_min(torch.finfo(torch.float32).tiny)
+    psnr = peak_signal_to_noise_ratio(given, wanted, spread).item()
+    return f"{psnr:.2f} / {structural_similarity(given, wanted, spread).item():.3f}"

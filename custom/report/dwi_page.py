@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from custom.evaluation.dwi_panels import DWI_FIGURE_COLUMNS
 from custom.report.page_parts import best_method, chosen_figures, page_title
 
 __all__ = ["dwi_content"]
@@ -38,5 +37,5 @@ def dwi_content(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
             for title, values in tables.items()
             for name in compared
         },
-        "figures": chosen_figures(folder, DWI_FIGURE_COLUMNS),
+        "figures": chosen_figures(folder),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from custom.evaluation.names import higher_is_better
+from custom.evaluation.panels import FIGURE_COLUMNS
 from custom.files.csv_table import read_table
 
 __all__ = ["as_source", "best_method", "best_of", "chosen_figures", "embed", "page_title"]
@@ -26,15 +27,14 @@ def page_title(summary: Mapping[str, Any]) -> str:
     return f"Evaluation on {summary['dataset'].get('name', 'a dataset')}"
 
 
-def chosen_figures(folder: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+def chosen_figures(folder: Path) -> list[dict[str, Any]]:
     """Return the figures of an evaluation with what their table says, and their ``source``.
 
     Args:
         folder: Output folder of the evaluation.
-        columns: Of ``figures/figures.csv``.
     """
     table = folder / "figures" / "figures.csv"
-    rows = read_table(table, tuple(columns)) if table.is_file() else []
+    rows = read_table(table, FIGURE_COLUMNS) if table.is_file() else []
     files = [(row, table.parent / row["file"]) for row in rows]
     return [
         {**row, "source": as_source(file.read_bytes())} for row, file in files if file.is_file()

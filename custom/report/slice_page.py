@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from custom.evaluation.draw_slices import draw_distributions
-from custom.evaluation.slice_panels import FIGURE_COLUMNS
-from custom.evaluation.slice_summary import read_metrics
 from custom.files.csv_table import read_table
-from custom.report.page_parts import best_method, chosen_figures, embed, page_title
+from custom.report.page_parts import best_method, chosen_figures, page_title
 
 __all__ = ["slice_content"]
 
@@ -28,7 +25,7 @@ def slice_content(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
     tables = {"All slices": {"": summary["overall"]}} | {
         f"By {group}": summary[f"by_{group}"] for group in ("plane", "region", "animal")
     }
-    metrics, names = summary["metrics"], summary.get("method_names")
+    metrics = summary["metrics"]
     return {
         "title": page_title(summary),
         "summary": summary,
@@ -39,7 +36,6 @@ def slice_content(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
             for group, values in groups.items()
             for name in metrics
         },
-        "distributions": embed(draw_distributions(read_metrics(folder), metrics, names)),
         "cnr": read_table(folder / "cnr.csv") if (folder / "cnr.csv").is_file() else [],
-        "figures": chosen_figures(folder, FIGURE_COLUMNS),
+        "figures": chosen_figures(folder),
     }

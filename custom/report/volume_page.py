@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from custom.evaluation.volume_panels import VOLUME_FIGURE_COLUMNS
 from custom.report.page_parts import best_method, best_of, chosen_figures, page_title
 
 __all__ = ["volume_content"]
@@ -34,5 +33,5 @@ def volume_content(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
             scan: best_of({method: row["psnr"] for method, row in values.items()}, "psnr")
             for scan, values in summary["by_scan"].items()
         },
-        "figures": chosen_figures(folder, VOLUME_FIGURE_COLUMNS),
+        "figures": chosen_figures(folder),
     }

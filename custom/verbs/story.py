@@ -71,10 +71,12 @@ def _demonstration(bundle: Path) -> Any:
 
 def _closing(evaluation: Path, restored: Path, trained: Path) -> str:
     """Return the results and their paths, in words."""
+    from custom.files.csv_table import read_table
     from custom.report.evaluation_kinds import console_table
 
     summary = json.loads((evaluation / "summary.json").read_text(encoding="utf-8"))
-    figures = sorted((evaluation / "figures").glob("*.png"))
+    table = evaluation / "figures" / "figures.csv"
+    figures = [table.with_name(row["file"]) for row in read_table(table, ("file",))]
     return "\n".join(
         [
             "",

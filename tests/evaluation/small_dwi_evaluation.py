@@ -2,9 +2,9 @@
 
 import json
 
-from custom.evaluation.dwi_panels import DWI_FIGURE_COLUMNS
 from custom.evaluation.dwi_summary import read_dwi_metrics, summarise_dwi
 from custom.evaluation.dwi_table import ABOUT_COLUMNS, MEASURES
+from custom.evaluation.panels import FIGURE_COLUMNS
 from custom.files.csv_table import write_table
 
 
@@ -23,8 +23,8 @@ def metric_rows():
 def write_dwi_evaluation(folder):
     """Write the folder."""
     write_table(folder / "metrics.csv", (*ABOUT_COLUMNS, *MEASURES), metric_rows())
-    figure = dict(zip(DWI_FIGURE_COLUMNS, ("s1.png", "s1", 5, 16, 1000, 0.2), strict=True))
-    write_table(folder / "figures" / "figures.csv", DWI_FIGURE_COLUMNS, [figure])
+    figure = dict(zip(FIGURE_COLUMNS, ("s1.png", "s1", "middle"), strict=True))
+    write_table(folder / "figures" / "figures.csv", FIGURE_COLUMNS, [figure])
     (folder / "figures" / "s1.png").write_bytes(b"\x89PNG figure")
     summary = {
         "kind": "dwi evaluation",

@@ -1,6 +1,6 @@
 import json
 
-from custom.evaluation.slice_panels import FIGURE_COLUMNS
+from custom.evaluation.panels import FIGURE_COLUMNS
 from custom.evaluation.slice_summary import read_metrics, summarise
 from custom.evaluation.slice_table import CNR_COLUMNS, SCAN_COLUMNS
 from custom.files.csv_table import write_table
@@ -28,7 +28,7 @@ def write_evaluation(folder):
     write_table(folder / "metrics.csv", COLUMNS, metric_rows())
     row = dict(zip(CNR_COLUMNS, ("m1", "axial", 0, 1.25, 2.5, 3.0, "head"), strict=True))
     write_table(folder / "cnr.csv", CNR_COLUMNS, [row])
-    figure = dict(zip(FIGURE_COLUMNS, ("a_slice0.png", "a", "axial", 0, "<middle>"), strict=True))
+    figure = dict(zip(FIGURE_COLUMNS, ("a_slice0.png", "a", "<middle>"), strict=True))
     write_table(folder / "figures" / "figures.csv", FIGURE_COLUMNS, [figure])
     (folder / "figures" / "a_slice0.png").write_bytes(b"\x89PNG figure")
     summary = {

@@ -2,7 +2,7 @@
 
 import json
 
-from custom.evaluation.volume_panels import VOLUME_FIGURE_COLUMNS
+from custom.evaluation.panels import FIGURE_COLUMNS
 from custom.evaluation.volume_summary import read_volume_metrics, summarise_volumes
 from custom.evaluation.volume_table import ABOUT_COLUMNS, MEASURES
 from custom.files.csv_table import write_table
@@ -26,8 +26,8 @@ def metric_rows():
 def write_volume_evaluation(folder):
     """Write the folder."""
     write_table(folder / "metrics.csv", (*ABOUT_COLUMNS, *MEASURES, "data_range"), metric_rows())
-    figure = dict(zip(VOLUME_FIGURE_COLUMNS, ("v1.png", "v1", 5, 0.0, "first"), strict=True))
-    write_table(folder / "figures" / "figures.csv", VOLUME_FIGURE_COLUMNS, [figure])
+    figure = dict(zip(FIGURE_COLUMNS, ("v1.png", "v1", "first"), strict=True))
+    write_table(folder / "figures" / "figures.csv", FIGURE_COLUMNS, [figure])
     (folder / "figures" / "v1.png").write_bytes(b"\x89PNG figure")
     summary = {
         "kind": "volume evaluation",

@@ -5,12 +5,9 @@ import pytest
 import torch
 from ignite.engine import Engine
 from monai.data import MetaTensor
-from monai.inferers import SimpleInferer
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from custom.errors import InputError
-from custom.evaluation.restore_with import RestoreWithd
-from custom.evaluation.slice_panels import ComparisonFigures
 from custom.evaluation.slice_table import CNR_COLUMNS, QualityTable
 
 METHODS = {"input": "image", "model": "pred"}
@@ -195,56 +192,3 @@ def test_slices_too_small_for_ssim_name_the_scan(tmp_path):
 def test_input_and_model_must_be_there(tmp_path):
     with pytest.raises(ValueError, match="methods"):
         QualityTable(tmp_path, {"input": "image"})
-
-
-class Drawing:
-    def __init__(self):
-        self.items = []
-
-    def __call__(self, item):
-        self.items.append(item)
-        return self
-
-    def savefig(self, path, dpi):
-        path.write_bytes(b"drawn")
-
-
-def test_the_middle_and_the_worst_slice_are_drawn(tmp_path):
-    first, raw = scan("m1_axial_head", depth=5)
-    second, _ = scan("m2_axial_head", seed=1)
-    second[1]["pred"][..., 0] += 0.5  # the worst of the plane, in the second scan
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "old_slice0.png").write_bytes(b"")
-    table, draw = QualityTable(tmp_path, METHODS), Drawing()
-    run([first, second], table, ComparisonFigures(table, draw, tmp_path, scans_per_plane=1))
-    rows = read(tmp_path / "figures" / "figures.csv")
-    assert [(row["scan"], row["slice"]) for row in rows] == [
-        ("m1_axial_head", "2"),
-        ("m2_axial_head", "0"),
-    ]
-    assert sorted(path.name for path in (tmp_path / "figures").glob("*.png")) == [
-        "m1_axial_head_slice2.png",
-        "m2_axial_head_slice0.png",
-    ]
-    middle = draw.items[0]
-    factor = raw["input"][..., 2].mean()
-    np.testing.assert_allclose(middle.restored * factor, raw["model"][..., 2], rtol=1e-5)
-    assert middle.pixel_mm == pytest.approx((0.1, 0.2))
-    assert middle.measures["model"]["ssim"] > middle.measures["input"]["ssim"]
-    assert middle.peers == {}
-
-
-def test_what_a_peer_restored_is_drawn_under_the_name_of_its_method(tmp_path):
-    torch.save(torch.nn.Conv2d(1, 1, 1).state_dict(), tmp_path / "peer.pt")
-    peer = RestoreWithd(
-        "image", "other", torch.nn.Conv2d(1, 1, 1), tmp_path / "peer.pt", SimpleInferer()
-    )
-    (batch, output), _ = scan()
-    output["other"] = 3 * output["label"]
-    methods = METHODS | {"label again": "label", "plain": "other"}
-    table, draw = QualityTable(tmp_path, methods), Drawing()
-    figures = ComparisonFigures(table, draw, tmp_path, peers=[abs, peer])
-    run([(batch, output)], table, figures)
-    for item in draw.items:
-        assert list(item.peers) == ["plain"]
-        np.testing.assert_allclose(item.peers["plain"], 3 * item.high, rtol=1e-6)

@@ -2,13 +2,10 @@ import base64
 import json
 import re
 
-import numpy as np
 import pytest
 from small_dwi_evaluation import write_dwi_evaluation
 
 from custom.errors import InputError
-from custom.evaluation.draw_dwi import draw_dwi_comparison
-from custom.evaluation.dwi_panels import DwiComparison
 from custom.report.html_report import write_report
 
 
@@ -65,40 +62,3 @@ def test_diagnostics_of_the_evaluation_are_shown(tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     (tmp_path / "summary.json").write_text(json.dumps(summary | {"scans": 4}))
     assert "By noise" not in write_report(tmp_path).read_text(), "of another evaluation"
-
-
-def test_panels_share_their_windows_and_residuals_are_of_the_mask():
-    random = np.random.default_rng(0)
-    truth, anisotropy = random.random((6, 5)), random.random((6, 5))
-    anisotropy[0] = np.nan
-    noisy = truth + 0.1 * random.standard_normal((6, 5))
-    noisy[0] = 50.0  # outside of the mask
-    item = DwiComparison(
-        "s1",
-        3,
-        16,
-        1000.0,
-        0.1,
-        (2.0, 4.0),
-        {"input": noisy, "model": truth},
-        {"input": anisotropy, "model": anisotropy},
-        truth,
-        anisotropy,
-        {"input": {"mse": 0.5}, "model": {"mse": 0.0}},
-    )
-    figure = draw_dwi_comparison(item, {"input": "noisy"})
-    images = [ax.images[0] for ax in figure.axes if ax.images]
-    signals, residuals, shares = images[:3], images[3:5], images[5:8]
-    assert len(images) == 8
-    np.testing.assert_allclose(signals[0].get_array(), noisy.T)
-    np.testing.assert_allclose(signals[2].get_array(), truth.T)
-    assert len({image.get_clim() for image in signals}) == 1
-    shown = np.ma.filled(residuals[0].get_array(), np.nan)
-    assert np.isnan(shown[:, 0]).all()
-    np.testing.assert_allclose(shown[:, 1:], (noisy - truth).T[:, 1:])
-    low, high = residuals[0].get_clim()
-    assert high == -low == pytest.approx(np.abs(noisy - truth)[1:].max())
-    assert {image.get_clim() for image in shares} == {(0.0, 1.0)}
-    titles = [ax.get_title() for ax in figure.axes]
-    assert titles[:3] == ["noisy\nMSE 0.5", "our model\nMSE 0", "truth\n"]
-    assert "noise 0.1 of S0: slice 3, volume 16, b = 1000" in figure.get_suptitle()

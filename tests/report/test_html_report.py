@@ -55,9 +55,9 @@ def page(evaluation):
 def test_the_page_stands_alone_and_is_well_formed(page):
     parsed, text = page
     assert parsed.open == []
-    assert len(parsed.sources) == 2  # the distributions, and one slice
+    assert len(parsed.sources) == 1  # one slice
     assert all(source.startswith("data:image/png;base64,") for source in parsed.sources)
-    assert base64.b64decode(parsed.sources[1].split(",")[1]) == b"\x89PNG figure"
+    assert base64.b64decode(parsed.sources[0].split(",")[1]) == b"\x89PNG figure"
     assert "http" not in re.sub('base64,[^"]*', "", text)
 
 

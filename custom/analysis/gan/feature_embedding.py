@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
 
+from custom.analysis.gan.patch_collector import Patch
 from custom.errors import InputError
 from custom.evaluation.diagnostics_folder import Diagnostic
-from custom.evaluation.patch_collector import Patch
 
 __all__ = [
     "draw_embedding",

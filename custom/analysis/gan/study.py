@@ -10,9 +10,9 @@ from typing import Any
 from torch import nn
 
 from custom.analysis.gan.feature_embedding import embedding_diagnostic, load_extractor
+from custom.analysis.gan.patch_collector import PatchCollector
 from custom.evaluation.diagnostics_folder import Diagnostic, write_diagnostics
-from custom.evaluation.draw_volumes import draw_noise_curves
-from custom.evaluation.patch_collector import PatchCollector
+from custom.evaluation.measure_figures import draw_means
 from custom.evaluation.volume_summary import read_volume_metrics, summarise_volumes
 from custom.evaluation.volume_table import VolumeQualityTable
 from custom.report.training_curves import draw_curves, read_curves
@@ -82,7 +82,13 @@ class VolumeStudy:
             "Robustness to noise",
             "Means over volumes against the reference without noise; the noise was added before "
             "downsampling, which takes most of it away again.",
-            draw_noise_curves(rows, names=self.method_names),
+            draw_means(
+                rows,
+                "noise_level",
+                "noise / deviation of the reference",
+                ("psnr", "ssim", "lpips"),
+                self.method_names,
+            ),
             {"psnr": numbers},
         )
 

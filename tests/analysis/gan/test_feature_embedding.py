@@ -12,8 +12,8 @@ from custom.analysis.gan.feature_embedding import (
     neighbour_share,
     patch_features,
 )
+from custom.analysis.gan.patch_collector import Patch
 from custom.errors import InputError
-from custom.evaluation.patch_collector import Patch
 
 
 def clusters(apart=20.0):

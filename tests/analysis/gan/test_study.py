@@ -6,9 +6,9 @@ import torch
 from small_volume_evaluation import write_volume_evaluation
 from torch import nn
 
+from custom.analysis.gan.patch_collector import Patch
 from custom.analysis.gan.study import VolumeStudy
 from custom.evaluation.diagnostics_folder import read_diagnostics
-from custom.evaluation.patch_collector import Patch
 
 
 def test_what_is_there_is_drawn(tmp_path):

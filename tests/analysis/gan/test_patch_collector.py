@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from custom.evaluation.patch_collector import PatchCollector
+from custom.analysis.gan.patch_collector import PatchCollector
 
 
 def engine(**more: Any) -> Any:

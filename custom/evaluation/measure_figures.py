@@ -1,0 +1,142 @@
+"""Figures of the measures of an evaluation: every unit by method, and means along a column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from custom.evaluation.drawing import (
+    INK,
+    empty_figure,
+    legend_below,
+    method_colours,
+    plain_axes,
+)
+from custom.evaluation.names import higher_is_better, measure_name, method_name
+
+__all__ = ["draw_distributions", "draw_means"]
+
+_MARKERS = "osD^vPX*"
+Rows = Sequence[Mapping[str, Any]]
+
+
+def draw_distributions(
+    rows: Rows, measures: Sequence[str], names: Mapping[str, str] | None = None
+) -> Figure:
+    """Draw every unit's measures, one panel a measure and one column a method.
+
+    Args:
+        rows: Rows of the table, with numbers.
+        measures: Columns to draw.
+        names: What methods are called.
+
+    Returns:
+        A figure with a box (quartiles, median) over the points of each method; what is not finite
+        has no point.
+    """
+    colours = method_colours(_methods(rows))
+    figure = empty_figure(3.6 * len(measures), 3.4)
+    spread = np.random.default_rng(0)
+    for ax, measure in zip(np.atleast_1d(figure.subplots(1, len(measures))), measures, strict=True):
+        for position, (method, colour) in enumerate(colours.items()):
+            values = np.array([row[measure] for row in rows if row["method"] == method], float)
+            _draw_column(ax, position, values[np.isfinite(values)], colour, spread)
+        labels = [method_name(method, names).replace(" ", "\n", 1) for method in colours]
+        ax.set_xticks(range(len(colours)), labels)
+        _name_panel(ax, measure)
+        ax.grid(axis="x", visible=False)
+    return figure
+
+
+def draw_means(
+    rows: Rows,
+    column: str,
+    label: str,
+    measures: Sequence[str],
+    names: Mapping[str, str] | None = None,
+) -> Figure:
+    """Draw how each method fares along a column of the table: means over units.
+
+    Args:
+        rows: Rows of the table, with numbers, and None where there is none.
+        column: What runs along the axis, as the noise level; numbers.
+        label: Of that axis.
+        measures: What to draw; a measure that no row has is left out.
+        names: What methods are called.
+
+    Returns:
+        A figure with a panel for each measure.
+
+    Raises:
+        ValueError: If no row has any of the measures.
+    """
+    known = [name for name in measures if any(_number(row, name) is not None for row in rows)]
+    if not known:
+        raise ValueError(f"rows must have one of the measures {tuple(measures)}")
+    figure = empty_figure(3.6 * len(known), 3.9)
+    axes = np.atleast_1d(figure.subplots(1, len(known)))
+    for ax, measure in zip(axes, known, strict=True):
+        for place, (method, colour) in enumerate(method_colours(_methods(rows)).items()):
+            found: dict[float, list[float]] = {}
+            for row in rows:
+                value = _number(row, measure)
+                if row["method"] == method and value is not None:
+                    found.setdefault(float(row[column]), []).append(value)
+            ax.plot(
+                sorted(found),
+                [float(np.mean(found[level])) for level in sorted(found)],
+                color=colour,
+                marker=_MARKERS[place % len(_MARKERS)],
+                markersize=5,
+                linewidth=1.6,
+                label=method_name(method, names),
+            )
+        _name_panel(ax, measure)
+        ax.set_xlabel(label, fontsize=9, color=INK)
+    legend_below(figure, axes, 2 * len(known))
+    return figure
+
+
+def _methods(rows: Rows) -> list[str]:
+    """Return the methods in the order of the rows."""
+    return list(dict.fromkeys(str(row["method"]) for row in rows))
+
+
+def _number(row: Mapping[str, Any], measure: str) -> float | None:
+    """Return a finite measure, or None."""
+    value = row.get(measure)
+    return value if isinstance(value, (int, float)) and np.isfinite(value) else None
+
+
+def _name_panel(ax: Axes, measure: str) -> None:
+    """Say what a panel shows, and which way is better."""
+    way = "higher" if higher_is_better(measure) else "lower"
+    ax.set_title(f"{measure_name(measure)} ({way} is better)", fontsize=10, color=INK)
+    plain_axes(ax)
+
+
+def _draw_column(
+    ax: Axes, position: int, values: NDArray[Any], colour: str, spread: np.random.Generator
+) -> None:
+    """Draw the points and the box of one method."""
+    if values.size == 0:
+        return
+    aside = position + spread.uniform(-0.16, 0.16, values.size)
+    ax.scatter(aside, values, s=9, color=colour, alpha=0.55, linewidths=0)
+    ink = {"color": INK}
+    ax.boxplot(
+        values,
+        positions=[position],
+        widths=0.5,
+        showfliers=False,
+        medianprops=ink | {"linewidth": 1.4},
+        boxprops=ink,
+        whiskerprops=ink,
+        capprops=ink,
+        manage_ticks=False,
+    )

@@ -1,0 +1,206 @@
+"""What a row of a figure shows of one slice by every method: images, details, residuals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = [
+    "REFERENCE",
+    "Row",
+    "View",
+    "detail_row",
+    "detail_window",
+    "image_row",
+    "residual_row",
+    "slice_view",
+]
+
+REFERENCE = "reference"  # the last column
+Image = NDArray[Any]
+_DETAIL = 1 / 3  # of a slice's sides
+_TINY = float(np.finfo(float).tiny)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Images of one kind, one a column; a column without an image stays empty.
+
+    Attributes:
+        images: Method, or ``reference``, to image, ``(X, Y)``.
+        text: What is shown, for the caption.
+        style: Colour map and window of them all, as ``imshow`` has them.
+        label: Of the colour bar; there is none without.
+        pixel_mm: Size of a pixel along ``X`` and ``Y``; None for a plane that has no millimetres.
+        frame: A part to frame: first row, first column, rows, columns.
+        scale_bar: Whether the first image has a bar of some millimetres.
+    """
+
+    images: Mapping[str, Image]
+    text: str
+    style: Mapping[str, Any]
+    label: str = ""
+    pixel_mm: tuple[float, float] | None = (1.0, 1.0)
+    frame: tuple[int, int, int, int] | None = None
+    scale_bar: bool = False
+
+
+@dataclass(frozen=True)
+class View:
+    """One slice of what was restored.
+
+    Attributes:
+        item: ``label`` and the images of all methods, with what is known of the scan.
+        methods: Name of a method that is shown to the key of its image.
+        index: Place along the last axis; None where images are single slices.
+        channel: Of images of several channels.
+        unit: What images are divided by.
+        inside: ``(X, Y)``: where residuals count; None for everywhere.
+        told: What else tells which slice it is.
+
+    Shape:
+        Images of the item: ``(C, X, Y, S)``, or ``(C, X, Y)`` without ``index``.
+    """
+
+    item: Mapping[str, Any]
+    methods: Mapping[str, str]
+    index: int | None = None
+    channel: int = 0
+    unit: float = 1.0
+    inside: NDArray[np.bool_] | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+    def slice_of(self, key: str) -> Image:
+        """Return the slice ``(X, Y)`` of an image of the item, float32, in units of ``unit``."""
+        values = torch.as_tensor(self.item[key]).as_subclass(Tensor).detach()[self.channel]
+        shown = values if self.index is None else values[..., self.index]
+        return np.asarray(shown.float().cpu().numpy() / self.unit)
+
+    @cached_property
+    def reference(self) -> Image:
+        """What the slice should be."""
+        return self.slice_of("label")
+
+    @cached_property
+    def images(self) -> dict[str, Image]:
+        """The slice by every method."""
+        return {method: self.slice_of(key) for method, key in self.methods.items()}
+
+    @cached_property
+    def window(self) -> tuple[int, int, int, int]:
+        """The part of the reference with most detail."""
+        return detail_window(self.reference)
+
+    @property
+    def pixel_mm(self) -> tuple[float, float]:
+        """Size of a pixel along ``X`` and ``Y``."""
+        affine = torch.as_tensor(getattr(self.item["label"], "affine", torch.eye(4))).double()
+        width, height = torch.linalg.norm(affine[:3, :2], dim=0).tolist()
+        return width, height
+
+    @property
+    def grey(self) -> dict[str, Any]:
+        """The grey window of all images: 0 to the 99.8th percentile of the reference."""
+        white = max(float(np.percentile(self.reference, 99.8)), _TINY)
+        return {"cmap": "gray", "vmin": 0.0, "vmax": white}
+
+    def detail(self, image: Image) -> Image:
+        """Return the part of an image that is enlarged."""
+        first, second, rows, columns = self.window
+        return image[first : first + rows, second : second + columns]
+
+
+def slice_view(
+    item: Mapping[str, Any], methods: Mapping[str, str], index: int | None = None
+) -> View:
+    """Look at a slice of a stack or of a volume.
+
+    Args:
+        item: ``label`` and the images of all methods.
+        methods: Name of a method to the key of its image.
+        index: Place along the last axis; the middle by default.
+    """
+    return View(item, methods, item["label"].shape[-1] // 2 if index is None else index)
+
+
+def image_row(view: View, label: str = "", *, frame: bool = False) -> Row:
+    """Show the slice by every method, in one grey window.
+
+    Args:
+        view: The slice.
+        label: Of the colour bar; there is none without.
+        frame: Whether the part is framed that :func:`detail_row` enlarges.
+    """
+    return Row(
+        {**view.images, REFERENCE: view.reference},
+        "slice",
+        view.grey,
+        label,
+        view.pixel_mm,
+        view.window if frame else None,
+        scale_bar=True,
+    )
+
+
+def detail_row(view: View, label: str = "image") -> Row:
+    """Show the part with most detail, enlarged, in the grey window of the whole."""
+    images = {**view.images, REFERENCE: view.reference}
+    return Row(
+        {name: view.detail(image) for name, image in images.items()},
+        "the third with most detail, enlarged",
+        view.grey,
+        label,
+        view.pixel_mm,
+    )
+
+
+def residual_row(
+    view: View, label: str = "residual", percentile: float = 99.5, *, detail: bool = False
+) -> Row:
+    """Show image minus reference, on one scale that is symmetric about zero.
+
+    Args:
+        view: The slice.
+        label: Of the colour bar.
+        percentile: Of the absolute residuals of each method; the largest is the end of the scale.
+        detail: Whether the part with most detail is shown alone.
+    """
+    residuals = {}
+    for method, image in view.images.items():
+        values = image - view.reference
+        if view.inside is not None:
+            values = np.where(view.inside, values, np.nan)
+        residuals[method] = view.detail(values) if detail else values
+    found = [np.abs(values[np.isfinite(values)]) for values in residuals.values()]
+    limit = max((float(np.percentile(v, percentile)) for v in found if v.size), default=0) or 1.0
+    style = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+    return Row(residuals, "difference to the reference", style, label, view.pixel_mm)
+
+
+def detail_window(image: Image, share: float = _DETAIL) -> tuple[int, int, int, int]:
+    """Return where an image has most detail: first row, first column, rows, columns.
+
+    The window of ``share`` of each side in which the mean squared gradient is largest.
+
+    Args:
+        image: ``(X, Y)``.
+        share: Of the sides, above 0, at most 1.
+    """
+    rows, columns = (max(2, round(share * length)) for length in image.shape)
+    energy = sum(np.square(part) for part in np.gradient(np.asarray(image, dtype=np.float64)))
+    total = np.pad(np.cumsum(np.cumsum(energy, 0), 1), ((1, 0), (1, 0)))
+    sums = (
+        total[rows:, columns:]
+        - total[:-rows, columns:]
+        - total[rows:, :-columns]
+        + total[:-rows, :-columns]
+    )
+    first, second = np.unravel_index(int(np.argmax(sums)), sums.shape)
+    return int(first), int(second), rows, columns

@@ -1,0 +1,264 @@
+"""Keep some slices of an evaluation, chosen by rule, and draw them at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from ignite.engine import Engine, Events
+from matplotlib.figure import Figure
+
+from custom.evaluation.diagnostics_folder import write_figures
+from custom.evaluation.measure_figures import draw_distributions
+from custom.evaluation.names import (
+    format_measure,
+    higher_is_better,
+    measure_name,
+    method_name,
+)
+from custom.evaluation.panel_figure import draw_rows
+from custom.evaluation.panel_rows import REFERENCE, Row, View, slice_view
+from custom.evaluation.slice_table import restored_items
+
+__all__ = ["FIGURE_COLUMNS", "Choice", "Panels"]
+
+FIGURE_COLUMNS = ("file", "scan", "caption")
+Measures = Mapping[str, Mapping[str, Any]]
+"""Method to its row of the table."""
+
+
+class Table(Protocol):
+    """What is asked of the handler that measures: its rows, its methods and their keys."""
+
+    rows: list[dict[str, Any]]
+    methods: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A rule that says which slices are shown. Nobody picks them.
+
+    Attributes:
+        first: Scans whose middle slice is shown, in the order of the dataset; None for all.
+        worst: The measure by which the model's worst slice is shown too; None for none.
+        by: A column of the table: so many are shown of each of its values.
+        where: Column to value: the rule is for these alone.
+        reason: Why the first are shown.
+    """
+
+    first: int | None = None
+    worst: str | None = None
+    by: str | None = None
+    where: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = "middle slice"
+
+    def __post_init__(self) -> None:
+        """Refuse a negative number."""
+        if self.first is not None and self.first < 0:
+            raise ValueError(f"first must be at least 0, got {self.first}")
+
+    def group_of(self, row: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        """Return what a slice competes with others of, or None if the rule is not for it."""
+        if any(not _equal(row[column], value) for column, value in self.where.items()):
+            return None
+        return (row[self.by] if self.by else "",)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One slice with all that its figure shows; ``place`` tells it from others."""
+
+    scan: str
+    place: dict[str, Any]
+    chosen: str
+    rows: list[Row]
+    measures: Measures
+
+
+class Panels:
+    """Draw chosen slices of an evaluation: a row of images for each thing shown, a column a method.
+
+    Writes ``figures/<scan>_slice<k>.png`` and ``figures/figures.csv`` (``file, scan, caption``, the
+    columns that identify the slice, ``chosen``) when the evaluator has completed; figures of an
+    earlier evaluation go.
+
+    Args:
+        table: Measures of the same evaluator; it must stand before this handler.
+        output_dir: Folder in which ``figures`` is made.
+        rows: What is shown, from the top: functions of a
+            :class:`~custom.evaluation.panel_rows.View`.
+        choices: Which slices are shown.
+        view: Takes an item, methods and their keys, and the index of a slice or None; gives a view.
+        columns: What identifies a slice (columns of the table, what the view tells) to how the
+            heading says it, as ``"noise {:g}"``; with ``""`` the heading leaves it out.
+        measures: Those in the titles; the best method by the first has a bold title.
+        names: What methods are called.
+        inches: Width of a panel.
+        distributions: Whether a last figure shows every measure of every slice.
+        dots_per_inch: Resolution of the figures.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        output_dir: str | Path,
+        rows: Sequence[Callable[[View], Row]],
+        choices: Sequence[Choice] = (Choice(),),
+        view: Callable[[Mapping[str, Any], Mapping[str, str], int | None], View] = slice_view,
+        columns: Mapping[str, str] | None = None,
+        measures: Sequence[str] = (),
+        names: Mapping[str, str] | None = None,
+        inches: float = 1.75,
+        distributions: Sequence[str] = (),
+        dots_per_inch: int = 110,
+    ) -> None:
+        self.table = table
+        self.folder = Path(output_dir) / "figures"
+        self.row_functions = list(rows)
+        self.choices = list(choices)
+        self.view = view
+        self.columns = dict(columns or {"slice": "slice {}"})
+        self.measures = list(measures)
+        self.names = names
+        self.inches = inches
+        self.distributions = list(distributions)
+        self.dots_per_inch = dots_per_inch
+        self.start()
+
+    def attach(self, engine: Engine) -> None:
+        """Choose slices as they are restored, and draw at the end."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.keep)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def start(self) -> None:
+        """Forget what an earlier run kept."""
+        self.seen = 0
+        self.first: dict[tuple[Any, ...], list[Panel]] = {}
+        self.worst: dict[tuple[Any, ...], Panel] = {}
+
+    def keep(self, engine: Engine) -> None:
+        """Keep slices of what the engine has just restored, if they are to be shown."""
+        new, self.seen = self.table.rows[self.seen :], len(self.table.rows)
+        for item in restored_items(engine):
+            scan = str(item.get("scan", ""))
+            slices: dict[int | None, dict[str, Mapping[str, Any]]] = {}
+            for row in new:
+                if row["scan"] == scan:
+                    slices.setdefault(row.get("slice"), {})[row["method"]] = row
+            for number, choice in enumerate(self.choices if slices else ()):
+                group = choice.group_of(next(iter(slices.values()))["model"])
+                if group is not None:
+                    self._choose(choice, (number, *group), item, slices)
+
+    def write(self) -> None:
+        """Draw the chosen slices."""
+        chosen: dict[tuple[Any, ...], Panel] = {}
+        for group, first in self.first.items():
+            for panel in (*first, *([self.worst[group]] if group in self.worst else [])):
+                chosen.setdefault((panel.scan, *panel.place.values()), panel)
+        columns = (*FIGURE_COLUMNS, *self.columns, "chosen")
+        found: list[tuple[dict[str, Any], Callable[[], Figure]]] = []
+        count: Counter[str] = Counter()
+        for panel in chosen.values():
+            name = f"{panel.scan}_slice{panel.place['slice']}"
+            count[name] += 1
+            about = {
+                "file": f"{name}_{count[name]}.png" if count[name] > 1 else f"{name}.png",
+                "scan": panel.scan,
+                "caption": self._caption(panel),
+                "chosen": panel.chosen,
+            }
+            found.append((about | panel.place, partial(self._draw, panel)))
+        if self.distributions:
+            text = "Each point is a slice; boxes show quartiles and median."
+            found.append(({"file": "distributions.png", "caption": text}, self._distributions))
+        write_figures(self.folder, columns, found, self.dots_per_inch)
+
+    def _choose(
+        self,
+        choice: Choice,
+        group: tuple[Any, ...],
+        item: Mapping[str, Any],
+        slices: Mapping[int | None, Measures],
+    ) -> None:
+        """Keep the middle slice of an item if it is one of the first, and its worst."""
+        first, indices = self.first.setdefault(group, []), list(slices)
+        if choice.first is None or len(first) < choice.first:
+            middle = indices[len(indices) // 2]
+            first.append(self._panel(item, middle, slices[middle], choice.reason))
+        name = choice.worst
+        if name is None:
+            return
+        sign = 1 if higher_is_better(name) else -1
+
+        def score(measures: Measures) -> float:
+            return sign * float(measures["model"][name])
+
+        worst = min(indices, key=lambda index: score(slices[index]))
+        before = self.worst.get(group)
+        if before is None or score(slices[worst]) < score(before.measures):
+            end = "lowest" if sign > 0 else "highest"
+            chosen = f"{end} {measure_name(name)} of the model"
+            self.worst[group] = self._panel(item, worst, slices[worst], chosen)
+
+    def _panel(
+        self, item: Mapping[str, Any], index: int | None, measures: Measures, chosen: str
+    ) -> Panel:
+        """Make the images of one slice."""
+        view = self.view(item, self.table.methods, index)
+        known = {**measures["model"], "slice": view.index, **view.told}
+        place = {column: known.get(column) for column in self.columns}
+        rows = [row(view) for row in self.row_functions]
+        return Panel(str(item.get("scan", "")), place, chosen, rows, measures)
+
+    def _caption(self, panel: Panel) -> str:
+        """Say which slice a figure shows, why, and what its rows are."""
+        rows = "; ".join(row.text for row in panel.rows)
+        return f"{self._place(panel)}: {panel.chosen}. From the top: {rows}."
+
+    def _place(self, panel: Panel) -> str:
+        """Say which slice it is."""
+        told = [
+            text.format(panel.place[column])
+            for column, text in self.columns.items()
+            if text and panel.place[column] not in ("", None)
+        ]
+        return ", ".join([panel.scan, *told])
+
+    def _draw(self, panel: Panel) -> Figure:
+        """Draw one slice."""
+        shown = [name for name in self.measures if name in panel.measures["model"]]
+        titles = {
+            method: (
+                method_name(method, self.names),
+                " / ".join(format_measure(name, panel.measures[method][name]) for name in shown),
+            )
+            for method in self.table.methods
+        }
+        titles[REFERENCE] = (method_name(REFERENCE, self.names), "")
+        heading = f"{self._place(panel)}: {panel.chosen}"
+        if shown:
+            heading += f" ({' / '.join(map(measure_name, shown))})"
+        best = ""
+        if shown:
+            choose = max if higher_is_better(shown[0]) else min
+            best = choose(panel.measures, key=lambda method: panel.measures[method][shown[0]])
+        return draw_rows(panel.rows, titles, heading, self.inches, best)
+
+    def _distributions(self) -> Figure:
+        """Draw every measure of every slice."""
+        rows = self.table.rows
+        known = [name for name in self.distributions if rows and name in rows[0]]
+        return draw_distributions(rows, known, self.names)
+
+
+def _equal(value: Any, wanted: Any) -> bool:
+    """Return True if two values of a table are the same; numbers to seven digits, as in a file."""
+    if isinstance(wanted, float):
+        return f"{value:.7g}" == f"{wanted:.7g}"
+    return bool(value == wanted)
