@@ -35,6 +35,7 @@ from custom.files.csv_table import read_table
 
 BUNDLE = REPOSITORY / "bundles" / "micro_mri_denoise"
 COMMAND = Path(sys.executable).with_name("mri-bundles")
+SLICE_WISE = "custom.inferers.slice_wise_inferer.SliceWiseInferer"
 # What each training sets besides. The published form corrects nothing at t = T, where f is 0: it
 # can neither use samples there nor restore in one step.
 MODELS: dict[str, dict[str, Any]] = {
@@ -91,8 +92,8 @@ def side_by_side(weights: dict[str, Path]) -> dict[str, Any]:
         name: (anchored["network_def"], own_inferer(anchored, MODELS[name]))
         for name in list(MODELS)[1:]
     }
-    slices = {"spatial_dim": 2, "roi_size": [-1, -1], "sw_batch_size": "@slices_per_batch"}
-    settings["unet"] = (plain["network_def"], {"_target_": "SliceInferer", **slices})
+    slices = {"_target_": SLICE_WISE, "slices_per_batch": "@slices_per_batch"}
+    settings["unet"] = (plain["network_def"], slices)
     peers = [
         {
             "_target_": "custom.evaluation.restore_with.RestoreWithd",

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from benchmarks.measure import REPOSITORY, Timing, save
 from custom.data.datasets.residual_bank import ResidualBank
 from custom.engines.anchored_path_batch import AnchoredPathPrepareBatch
-from custom.inferers.anchored_path_estimate import AnchoredPathEstimate
+from custom.inferers.clean_estimate import CleanEstimate
 from custom.networks.schedulers.residual_noise import ResidualNoise
 
 CONFIGS = REPOSITORY / "bundles" / "micro_mri_denoise" / "configs"
@@ -85,7 +85,7 @@ def anchored_path_step() -> Callable[[], None]:
         bank = ResidualBank(Path(folder) / "a", size, config["residuals_megabytes"])
     residuals = FullBank(torch.randn(bank.capacity, size, size))
     prepare = AnchoredPathPrepareBatch(scheduler, ResidualNoise(residuals))
-    estimate, data = AnchoredPathEstimate(scheduler), batch()
+    estimate, data = CleanEstimate(scheduler), batch()
 
     def step() -> None:
         x_t, clean, given, _ = prepare(data)

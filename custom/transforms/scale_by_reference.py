@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
@@ -85,5 +86,9 @@ class UnscaleByReferenced(MapTransform):
         """Multiply the images."""
         result = dict(data)
         for key in self.key_iterator(result):
-            result[key] = data[key] * data[self.scale_key].to(data[key].device)
+            # MONAI's decollation makes a number of a tensor without axes.
+            factor = torch.as_tensor(
+                data[self.scale_key], dtype=torch.float32, device=data[key].device
+            )
+            result[key] = data[key] * factor
         return result

@@ -11,7 +11,7 @@ from scipy.stats import chisquare
 
 from custom.engines.anchored_path_batch import AnchoredPathPrepareBatch
 from custom.errors import InputError
-from custom.inferers.anchored_path_estimate import AnchoredPathEstimate
+from custom.inferers.clean_estimate import CleanEstimate
 from custom.networks.nets.time_conditioned_unet import TimeConditionedUNet
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
 from custom.networks.schedulers.residual_noise import ResidualNoise
@@ -145,7 +145,7 @@ def test_a_trainer_overfits_one_batch(parameterisation: str):
         optimizer=torch.optim.Adam(network.parameters(), lr=1e-2),
         loss_function=torch.nn.MSELoss(),
         prepare_batch=AnchoredPathPrepareBatch(scheduler, ResidualNoise(bank())),
-        inferer=AnchoredPathEstimate(scheduler),
+        inferer=CleanEstimate(scheduler),
         decollate=False,
     )
     trainer.add_event_handler(

@@ -11,7 +11,7 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
-from custom.inferers.anchored_path_inferer import AnchoredPathInferer, _SliceNoise
+from custom.inferers.anchored_path_inferer import AnchoredPathInferer, LinkNoise
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
 from custom.networks.schedulers.residual_noise import ResidualNoise
 from custom.physics.image_moments import image_moments, standardise
@@ -282,7 +282,8 @@ def test_the_noise_of_a_stride_is_that_of_its_links():
     links = scheduler.profile[2:4]  # of the stride from t = 3 to t = 1
     count = 1000
     generators = [torch.Generator().manual_seed(seed) for seed in range(count)]
-    drawn = _SliceNoise(noise, generators, torch.zeros(count, 1, 1, 1)).draw(links).flatten()
+    draw = LinkNoise(noise, scheduler.profile)(torch.zeros(count, 1, 1, 1), generators)
+    drawn = draw(3, 1).flatten()
     # Of independent signs: kurtosis 3 - 2 sum f^4 / (sum f^2)^2, where one field alone has 1.
     fourth = drawn.pow(4)
     expected = float(3 - 2 * links.pow(4).sum() / links.pow(2).sum() ** 2)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from monai.data import MetaTensor
+from monai.data import MetaTensor, decollate_batch, list_data_collate
 
 from custom.physics.intensity_statistics import STATISTICS
 from custom.transforms.scale_by_reference import ScaleByReferenced, UnscaleByReferenced
@@ -19,6 +19,8 @@ def test_undone_gives_the_same_units_whatever_the_gain(shape, gain, statistic, s
     scale = ScaleByReferenced("image", "image", statistic, slice_axis)
     data = scale({"image": image})
     torch.testing.assert_close(scale({"image": data["image"]})["image"], data["image"])
+    # As at inference, batched and taken apart again.
+    (data,) = decollate_batch(list_data_collate([data]))
     back = UnscaleByReferenced(["image"], "image_scale")(data)["image"]
     torch.testing.assert_close(back, image, rtol=2e-7, atol=0)
 

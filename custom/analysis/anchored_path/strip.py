@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
-from custom.inferers.anchored_path_estimate import AnchoredPathEstimate
+from custom.inferers.clean_estimate import CleanEstimate
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
 from custom.networks.schedulers.residual_noise import ResidualNoise
 
@@ -100,7 +100,7 @@ def _reverse(scheduler: AnchoredPathScheduler, network: nn.Module, anchor: Tenso
     """Return ``x_t`` at every step of the deterministic way back, by ``t``."""
     device = next(network.parameters()).device
     path = copy.deepcopy(scheduler).to(device)
-    estimate = AnchoredPathEstimate(path)
+    estimate = CleanEstimate(path)
     x = anchor.to(device)
     images = [_plain(x)]
     for step in path.timesteps().to(device)[:, None]:

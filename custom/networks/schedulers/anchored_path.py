@@ -118,13 +118,16 @@ class AnchoredPathScheduler(nn.Module):
         gain = _column(self.sigma * self.profile[step], x)
         return x + residual / self.num_steps + gain * noise
 
-    def estimate_clean(self, x_t: Tensor, prediction: Tensor, step: Tensor) -> Tensor:
+    def estimate_clean(
+        self, x_t: Tensor, prediction: Tensor, step: Tensor, anchor: Tensor | None = None
+    ) -> Tensor:
         """Return the estimate of the clean image from the network's prediction.
 
         Args:
             x_t: The image at step ``t``.
             prediction: ``r``, the output of the network.
             step: ``t`` of each sample.
+            anchor: Not needed: ``x_t`` lies between it and the clean image.
         """
         if self.parameterisation == "path":
             return x_t - prediction
@@ -133,7 +136,13 @@ class AnchoredPathScheduler(nn.Module):
         return x_t - _column(gain, x_t) * prediction
 
     def step_back(
-        self, x_t: Tensor, clean: Tensor, step: Tensor, to_step: Tensor, noise: Tensor | None = None
+        self,
+        x_t: Tensor,
+        clean: Tensor,
+        step: Tensor,
+        to_step: Tensor,
+        noise: Tensor | None = None,
+        anchor: Tensor | None = None,
     ) -> Tensor:
         r"""Go back along the line through ``x_t`` and the estimate of the clean image.
 
@@ -149,6 +158,7 @@ class AnchoredPathScheduler(nn.Module):
             step: ``t`` of each sample, in ``1..T``.
             to_step: ``u`` of each sample, in ``0..t``.
             noise: ``e``, of zero mean and unit variance; without it the step is deterministic.
+            anchor: Not needed, as in :meth:`estimate_clean`.
 
         Source:
             METHODS.md, study 1; the source gives no reverse process.

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from custom.inferers.anchored_path_estimate import AnchoredPathEstimate
+from custom.inferers.clean_estimate import CleanEstimate
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
 
 # Of the prediction 8 at the steps 1 and 3 of 4: position and parabola by hand.
@@ -18,7 +18,7 @@ def test_the_prediction_is_taken_off_as_the_parameterisation_says(parameterisati
         return torch.full_like(x, 8.0)
 
     x_t = torch.rand(2, 1, 3, 3)
-    estimate = AnchoredPathEstimate(scheduler)(x_t, network, torch.tensor([1, 3]), "more", flag=1)
+    estimate = CleanEstimate(scheduler)(x_t, network, torch.tensor([1, 3]), "more", flag=1)
     expected = x_t - torch.tensor(TAKEN_OFF[parameterisation])[:, None, None, None]
     torch.testing.assert_close(estimate, expected)
     assert seen["x"] is x_t
@@ -28,7 +28,7 @@ def test_the_prediction_is_taken_off_as_the_parameterisation_says(parameterisati
 
 def test_gradients_reach_the_network():
     network = torch.nn.Bilinear(3, 1, 3)
-    estimate = AnchoredPathEstimate(AnchoredPathScheduler())(
+    estimate = CleanEstimate(AnchoredPathScheduler())(
         torch.rand(2, 3), lambda x, position: network(x, position[:, None]), torch.tensor([5, 7])
     )
     estimate.sum().backward()
