@@ -1,1 +1,1 @@
-"""The science of each study: what its paper plots and tabulates beyond an evaluation."""
+"""Figures and tables of each bundle's paper, beyond an evaluation."""

@@ -1,4 +1,4 @@
-"""Show how an anchored path model works: its path, its noise, its samplers."""
+"""Diagnostics of an anchored path model: its path, its noise, its samplers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _ENDPOINT_DRAWS = 8  # of each slice and beta
 
 
 class AnchoredPathDiagnostics:
-    """Draw and measure what the source shows of its path, and what it leaves open.
+    """Draw and measure the figures of the paper, and those that it leaves open.
 
     Writes into ``<output_dir>/diagnostics``: ``path.png`` (the source's Fig. 7), ``variance.png``,
     ``endpoint.png`` (Fig. 20), ``edges.png`` (Fig. 19), ``steps.png``, ``uncertainty.png``,
@@ -64,10 +64,10 @@ class AnchoredPathDiagnostics:
         noise: The noise; its bank is read when :meth:`write` is called. Without a bank nothing is
             written but a warning: a deterministic evaluation needs none.
         output_dir: Output folder of the evaluation.
-        form: How slices are standardised.
+        form: Standardisation of the slices.
         steps_compared: Numbers of reverse steps; those above ``T`` are left out, ``T`` is added.
-        num_inference_steps: Reverse steps of the deviation maps, 2 to ``T``; what lies outside is
-            brought inside. ``None`` for ``T``.
+        num_inference_steps: Reverse steps of the deviation maps, clipped to 2..``T``. ``None`` for
+            ``T``.
         num_samples: Noisy passes of the deviation maps, at least 2.
         slices: Slices examined, spread over the scans, at least 1.
         draws: Chains simulated for the noise, at least 2.
@@ -134,7 +134,7 @@ class AnchoredPathDiagnostics:
         return folder
 
     def _diagnostics(self) -> Iterator[Diagnostic]:
-        """Yield the figures, each measured when it is its turn."""
+        """Yield the figures, each measured when it is requested."""
         path = copy.deepcopy(self.scheduler).cpu()  # the original may lie on another device
         pairs = choose_slices(self.dataset, self.slices, self.exclusions)
         yield self._path(path, pairs[0])
@@ -204,7 +204,7 @@ class AnchoredPathDiagnostics:
         )
 
     def _edges(self, path: AnchoredPathScheduler) -> Diagnostic:
-        """Show what accumulates with and without rotation."""
+        """Show the accumulated noise with and without rotation."""
         kinds = ((False, False), (True, False), (True, True))
         found = [
             accumulated_noise(
@@ -242,7 +242,7 @@ class AnchoredPathDiagnostics:
         )
 
     def _uncertainty(self, pairs: list[PairedSlice]) -> Diagnostic:
-        """Show what the deviation of noisy passes is worth."""
+        """Compare the deviation of noisy passes with the error."""
         total = self.scheduler.num_steps
         # The last step adds no noise, so with one step all passes are the same.
         steps = min(max(2, self.num_inference_steps or total), total)
@@ -270,7 +270,7 @@ class AnchoredPathDiagnostics:
         )
 
     def _sampler(self, steps: int | None, samples: int, stochastic: bool) -> Restore:
-        """Return the way back with so many steps."""
+        """Return the sampler with so many reverse steps."""
         return AnchoredPathInferer(
             self.scheduler,
             num_inference_steps=steps,
@@ -282,7 +282,7 @@ class AnchoredPathDiagnostics:
         )
 
     def _generator(self) -> Generator:
-        """Return a fresh source of randomness: no figure hangs on those before it."""
+        """Return a new random generator, so that no figure depends on those before it."""
         return torch.Generator().manual_seed(self.seed)
 
 
@@ -299,5 +299,5 @@ def _with_error(values: tuple[Any, Any]) -> dict[str, list[float]]:
 
 
 def _finite(value: float) -> float | None:
-    """Return a number that JSON can hold."""
+    """Return a finite number, or None, which JSON can hold."""
     return value if math.isfinite(value) else None

@@ -102,7 +102,7 @@ def draw_variance(curve: PathVariance, end_std: float) -> Figure:
 
 
 def draw_endpoint(curve: EndpointErrors) -> Figure:
-    """Draw how far the end of the path is from the scan, against ``beta``."""
+    """Draw the distance of the path's end from the scan against ``beta``."""
     figure = empty_figure(7.2, 4.4)
     ax = figure.subplots()
     ax.set(xscale="log", yscale="log")
@@ -137,8 +137,8 @@ def draw_edges(columns: Sequence[AccumulatedNoise]) -> Figure:
         columns: One entry a kind, of equally many chains.
 
     Returns:
-        Upper row one chain each, lower row the mean over all chains, which would be all but zero
-        if the chains had nothing in common; all on one scale.
+        Upper row one chain each, lower row the mean over all chains, which would be close to zero
+        if the chains were independent; all on one scale.
     """
     figure = Figure(
         figsize=(3.1 * len(columns) + 1.2, 7.3), facecolor="white", layout="constrained"
@@ -166,6 +166,6 @@ def draw_edges(columns: Sequence[AccumulatedNoise]) -> Figure:
 
 
 def _kind(item: AccumulatedNoise) -> str:
-    """Say how the noise was made."""
+    """Return the kind of the noise, in words."""
     turned = "rotated" if item.rotated else "not rotated"
     return f"{turned}, centred" if item.centred else turned

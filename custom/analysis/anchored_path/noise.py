@@ -36,7 +36,7 @@ class PathVariance:
         steps: ``t``.
         theory: For independent noise of zero mean and unit variance at every pixel.
         chain: Of chains simulated link by link: mean over chains, and its standard error.
-        one_shot: Of draws straight from the marginal, likewise.
+        one_shot: The same for draws from the marginal.
 
     Shape:
         All ``(number of steps,)``; ``chain`` and ``one_shot`` are pairs of such.
@@ -73,13 +73,13 @@ class AccumulatedNoise:
 
     Args:
         rotated: Whether each draw was rotated by a random multiple of 90 degrees.
-        centred: Whether the mean of every pixel over the bank was taken off.
+        centred: Whether the mean of every pixel over the bank was subtracted.
         example: One chain's.
         mean: Mean over the chains.
         draws: Number of chains.
         direction: Size of the preferred direction of its edges (:func:`preferred_direction`),
             and its standard error.
-        fixed_share: Share of the variance that every chain has in common, from the bank itself.
+        fixed_share: Share of the variance that is common to all chains, from the bank itself.
     """
 
     rotated: bool
@@ -98,14 +98,14 @@ def path_variance(
     generator: Generator,
     points: int = 21,
 ) -> PathVariance:
-    """Simulate chains, draw from the marginal, and set both against theory.
+    """Simulate chains, draw from the marginal, and compare both with theory.
 
     Args:
         scheduler: The path.
         noise: The noise.
         draws: Chains, and draws at each step; at least 2.
         generator: Source of the randomness.
-        points: Steps looked at, spread evenly over the path.
+        points: Number of steps compared, spread evenly over the path.
     """
     steps = np.unique(np.linspace(0, scheduler.num_steps, points).round().astype(int))
     profile = scheduler.profile.cpu().double()
@@ -138,7 +138,7 @@ def endpoint_errors(
     generator: Generator,
     end_stds: Sequence[float] | None = None,
 ) -> EndpointErrors:
-    """Draw the end of the path for several ``beta``, and measure how far from the scan it is.
+    """Draw the end of the path for several ``beta``, and measure its distance from the scan.
 
     Args:
         scheduler: The path; its own ``beta`` is replaced.
@@ -174,7 +174,7 @@ def endpoint_errors(
 def accumulated_noise(
     scheduler: AnchoredPathScheduler, noise: ResidualNoise, draws: int, generator: Generator
 ) -> AccumulatedNoise:
-    """Sum the noise along whole chains and measure what is coherent in it.
+    """Sum the noise along whole chains and measure its coherent part.
 
     Args:
         scheduler: The path.
@@ -207,9 +207,9 @@ def preferred_direction(fields: Tensor) -> Tensor:
 
     .. math:: (J_{xx} - J_{yy},\; 2 J_{xy}) / (J_{xx} + J_{yy})
 
-    with ``J`` the structure tensor, summed over the field. The length is 0 where no direction is
-    preferred and 1 where all edges are parallel. Turned by 90 degrees a field has the opposite
-    vector, so over random rotations its mean is zero.
+    with ``J`` the structure tensor, summed over the field. The length is 0 if no direction is
+    preferred and 1 if all edges are parallel. A field rotated by 90 degrees has the opposite
+    vector, so the mean over random rotations is zero.
 
     Shape:
         ``fields``: ``(B, X, Y)``; output: ``(B, 2)``, zero for a constant field.
@@ -226,9 +226,9 @@ def preferred_direction(fields: Tensor) -> Tensor:
 def fixed_pattern(noise: ResidualNoise) -> Tensor:
     """Return the expected value of one draw at each pixel, ``(S, S)``.
 
-    Theory takes it to be zero. Of a finite bank it is the mean image, over the rotations too if
-    there are any: a pattern that all links of all chains share and that therefore adds up. The
-    option ``centre`` takes it off.
+    In theory it is zero. For a finite bank it is the mean image, over the rotations, too, if there
+    are any: a pattern that all links of all chains share and that therefore adds up. The option
+    ``centre`` subtracts it.
     """
     if noise.centre:
         return torch.zeros(noise.bank.residuals.shape[1:], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Measure what the number of reverse steps does, and whether deviation maps tell the error."""
+"""Quality against the number of reverse steps, and deviation maps against the true error."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class StepQuality:
 
 @dataclass(frozen=True)
 class Deviation:
-    """What several noisy passes give for one slice, in means of the fast slice.
+    """Mean and deviation of several noisy passes for one slice, in means of the fast slice.
 
     Args:
         pair: The slice.
@@ -79,7 +79,7 @@ class Deviation:
 
     @property
     def tissue(self) -> Array:
-        """Where the reference is brighter than the mean of the fast slice."""
+        """Mask where the reference is brighter than the mean of the fast slice."""
         return self.pair.label[0, 0].numpy() > 1
 
 
@@ -98,8 +98,8 @@ def step_quality(
         steps: Numbers of steps.
 
     Returns:
-        One entry a number of steps and sampler; the first slice is restored once more before, so
-        that no entry is slowed by what a first call costs.
+        One entry for each number of steps and sampler. The first slice is restored once before, so
+        that no entry includes the cost of a first call.
     """
     found: list[StepQuality] = []
     for stochastic in (False, True):
@@ -143,8 +143,8 @@ def deviations(
 def rank_correlations(found: Sequence[Deviation]) -> dict[str, float]:
     """Correlate the true error, by Spearman's rank, with the deviation in tissue.
 
-    The brightness of the restored image is correlated with the error as well: a deviation map
-    that only repeats the image would be worth no more.
+    The brightness of the restored image is correlated with the error as well: a deviation map that
+    only repeats the image would carry no further information.
 
     Returns:
         ``deviation`` and ``brightness``, means over the slices whose maps vary; NaN without any.
@@ -156,7 +156,7 @@ def rank_correlations(found: Sequence[Deviation]) -> dict[str, float]:
 
 
 def reliability(found: Sequence[Deviation], bins: int = 10) -> tuple[Array, Array]:
-    """Return the RMS error of pixels against the deviation told for them.
+    """Return the RMS error of pixels against their predicted deviation.
 
     Args:
         found: Slices; those with less tissue than ``bins`` pixels are left out.

@@ -1,4 +1,4 @@
-"""Figures of what the samplers of an anchored path model give."""
+"""Figures of the quality of an anchored path model's samplers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from custom.evaluation.names import higher_is_better, measure_name
 __all__ = ["draw_steps", "draw_uncertainty"]
 
 _MEASURES = ("mse", "psnr", "ssim", "seconds")
-# Span of a panel at least, so that differences which mean nothing do not fill it.
+# Smallest span of a panel, so that insignificant differences do not fill it.
 _LEAST_SPAN = {"psnr": 0.5, "ssim": 0.02}  # dB, 1
 _LEAST_SHARE = 0.1  # of the MSE of the input
 
@@ -76,11 +76,11 @@ def draw_steps(found: Sequence[StepQuality], untouched: Mapping[str, float]) -> 
 def draw_uncertainty(
     item: Deviation, curve: tuple[NDArray[Any], NDArray[Any]], correlations: Mapping[str, float]
 ) -> Figure:
-    """Draw what noisy passes say of one slice, cut to its tissue, and whether it is true.
+    """Draw mean, deviation and error of noisy passes for one slice, cut to its tissue.
 
     Args:
         item: The slice.
-        curve: Deviation told and RMS error of groups of pixels, over all slices.
+        curve: Predicted deviation and RMS error of groups of pixels, over all slices.
         correlations: Rank correlations of the error, over all slices.
     """
     figure = Figure(figsize=(10.4, 6.9), facecolor="white", layout="constrained")
@@ -113,7 +113,7 @@ def draw_uncertainty(
 def _draw_reliability(
     ax: Axes, curve: tuple[NDArray[Any], NDArray[Any]], correlations: Mapping[str, float]
 ) -> None:
-    """Draw the true error against the deviation told for it."""
+    """Draw the true error against the predicted deviation."""
     told, true = curve
     shown = (told > 0) & (true > 0)  # NaN, where there is no tissue, is neither
     both = np.concatenate([told[shown], true[shown]]) if shown.any() else np.ones(1)
@@ -143,7 +143,7 @@ def _upto(image: NDArray[Any]) -> dict[str, float]:
 
 
 def _panel_title(measure: str, untouched: Mapping[str, float]) -> str:
-    """Say what a panel shows, which way is better, and where the input stands."""
+    """Return the title of a panel: its measure, which way is better, and the input's value."""
     if measure == "seconds":
         return "seconds a slice (lower is better)"
     way = "higher" if higher_is_better(measure) else "lower"

@@ -28,8 +28,8 @@ class PathStrip:
         steps: ``t``, from 0 to ``T``.
         num_steps: ``T``.
         forward: ``x_t`` of one chain from the reference to the scan.
-        noise: What is random in it, ``x_t - E[x_t]``.
-        reverse: ``x_t`` on the way back from the scan, deterministic, one step at a time.
+        noise: Its random part, ``x_t - E[x_t]``.
+        reverse: ``x_t`` of the deterministic reverse process from the scan, one step at a time.
 
     Shape:
         Each image ``(X, Y)``; one a step.
@@ -97,7 +97,7 @@ def _forward(
 
 @torch.no_grad()
 def _reverse(scheduler: AnchoredPathScheduler, network: nn.Module, anchor: Tensor) -> list[Array]:
-    """Return ``x_t`` at every step of the deterministic way back, by ``t``."""
+    """Return ``x_t`` at every step of the deterministic reverse process, by ``t``."""
     device = next(network.parameters()).device
     path = copy.deepcopy(scheduler).to(device)
     estimate = CleanEstimate(path)

@@ -1,4 +1,4 @@
-"""Errors of estimators of diffusion signals by noise level, beside the least there can be."""
+"""Errors of estimators of diffusion signals by noise level, beside the Bayes limit."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def errors_by_noise(
     """Measure estimators at some noise levels.
 
     Args:
-        estimators: Whose errors are measured.
+        estimators: The estimators to measure.
         samples: The signals, the same for all estimators and levels.
         sigmas: Noise levels above 0, in units of ``S_0``.
 
@@ -55,8 +55,8 @@ def errors_by_noise(
         of the tensor's elements and of its mean diffusivity in mm²/s, squared or not. ``times``
         are ratios of errors of the same signals, ``excess`` is the squared distance from the
         posterior mean over the latter's error; ``se`` are standard errors. ``limit`` is the
-        posterior mean; refitted, its tensor is that of its signals, as a network's is. What there
-        is no number for is None.
+        posterior mean; refitted, its tensor is fitted to its signals, as a network's is. Missing
+        numbers are None.
     """
     rows = []
     for sigma in sigmas:
@@ -86,7 +86,7 @@ def _row(name: str, level: NoisyLevel, found: Estimates, b_rows: Tensor) -> dict
 
 
 def _limit_rows(level: NoisyLevel, b_rows: Tensor) -> Iterator[dict[str, Any]]:
-    """Return the posterior mean's errors: its own tensor, and that of its signals."""
+    """Return the posterior mean's errors: of its tensor, and of the one fitted to its signals."""
     whole, none = level.posterior.whole, Measured(0.0, 0.0)
     for name in (LIMIT, LIMIT_REFITTED):
         row = _empty(name, level) | _pair("signal_mse", mean_of(level.limit_errors()))
@@ -109,7 +109,7 @@ def _limit_rows(level: NoisyLevel, b_rows: Tensor) -> Iterator[dict[str, Any]]:
 
 
 def _tensor_of(found: Estimates, b_rows: Tensor) -> Tensor:
-    """Return tensors, refitted where an estimator gives signals alone."""
+    """Return tensors, refitted if an estimator gives signals only."""
     if found.tensor is not None:
         return found.tensor
     if found.signal is None:
@@ -118,7 +118,7 @@ def _tensor_of(found: Estimates, b_rows: Tensor) -> Tensor:
 
 
 def _tensor_errors(tensor: Tensor, truth: Tensor) -> dict[str, Any]:
-    """Return errors of tensors and of what is read off them, in units of mm²/s."""
+    """Return errors of tensors, mean diffusivity and anisotropy, in units of mm²/s."""
     tensor, truth = tensor.double(), truth.double()
     squared = Measured(*(v * _MM2_PER_S**2 for v in mean_of(squared_error(tensor, truth))))
     anisotropy = fractional_anisotropy(tensor) - fractional_anisotropy(truth)

@@ -1,4 +1,4 @@
-"""Whether the deviations that estimators of diffusion signals predict are those of their errors."""
+"""Calibration of the deviations that estimators of diffusion signals predict."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CALIBRATION_COLUMNS = (
 def sampling_estimator(
     network: SignalAutoencoder, samples: int = 32, seed: int = 0
 ) -> Callable[[Tensor, Tensor], Estimates]:
-    """Return a variational autoencoder with the deviation of what it decodes from drawn latents.
+    """Return a variational autoencoder with the deviation of its outputs over sampled latents.
 
     Args:
         network: The autoencoder.
@@ -82,16 +82,16 @@ def calibration_by_noise(
 def calibration(
     estimate: Tensor, deviation: Tensor, truth: Tensor, best: Tensor
 ) -> dict[str, float]:
-    """Return what tells whether predicted deviations are right.
+    """Return measures of the calibration of predicted deviations.
 
     Args:
-        estimate: What was estimated.
-        deviation: Predicted standard deviations of its error.
-        truth: What it was of.
+        estimate: The estimates.
+        deviation: Predicted standard deviations of their errors.
+        truth: The true values.
         best: Standard deviations of the posterior.
 
     Returns:
-        ``mean_squared_z``: mean of the squared error over the squared deviation, 1 if all is right;
+        ``mean_squared_z``: mean of the squared error over the squared deviation, 1 if calibrated;
         ``within_1``, ``within_2``: shares of errors below one and two deviations, 0.683 and 0.954
         for Gaussian errors; ``correlation`` with the posterior's deviations; ``ratio``: root mean
         square of the predicted over that of the posterior's.

@@ -1,4 +1,4 @@
-"""Figures of the study of diffusion signals, with what is to be seen on them."""
+"""Figures of the signal diagnostics, with their captions."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ __all__ = ["Reconstructions", "SignalResults", "signal_diagnostics"]
 
 @dataclass(frozen=True)
 class Reconstructions:
-    """A few signals, ``(n, M)`` each, and what networks make of them.
+    """A few signals, ``(n, M)`` each, and their reconstructions by networks.
 
     Attributes:
         sigma: Their noise level.
-        clean: As they were.
+        clean: Without noise.
         noisy: With noise.
         restored: Name to signals.
     """
@@ -47,7 +47,7 @@ class Reconstructions:
 
 @dataclass(frozen=True)
 class SignalResults:
-    """What was measured.
+    """Results of the measurements.
 
     Attributes:
         tables: Name to columns and rows.
@@ -69,7 +69,7 @@ class SignalResults:
 
 
 def signal_diagnostics(results: SignalResults) -> Iterator[Diagnostic]:
-    """Yield the figures, each drawn when it is its turn."""
+    """Yield the figures, each drawn when it is requested."""
     rows = {name: _finite(table) for name, (_, table) in results.tables.items()}
     yield from _by_noise(results, rows)
     if rows["mixture"]:
@@ -120,7 +120,7 @@ def _by_noise(
 
 
 def _mixture(results: SignalResults, rows: list[dict[str, Any]]) -> Diagnostic:
-    """Show the study's two tables."""
+    """Show the paper's two tables."""
     return Diagnostic(
         "mixture",
         "The study's mixture of noise levels",
@@ -134,7 +134,7 @@ def _mixture(results: SignalResults, rows: list[dict[str, Any]]) -> Diagnostic:
 
 
 def _calibration(results: SignalResults, rows: list[dict[str, Any]]) -> Diagnostic:
-    """Show what predicted deviations are worth."""
+    """Show the calibration of predicted deviations."""
     return Diagnostic(
         "calibration",
         "Predicted deviations against errors",
@@ -147,7 +147,7 @@ def _calibration(results: SignalResults, rows: list[dict[str, Any]]) -> Diagnost
 
 
 def _scale(results: SignalResults, rows: list[dict[str, Any]]) -> Diagnostic:
-    """Show what an estimated scale costs."""
+    """Show the cost of an estimated scale."""
     return Diagnostic(
         "scale",
         "What the error of an estimated S0 costs",
@@ -206,7 +206,7 @@ def _latents(results: SignalResults, rows: list[dict[str, Any]]) -> Iterator[Dia
 
 
 def _finite(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows without numbers that JSON cannot hold."""
+    """Return rows with None in place of numbers that JSON cannot hold."""
     return [
         {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
         for row in rows

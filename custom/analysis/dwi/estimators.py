@@ -1,4 +1,4 @@
-"""Everything that estimates diffusion signals or their tensor, under one form, to be compared."""
+"""Common interface of estimators of diffusion signals or of their tensor."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ __all__ = [
     "restore_scaled",
 ]
 
-# Names of those that need no training.
+# Names of the estimators without training.
 CLASSICAL = ("noisy", "WLS", "NLLS", "DIPY WLS", "DIPY NLLS")
-_LEAST_SCALE = 0.05  # least estimate of S_0 that signals are divided by, in units of the true one
-_FLOOR = 0.01  # of the logarithm, units of S_0: nearest to the study's row (VAE.md, section 1)
+_LEAST_SCALE = 0.05  # smallest estimate of S_0, in units of the true one: it is divided by
+_FLOOR = 0.01  # of the logarithm, units of S_0: nearest to the paper's row (VAE.md, section 1)
 _ROWS = 16384
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """What is made of noisy signals.
+    """Estimates from noisy signals.
 
     Attributes:
         signal: ``(n, M)`` in units of ``S_0``, if it gives signals.
@@ -58,7 +58,7 @@ class SignalEstimator:
     Attributes:
         name: In tables and figures.
         estimate: From noisy signals ``(n, M)`` and noise levels ``(n, 1)``, in units of ``S_0``.
-        most_signals: A slow one is asked for the first so many signals alone.
+        most_signals: Number of signals that a slow estimator is limited to.
     """
 
     name: str
@@ -82,14 +82,14 @@ def classical_estimators(
 
     Args:
         table: The protocol.
-        dipy_signals: How many signals DIPY fits, which takes a voxel at a time; 0 for none, None
-            for all.
+        dipy_signals: Number of signals that DIPY fits, one voxel at a time; 0 for none, None for
+            all.
 
     Returns:
         The noisy signals themselves; weighted log-linear and non-linear least squares with ``S_0``
-        known, the latter with its tensor cut to the prior's box; and DIPY's two, which fit ``S_0``.
-        Where it is known, no signal is given that is above it: of strong noise one voxel in
-        thousands would otherwise outweigh all others.
+        known, the latter with its tensor clipped to the prior's box; and DIPY's two, which fit
+        ``S_0``. Where it is known, signals are clipped to it: at strong noise one voxel in
+        thousands would otherwise dominate the mean.
     """
     b_rows = table.b_rows
 
@@ -149,7 +149,7 @@ def network_estimator(
     Args:
         network: Gives signals, or the six elements of a tensor; with or without their deviations.
         table: The protocol of the signals.
-        scale: How ``S_0`` is estimated before and undone after; None: as it was in training.
+        scale: Estimate of ``S_0`` that signals are divided by; None: as in training.
 
     Raises:
         InputError: If the network was trained for another protocol.
@@ -185,14 +185,14 @@ def restore_scaled(network: nn.Module, noisy: Tensor, sigma: Tensor, scale: Tens
     """
     unit = scale.clamp_min(_LEAST_SCALE).unsqueeze(1)
     found = _forward(network, noisy / unit, sigma / unit)
-    if found.signal is None:  # a tensor has no scale
+    if found.signal is None:  # a tensor does not depend on the scale
         return found
     deviation = None if found.deviation is None else found.deviation * unit
     return Estimates(found.signal * unit, None, deviation)
 
 
 def _forward(network: nn.Module, noisy: Tensor, sigma: Tensor) -> Estimates:
-    """Let a network restore signals, block by block."""
+    """Restore signals by a network, block by block."""
     parameter = next(network.parameters())
     given: Any = (noisy, sigma) if getattr(network, "with_sigma", False) else (noisy,)
     given = [value.to(parameter) for value in given]

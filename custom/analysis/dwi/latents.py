@@ -1,4 +1,4 @@
-"""What the latents of an autoencoder of diffusion signals hold, and what each is good for."""
+"""Distributions of an autoencoder's latents, and their contributions to the reconstruction."""
 
 from __future__ import annotations
 
@@ -41,14 +41,13 @@ class LatentMeasures:
 
     Attributes:
         name: Of the network.
-        means: ``(n, L)``: what the decoder is given.
+        means: ``(n, L)``: inputs of the decoder.
         posterior_std: ``(L,)``: root mean square of the deviations that the encoder gives; 0
             without any.
         divergence: ``(L,)``: mean divergence of each latent from the prior, in nats; None without
             deviations.
         error: Mean squared error of the reconstruction.
-        contribution: ``(L,)``: by how much it grows if a latent is set to its mean over all
-            signals.
+        contribution: ``(L,)``: growth of the error if a latent is set to its mean over all signals.
         shifts: ``(S,)``: multiples of a latent's standard deviation over the signals.
         changes: ``(L, S, M)``: decoded signals there, others at their mean, less those at the mean.
     """
@@ -64,9 +63,9 @@ class LatentMeasures:
 
     @property
     def active(self) -> Tensor:
-        """Say which latents carry something, ``(L,)``.
+        """Return True for active latents, ``(L,)``.
 
-        Their divergence is above 0.01 nats; without a divergence, they vary at all.
+        Their divergence is above 0.01 nats; without a divergence, their variance is not 0.
         """
         if self.divergence is None:
             return self.means.std(0) > 0
@@ -82,7 +81,7 @@ def measure_latents(
         name: Of the network.
         network: The autoencoder.
         noisy: ``(n, M)``.
-        clean: What they are of, ``(n, M)``.
+        clean: The same without noise, ``(n, M)``.
     """
     parameter = next(network.parameters())
     with torch.no_grad(), eval_mode(network):

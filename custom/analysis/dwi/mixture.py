@@ -1,4 +1,4 @@
-"""The study's mixture of noise levels: who errs by how much, and the least there can be."""
+"""Errors over the paper's mixture of noise levels, beside the Bayes limit."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MM2_PER_S = 1e-3  # one µm²/ms
 
 @dataclass(frozen=True)
 class Mixture:
-    """Signals of held-out tensors of the lattice, as many at each of the study's levels.
+    """Signals of held-out tensors of the lattice, equally many at each of the paper's levels.
 
     Attributes:
         truth: Noiseless signals and tensors, level after level.
@@ -55,19 +55,19 @@ class Mixture:
 
 
 class SignalMixture:
-    """The study's mixture of noise levels, on tensors that no network was trained on.
+    """The paper's mixture of noise levels, on tensors that no network was trained on.
 
     Args:
         split: The lattice's tensors; those of its test part are used.
         noise: Of the measurements.
         count: Number of signals, over all levels; at least two a level.
-        limit_count: Of these, on how many the limits are computed, at least two a level; 0 for
+        limit_count: Number of these for which the limits are computed, at least two a level; 0 for
             none.
         seed: Of the choice and of the noise.
         levels: The noise levels.
         draws: See :class:`custom.physics.diffusion.posterior.mean.PosteriorMean`.
         own_draws: Likewise.
-        lattice: What the exact limit is over: the split's.
+        lattice: Prior of the exact limit; by default the split's.
 
     Source:
         METHODS.md, study 5, "Results"; VAE.md, sections 1 and 2.
@@ -97,7 +97,7 @@ class SignalMixture:
         self.limit_index = block[:, :each].reshape(-1) if limit_count else block[:0].reshape(-1)
 
     def table(self, estimators: Sequence[SignalEstimator]) -> list[dict[str, Any]]:
-        """Measure estimators, and return rows of ``MIXTURE_COLUMNS``, the study's own last.
+        """Measure estimators, and return rows of ``MIXTURE_COLUMNS``, the published ones last.
 
         ``tensor_factor`` is the error of the noisy signals' tensors over that of the estimator's;
         ``times_limit`` is over the signals of the limit alone; the limit's own errors are those of
@@ -130,10 +130,10 @@ class SignalMixture:
         return self.mixture.rows(index), index
 
     def _limits(self) -> dict[str, MixtureErrors]:
-        """Return the errors of posterior means, if they are asked for.
+        """Return the errors of posterior means, unless ``limit_count`` is 0.
 
-        ``limit``: over the lattice, exact, with the tensor's own mean; ``limit (refitted)``: the
-        tensor of its signals; the third does not know that tensors lie on a lattice.
+        ``limit``: over the lattice, exact, with the mean tensor; ``limit (refitted)``: with the
+        tensor fitted to its signals; the third is for the continuous prior, without the lattice.
         """
         if len(self.limit_index) == 0:
             return {}
@@ -151,7 +151,7 @@ class SignalMixture:
         """Return errors of the posterior mean at one level: of its tensor, and of the refitted."""
         sigma = float(self.values[number])
         part = self.mixture.rows(self.limit_index.reshape(len(self.values), -1)[number])
-        if sigma == 0:  # nothing is unknown
+        if sigma == 0:  # the posterior is a point
             exact = errors_of(Estimates(part.noisy, part.truth.tensor), part.truth, self.b_rows)
             return exact, errors_of(Estimates(part.noisy), part.truth, self.b_rows)
         posterior = mean(part.noisy, sigma, Generator().manual_seed(self.seed + 1))
@@ -166,7 +166,7 @@ class SignalMixture:
 def _mixture(
     split: LatticeSplit, noise: NoiseModel, values: Tensor, each: int, seed: int
 ) -> Mixture:
-    """Draw held-out tensors, without replacement where they suffice, and add noise."""
+    """Draw held-out tensors, without replacement if there are enough, and add noise."""
     generator = Generator().manual_seed(seed)
     count = each * len(values)
     rounds = -(-count // len(split.test))
@@ -178,6 +178,6 @@ def _mixture(
 
 
 def _without_chance(errors: MixtureErrors, level: NoisyLevel) -> MixtureErrors:
-    """Take out of the posterior mean's squared errors what its finite number of draws adds."""
+    """Correct the posterior mean's squared errors for the finite number of draws."""
     tensor = level.limit_errors(True) * _MM2_PER_S**2
     return MixtureErrors(level.limit_errors(), tensor, errors.tensor_absolute, None, None)

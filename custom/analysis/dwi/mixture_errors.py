@@ -1,4 +1,4 @@
-"""Errors over a mixture of noise levels, and the rows of the study's two tables."""
+"""Errors over a mixture of noise levels, and the rows of the paper's two tables."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _COLUMNS = {
     "tensor_mae_ols": "ols_absolute",
 }
 _BLANK = dict.fromkeys(MIXTURE_COLUMNS)
-# Its two rows of noisy data differ, so that its factors are each of their own row.
+# The paper's two rows of noisy data differ, so each factor refers to its own row.
 CITED: tuple[dict[str, Any], ...] = tuple(
     {**_BLANK, "source": "as printed", **row}
     for row in (
@@ -83,9 +83,9 @@ class MixtureErrors:
     Attributes:
         signal: In units of ``S_0`` squared.
         tensor: In (mm²/s)², refitted by WLS where signals are given.
-        tensor_absolute: In mm²/s, alike.
+        tensor_absolute: The same in mm²/s.
         ols: As ``tensor``, refitted by OLS with the floor 1e-4; None where tensors are given.
-        ols_absolute: Alike.
+        ols_absolute: The same in mm²/s.
     """
 
     signal: Tensor | None
@@ -100,7 +100,7 @@ def errors_of(found: Estimates, truth: Draw, b_rows: Tensor) -> MixtureErrors:
 
     Args:
         found: The estimates.
-        truth: What they are of.
+        truth: The true signals and tensors.
         b_rows: ``(M, 6)``.
     """
     if truth.tensor is None:
@@ -127,7 +127,7 @@ def _tensor_errors(tensor: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def joined(parts: Sequence[MixtureErrors]) -> MixtureErrors:
-    """Put the errors of levels behind each other."""
+    """Concatenate the errors of several levels."""
 
     def column(name: str) -> Tensor | None:
         values = [getattr(part, name) for part in parts]
@@ -140,7 +140,7 @@ def joined(parts: Sequence[MixtureErrors]) -> MixtureErrors:
 
 
 def mixture_row(name: str, errors: MixtureErrors, unrestored: float) -> dict[str, Any]:
-    """Return the means of errors; ``unrestored`` is the mean of the noisy signals' tensors'."""
+    """Return mean errors; ``unrestored`` is the mean error of the noisy signals' tensors."""
     tensor = mean_of(errors.tensor)
     row: dict[str, Any] = {**_BLANK, "estimator": name, "signals": len(errors.tensor)}
     row |= {"tensor_mse": tensor.value, "tensor_mse_se": tensor.error, "source": "measured"}
@@ -183,9 +183,9 @@ def extended_row(
 
     Args:
         row: Of :func:`mixture_row`, over some of the signals.
-        errors: What it is of.
-        complete: Of estimators measured on all signals; with none the row stays as it is, but for
-            its factor.
+        errors: Errors of the row.
+        complete: Of estimators measured on all signals; with none only the factor of the row
+            changes.
         index: Numbers of the signals of ``errors`` among all.
         noisy: Of all noisy signals, for the factor.
     """

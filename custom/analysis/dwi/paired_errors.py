@@ -30,8 +30,8 @@ def mean_of(values: Tensor) -> Measured:
 def ratio_of(values: Tensor, reference: Tensor) -> Measured:
     r"""Return the ratio of the means of two errors of the same signals.
 
-    To the first order its error is that of the mean of :math:`(a_i - r b_i) / \bar b`: what both
-    share, a signal that is hard for every estimator, falls out.
+    To the first order its error is that of the mean of :math:`(a_i - r b_i) / \bar b`: variation
+    that both share, from signals that are hard for every estimator, cancels.
 
     Args:
         values: Of one estimator.

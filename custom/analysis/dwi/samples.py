@@ -1,4 +1,4 @@
-"""Simulated signals and the best that can be made of them, made once for all tables."""
+"""Simulated signals and their posterior means, computed once for all tables."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class NoisyLevel:
         sigma: Noise level, in units of ``S_0``.
         truth: Noiseless signals, and their tensors if they have some.
         noisy: ``(n, M)``.
-        posterior: What the noisy signals say.
+        posterior: Posterior moments of the noisy signals.
     """
 
     sigma: float
@@ -51,21 +51,21 @@ class NoisyLevel:
         return torch.full_like(self.noisy[:, :1], self.sigma)
 
     def first(self, count: int | None) -> NoisyLevel:
-        """Return the level with the first so many signals alone."""
+        """Return the level with its first ``count`` signals only."""
         if count is None or count >= len(self.noisy):
             return self
         truth, posterior = self.truth.first(count), self.posterior.first(count)
         return NoisyLevel(self.sigma, truth, self.noisy[:count], posterior)
 
     def limit(self) -> LimitEstimate:
-        """Return how good the best estimator is, and how well that is known."""
+        """Return the error of the posterior mean, with its uncertainty."""
         return limit_of(self.truth, self.posterior)
 
     def limit_errors(self, of_tensor: bool = False) -> Tensor:
         """Return the squared error of the posterior mean for each signal, ``(n,)``.
 
-        The posterior mean is itself an estimate, from draws. The product of the errors of two
-        independent halves of these does not count what they are off by.
+        The posterior mean is itself estimated from draws. The product of the errors of two
+        independent halves of the draws is free of their sampling error.
         """
         truth = self._truth(of_tensor)
         first, second = self._halves(of_tensor)
@@ -84,7 +84,7 @@ class NoisyLevel:
     def excess(self, estimate: Tensor, of_tensor: bool = False) -> Measured:
         """Return the mean squared distance from the posterior mean over the latter's error.
 
-        One less than :meth:`times_limit` in expectation, with far less chance in it.
+        One less than :meth:`times_limit` in expectation, with a far smaller standard error.
         """
         return ratio_of(self.excess_errors(estimate, of_tensor), self.limit_errors(of_tensor))
 
@@ -105,7 +105,7 @@ class NoisyLevel:
 
 
 class SignalSamples:
-    """Signals of a prior at any noise level, each level made and weighed once.
+    """Signals of a prior at any noise level, each level computed once.
 
     Args:
         prior: Of the signals.
@@ -135,7 +135,7 @@ class SignalSamples:
         if sigma not in self._levels:
             generator = Generator().manual_seed(self.seed + 2)  # the same noise, scaled
             noisy = self.add_noise(sigma, generator)
-            # A generator of its own: a level is the same whichever was asked for before.
+            # A separate generator: a level does not depend on those computed before.
             own = Generator().manual_seed(self.seed + 1)
             posterior = self.posterior_mean(noisy, sigma, own)
             self._levels[sigma] = NoisyLevel(sigma, self.truth, noisy, posterior)
@@ -149,7 +149,7 @@ class SignalSamples:
     def known(self, sigmas: Sequence[float]) -> list[float]:
         """Return the levels at which the posterior mean is known; a warning names the others.
 
-        Draws of a prior of which no likelihood at weak noise takes notice say nothing of it.
+        At weak noise shared draws of a prior are too sparse to estimate it.
         """
         usable = [s for s in sigmas if self.level(s).limit().ess_median >= _LEAST_ESS]
         left_out = [f"{sigma:g}" for sigma in sigmas if sigma not in usable]
@@ -162,7 +162,7 @@ class SignalSamples:
         return usable
 
     def limits(self, sigmas: Sequence[float]) -> list[dict[str, float | None]]:
-        """Return the limit at each level, and how well it is known, as rows of a table.
+        """Return the limit at each level with its uncertainty, as rows of a table.
 
         Tensors are in (mm²/s)².
         """

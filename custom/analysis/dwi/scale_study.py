@@ -1,4 +1,4 @@
-"""How an error of the estimated scale of diffusion signals enters what is made of them."""
+"""Errors of restored diffusion signals with a known and with an estimated scale."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def errors_by_scale(
     """Measure networks whose signals are in units of the true or of an estimated ``S_0``.
 
     Args:
-        networks: Name to network. One that was trained with ``S_0`` known is given signals in units
-            of the true one, of the mean of their b <= 50 measurements, and of a log-linear fit; one
-            that was trained to expect the second is given that alone.
+        networks: Name to network. One that was trained with ``S_0`` known gets signals in units of
+            the true one, of the mean of their b <= 50 measurements, and of a log-linear fit; one
+            that was trained for the second gets that only.
         table: The protocol.
         samples: The signals, in units of their true ``S_0``.
         sigmas: Noise levels above 0.
         unknown: The same with the posterior mean for an unknown ``S_0``, under a flat prior, of
-            noise that is not cut; where noise is strong that says more than cut noise.
+            noise that is not cut at 0, which carries more information where noise is strong.
 
     Returns:
         Rows of :data:`SCALE_COLUMNS`: errors in units of the true ``S_0`` squared, and over those

@@ -1,4 +1,4 @@
-"""The study of diffusion signals: every table and figure that needs no scan, from one call."""
+"""Signal diagnostics: every table and figure on simulated signals, from one call."""
 
 from __future__ import annotations
 
@@ -41,35 +41,35 @@ __all__ = ["SignalStudy"]
 logger = logging.getLogger(__name__)
 
 _LATENT_SIGNALS = 9000
-_TEST_SHARE = 0.2  # as the study's networks are trained (vae.yaml)
-_STRONGEST = 0.91  # the study's strongest noise
+_TEST_SHARE = 0.2  # as the paper's networks are trained (vae.yaml)
+_STRONGEST = 0.91  # the paper's strongest noise
 _RECONSTRUCTED = 4
-# No level of the mixture can do with less.
+# Fewest signals of each level of the mixture.
 _LEAST_MIXTURE = 2 * len(PublishedLevels().values)
 
 Rows = list[dict[str, Any]]
 
 
 class SignalStudy:
-    """Measure networks on simulated signals, beside what needs no training and the least error.
+    """Measure networks on simulated signals, beside classical estimators and the Bayes limit.
 
     Writes into ``<output_dir>/diagnostics`` figures with captions, ``diagnostics.json``, and the
     tables ``by_noise.csv``, ``limits.csv``, ``mixture.csv``, ``calibration.csv``, ``scale.csv`` and
-    ``latents.csv``. The mixture is of tensors of the study's box, and left out with another prior.
+    ``latents.csv``. The mixture is of tensors of the paper's box, and left out with another prior.
 
     Args:
-        networks: What is compared; one without weights, or of another protocol, is left out with a
-            warning, and without any nothing is written.
+        networks: The networks to compare; one without weights, or for another protocol, is left out
+            with a warning, and with none nothing is written.
         table: The protocol.
-        prior: Of the signals, for all but the mixture of levels. A lattice counts as the box that
-            it fills: on its own points it lets an estimator cheat at weak noise (VAE.md).
+        prior: Of the signals, except for the mixture of levels. A lattice is replaced by the box
+            that it fills: on its own points an estimator can cheat at weak noise (VAE.md).
         noise: Of the measurements.
         output_dir: Output folder of the evaluation.
         sigmas: Noise levels of the tables, in units of ``S_0``.
         signals: Number of signals at each.
         mixture_signals: Of the mixture, by default six times as many.
-        limit_signals: Of these, on how many the limit is computed, by default a tenth.
-        dipy_signals: How many signals DIPY fits; 0 for none.
+        limit_signals: Number of these for which the limit is computed, by default a tenth.
+        dipy_signals: Number of signals that DIPY fits; 0 for none.
         lattice_points: Values of each element of the mixture's tensors.
         draws: Of the prior for the posterior mean, shared by all signals.
         own_draws: Of each signal, at weak noise.
@@ -113,7 +113,7 @@ class SignalStudy:
         self.settings: dict[str, Any] = {"draws": draws, "own_draws": own_draws}
 
     def write(self) -> Path | None:
-        """Measure, draw, write, and return the folder, or None where no network can be used."""
+        """Measure, draw, write, and return the folder, or None if no network can be used."""
         networks = usable_networks(self.networks, self.table)
         if not networks or bool(self.table.unweighted.all()):
             logger.warning("no study on signals: no network was trained for this protocol")
@@ -131,7 +131,7 @@ class SignalStudy:
         return folder
 
     def measure(self, networks: dict[str, StudyNetwork]) -> SignalResults:
-        """Return everything that is measured.
+        """Return all results.
 
         Args:
             networks: Of :func:`custom.analysis.dwi.study_networks.usable_networks`.
@@ -166,7 +166,7 @@ class SignalStudy:
         )
 
     def _mixture(self, estimators: Sequence[SignalEstimator]) -> Rows:
-        """Measure the study's mixture of levels, where signals are of the study's tensors."""
+        """Measure the paper's mixture of levels, if the prior is the paper's."""
         if not isinstance(self.prior, BoxPrior):
             return []
         lattice = TensorLattice(self.lattice_points)
@@ -177,7 +177,7 @@ class SignalStudy:
         return mixture.table(estimators)
 
     def _split(self, lattice: TensorLattice) -> LatticeSplit:
-        """Return the tensors that the study's networks were not trained on."""
+        """Return the tensors that the paper's networks were not trained on."""
         simulation = SignalSimulation(self.table, self.prior, self.noise, PublishedLevels())
         return LatticeSplit(simulation, lattice, _TEST_SHARE)
 
@@ -187,11 +187,11 @@ class SignalStudy:
         samples: SignalSamples,
         sigmas: Sequence[float],
     ) -> Rows:
-        """Measure what an estimated scale costs, where one can be estimated and plays a part."""
+        """Measure the cost of an estimated scale, if one can be estimated and matters."""
         every = {
             name: item.network
             for name, item in networks.items()
-            if getattr(item.network, "of_signal", True)  # a tensor has no scale
+            if getattr(item.network, "of_signal", True)  # a tensor does not depend on the scale
         }
         if not every or not self.table.unweighted.any():
             return []
@@ -212,7 +212,7 @@ class SignalStudy:
         return errors_by_scale(ours or every, self.table, samples, sigmas, unknown)
 
     def _latents(self, networks: Mapping[str, StudyNetwork]) -> list[LatentMeasures]:
-        """Measure the latents of autoencoders over signals at the study's levels."""
+        """Measure the latents of autoencoders over signals at the paper's levels."""
         simulation = SignalSimulation(self.table, self.prior, self.noise, PublishedLevels())
         drawn = simulation.draw(_LATENT_SIGNALS, Generator().manual_seed(self.seed + 10))
         return [
@@ -222,7 +222,7 @@ class SignalStudy:
         ]
 
     def _reconstructions(self, estimators: Sequence[SignalEstimator]) -> Reconstructions:
-        """Restore a few signals at the study's strongest noise."""
+        """Restore a few signals at the paper's strongest noise."""
         generator = Generator().manual_seed(self.seed + 20)
         clean = self.prior.draw(_RECONSTRUCTED, self.table.b_rows, generator).signal
         sigma = torch.full_like(clean[:, :1], _STRONGEST)

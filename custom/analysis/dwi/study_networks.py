@@ -1,4 +1,4 @@
-"""Networks of diffusion signals that a study compares, each with its weights."""
+"""Networks of diffusion signals to compare, each with its weights."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class StudyNetwork:
     Attributes:
         name: In tables and figures.
         network: The network.
-        checkpoint: Its weights; None: it holds them already.
-        metrics: The ``metrics.csv`` of its training, for the loss curves, if it is there.
+        checkpoint: Its weights; None: the network holds them already.
+        metrics: The ``metrics.csv`` of its training, for the loss curves, if it exists.
     """
 
     name: str
@@ -53,7 +53,7 @@ class StudyNetwork:
 def usable_networks(
     networks: Sequence[StudyNetwork], table: GradientTable
 ) -> dict[str, StudyNetwork]:
-    """Fill networks with their weights; those without, or for another protocol, are left out.
+    """Load the weights of networks; those without, or for another protocol, are left out.
 
     A warning says which.
 

@@ -1,4 +1,4 @@
-"""See what a feature extractor tells apart: patches and their features in the plane."""
+"""Embedding of patches and of their extracted features in the plane (t-SNE)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 _LONG_NAME = 24  # characters; four of them side by side would be cut off
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4c9a", "#8a8f98")
-_FEWEST = 10  # patches; of fewer there is nothing to see
+_FEWEST = 10  # patches; an embedding of fewer shows nothing
 _NEIGHBOURS = 5
 
 
@@ -43,7 +43,7 @@ def load_extractor(
     Args:
         network: The extractor, without weights.
         checkpoint: ``last.pt`` of a training; ``None`` for none.
-        name: What the checkpoint calls it.
+        name: Key of the extractor in the checkpoint.
 
     Returns:
         The extractor, or ``None``, with a line in the log, where there is no such file or it holds
@@ -93,9 +93,9 @@ def patch_features(
 
 
 def embed(values: NDArray[Any], seed: int = 0) -> NDArray[np.float64]:
-    """Return places in the plane by t-SNE (scikit-learn), started from principal components.
+    """Return positions in the plane by t-SNE (scikit-learn), started from principal components.
 
-    Features are brought to zero mean and a deviation of one over all (not each) features first.
+    Features are first scaled to zero mean and a deviation of one over all features together.
 
     Args:
         values: ``(n, F)``, ``n`` at least 4.
@@ -118,7 +118,7 @@ def embed(values: NDArray[Any], seed: int = 0) -> NDArray[np.float64]:
 
 
 def neighbour_share(values: NDArray[Any], labels: Sequence[str], count: int = _NEIGHBOURS) -> float:
-    """Return which share of each point's nearest neighbours has its own label.
+    """Return the share of each point's nearest neighbours that has its label.
 
     Measured in the space of ``values``, not in a picture of it.
 

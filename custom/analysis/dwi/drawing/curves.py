@@ -1,4 +1,4 @@
-"""Figures of single signals as networks restore them, and of how the networks were trained."""
+"""Figures of single signals restored by networks, and of the networks' training curves."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def draw_reconstructions(
     restored: Mapping[str, Tensor],
     styles: Mapping[str, Mapping[str, Any]],
 ) -> Figure:
-    """Draw a few signals as they were, with noise, and as each network restores them.
+    """Draw a few signals without noise, with noise, and restored by each network.
 
     Args:
         clean: ``(n, M)``, one column each; measurements are sorted by it.
@@ -65,7 +65,7 @@ def draw_reconstructions(
 def _list_errors(
     ax: Axes, errors: Mapping[str, float], styles: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Draw a line of each network as long as its error, from the top down."""
+    """Draw a bar of each network's error, from the top down."""
     for place, (name, error) in enumerate(errors.items()):
         ax.plot((0, error), (place, place), linewidth=2.2, **styles[name])
         ax.annotate(f"{error:.3f}", (error, place), (4, 0), textcoords="offset points",
@@ -83,7 +83,7 @@ def draw_loss_curves(
     """Draw the curves of trainings, one panel a quantity.
 
     Args:
-        curves: Name to what :func:`custom.report.training_curves.read_curves` gives.
+        curves: Name to the result of :func:`custom.report.training_curves.read_curves`.
         styles: Of :func:`custom.analysis.dwi.drawing.line_figures.styles_of`.
 
     Returns:

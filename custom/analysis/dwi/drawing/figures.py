@@ -14,14 +14,14 @@ from custom.evaluation.drawing import INK, SOFT, empty_figure, plain_axes
 
 __all__ = ["draw_by_noise", "draw_calibration", "draw_mixture", "draw_scale"]
 
-_HIGHEST_RATIO = 100.0  # a figure's upper end: beyond it a few voxels without an answer decide
+_HIGHEST_RATIO = 100.0  # upper end of a figure: larger ratios come from a few diverging voxels
 _LOWEST_EXCESS = 1e-3
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 def draw_by_noise(rows: Rows, styles: Mapping[str, Mapping[str, Any]], quantity: str) -> Figure:
-    """Draw errors over the limit against the noise level, and the excess on a scale of its own.
+    """Draw errors over the limit against the noise level, and the excess on a separate scale.
 
     Args:
         rows: Of :func:`custom.analysis.dwi.by_noise.errors_by_noise`.
@@ -57,7 +57,7 @@ def draw_by_noise(rows: Rows, styles: Mapping[str, Mapping[str, Any]], quantity:
 
 
 def draw_mixture(rows: Rows, styles: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Draw the errors over the study's mixture, one line an estimator, beside what it printed.
+    """Draw the errors over the paper's mixture, one line an estimator, beside the printed ones.
 
     Args:
         rows: Of :meth:`custom.analysis.dwi.mixture.SignalMixture.table`.
@@ -96,7 +96,7 @@ def draw_mixture(rows: Rows, styles: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 
 def draw_calibration(rows: Rows, styles: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Draw whether predicted deviations are right, against the noise level.
+    """Draw the calibration of predicted deviations against the noise level.
 
     Args:
         rows: Of :func:`custom.analysis.dwi.calibration.calibration_by_noise`.

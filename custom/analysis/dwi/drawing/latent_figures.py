@@ -20,7 +20,7 @@ __all__ = [
 
 
 def draw_latent_distributions(found: Sequence[LatentMeasures]) -> Figure:
-    """Draw histograms of each latent's means, one row a network, its best latents first."""
+    """Draw histograms of each latent's means, one row a network, largest contribution first."""
     columns = max(item.means.shape[1] for item in found)
     figure = empty_figure(1.55 * columns + 0.8, 1.75 * len(found) + 0.4)
     axes = figure.subplots(len(found), columns, squeeze=False)
@@ -47,7 +47,7 @@ def draw_latent_distributions(found: Sequence[LatentMeasures]) -> Figure:
 
 
 def draw_latent_contributions(found: Sequence[LatentMeasures]) -> Figure:
-    """Draw what each latent adds to the reconstruction, and its divergence, side by side."""
+    """Draw each latent's contribution to the reconstruction, and its divergence."""
     figure = empty_figure(2.5 * len(found) + 0.8, 4.6)
     axes = figure.subplots(2, len(found), squeeze=False, sharey="row")
     for column, item in zip(axes.T, found, strict=True):

@@ -1,4 +1,4 @@
-"""Colours, labels and legends of figures with many lines, so that none hides another."""
+"""Colours, labels and legends of figures with many lines, without overlaps."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from custom.evaluation.drawing import INK, SOFT
 
 __all__ = ["COLOURS", "label_ends", "legend_below", "styles_of"]
 
-# Okabe and Ito's palette without yellow, then four of Tol's; grey and black are for what needs no
-# training. Every fifth network has the next dash: ten colours alone are too many for most eyes.
+# Okabe and Ito's palette without yellow, then four of Tol's; grey and black are for methods without
+# training. Every fifth network has the next dash: ten colours alone are hard to tell apart.
 COLOURS = (
     *("#009e73", "#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#56b4e9"),
     *("#882255", "#999933", "#332288", "#8c564b"),
@@ -45,7 +45,7 @@ def styles_of(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def legend_below(figure: Figure, axes: Iterable[Axes]) -> None:
-    """Explain the lines of all panels once, below them, where no line is.
+    """Draw one legend for all panels below them, where it hides no line.
 
     Args:
         figure: Of :func:`custom.evaluation.drawing.empty_figure`.
@@ -86,7 +86,7 @@ def label_ends(ax: Axes, ends: Mapping[str, tuple[tuple[float, float], str]]) ->
     places = [share(ends[name][0][1]) for name in order]
     for i in range(1, len(places)):
         places[i] = max(places[i], places[i - 1] + _LABEL_GAP)
-    for i in reversed(range(len(places))):  # what was pushed above the top comes down again
+    for i in reversed(range(len(places))):  # labels that were pushed above the top move down again
         most = 1.0 if i == len(places) - 1 else places[i + 1] - _LABEL_GAP
         places[i] = min(places[i], most)
     for name, place in zip(order, places, strict=True):
