@@ -105,4 +105,6 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 def _refused_here(error: BaseException) -> bool:
     """Return True if an exception was raised by our own code."""
     frames = list(traceback.walk_tb(error.__traceback__))
-    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("custom.")
+    own = __name__.partition(".")[0]  # a packaged bundle calls this package otherwise
+    module = str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
+    return module.startswith(f"{own}.")

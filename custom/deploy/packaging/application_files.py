@@ -8,9 +8,8 @@ from typing import Any
 
 import yaml
 
-from custom.deploy.packaging.code_closure import code_closure
 from custom.deploy.packaging.distributions import declared_packages
-from custom.deploy.packaging.vendored_code import own_tree, vendored_name, write_closure
+from custom.deploy.packaging.vendored_code import own_tree
 from custom.errors import InputError
 
 __all__ = ["APPLICATION", "DEPLOY_PINS", "write_application"]
@@ -73,7 +72,7 @@ def write_application(
     metadata: Mapping[str, Any],
     bundle_id: str,
     application: str = APPLICATION,
-) -> list[str]:
+) -> str:
     """Write the application of a bundle: code, ``__main__.py``, ``app.yaml``, requirements, README.
 
     Args:
@@ -83,17 +82,16 @@ def write_application(
         application: Module of this package that has ``main()``.
 
     Returns:
-        Dotted names of the modules that were copied.
+        Name of the package that its code is in.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        closure = code_closure([application], own_tree())
+        modules = own_tree().reached([application])
     except ValueError as error:
         raise InputError(f"the deploy application cannot be packaged: {error}") from error
-    package = vendored_name(f"{bundle_id}_app", closure)
-    modules = write_closure(closure, folder, package)
-    main = package + application.removeprefix(closure.tree.package)
+    package = own_tree().copy(modules, folder, f"{bundle_id}_app")
+    main = package + application.removeprefix(own_tree().package)
     texts = {
         "__main__.py": _MAIN.format(module=main),
         "app.yaml": yaml.safe_dump(_app_config(metadata), sort_keys=False, allow_unicode=True),
@@ -104,7 +102,7 @@ def write_application(
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    return modules
+    return package
 
 
 def _app_config(metadata: Mapping[str, Any]) -> dict[str, Any]:

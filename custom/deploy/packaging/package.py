@@ -18,8 +18,6 @@ from custom.deploy.packaging.application_files import APPLICATION, DEPLOY_PINS, 
 from custom.deploy.packaging.archive import CODE_FILE, FORMAT, MANIFEST, write_zip
 from custom.deploy.packaging.archive_readme import archive_readme
 from custom.deploy.packaging.bill_of_materials import bill_of_materials
-from custom.deploy.packaging.code_closure import CodeClosure, code_closure
-from custom.deploy.packaging.config_code import code_imports, names_in_configs
 from custom.deploy.packaging.distributions import (
     Package,
     declared_packages,
@@ -27,8 +25,8 @@ from custom.deploy.packaging.distributions import (
     top_level_names,
 )
 from custom.deploy.packaging.exported_models import Export, export_model, merged_inference
-from custom.deploy.packaging.packaged_configs import write_config
-from custom.deploy.packaging.vendored_code import own_tree, vendored_name, write_closure
+from custom.deploy.packaging.packaged_configs import code_imports, modules_in_configs, write_config
+from custom.deploy.packaging.vendored_code import own_tree
 from custom.errors import InputError
 from custom.files.atomic import sha256_of, write_json
 
@@ -96,15 +94,14 @@ def _check_output(bundle: Path, output: Path, overwrite: bool) -> None:
 def _fill(bundle: BundleFolder, folder: Path, application: str | None) -> dict[str, Any]:
     """Write everything but the manifest, and return what it is to say."""
     metadata = {**bundle.metadata, "bundle_id": bundle.root.name}
-    closure = code_closure(names_in_configs(bundle.configs.values(), "custom"), own_tree())
+    modules = own_tree().reached(modules_in_configs(bundle.configs.values(), own_tree()))
     declared = declared_packages(metadata)
     packages = package_closure(f"{name}=={version}" for name, version in declared.items())
-    _check_declared(bundle, closure, packages)
+    _check_declared(bundle, modules, packages)
     _copy_files(bundle, folder)
     write_json(folder / METADATA, metadata)
-    package = vendored_name(f"{bundle.root.name}_parts", closure)
-    _write_configs(bundle, folder / "configs", closure, package)
-    modules = write_closure(closure, folder, package)
+    package = own_tree().copy(modules, folder, f"{bundle.root.name}_parts")
+    _write_configs(bundle, folder / "configs", package)
     exports = _export_all(bundle, folder, package)
     requirements = [f"{name}=={version}" for name, version in declared.items()]
     (folder / "requirements.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")
@@ -112,7 +109,7 @@ def _fill(bundle: BundleFolder, folder: Path, application: str | None) -> dict[s
         "format": FORMAT,
         "notice": NOTICE,
         "bundle": {key: metadata[key] for key in ("name", "version")} | {"id": bundle.root.name},
-        "code": {"package": package, "modules": modules},
+        "code": {"package": package},
         "requirements": requirements,
         "exports": [asdict(export) for export in exports],
     }
@@ -128,11 +125,11 @@ def _fill(bundle: BundleFolder, folder: Path, application: str | None) -> dict[s
 
 
 def _check_declared(
-    bundle: BundleFolder, closure: CodeClosure, packages: Mapping[str, Package]
+    bundle: BundleFolder, modules: Sequence[str], packages: Mapping[str, Package]
 ) -> None:
     """Raise if code of the bundle imports what no declared package brings."""
     brought = {name for package in packages.values() for name in top_level_names(package)}
-    for name, module in closure.outside_imports.items():
+    for name, module in own_tree().outside_imports(modules).items():
         if name not in brought and name not in sys.stdlib_module_names:
             raise InputError(
                 f"{bundle.root.name}: {module} imports {name!r}: "
@@ -155,12 +152,12 @@ def _copy_files(bundle: BundleFolder, folder: Path) -> None:
             shutil.copyfile(file, folder / relative)
 
 
-def _write_configs(bundle: BundleFolder, folder: Path, closure: CodeClosure, package: str) -> None:
+def _write_configs(bundle: BundleFolder, folder: Path, package: str) -> None:
     """Write every config for the package that the archive brings."""
-    imports = code_imports(bundle.configs.values(), closure.tree.package)
+    imports = code_imports(bundle.configs.values(), own_tree())
     for file in bundle.config_files:
         try:
-            write_config(file, folder, closure.tree, package, imports)
+            write_config(file, folder, own_tree(), package, imports)
         except ValueError as error:
             raise InputError(f"{bundle.root.name}: configs/{file.name}: {error}") from error
 

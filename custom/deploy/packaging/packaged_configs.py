@@ -11,16 +11,16 @@ evaluates imports ahead of any other entry, keeps a failed one to itself, and tr
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from custom.deploy.packaging.code_closure import PackageTree
-from custom.deploy.packaging.config_code import code_imports, renamed_content, renamed_text
+from custom.bundle.verification.checks_text import walk
+from custom.deploy.packaging.vendored_code import SourceTree
 
-__all__ = ["BUNDLE_ROOT", "packaged_content", "write_config"]
+__all__ = ["BUNDLE_ROOT", "code_imports", "modules_in_configs", "packaged_content", "write_config"]
 
 BUNDLE_ROOT = (
     "$next((str(call.frame.f_locals['self'].config_root_path.parent) for call in inspect.stack(0) "
@@ -30,19 +30,39 @@ _IMPORTS = ("$import inspect", "$import sys")
 _FIND_CODE = "$sys.path.append(str(@bundle_root))"
 
 
+def modules_in_configs(configs: Iterable[Any], tree: SourceTree) -> set[str]:
+    """Return the modules of a package that ``_target_`` and ``$`` expressions of configs name."""
+    return {module for code in _code(configs) for module in tree.names_in(code)}
+
+
+def code_imports(configs: Iterable[Any], tree: SourceTree) -> list[str]:
+    """Return the import statements of configs that take something from a package, sorted.
+
+    Raises:
+        ValueError: If two of them give one name to different things.
+    """
+    found: dict[str, str] = {}
+    for code in _code(configs):
+        if code.startswith(("$from ", "$import ")) and tree.names_in(code):
+            bound = code.split()[-1]
+            if found.setdefault(bound, code) != code:
+                raise ValueError(f"{bound!r} means {code!r} in one config, another elsewhere")
+    return sorted(found.values())
+
+
 def packaged_content(
-    content: Mapping[str, Any], package: str, new: str, imports: list[str]
+    content: Mapping[str, Any], tree: SourceTree, new: str, imports: list[str]
 ) -> dict[str, Any]:
     """Return a config's content as it is packaged.
 
     Args:
         content: The config as it was written.
-        package: Name of the package that its code is taken from.
+        tree: The package that its code is taken from.
         new: Name of the copy in the archive.
         imports: All import statements of that code in the bundle's configs: an overlay that has
             ``initialize`` replaces that of the config below it.
     """
-    own = code_imports([content], package) if "bundle_root" in content else imports
+    own = code_imports([content], tree) if "bundle_root" in content else imports
     result: dict[str, Any] = dict(content)
     if content.get("bundle_root") == ".":
         result["bundle_root"] = BUNDLE_ROOT
@@ -51,12 +71,12 @@ def packaged_content(
         first = content.get("initialize", [])
         entries = first if isinstance(first, list) else [first]
         result["initialize"] = [_FIND_CODE, *own, *entries]
-    renamed: dict[str, Any] = renamed_content(result, package, new)
+    renamed: dict[str, Any] = _renamed(result, tree, new)
     return renamed
 
 
 def write_config(
-    source: Path, folder: Path, tree: PackageTree, new: str, imports: list[str]
+    source: Path, folder: Path, tree: SourceTree, new: str, imports: list[str]
 ) -> None:
     """Write a config as it is packaged: YAML with its comments, and a JSON twin for MONAI's tools.
 
@@ -73,7 +93,7 @@ def write_config(
     from monai.bundle import ConfigParser
 
     content = ConfigParser.load_config_file(str(source))
-    wanted = packaged_content(content, tree.package, new, imports)
+    wanted = packaged_content(content, tree, new, imports)
     twin = json.dumps(wanted, indent=2, ensure_ascii=False) + "\n"
     if json.loads(twin) != wanted:
         raise ValueError(f"{source.name} holds what JSON cannot: a key that is no text, or a date")
@@ -83,8 +103,25 @@ def write_config(
         (folder / source.name).write_text(text, encoding="utf-8")
 
 
+def _code(configs: Iterable[Any]) -> Iterator[str]:
+    """Yield every value of configs that is code."""
+    for content in configs:
+        for place, value in walk(content):
+            if isinstance(value, str) and (value.startswith("$") or place.endswith("_target_")):
+                yield value
+
+
+def _renamed(content: Any, tree: SourceTree, new: str) -> Any:
+    """Return a config's content with the package renamed in every text."""
+    if isinstance(content, dict):
+        return {key: _renamed(value, tree, new) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_renamed(value, tree, new) for value in content]
+    return tree.renamed(content, new) if isinstance(content, str) else content
+
+
 def _edited(
-    text: str, content: Mapping[str, Any], wanted: Mapping[str, Any], tree: PackageTree, new: str
+    text: str, content: Mapping[str, Any], wanted: Mapping[str, Any], tree: SourceTree, new: str
 ) -> str:
     """Return YAML that says what is wanted, with the comments of the original where that can be."""
     lines = text.splitlines(keepends=True)
@@ -92,7 +129,7 @@ def _edited(
     for key in sorted(("bundle_root", "imports", "initialize"), key=lambda key: -_line(text, key)):
         if wanted.get(key) != content.get(key):
             _edit(lines, _line(text, key), key, wanted[key], content.get(key))
-    edited = renamed_text("".join(lines), tree, new)
+    edited = tree.renamed("".join(lines), new)
     if yaml.safe_load(edited) == wanted:
         return edited
     return yaml.safe_dump(dict(wanted), sort_keys=False, allow_unicode=True, width=100)

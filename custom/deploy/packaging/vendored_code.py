@@ -1,76 +1,164 @@
-"""Copy a part of this package into a folder, under a name that no other copy has."""
+"""The part of this package that an archive carries, under a name that no other copy has."""
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-import custom
-from custom.deploy.packaging.code_closure import CodeClosure, PackageTree, code_closure
-from custom.deploy.packaging.code_mentions import rename
+__all__ = ["SourceTree", "own_tree"]
 
-__all__ = ["own_tree", "vendor", "vendored_name", "write_closure"]
+_NO_DATA = (".py", ".pyc", ".pyi")
+
+
+class SourceTree:
+    """The source of one package: which modules some names reach, and a copy of these alone.
+
+    A module reaches what it imports, also within functions, and what a string of it names whole
+    (``PackageLoader("custom.report")``). Imports must be absolute, and no module's name may be put
+    together at run time; a test holds this package to it.
+
+    Args:
+        root: Folder of the package; its name is the package's.
+
+    Attributes:
+        modules: Every module's file by its dotted name.
+
+    Raises:
+        ValueError: If the folder is no package.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self.package = self.root.name
+        if not (self.root / "__init__.py").is_file():
+            raise ValueError(f"root must be the folder of a package, got {root}")
+        self.modules = {}
+        for file in sorted(self.root.rglob("*.py")):
+            parts = file.relative_to(self.root.parent).with_suffix("").parts
+            self.modules[".".join(parts).removesuffix(".__init__")] = file
+        self._dotted = re.compile(rf"(?<![\w.]){re.escape(self.package)}((?:\.\w+)+)")
+
+    def module_of(self, name: str) -> str | None:
+        """Return the module that a dotted name, of a module or of something in one, lies in."""
+        if name in self.modules:
+            return name
+        outer = name.rpartition(".")[0]
+        return self.module_of(outer) if "." in outer else None
+
+    def names_in(self, code: str) -> set[str]:
+        """Return the modules that an expression names; ``from a import b`` names ``a.b``."""
+        code = re.sub(r"from\s+([\w.]+)\s+import\s+(\w+)", r"\1.\2", code)
+        found = {self.module_of(match[0]) for match in self._dotted.finditer(code)}
+        return {module for module in found if module is not None}
+
+    def renamed(self, text: str, new: str) -> str:
+        """Return code, comments included, with the package renamed where it names a module."""
+        return self._dotted.sub(
+            lambda name: new + name[1] if self.module_of(name[0]) else name[0], text
+        )
+
+    def reached(self, names: Iterable[str]) -> list[str]:
+        """Follow imports from some names on; return all modules, and the packages around them.
+
+        Args:
+            names: Dotted names of modules, or of what is in them.
+
+        Raises:
+            ValueError: If a name leads to no module.
+        """
+        reached: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            module = self.module_of(name)
+            if module is None:
+                raise ValueError(f"{name} is in no module of {self.package}")
+            around = (module.rsplit(".", depth)[0] for depth in range(module.count(".") + 1))
+            for part in set(around) - reached:
+                reached.add(part)
+                tree = ast.parse(self.modules[part].read_text(encoding="utf-8"))
+                named = (
+                    *_imported(ast.walk(tree)),
+                    *filter(self._dotted.fullmatch, _strings(tree)),
+                )
+                waiting += filter(self.module_of, named)
+        return sorted(reached)
+
+    def outside_imports(self, modules: Iterable[str]) -> dict[str, str]:
+        """Return the packages of others that are imported as a module is, and a module that does.
+
+        Imports within functions are left out: they may be of what is optional.
+        """
+        found: dict[str, str] = {}
+        for module in modules:
+            tree = ast.parse(self.modules[module].read_text(encoding="utf-8"))
+            for name in _imported(tree.body):
+                found.setdefault(name.split(".")[0], module)
+        found.pop(self.package, None)
+        return found
+
+    def copy(self, modules: Iterable[str], folder: str | Path, prefix: str) -> str:
+        """Copy modules, and the data files in the packages among them, as a package.
+
+        Args:
+            modules: Dotted names, of :meth:`reached`.
+            folder: Existing folder that the copy is written into.
+            prefix: What the copy's name begins with. It ends with a hash of the contents, so that
+                copies that share a name in one process are the same.
+
+        Returns:
+            The name of the copy.
+        """
+        content = {file: file.read_bytes() for file in self._files(set(modules))}
+        digest = hashlib.sha256()
+        for file, data in content.items():
+            name = file.relative_to(self.root).as_posix()
+            digest.update(f"{name} {hashlib.sha256(data).hexdigest()}\n".encode())
+        package = f"{re.sub(r'[^A-Za-z0-9_]|^(?=[0-9])', '_', prefix)}_{digest.hexdigest()[:8]}"
+        for file, data in content.items():
+            target = Path(folder) / package / file.relative_to(self.root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            is_code = file.suffix == ".py"
+            target.write_bytes(self.renamed(data.decode(), package).encode() if is_code else data)
+        return package
+
+    def _files(self, modules: set[str]) -> list[Path]:
+        """Return the files of modules, and those that lie in the packages among them."""
+        code = {self.modules[module] for module in modules}
+        data = (
+            file
+            for file in self.root.rglob("*")
+            if file.is_file() and file.suffix not in _NO_DATA and _init_above(file) in code
+        )
+        return sorted({*code, *data})
+
+
+def _imported(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Yield the dotted names that import statements name."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _init_above(file: Path) -> Path:
+    """Return the ``__init__.py`` of the package that a file lies in."""
+    return next(init for folder in file.parents if (init := folder / "__init__.py").is_file())
+
+
+def _strings(tree: ast.AST) -> Iterator[str]:
+    """Yield the strings in code."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
 
 
 @cache
-def own_tree() -> PackageTree:
+def own_tree() -> SourceTree:
     """Return the source of this package, read once."""
-    return PackageTree(Path(str(custom.__file__)).resolve().parent)
-
-
-def vendor(names: Iterable[str], folder: str | Path, package: str) -> list[str]:
-    """Copy what some names of this package reach, and nothing else, as a package of another name.
-
-    The name is changed wherever code names the package: in imports, in attributes and in strings
-    that are a module's name. Two copies in one process thus share nothing.
-
-    Args:
-        names: Dotted names of modules of this package, or of what is in them.
-        folder: Existing folder that the copy is written into.
-        package: Name of the copy, for example of :func:`vendored_name`.
-
-    Returns:
-        Dotted names of the copied modules, sorted.
-
-    Raises:
-        ValueError: If a name leads to no module, or ``package`` is no name of a package.
-    """
-    return write_closure(code_closure(names, own_tree()), folder, package)
-
-
-def vendored_name(prefix: str, closure: CodeClosure) -> str:
-    """Return a package's name that goes with the contents: the same code has the same name.
-
-    Args:
-        prefix: What the name begins with; what cannot stand in a name becomes ``_``.
-        closure: The code.
-    """
-    digest = hashlib.sha256()
-    root = closure.tree.root
-    for path in sorted({*(closure.tree.modules[name] for name in closure.modules), *closure.data}):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
-    return f"{re.sub(r'[^A-Za-z0-9_]', '_', prefix)}_{digest.hexdigest()[:8]}"
-
-
-def write_closure(closure: CodeClosure, folder: str | Path, package: str) -> list[str]:
-    """Write the modules and data files of a closure as a package; see :func:`vendor`."""
-    if not package.isidentifier():
-        raise ValueError(f"package must be a name that can be imported, got {package!r}")
-    tree = closure.tree
-    target = Path(folder) / package
-    for module in closure.modules:
-        path = tree.modules[module]
-        source = path.read_text(encoding="utf-8")
-        renamed = rename(source, tree.mentions(module), tree.package, package)
-        copy = target / path.relative_to(tree.root)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(renamed, encoding="utf-8")
-    for file in closure.data:
-        copy = target / file.relative_to(tree.root)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(file.read_bytes())
-    return sorted(package + module.removeprefix(tree.package) for module in closure.modules)
+    return SourceTree(Path(__file__).resolve().parents[2])

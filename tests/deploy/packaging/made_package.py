@@ -3,11 +3,9 @@
 FILES = {
     "__init__.py": "",
     "start.py": (
-        "from typing import TYPE_CHECKING\n"
         "import json\n"
         "from shop.goods import apple\n"
-        "if TYPE_CHECKING:\n"
-        "    from shop.typing_only import Kind\n"
+        "spoken_of = 'shop.goods.unused is not needed'\n"
         "def late():\n"
         "    from shop.late import value\n"
         "    return value\n"
@@ -18,16 +16,15 @@ FILES = {
     "goods/__init__.py": "",
     "goods/apple.py": "import shop.goods.pear\nstate = []\nvalue = shop.goods.pear.value + 1\n",
     "goods/pear.py": "value = 1\n",
-    "goods/unused.py": "import numpy\n",
     "late.py": "value = 'late'\n",
     "by_name.py": (
         "from pathlib import Path\n"
         "value = (Path(__file__).parent / 'pages' / 'one.html').read_text()\n"
     ),
-    "typing_only.py": "class Kind: ...\n",
     "pages/one.html": "<p>one</p>",
     "pages/two.css": "p {}",
-    "other/three.css": "p {}",
+    "goods/unused/__init__.py": "",
+    "goods/unused/three.css": "p {}",
 }
 REACHED = {"shop", "shop.start", "shop.goods", "shop.goods.apple", "shop.goods.pear"} | {
     "shop.late",

@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from custom.deploy.packaging.application_files import APPLICATION, DEPLOY_PINS, write_application
-from custom.deploy.packaging.code_closure import code_closure
 from custom.deploy.packaging.distributions import (
     declared_packages,
     package_closure,
@@ -78,7 +77,7 @@ def test_what_the_application_imports_is_required(bundle, tmp_path):
     brought = {
         name for part in package_closure(declared).values() for name in top_level_names(part)
     }
-    imported = set(code_closure([APPLICATION], own_tree()).outside_imports)
+    imported = set(own_tree().outside_imports(own_tree().reached([APPLICATION])))
     assert imported <= brought | sys.stdlib_module_names | {"pydicom", "highdicom", "gdcm"}
 
 
