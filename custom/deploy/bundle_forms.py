@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from custom.bundle.result_maps import ResultMap, result_maps
 from custom.deploy.packaging.archive import CODE_FILE, MANIFEST, check_manifest, unpack
 from custom.errors import InputError
 from custom.files.atomic import sha256_of
@@ -55,6 +56,11 @@ class OpenBundle:
             "version": str(self.metadata["version"]),
             "sha256": self.sha256,
         }
+
+    @property
+    def maps(self) -> dict[str, ResultMap]:
+        """The maps that it may write beside a restored image."""
+        return result_maps(self.metadata)
 
 
 def open_bundle(path: str | Path, workspace: Path) -> OpenBundle:

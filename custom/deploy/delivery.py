@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +15,21 @@ from custom.errors import InputError
 from custom.files.atomic import atomic_path
 
 if TYPE_CHECKING:
+    from custom.bundle.result_maps import ResultMap
     from custom.deploy.dicom.volume import SeriesVolume
     from custom.deploy.restoration import RestoredVolumes
 
 __all__ = ["ABOUT", "deliver"]
 
 ABOUT = "restoration.json"
-_MADE = {
-    "restored": "Image restored by a neural network.",
-    "uncertainty": "Standard deviation of an image that a neural network restored.",
-    "difference": "What a neural network changed in an image.",
-}
 
 
 def deliver(
-    restored: RestoredVolumes, source: SeriesVolume, about: Mapping[str, Any], output: Path
+    restored: RestoredVolumes,
+    source: SeriesVolume,
+    about: Mapping[str, Any],
+    output: Path,
+    maps: Mapping[str, ResultMap],
 ) -> dict[str, list[Path]]:
     """Write each image as a series, in a folder of its name, and what is to be known of them.
 
@@ -41,6 +42,7 @@ def deliver(
         about: ``bundle`` (id, version, sha256), ``model`` (which of its models), and more, for
             ``restoration.json``.
         output: Folder of the folders.
+        maps: What the bundle states of its maps.
 
     Returns:
         The files of each series, by the name of the image.
@@ -54,7 +56,7 @@ def deliver(
             description = places.enter_context(atomic_path(output / ABOUT))
             for name, (array, affine) in restored.images.items():
                 folder = places.enter_context(whole_folder(output / name))
-                derivation = _derivation(name, restored, about)
+                derivation = _derivation(name, restored, about, maps)
                 files = write_derived(array, affine, source, folder, derivation)
                 written[name] = [output / name / file.name for file in files]
             content = _description(restored, about, written)
@@ -64,16 +66,28 @@ def deliver(
     return written
 
 
-def _derivation(name: str, restored: RestoredVolumes, about: Mapping[str, Any]) -> Derivation:
+def _derivation(
+    name: str,
+    restored: RestoredVolumes,
+    about: Mapping[str, Any],
+    maps: Mapping[str, ResultMap],
+) -> Derivation:
     """Return what the headers of a series say."""
-    made = _MADE.get(name, f"Map of a restoration: {name}.")
-    return Derivation(
+    derivation = Derivation(
         what=name,
         bundle=about["bundle"]["id"],
         version=about["bundle"]["version"],
         model=about["model"],
         weights_sha256=str(restored.sidecar.get("weights", {}).get("sha256", "")),
-        description=f"{made} Not for diagnosis.",
+        description="Image restored by a neural network. Not for diagnosis.",
+    )
+    if derivation.is_image:
+        return derivation
+    return replace(
+        derivation,
+        description=f"{maps[name].description} Not for diagnosis.",
+        code=maps[name].code,
+        series_number_offset=maps[name].series_number_offset,
     )
 
 

@@ -125,10 +125,18 @@ class Pipeline:
             raise InputError(f"{self.output / ABOUT}: exists already: give another output folder")
 
     def load(self, folder: str | Path) -> list[DicomSeries]:
-        """Read the headers of every series below a folder; the bundle is opened first."""
+        """Read the headers of every series below a folder; the bundle is opened first.
+
+        Raises:
+            InputError: If the bundle states no map of a name that is asked for.
+        """
         place = self._workspace / "bundle"
         place.mkdir()
         self.bundle = open_bundle(self.model, place)
+        for name in self.settings.maps:
+            if name not in self.bundle.maps and name not in Settings.maps:
+                there = ", ".join(self.bundle.maps) or "none"
+                raise InputError(f"the bundle has no map called {name!r}: there are {there}")
         return read_folder(Path(folder))
 
     def select(self, series: Sequence[DicomSeries]) -> DicomSeries:
@@ -169,7 +177,7 @@ class Pipeline:
             self._workspace,
             self.settings.overlays,
             self.settings.overrides,
-            self.settings.maps,
+            [name for name in self.settings.maps if name in self._open.maps],
         )
 
     def write(self, restored: RestoredVolumes, source: SeriesVolume) -> dict[str, list[Path]]:
@@ -184,7 +192,7 @@ class Pipeline:
             "source": {"sha256": source.sha256, "images": len(source.sources)},
             "warnings": self.warnings,
         }
-        self.written = deliver(restored, source, about, self.output)
+        self.written = deliver(restored, source, about, self.output, self._open.maps)
         return self.written
 
     @property

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from custom.data.inputs.restored_writer import MAPS
 from custom.errors import InputError
 
 __all__ = ["OUTSIDE", "Settings"]
@@ -28,7 +27,7 @@ class Settings:
         overrides: Config ids and values.
         outside_range: ``refuse`` or ``warn`` of a series that is far from what the model was
             trained on; what the rules say if None.
-        maps: Maps to deliver as further series, where the bundle gives them.
+        maps: Maps to deliver as further series, of those that the bundle's metadata state.
     """
 
     rules: Path | None = None
@@ -41,13 +40,10 @@ class Settings:
         """Check what has few values.
 
         Raises:
-            InputError: If ``outside_range`` or a map is none of these.
+            InputError: If ``outside_range`` is none of these.
         """
         if self.outside_range not in (None, *OUTSIDE):
             raise InputError(f"outside_range must be one of {OUTSIDE}, got {self.outside_range!r}")
-        unknown = sorted(set(self.maps) - set(MAPS))
-        if unknown:
-            raise InputError(f"no map is called {unknown[0]!r}: there are {', '.join(MAPS)}")
 
     @property
     def model(self) -> str:

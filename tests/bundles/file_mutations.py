@@ -96,6 +96,19 @@ def training_range_backwards(root):
     edit(root, "metadata.json")(change)
 
 
+@breaks("config.maps", "maps.uncertainty.series_number_offset must be")
+def map_without_a_number(root):
+    def change(content):
+        content["maps"] = {"uncertainty": {"description": "A map."}}
+
+    edit(root, "metadata.json")(change)
+
+
+@breaks("config.maps", "lacks 'maps.uncertainty', which inference writes")
+def no_maps(root):
+    edit(root, "metadata.json")(lambda content: content.pop("maps"))
+
+
 @breaks("meta.version_changelog", "changelog ends with")
 def version_ahead_of_changelog(root):
     metadata(root, version="999.0.0")

@@ -227,10 +227,11 @@ def test_a_run_told_to_end_leaves_a_line_in_the_log_and_nothing_else(tmp_path):
 
 
 def test_maps_have_names(dicom, tmp_path):
-    with pytest.raises(InputError, match="no map is called 'typo': there are uncertainty"):
-        Settings(maps=("uncertainty", "typo"))
-    run(dicom, tmp_path, Settings(maps=("uncertainty", "noise")))
-    assert audit(tmp_path)[0]["warnings"] == ["no-map-noise"]  # the default is not missed
+    with pytest.raises(InputError, match="no map called 'noise': there are uncertainty"):
+        run(dicom, tmp_path / "a", Settings(maps=("uncertainty", "noise")))
+    assert not (tmp_path / "a" / "restored").exists()
+    run(dicom, tmp_path / "b", Settings())
+    assert audit(tmp_path / "b")[0]["warnings"] == []  # the default is not missed
 
 
 def test_the_log_and_the_description_say_which_model(dicom, tmp_path):

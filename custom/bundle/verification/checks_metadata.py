@@ -5,17 +5,20 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
+from custom.bundle.result_maps import result_maps
 from custom.bundle.training_range import TrainingRange
 from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
+from custom.bundle.verification.checks_text import walk
 from custom.bundle.verification.outcome import CheckFailed
 from custom.errors import InputError
 
-__all__ = ["packages", "schema", "training_range", "version_changelog", "zoo_fields"]
+__all__ = ["maps", "packages", "schema", "training_range", "version_changelog", "zoo_fields"]
 
 SCHEMA_FOLDER = Path(__file__).resolve().parents[1] / "schema"
 # Fields that the schema does not require, but the Model Zoo's tools and readers use.
@@ -72,6 +75,25 @@ def training_range(bundle: BundleFolder) -> None:
         TrainingRange(stated)
     except InputError as error:
         raise CheckFailed(f"{METADATA}: {error}") from error
+
+
+def maps(bundle: BundleFolder) -> None:
+    """Every map that a config writes beside a restored image is stated, so that it can travel."""
+    try:
+        stated = result_maps(bundle.metadata)
+    except InputError as error:
+        raise CheckFailed(f"{METADATA}: {error}") from error
+    for name, config in bundle.configs.items():
+        missing = [entry for entry in _written_maps(config) if entry not in stated]
+        if missing:
+            raise CheckFailed(f"{METADATA} lacks 'maps.{missing[0]}', which {name} writes")
+
+
+def _written_maps(config: dict[str, Any]) -> Iterator[str]:
+    """Yield the names in every list ``maps`` of a config."""
+    for place, value in walk(config):
+        if place.split("::")[-1] == "maps" and isinstance(value, list):
+            yield from value
 
 
 def version_changelog(bundle: BundleFolder) -> None:

@@ -70,6 +70,7 @@ CHECKS = (
     Check("meta.packages", checks_metadata.packages, ("meta.schema",)),
     Check("config.no_duplicate_keys", checks_text.no_duplicate_keys, ("layout.required_files",)),
     Check("config.parse", checks_config.parse, ("config.no_duplicate_keys",)),
+    Check("config.maps", checks_metadata.maps, (*_READABLE, "meta.schema")),
     Check("config.numbers", checks_text.numbers, _READABLE),
     Check("config.no_absolute_paths", checks_text.no_absolute_paths, (*_READABLE, "meta.schema")),
     Check("config.targets", checks_config.targets, _READABLE),

@@ -49,7 +49,7 @@ class InputSelection:
         check: Callable[[Path], None],
         overwrite: bool = False,
         skip_existing: bool = False,
-        maps: Sequence[str] = ("uncertainty",),
+        maps: Sequence[str] = (),
         copies: Sequence[str] = (),
         also_read: Sequence[Any] = (),
     ) -> None:

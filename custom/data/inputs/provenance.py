@@ -71,7 +71,7 @@ class ProvenanceSidecar:
         model_parameters: Mapping[str, Any] | None = None,
         source_key: str = "source",
         path_key: str = "output",
-        maps: Sequence[str] = ("uncertainty",),
+        maps: Sequence[str] = (),
         copies: Sequence[str] = (),
         read: Sequence[str] = (),
         places: Sequence[str] = (),

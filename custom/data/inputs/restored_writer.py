@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,6 @@ from custom.errors import InputError
 from custom.files.atomic import atomic_path
 
 __all__ = [
-    "MAPS",
     "RESTORED",
     "RestoredWriter",
     "SaveRestoredd",
@@ -31,12 +31,9 @@ __all__ = [
     "is_result",
     "map_of",
     "sidecar_of",
-    "uncertainty_of",
 ]
 
 RESTORED = "_restored"
-# Maps that may lie beside a restored image.
-MAPS = ("uncertainty", "noise", "residual", "mask", "difference")
 
 # Only geometry and units are copied from the input's header: descrip, aux_file, intent_name and
 # extensions may hold personal data.
@@ -76,19 +73,20 @@ def copy_of(output: str | Path, name: str) -> Path:
     return output.with_name(f"{output.name.removesuffix('.nii.gz')}.{name}")
 
 
-def uncertainty_of(output: str | Path) -> Path:
-    """Return the image of the uncertainty that may go with a restored image."""
-    return map_of(output, "uncertainty")
-
-
 def is_result(path: str | Path) -> bool:
-    """Return True if a file is a restored image with a sidecar, or a map of one."""
+    """Return True if a file is a restored image with a sidecar, or a map that the sidecar lists."""
     path = Path(path)
-    for end in (RESTORED, *(f"_{name}" for name in MAPS)):
-        stem = path.name.removesuffix(f"{end}.nii.gz")
-        if stem != path.name:
-            return sidecar_of(path.with_name(f"{stem}{RESTORED}.nii.gz")).exists()
-    return False
+    stem, _, name = path.name.removesuffix(".nii.gz").rpartition("_")
+    if not path.name.endswith(".nii.gz") or not stem:
+        return False
+    sidecar = path.with_name(f"{stem}{RESTORED}.json")
+    if f"_{name}" == RESTORED:
+        return sidecar.exists()
+    try:
+        written = json.loads(sidecar.read_text(encoding="utf-8"))[name]["file"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return bool(written == path.name)
 
 
 class RestoredWriter(ImageWriter):
@@ -185,7 +183,7 @@ class SaveRestoredd(MapTransform):
         keys: KeysCollection,
         path_key: str = "output",
         output_dtype: DtypeLike = np.float32,
-        maps: Sequence[str] = ("uncertainty",),
+        maps: Sequence[str] = (),
         copies: Sequence[str] = (),
         allow_missing_keys: bool = False,
     ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -68,9 +69,10 @@ def test_a_folder_is_searched(tmp_path: Path) -> None:
     touch(tmp_path / "._b.nii.gz")
     touch(tmp_path / ".trash" / "d.nii.gz")
     touch(tmp_path / "b_restored.nii.gz")
-    touch(tmp_path / "b_restored.json")
-    for name in ("uncertainty", "noise", "residual", "mask"):
-        touch(tmp_path / f"b_{name}.nii.gz")
+    maps = {name: touch(tmp_path / f"b_{name}.nii.gz").name for name in ("uncertainty", "mask")}
+    sidecar = json.dumps({name: {"file": file} for name, file in maps.items()})
+    (tmp_path / "b_restored.json").write_text(sidecar)
+    kept.append(touch(tmp_path / "b_t2.nii.gz"))  # not of that result
     kept.append(touch(tmp_path / "e_uncertainty.nii.gz"))  # of no result here
     found = find_images(tmp_path)
     assert sorted(found) == sorted([*kept, tmp_path / "slices.zarr" / "m1" / "image"])
@@ -172,7 +174,9 @@ def test_an_input_is_never_replaced(tmp_path: Path) -> None:
 
 def test_an_input_is_never_replaced_by_an_uncertainty(tmp_path: Path) -> None:
     scan, other = touch(tmp_path / "a.nii.gz"), touch(tmp_path / "a_uncertainty.nii.gz")
-    selection = InputSelection([scan, other], tmp_path, accept, overwrite=True)
+    selection = InputSelection(
+        [scan, other], tmp_path, accept, overwrite=True, maps=["uncertainty"]
+    )
     assert names(selection) == {"a_uncertainty.nii.gz": "a_uncertainty_restored.nii.gz"}
     assert "a_uncertainty.nii.gz: the result would replace an input" in selection.refused[0]
 
@@ -180,10 +184,13 @@ def test_an_input_is_never_replaced_by_an_uncertainty(tmp_path: Path) -> None:
 @pytest.mark.parametrize("skip_existing", [False, True])
 def test_an_uncertainty_of_no_result_is_not_replaced(tmp_path: Path, skip_existing: bool) -> None:
     path, other = touch(tmp_path / "a.nii"), touch(tmp_path / "out" / "a_uncertainty.nii.gz")
-    selection = InputSelection(path, tmp_path / "out", accept, skip_existing=skip_existing)
+    maps = ["uncertainty"]
+    selection = InputSelection(
+        path, tmp_path / "out", accept, skip_existing=skip_existing, maps=maps
+    )
     assert selection.items == []
     assert selection.refused[0].startswith(f"{other}: exists already")
-    overwriting = InputSelection(path, tmp_path / "out", accept, overwrite=True)
+    overwriting = InputSelection(path, tmp_path / "out", accept, overwrite=True, maps=maps)
     assert len(overwriting.items) == 1
 
 

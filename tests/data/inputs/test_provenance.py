@@ -85,7 +85,7 @@ def test_sidecar_says_what_made_the_image(bundle: Path, item: dict[str, Any]) ->
 
 def test_an_uncertainty_is_recorded(bundle: Path, item: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "a_uncertainty.nii.gz").write_bytes(b"uncertainty")
-    assert run(bundle, item)["uncertainty"] == {
+    assert run(bundle, item, maps=["uncertainty"])["uncertainty"] == {
         "file": "a_uncertainty.nii.gz",
         "sha256": hashlib.sha256(b"uncertainty").hexdigest(),
     }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import LoadImage
 
-from custom.data.inputs.restored_writer import SaveRestoredd, is_result, sidecar_of, uncertainty_of
+from custom.data.inputs.restored_writer import SaveRestoredd, is_result, map_of, sidecar_of
 from custom.errors import InputError
 from custom.files.reader import InputReader
 from custom.transforms.upsample_in_plane import UpsampleInPlane
@@ -175,15 +176,15 @@ def test_the_uncertainty_lies_beside_the_image_in_its_frame(tmp_path: Path) -> N
         LoadImage(reader=InputReader(), ensure_channel_first=True)(tmp_path / "a.nii.gz")
     )
     item = {"pred": image, "uncertainty": 0.1 * image, "output": tmp_path / "a_restored.nii.gz"}
-    SaveRestoredd("pred")(item)
-    assert uncertainty_of(item["output"]) == tmp_path / "a_uncertainty.nii.gz"
-    restored, uncertainty = (nib.load(path(item["output"])) for path in (Path, uncertainty_of))
+    SaveRestoredd("pred", maps=["uncertainty"])(item)
+    assert map_of(item["output"], "uncertainty") == tmp_path / "a_uncertainty.nii.gz"
+    restored, uncertainty = map(nib.load, (item["output"], tmp_path / "a_uncertainty.nii.gz"))
     assert bytes(restored.header.structarr) == bytes(uncertainty.header.structarr)
     np.testing.assert_allclose(uncertainty.get_fdata(), 0.1 * restored.get_fdata(), rtol=1e-5)
 
     # A stale one says nothing of the new image; nothing else is taken away.
     del item["uncertainty"]
-    SaveRestoredd("pred")(item)
+    SaveRestoredd("pred", maps=["uncertainty"])(item)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["a.nii.gz", "a_restored.nii.gz"]
 
@@ -200,7 +201,9 @@ def test_a_failed_write_keeps_the_old_uncertainty(
     monkeypatch.setattr(nib, "save", full)
     image = MetaTensor(torch.rand(1, 5, 6, 2), affine=torch.eye(4))
     with pytest.raises(InputError, match="disk full"):
-        SaveRestoredd("pred")({"pred": image, "output": tmp_path / "a_restored.nii.gz"})
+        SaveRestoredd("pred", maps=["uncertainty"])(
+            {"pred": image, "output": tmp_path / "a_restored.nii.gz"}
+        )
     assert old.read_bytes() == b"old"
 
 
@@ -260,10 +263,13 @@ def test_a_failed_write_of_one_leaves_all_as_they_were(
 
 
 def test_results_are_what_a_sidecar_vouches_for(tmp_path: Path) -> None:
-    results = [tmp_path / f"a_{name}.nii.gz" for name in ("restored", "uncertainty", "mask")]
+    results = [tmp_path / f"a_b_{name}.nii.gz" for name in ("restored", "uncertainty", "own")]
     assert not any(map(is_result, results))
-    (tmp_path / "a_restored.json").write_text("{}")
+    maps = {name: {"file": f"a_b_{name}.nii.gz"} for name in ("uncertainty", "own")}
+    (tmp_path / "a_b_restored.json").write_text(json.dumps({**maps, "c": {"file": "other"}}))
     assert all(map(is_result, results))
-    assert not is_result(tmp_path / "a.nii.gz")
-    assert not is_result(tmp_path / "b_uncertainty.nii.gz")
-    assert not is_result(tmp_path / "a_restored.nii")
+    for name in ("a_b.nii.gz", "a_b_c.nii.gz", "a_b_t1.nii.gz", "c_own.nii.gz", "_own.nii.gz"):
+        assert not is_result(tmp_path / name)
+    assert not is_result(tmp_path / "a_b_uncertainty.nii")
+    (tmp_path / "a_b_restored.json").write_text("[]")
+    assert [is_result(path) for path in results] == [True, False, False]

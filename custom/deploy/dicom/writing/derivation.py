@@ -13,7 +13,6 @@ from custom.deploy.dicom.header_values import value_of
 
 __all__ = [
     "MAKER",
-    "SERIES_NUMBER_OFFSETS",
     "Derivation",
     "coded",
     "describe",
@@ -21,21 +20,8 @@ __all__ = [
     "source_items",
 ]
 
-# Added to the number of the source's series.
-SERIES_NUMBER_OFFSETS = {
-    "restored": 5000,
-    "uncertainty": 6000,
-    "difference": 7000,
-    "noise": 8100,
-    "residual": 8200,
-    "mask": 8300,
-}
-# CID 7203: codes that are used unless the caller gives one.
+# CID 7203.
 _RESAMPLING = ("113085", "Spatial resampling")
-_DONE = {
-    "restored": ("113087", "Smoothing"),
-    "difference": ("113062", "Pixel by pixel subtraction"),
-}
 MAKER = "mri-restoration-bundles"
 _LONGEST = 64  # characters of a Long String (PS3.5 6.2)
 _RESEARCH = "research use only"
@@ -43,18 +29,18 @@ _RESEARCH = "research use only"
 
 @dataclass(frozen=True)
 class Derivation:
-    """Kind of a derived image, and the bundle that made it.
+    """Kind of a derived image, and the bundle that made it; the defaults are of a restored one.
 
     Attributes:
-        what: Kind of the image: ``restored``, ``uncertainty``, ``difference``, ...
+        what: Kind of the image: ``restored``, or the name of a map.
         bundle: Name of the bundle.
         version: Its version.
         weights_sha256: Of its weights; empty if there are none.
         description: One or two sentences in ASCII.
-        code: Value and meaning of a code of CID 7203 of the scheme DCM; if None, Smoothing
-            (113087) of a restored image, Pixel by pixel subtraction (113062) of a difference, none
-            of another map; and besides, on another grid, Spatial resampling (113085).
+        code: Value and meaning of a code of CID 7203 of the scheme DCM; None if none fits. Spatial
+            resampling (113085) is added on another grid.
         model: Which of the bundle's models; empty for its own.
+        series_number_offset: What is added to the number of the source's series.
     """
 
     what: str
@@ -62,8 +48,9 @@ class Derivation:
     version: str
     weights_sha256: str = ""
     description: str = ""
-    code: tuple[str, str] | None = None
+    code: tuple[str, str] | None = ("113087", "Smoothing")
     model: str = ""
+    series_number_offset: int = 5000
 
     @property
     def is_image(self) -> bool:
@@ -72,9 +59,7 @@ class Derivation:
 
     def codes(self, same_grid: bool) -> list[tuple[str, str]]:
         """Return the codes of Derivation Code Sequence (0008,9215)."""
-        if self.code is not None:
-            return [self.code]
-        done = [_DONE[self.what]] if self.what in _DONE else []
+        done = [] if self.code is None else [self.code]
         return done if same_grid else [*done, _RESAMPLING]
 
     def series_description(self, source: str) -> str:

@@ -22,7 +22,6 @@ from custom.deploy.dicom.quiet import quiet_pydicom
 from custom.deploy.dicom.volume import SeriesVolume
 from custom.deploy.dicom.writing.copied_attributes import copied_header
 from custom.deploy.dicom.writing.derivation import (
-    SERIES_NUMBER_OFFSETS,
     Derivation,
     describe,
     equipment,
@@ -34,7 +33,6 @@ from custom.deploy.dicom.writing.whole_folder import whole_folder
 
 __all__ = ["Derivation", "write_derived"]
 
-_OTHER_OFFSET = 8000
 _PLACE = ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "SliceThickness")
 
 
@@ -116,8 +114,8 @@ def _image(
     image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     image.SOPClassUID, image.SOPInstanceUID = MRImageStorage, generate_uid(prefix=None)
     image.Modality, image.SeriesInstanceUID = "MR", series.uid
-    offset = SERIES_NUMBER_OFFSETS.get(series.derivation.what, _OTHER_OFFSET)
-    image.SeriesNumber = (integer(nearest.header, "SeriesNumber") or 0) + offset
+    number_of_source = integer(nearest.header, "SeriesNumber") or 0
+    image.SeriesNumber = number_of_source + series.derivation.series_number_offset
     image.InstanceNumber = number
     if not image.get(
         "FrameOfReferenceUID"

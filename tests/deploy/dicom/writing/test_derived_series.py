@@ -174,7 +174,7 @@ def test_a_map_of_a_diffusion_series_is_one_volume(tmp_path):
     table = [(0, (0, 0, 0)), (1000, (0, 0.6, 0.8))]
     (series,) = read_folder(write(diffusion(phantom(), table), tmp_path / "in"))
     source = series_volume(series, "diffusion")
-    done = replace(DONE, what="uncertainty")
+    done = replace(DONE, what="uncertainty", code=None, series_number_offset=6000)
     files, results = written(
         source.array.std(axis=3) + 0.25, source.affine, source, tmp_path / "out", done
     )
@@ -182,6 +182,7 @@ def test_a_map_of_a_diffusion_series_is_one_volume(tmp_path):
     assert "DiffusionBValue" not in results[0]
     assert results[0].ImageType == ["DERIVED", "SECONDARY", "OTHER"]
     assert results[0].SeriesNumber == 6005
+    assert "DerivationCodeSequence" not in results[0]
 
 
 def bad_results():
