@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 __all__ = ["ECHO_TIME_MS", "REPETITION_TIME_MS", "TISSUES", "Tissue", "rare_signal", "vary_tissues"]
 
-# METHODS.md, study 1: T2-weighted RARE on a 7 T Bruker PharmaScan.
+# docs/methods/micro_mri_denoise.md, "Acquisition": T2-weighted RARE on a 7 T Bruker PharmaScan.
 REPETITION_TIME_MS = 4000.0
 ECHO_TIME_MS = 37.1
 
@@ -57,7 +57,7 @@ def rare_signal(
         echo_time_ms: Effective ``TE``.
 
     Source:
-        METHODS.md, study 1.
+        docs/methods/micro_mri_denoise.md, "Acquisition".
     """
     # A Python float, which does not promote float32 arrays.
     saturation = float(1 - np.exp(-repetition_time_ms / t1_ms))

@@ -45,7 +45,8 @@ class AnchoredPathPrepareBatch(PrepareBatch):
         InputError: If ``end_share`` is no number in 0..1.
 
     Source:
-        METHODS.md, study 1; Conejo Rupp et al. 2025, section 4.3 and equations (22) to (25).
+        docs/methods/micro_mri_denoise.md, "Anchored path diffusion"; Conejo Rupp et al. 2025,
+        section 4.3 and equations (22) to (25).
     """
 
     def __init__(

@@ -84,8 +84,8 @@ class ThreePlayerTrainer(Trainer):
             extractor that is trained has no optimizer.
 
     Source:
-        METHODS.md, study 3, "Losses" and "Optimisation". The published code alternates, and gives
-        the features the weight 0.01 and the pixels 1.
+        docs/methods/gan3d_sr_denoise.md, "Losses" and "Optimisation". The published code
+        alternates, and gives the features the weight 0.01 and the pixels 1.
     """
 
     def __init__(

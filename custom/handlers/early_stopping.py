@@ -30,7 +30,7 @@ class EarlyStopping(IgniteEarlyStopping):
         ValueError: If ``patience`` or ``min_epochs`` is less than 1.
 
     Source:
-        METHODS.md, study 1, search.
+        docs/methods/micro_mri_denoise.md, "Search".
     """
 
     def __init__(self, evaluator: Evaluator, patience: int = 6, min_epochs: int = 10) -> None:

@@ -41,7 +41,7 @@ class InstanceNoise:
         and draws once for both kinds. Ours: the deviation, per iteration, to its end value.
 
     Source:
-        METHODS.md, study 3, "Instance noise".
+        docs/methods/gan3d_sr_denoise.md, "Instance noise".
     """
 
     def __init__(

@@ -76,7 +76,7 @@ class AnchoredPathInferer(IterativeInferer):
         seed: Of the noise.
 
     Source:
-        METHODS.md, study 1, "Reverse"; the source gives none.
+        docs/methods/micro_mri_denoise.md, "Reverse process"; the paper gives none.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class MseSsimLoss(nn.Module):
         ValueError: If ``alpha`` or ``data_range`` is out of range, or the images do not fit.
 
     Source:
-        METHODS.md, study 1, search; Wang et al. 2004 for SSIM.
+        docs/methods/micro_mri_denoise.md, "Losses"; Wang et al. 2004 for SSIM.
     """
 
     WINDOW = 11

@@ -40,8 +40,8 @@ class RelativisticAverageLoss(nn.Module):
         same.
 
     Source:
-        METHODS.md, study 3, "Losses"; A. Jolicoeur-Martineau, "The relativistic discriminator",
-        2018.
+        docs/methods/gan3d_sr_denoise.md, "Losses"; A. Jolicoeur-Martineau, "The relativistic
+        discriminator", 2018.
     """
 
     def __init__(self, average: Literal["all", "batch"] = "all") -> None:
@@ -76,7 +76,7 @@ class WassersteinLoss(nn.Module):
     .. math:: L_D = \overline{C(y)} - \overline{C(x)}, \qquad L_G = -\overline{C(y)}
 
     Neither the weights of the critic nor its gradients are bounded here: this is the plain update,
-    which does not converge (METHODS.md, study 3, "Theory").
+    which does not converge (docs/methods/gan3d_sr_denoise.md, "Theory").
 
     Shape:
         Scores: ``(B, ...)``, the same for both; losses: scalar.

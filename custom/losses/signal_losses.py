@@ -33,7 +33,7 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
         sum of both terms.
 
     Source:
-        METHODS.md, study 5, "Loss".
+        docs/methods/dwi_vae.md, "Loss".
     """
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1)
 
@@ -62,7 +62,8 @@ class VariationalLoss(_TermsKept):
         reconstruction: ``huber`` (with a threshold of 1 it is half of the squared error here),
             ``l1`` or ``mse``, each the mean over signals.
         scale: ``lambda``. Without it the divergence outweighs the reconstruction, and all latents
-            but one collapse (VAE.md, section 2): the source's code has 300, its text nothing.
+            but one collapse (docs/methods/dwi_vae.md, "Loss"): the published code has 300, the text
+            no value.
         kld_step: ``w_1``, the growth of the weight per epoch; None: the weight is ``kld_weight``
             from ``kld_start`` on.
         kld_weight: ``w_max``; 0 switches the divergence off.
@@ -77,7 +78,7 @@ class VariationalLoss(_TermsKept):
         ValueError: If ``reconstruction`` is unknown or a number is out of its range.
 
     Source:
-        METHODS.md, study 5, "Loss" and the source's table 1.
+        docs/methods/dwi_vae.md, "Loss" and "Training" (table 1).
     """
 
     def __init__(
@@ -150,8 +151,8 @@ class PosteriorMomentsLoss(_TermsKept):
         level.
 
     Source:
-        VAE.md, section 4, "Recipe" (the division); D. A. Nix, A. S. Weigend, ICNN 1994, 55-60 (the
-        second term).
+        docs/methods/dwi_vae.md, "Recipe" (the division); D. A. Nix, A. S. Weigend, ICNN 1994, 55-60
+        (the second term).
     """
 
     bound: Tensor

@@ -56,7 +56,7 @@ def contrast_to_noise_ratio(image: NDArray[Any], regions: NDArray[Any]) -> float
         ValueError: If the shapes differ or the ratio does not exist (:func:`cnr_problem`).
 
     Source:
-        Equation 13 of the micro-MRI study; METHODS.md, study 1, evaluation.
+        docs/methods/micro_mri_denoise.md, "Evaluation" (equation 13).
     """
     if image.shape != regions.shape:
         raise ValueError(f"regions must have the image's shape {image.shape}, got {regions.shape}")

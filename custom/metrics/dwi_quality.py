@@ -39,7 +39,8 @@ def refit_tensors(signals: Tensor, b_rows: Tensor) -> Tensor:
         ``signals``: ``(n, M)``; ``b_rows``: ``(M, 6)``; output: ``(n, 6)`` in µm²/ms.
 
     Source:
-        VAE.md, section 1: of the usual refits the one that is nearest to the source's tables.
+        docs/methods/dwi_vae.md, "Evaluation": of the usual refits the nearest to the paper's
+        tables.
     """
     rows = b_rows.to(signals)
     parts = [fit_log_linear(part, rows, floor=_FLOOR)[0] for part in torch.split(signals, _CHUNK)]

@@ -19,7 +19,7 @@ def spectrum_band(shape: Sequence[int], scale: int = 2, most: int = 50) -> tuple
     Args:
         shape: Of the high-resolution volume.
         scale: Ratio of the grids, at least 1.
-        most: Samples along an axis of a large volume (METHODS.md, study 3).
+        most: Samples along an axis of a large volume (the thesis has 50).
     """
     return tuple(max(1, min(most, length // scale)) for length in shape)
 

@@ -45,9 +45,10 @@ def kaiming_init(
         The module.
 
     Source:
-        He, Zhang, Ren, Sun, "Delving deep into rectifiers", 2015, equation 15; METHODS.md, study 3,
-        "Optimisation". The published code draws its critic's weights with variance 1 (PEERS.md,
-        section 1), which starts with logits of 30.
+        He, Zhang, Ren, Sun, "Delving deep into rectifiers", 2015, equation 15;
+        docs/methods/gan3d_sr_denoise.md, "Optimisation". The published code draws its critic's
+        weights with variance 1 (there, "What the published code does otherwise"), which starts with
+        logits of 30.
     """
     with torch.no_grad():
         for child in module.modules():

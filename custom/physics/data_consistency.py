@@ -22,7 +22,7 @@ the transfer function :math:`H` of the degradation. So
 Memory: besides the volume and the result, one half-filled spectrum of the volume.
 
 Source:
-    PEERS.md, section 4; not in the study's source. The centre of k-space: METHODS.md, study 3.
+    Not in the thesis, see docs/methods/gan3d_sr_denoise.md, "Not in the paper".
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ The operator determines where the centre of low-resolution voxel 0 lies, in high
 Sizes that are no multiple of the scale lose their last planes first.
 
 Source:
-    METHODS.md, study 3 (linear); PEERS.md, section 1 (nearest: the published code).
+    docs/methods/gan3d_sr_denoise.md, "Task" (linear) and "What the published code does otherwise"
+    (nearest).
 """
 
 from __future__ import annotations

@@ -54,7 +54,8 @@ def image_moments(image: Tensor, form: MomentsForm = "centred") -> Tensor:
         Ours is the standard deviation.
 
     Source:
-        METHODS.md, study 1, "Anchored path diffusion"; Conejo Rupp et al. 2025, section 4.3.
+        docs/methods/micro_mri_denoise.md, "Anchored path diffusion"; Conejo Rupp et al. 2025,
+        section 4.3.
     """
     check_form(form)
     # A plain Tensor, not MONAI's MetaTensor; float32, since squares of raw intensities overflow

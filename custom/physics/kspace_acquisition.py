@@ -18,7 +18,8 @@ the same for both scans: the paper does not state it. A 300 x 300 scan with 5 av
 duration of the read-out the same instead, the ratio would be ``sqrt(10) / 4 = 0.791``.
 
 Source:
-    METHODS.md, study 1 (acquisition); the noise of Fourier imaging as in any textbook of MRI.
+    docs/methods/micro_mri_denoise.md, "Acquisition"; the noise of Fourier imaging as in any
+    textbook of MRI.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Acquisition:
         return math.sqrt(self.matrix[0] * self.matrix[1] / self.averages)
 
 
-# METHODS.md, study 1: the 1-minute and the 12-minute scan.
+# docs/methods/micro_mri_denoise.md, "Acquisition": the 1-minute and the 12-minute scan.
 FAST_SCAN = Acquisition((150, 150), 1)
 DEFAULT_SCAN = Acquisition((300, 300), 5)
 

@@ -18,7 +18,8 @@ __all__ = ["OPTIMUM", "Curves", "draw_curves", "read_curves"]
 Curves = dict[str, dict[int, float]]
 """Name of a quantity to epoch to value."""
 
-# Where the relativistic losses end if the critic can tell nothing apart (METHODS.md, study 3).
+# Value of the relativistic losses if the critic can tell nothing apart: log 2
+# (docs/methods/gan3d_sr_denoise.md, "Losses").
 OPTIMUM = {"critic_loss": math.log(2), "adversarial_loss": math.log(2)}
 _PANELS_A_ROW = 3
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a8f98")

@@ -55,7 +55,7 @@ class ModelInputd(MapTransform):
         ValueError: If ``keys`` are several.
 
     Source:
-        METHODS.md, study 3, "Task": the model denoises without having been trained to.
+        docs/methods/gan3d_sr_denoise.md, "Task": the model denoises without having been trained to.
     """
 
     def __init__(

@@ -37,7 +37,8 @@ class ScaleByReferenced(MapTransform):
         ValueError: If the statistic is unknown.
 
     Source:
-        METHODS.md, study 1, preparation (mean), and study 3 (mean of the foreground).
+        docs/methods/micro_mri_denoise.md, "Preparation" (mean); docs/methods/gan3d_sr_denoise.md,
+        "What the published code does otherwise" (mean of the foreground).
     """
 
     def __init__(

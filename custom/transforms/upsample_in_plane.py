@@ -49,7 +49,7 @@ class UpsampleInPlane(Transform):
         ValueError: If ``scale < 1`` or ``mode`` is unknown.
 
     Source:
-        METHODS.md, study 1, preparation.
+        docs/methods/micro_mri_denoise.md, "Preparation".
     """
 
     def __init__(self, scale: int = 2, mode: Mode = "nearest") -> None:

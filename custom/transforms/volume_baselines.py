@@ -39,7 +39,8 @@ def at_noise_levels(
         ValueError: If a level is negative, or there is none.
 
     Source:
-        METHODS.md, study 3: 0, 0.1, 0.2, 0.3 on the ground truth before downsampling.
+        docs/methods/gan3d_sr_denoise.md, "Evaluation": 0, 0.1, 0.2, 0.3 on the ground truth before
+        downsampling.
     """
     wanted = [float(level) for level in levels]
     if not wanted or min(wanted) < 0:

@@ -80,7 +80,8 @@ class AnchoredPathDiagnostics:
         InputError: While writing, if no slice is left.
 
     Source:
-        METHODS.md, study 1; Conejo Rupp et al. 2025, section 4.3 and appendix C.
+        docs/methods/micro_mri_denoise.md, "Anchored path diffusion"; Conejo Rupp et al. 2025,
+        section 4.3 and appendix C.
     """
 
     def __init__(

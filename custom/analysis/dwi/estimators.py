@@ -31,7 +31,8 @@ __all__ = [
 # Names of the estimators without training.
 CLASSICAL = ("noisy", "WLS", "NLLS", "DIPY WLS", "DIPY NLLS")
 _LEAST_SCALE = 0.05  # smallest estimate of S_0, in units of the true one: it is divided by
-_FLOOR = 0.01  # of the logarithm, units of S_0: nearest to the paper's row (VAE.md, section 1)
+# Of the logarithm, units of S_0: nearest to the paper's table (docs/methods/dwi_vae.md).
+_FLOOR = 0.01
 _ROWS = 16384
 
 

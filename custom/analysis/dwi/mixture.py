@@ -70,7 +70,7 @@ class SignalMixture:
         lattice: Prior of the exact limit; by default the split's.
 
     Source:
-        METHODS.md, study 5, "Results"; VAE.md, sections 1 and 2.
+        docs/methods/dwi_vae.md, "Results" and "Limit".
     """
 
     def __init__(

@@ -62,7 +62,7 @@ class SignalStudy:
             with a warning, and with none nothing is written.
         table: The protocol.
         prior: Of the signals, except for the mixture of levels. A lattice is replaced by the box
-            that it fills: on its own points an estimator can cheat at weak noise (VAE.md).
+            that it fills: on its own points an estimator can cheat at weak noise.
         noise: Of the measurements.
         output_dir: Output folder of the evaluation.
         sigmas: Noise levels of the tables, in units of ``S_0``.
@@ -79,7 +79,7 @@ class SignalStudy:
         InputError: If a number is out of its range.
 
     Source:
-        METHODS.md, study 5; VAE.md.
+        docs/methods/dwi_vae.md.
     """
 
     def __init__(

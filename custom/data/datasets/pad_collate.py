@@ -21,7 +21,8 @@ def pad_collate(batch: Sequence[Any]) -> Any:
         batch: Items, or lists of items.
 
     Source:
-        METHODS.md, study 1: a batch is padded to its largest height and width.
+        docs/methods/micro_mri_denoise.md, "Preparation": a batch is padded to its largest height
+        and width.
     """
     nested = not isinstance(batch[0], Mapping)
     return pad_list_data_collate(list(chain.from_iterable(batch)) if nested else list(batch))

@@ -65,7 +65,8 @@ class ResidualBank:
         variance: ours are divided by the population standard deviation.
 
     Source:
-        METHODS.md, study 1; Conejo Rupp et al. 2025, equations (22) and (29).
+        docs/methods/micro_mri_denoise.md, "Anchored path diffusion"; Conejo Rupp et al. 2025,
+        equations (22) and (29).
     """
 
     def __init__(

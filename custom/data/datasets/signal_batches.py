@@ -92,7 +92,7 @@ class LatticeSplit:
         InputError: If ``test_share`` is not between 0 and 1.
 
     Source:
-        METHODS.md, study 5, "Simulation": 80 to 20.
+        docs/methods/dwi_vae.md, "Simulation": 80 to 20.
     """
 
     def __init__(

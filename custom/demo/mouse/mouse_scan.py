@@ -23,7 +23,7 @@ __all__ = ["FIELD_OF_VIEW_MM", "PLANES", "REGIONS", "Protocol", "Region", "ScanP
 
 Region = Literal["head-thorax", "thorax-abdomen"]
 
-# METHODS.md, study 1.
+# docs/methods/micro_mri_denoise.md, "Acquisition".
 FIELD_OF_VIEW_MM = 30.0
 SLICE_MM = 0.6
 PLANES: tuple[Plane, ...] = ("axial", "coronal", "sagittal")

@@ -34,7 +34,7 @@ class HaarWavelet3d(nn.Module):
         Volume: ``(B, C, D, H, W)``; bands: ``(B, 8, C, ceil(D/2), ceil(H/2), ceil(W/2))``.
 
     Source:
-        METHODS.md, study 3, "Critics"; Haar, 1910.
+        docs/methods/gan3d_sr_denoise.md, "Critics"; Haar, 1910.
     """
 
     def __init__(self) -> None:

@@ -40,8 +40,8 @@ class PositionEmbedding(nn.Module):
         ValueError: If ``features`` is not a positive even number.
 
     Source:
-        METHODS.md, study 1: a U-Net conditioned on t/T. The source does not say how; waves with
-        two layers are usual in diffusion models.
+        docs/methods/micro_mri_denoise.md, "Anchored path diffusion": a U-Net conditioned on t/T.
+        The paper does not say how; sinusoids and two layers are usual in diffusion models.
     """
 
     frequencies: Tensor

@@ -35,7 +35,7 @@ class ResidualDenseBlock(nn.Module):
         ValueError: If a number is too small.
 
     Source:
-        METHODS.md, study 3, "Generator"; PEERS.md, section 1.
+        docs/methods/gan3d_sr_denoise.md, "Generator".
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class ResidualInResidualBlock(nn.Module):
         ValueError: If a number is too small.
 
     Source:
-        METHODS.md, study 3, "Generator"; PEERS.md, section 1 (both scales 0.2).
+        docs/methods/gan3d_sr_denoise.md, "Generator".
     """
 
     def __init__(

@@ -41,7 +41,7 @@ class WaveletUnit(nn.Module):
         ValueError: If ``high`` is unknown.
 
     Source:
-        METHODS.md, study 3, "Critics" (b); PEERS.md, section 1, "DWT unit".
+        docs/methods/gan3d_sr_denoise.md, "Critics" (b).
     """
 
     def __init__(

@@ -39,7 +39,7 @@ class FeatureExtractor(nn.Module):
             single voxel, which InstanceNorm cannot normalise.
 
     Source:
-        METHODS.md, study 3, "Feature extractor"; PEERS.md, section 1 (14,355,520 parameters).
+        docs/methods/gan3d_sr_denoise.md, "Feature extractor".
     """
 
     def __init__(

@@ -57,7 +57,7 @@ class ResidualCritic(nn.Module):
             which InstanceNorm cannot normalise.
 
     Source:
-        METHODS.md, study 3, "Critics" (a); PEERS.md, section 1.
+        docs/methods/gan3d_sr_denoise.md, "Critics" (a).
     """
 
     def __init__(

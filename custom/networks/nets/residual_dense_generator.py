@@ -42,7 +42,7 @@ class ResidualDenseGenerator(nn.Module):
         ValueError: If a number is too small, or ``degradation`` unknown.
 
     Source:
-        METHODS.md, study 3, "Generator"; PEERS.md, section 1, for what the text leaves out.
+        docs/methods/gan3d_sr_denoise.md, "Generator".
     """
 
     def __init__(

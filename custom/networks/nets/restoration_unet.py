@@ -60,7 +60,7 @@ class RestorationUNet(nn.Module):
         ValueError: If an argument is not one of the above.
 
     Source:
-        METHODS.md, study 1; Conejo Rupp et al. 2025, sections 4.1 and 4.2.
+        docs/methods/micro_mri_denoise.md, "U-Net"; Conejo Rupp et al. 2025, sections 4.1 and 4.2.
     """
 
     def __init__(

@@ -42,8 +42,8 @@ class SignalAutoencoder(nn.Module):
         ValueError: If a number is less than 1, or ``kind`` is unknown.
 
     Source:
-        METHODS.md, study 5, "Networks"; the widths are ours (VAE.md, section 1), the source's text
-        gives the number of layers and of latents.
+        docs/methods/dwi_vae.md, "Networks": the widths are ours, the paper gives the number of
+        layers and of latents.
     """
 
     def __init__(

@@ -91,8 +91,8 @@ class SwinGenerator(nn.Module):
         ValueError: If a number is too small, or the heads do not divide the channels.
 
     Source:
-        METHODS.md, study 3, "Generator"; Liu et al., "Swin Transformer", 2021; Liang et al.,
-        "SwinIR", 2021, for the groups.
+        docs/methods/gan3d_sr_denoise.md, "Generator"; Liu et al., "Swin Transformer", 2021; Liang
+        et al., "SwinIR", 2021, for the groups.
     """
 
     def __init__(

@@ -56,7 +56,7 @@ class TensorInformedDenoiser(nn.Module):
             missing.
 
     Source:
-        VAE.md, section 4, "feat96".
+        docs/methods/dwi_vae.md, "Features".
     """
 
     b_rows: Tensor

@@ -42,8 +42,8 @@ class TimeConditionedUNet(nn.Module):
         ValueError: If an argument is not one of the above.
 
     Source:
-        METHODS.md, study 1: r(x_t, t/T); Conejo Rupp et al. 2025, section 4.3. How the source
-        conditions on time is not stated: scale and shift are ours.
+        docs/methods/micro_mri_denoise.md, "Anchored path diffusion"; Conejo Rupp et al. 2025,
+        section 4.3. How the source conditions on time is not stated: scale and shift are ours.
     """
 
     def __init__(

@@ -80,7 +80,7 @@ class WaveletCritic(nn.Module):
         ValueError: If a number is too small; on a volume whose axes are no such multiples.
 
     Source:
-        METHODS.md, study 3, "Critics" (b); PEERS.md, section 1, "DISGAN D".
+        docs/methods/gan3d_sr_denoise.md, "Critics" (b).
     """
 
     def __init__(

@@ -57,7 +57,8 @@ class AnchoredPathScheduler(nn.Module):
         prediction of the first reverse step, ``t = T``, without effect; ``path`` has no such step.
 
     Source:
-        METHODS.md, study 1; Conejo Rupp et al. 2025, equations (9) to (11) and (19) to (36).
+        docs/methods/micro_mri_denoise.md, "Anchored path diffusion"; Conejo Rupp et al. 2025,
+        equations (9) to (11) and (19) to (36).
     """
 
     profile: Tensor  # (T + 1,), f(t); 0 at t = 0, which is no step
@@ -161,7 +162,7 @@ class AnchoredPathScheduler(nn.Module):
             anchor: Not needed, as in :meth:`estimate_clean`.
 
         Source:
-            METHODS.md, study 1; the source gives no reverse process.
+            docs/methods/micro_mri_denoise.md, "Reverse process"; the paper gives none.
         """
         back = torch.lerp(clean, x_t, _column(to_step.float() / step.float(), x_t))
         if noise is None:
@@ -203,7 +204,8 @@ class AnchoredPathScheduler(nn.Module):
             residual_rms: Root mean square of the residuals, in units of the standardised image.
 
         Source:
-            METHODS.md, study 1; Conejo Rupp et al. 2025, equations (33) to (36).
+            docs/methods/micro_mri_denoise.md, "Anchored path diffusion"; Conejo Rupp et al. 2025,
+            equations (33) to (36).
         """
         return residual_rms / self.num_steps * math.sqrt(self._total_energy)
 

@@ -63,7 +63,8 @@ def noise_profile(name: str, num_steps: int) -> Tensor:
         InputError: If the name is unknown or ``num_steps < 2``.
 
     Source:
-        METHODS.md, study 1; Conejo Rupp et al. 2025, equation (20), which calls for other choices.
+        docs/methods/micro_mri_denoise.md, "Anchored path diffusion"; Conejo Rupp et al. 2025,
+        equation (20), which calls for other choices.
 
     Example:
         >>> noise_profile("parabola", 4)
@@ -97,7 +98,8 @@ def parabola_variance(step: Tensor, num_steps: int, sigma: float) -> Tensor:
         Printed as ``Var[x_T]``, the variance of the end, though it depends on ``t``.
 
     Source:
-        METHODS.md, study 1; Conejo Rupp et al. 2025, equations (27) and (28).
+        docs/methods/micro_mri_denoise.md, "Anchored path diffusion"; Conejo Rupp et al. 2025,
+        equations (27) and (28).
     """
     t, end = step.double(), float(num_steps)
     bracket = 6 * t**3 - 15 * t**2 * end + 9 * t**2 + 10 * t * end**2 - 15 * t * end + t

@@ -51,7 +51,8 @@ class ResidualNoise:
         InputError: At the first draw, if the residuals are all the same and ``centre`` is set.
 
     Source:
-        METHODS.md, study 1; Conejo Rupp et al. 2025, equations (21), (22) and (29), figure 19.
+        docs/methods/micro_mri_denoise.md, "Anchored path diffusion"; Conejo Rupp et al. 2025,
+        equations (21), (22) and (29), figure 19.
     """
 
     def __init__(self, bank: ResidualSource, rotate: bool = True, centre: bool = True) -> None:

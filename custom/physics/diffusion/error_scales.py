@@ -46,7 +46,8 @@ class ErrorScales:
 def expected_squared_error(sigma: Tensor, bound: Tensor, variance: Tensor) -> Tensor:
     r"""Return :math:`(1 / c \sigma^2 + 1 / V)^{-1}`, close to the error of the best estimator.
 
-    Within a fifth of the posterior's at every noise level of the paper (VAE.md, section 3).
+    Within a fifth of the posterior's at every noise level of the paper
+    (docs/methods/dwi_vae.md, "Limit").
 
     Args:
         sigma: Noise, in units of ``S_0``; below 0.01 it counts as 0.01.

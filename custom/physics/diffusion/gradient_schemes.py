@@ -48,7 +48,7 @@ def study_scheme(seed: int = 0) -> GradientTable:
     first and the last of them.
 
     Source:
-        METHODS.md, study 5, "Simulation"; VAE.md, section 1, "Ambiguous".
+        docs/methods/dwi_vae.md, "Simulation".
     """
     directions = spread_directions(30, seed)
     bvals = np.array([50.0, *[1000.0] * 30, 50.0])
@@ -59,7 +59,7 @@ def two_shell_scheme(seed: int = 0) -> GradientTable:
     """Return 128 measurements: 8 of b = 50, 60 of b = 1000, 60 of b = 2000 s/mm².
 
     Source:
-        VAE.md, section 4, "Two shells"; the source asks for 128 measurements without a scheme.
+        docs/methods/dwi_vae.md, "Asked for by the paper": 128 measurements, without a scheme.
     """
     inner, outer = spread_directions(60, seed), spread_directions(60, seed + 1)
     bvals = np.repeat([50.0, 1000.0, 2000.0], [8, 60, 60])

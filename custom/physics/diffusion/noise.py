@@ -43,7 +43,7 @@ class ClippedGaussianNoise:
         clip: Whether values below 0 become 0.
 
     Source:
-        METHODS.md, study 5, "Simulation".
+        docs/methods/dwi_vae.md, "Simulation".
     """
 
     def __init__(self, clip: bool = True) -> None:
@@ -72,8 +72,8 @@ class RicianNoise:
     .. math:: p(y | S) = \tfrac{y}{\sigma^2} e^{-(y^2 + S^2) / 2 \sigma^2} I_0(y S / \sigma^2)
 
     Source:
-        METHODS.md, study 5, "Asked for by the source"; H. Gudbjartsson, S. Patz, Magnetic Resonance
-        in Medicine 34 (1995), 910-914.
+        docs/methods/dwi_vae.md, "Asked for by the paper"; H. Gudbjartsson, S. Patz, Magnetic
+        Resonance in Medicine 34 (1995), 910-914.
     """
 
     def add(self, signal: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
@@ -114,7 +114,7 @@ class PublishedLevels:
         levels: Number of levels with noise; 30 in the paper.
 
     Source:
-        VAE.md, section 1; the text says 0 to 0.91.
+        docs/methods/dwi_vae.md, "Simulation"; the text says 0 to 0.91.
     """
 
     def __init__(self, levels: int = 30) -> None:
@@ -149,7 +149,7 @@ class MixedLevels:
             0..1.
 
     Source:
-        VAE.md, section 4, "Recipe".
+        docs/methods/dwi_vae.md, "Recipe".
     """
 
     def __init__(

@@ -60,7 +60,7 @@ class BoxPrior:
     exceeds ``S_0``. Not all of them are positive definite, as in the paper.
 
     Source:
-        METHODS.md, study 5; VAE.md, section 1: the rule is not in the text, and was inferred from
+        docs/methods/dwi_vae.md, "Simulation": the rule is not in the text, and was inferred from
         the number of signals that the paper kept.
     """
 
@@ -111,7 +111,7 @@ class TensorLattice:
         InputError: If ``points`` is less than 2.
 
     Source:
-        VAE.md, section 1.
+        docs/methods/dwi_vae.md, "Simulation".
     """
 
     num_parameters = 6
@@ -209,8 +209,8 @@ class BallAndSticksPrior:
             not in order.
 
     Source:
-        VAE.md, section 4, "Ball and two sticks"; T. E. J. Behrens et al., Magnetic Resonance in
-        Medicine 50 (2003), 1077-1088.
+        docs/methods/dwi_vae.md, "Asked for by the paper"; T. E. J. Behrens et al., Magnetic
+        Resonance in Medicine 50 (2003), 1077-1088.
     """
 
     def __init__(self, sticks: int = 2, lowest: float = 0.1, highest: float = 3.0) -> None:

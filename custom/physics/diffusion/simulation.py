@@ -41,7 +41,7 @@ class SignalSimulation:
             measurement.
 
     Source:
-        METHODS.md, study 5, "Simulation".
+        docs/methods/dwi_vae.md, "Simulation".
     """
 
     def __init__(

@@ -56,7 +56,7 @@ def tensor_signal(tensors: Tensor, b_rows: Tensor) -> Tensor:
         ``tensors``: ``(*, 6)`` in µm²/ms; ``b_rows``: ``(M, 6)``; output: ``(*, M)``.
 
     Source:
-        METHODS.md, study 5, "Simulation"; the source's equation 5.
+        docs/methods/dwi_vae.md, "Simulation" (equation 5).
     """
     return torch.exp(-(tensors @ b_rows.T))
 

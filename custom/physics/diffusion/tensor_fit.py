@@ -40,7 +40,7 @@ def fit_log_linear(
         ValueError: If ``floor`` is not positive.
 
     Source:
-        METHODS.md, study 5, "Evaluation"; R. Salvador et al., Human Brain Mapping 24 (2005),
+        docs/methods/dwi_vae.md, "Evaluation"; R. Salvador et al., Human Brain Mapping 24 (2005),
         144-155.
     """
     if floor <= 0:

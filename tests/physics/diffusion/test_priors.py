@@ -112,7 +112,7 @@ def test_a_small_lattice_is_that_of_plain_loops(b_rows):
 
 
 def test_the_study_s_lattice(b_rows):
-    # The study, with directions that it does not print, kept 428522 (VAE.md, section 1). Golden: by
+    # The paper, with directions that it does not print, kept 428522. Golden: by
     # >>> g, h = np.linspace(0, 3e-3, 10), np.linspace(-1e-3, 1e-3, 10)
     # >>> off, n = np.array([*itertools.product(h, h, h)]), 0
     # >>> b = study_scheme().b_rows.double().numpy()

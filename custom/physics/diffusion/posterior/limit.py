@@ -78,7 +78,7 @@ def bayes_limit(
         InputError: If ``count`` or ``sigma`` is out of range.
 
     Source:
-        VAE.md, section 3.
+        docs/methods/dwi_vae.md, "Limit".
     """
     check_whole("count", count, 2)
     posterior_mean = PosteriorMean(prior, noise, b_rows, **settings)

@@ -93,7 +93,8 @@ class PosteriorMean:
             Gaussian.
 
     Source:
-        VAE.md, section 3; A. B. Owen, "Monte Carlo theory, methods and examples", 2013, chapter 9.
+        docs/methods/dwi_vae.md, "Limit"; A. B. Owen, "Monte Carlo theory, methods and examples",
+        2013, chapter 9.
     """
 
     def __init__(
