@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -47,8 +48,9 @@ def main(words: Sequence[str] | None = None) -> None:
         _stop(str(error), 2)
     except InputError as error:
         _stop(str(error), 1)
-    except KeyboardInterrupt:
-        _stop("stopped", 130)
+    except KeyboardInterrupt as error:
+        # Of Ctrl-C, or of the signal that it holds the number of.
+        _stop("stopped", 128 + (error.args[0] if error.args else signal.SIGINT))
     except Exception as error:
         if traceback:
             raise

@@ -1,4 +1,5 @@
 import json
+import signal
 
 import pytest
 
@@ -135,6 +136,16 @@ def test_tune_asks_for_a_search(bundle, monkeypatch, capsys):
     assert run(*words[:-1], "--output", "o", "--storage=mysql://h/d", "--name", "1984") == 0
     assert asked[1].output == bundle.parents[1] / "o"
     assert (asked[1].storage_url, asked[1].study_name) == ("mysql://h/d", "1984")
+
+
+@pytest.mark.parametrize(("given", "code"), [((), 130), ((signal.SIGTERM,), 143)])
+def test_a_stopped_run_ends_with_the_code_of_its_signal(bundle, monkeypatch, capsys, given, code):
+    def stop(_):
+        raise KeyboardInterrupt(*given)
+
+    monkeypatch.setattr(search, "search", stop)
+    assert run("tune", str(bundle), "--space", "longer", "--trials", "1") == code
+    assert capsys.readouterr().err == "mri-bundles: stopped\n"
 
 
 def test_tune_says_how_to_get_optuna(bundle, monkeypatch, capsys):

@@ -18,7 +18,7 @@ from custom.handlers.executed_config import config_yaml
 from custom.report.html_report import write_report
 from custom.tuning.plots import parameter_importances, write_plots
 from custom.tuning.space import SearchSpace
-from custom.tuning.trial_records import RETRY_OF, failure_reason
+from custom.tuning.trial_records import failure_reason, root_number
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -120,8 +120,8 @@ def trial_rows(trials: list[FrozenTrial], space: SearchSpace) -> list[dict[str, 
 def _notes(trial: FrozenTrial) -> str:
     """Return what there is to say about a trial beside its numbers."""
     notes = []
-    if RETRY_OF in trial.user_attrs:
-        notes.append(f"repeats trial {trial.user_attrs[RETRY_OF]}")
+    if root_number(trial) != trial.number:
+        notes.append(f"repeats trial {root_number(trial)}")
     if trial.state.name == "FAIL":
         notes.append(failure_reason(trial))
     return "; ".join(notes)

@@ -8,7 +8,10 @@ import json
 import logging
 import logging.config
 import shlex
-from collections.abc import Mapping, Sequence
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +27,6 @@ from custom.tuning.space import SearchSpace, load_space
 from custom.tuning.storage import SearchStorage
 from custom.tuning.study import open_study
 from custom.tuning.tracking import Tracker
-from custom.tuning.trial_queue import TrialQueue
 from custom.tuning.trial_records import failure_reason
 from custom.tuning.trial_run import train_trial
 from custom.tuning.worker import TrialRunner, Worker
@@ -106,7 +108,7 @@ def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]
 
     Raises:
         InputError: If something that the user gave cannot be used, or no trial had a value.
-        KeyboardInterrupt: If the user stops.
+        KeyboardInterrupt: If the user stops; with the signal's number if that was SIGTERM.
     """
     space = load_space(request.space)
     files = find_config(request.bundle, ["train", *request.overlays])
@@ -122,7 +124,9 @@ def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]
     study = open_study(storage, request.study_name, space, identity, request.seed)
     tracker.start(study)
     worker = Worker(
-        queue=TrialQueue(study, storage, request.trials),
+        study=study,
+        storage=storage,
+        total=request.trials,
         space=space,
         files=files,
         output=request.output,
@@ -132,9 +136,10 @@ def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]
         finished=tracker.finish_trial,
     )
     try:
-        worker.work()
-        config = _merged(content, given)
-        written = write_results(study, space, config, request.output, _command(request))
+        with _stop_on_terminate():
+            worker.work()
+            config = _merged(content, given)
+            written = write_results(study, space, config, request.output, _command(request))
     except BaseException as error:
         tracker.stop("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
@@ -156,6 +161,23 @@ def find_space(bundle: Path, name: str) -> Path:
     """
     inside = bundle / name
     return inside if inside.is_file() else Path(find_config(bundle, [name])[0])
+
+
+@contextmanager
+def _stop_on_terminate() -> Iterator[None]:
+    """Let SIGTERM stop a search as Ctrl-C does; only the main thread can hear signals."""
+
+    def stop(number: int, _: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    earlier = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
 
 
 def _make_folder(folder: Path) -> None:

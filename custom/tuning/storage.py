@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import RDBStorage
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 
 from custom.bundle.launch import find_cause
 from custom.errors import InputError
@@ -22,21 +22,28 @@ if TYPE_CHECKING:
 __all__ = ["SearchStorage"]
 
 _GRACE = 4  # heartbeats that may be missed
+_MAX_REPEATS = 3  # a trial that kills its process every time must not keep a search for ever
 _SQLITE_TIMEOUT = 60  # seconds that one process waits for another
 
 
 class SearchStorage:
     """An Optuna storage with heartbeats, and a lock where the database has none of its own.
 
+    A trial whose heartbeat stays away is failed, and lined up again with what it had drawn.
+
     Args:
         url: Any URL of Optuna's, as ``sqlite:////data/study.db`` or ``postgresql://host/name``.
         heartbeat_seconds: Time between two signs of life; a trial is given up after four.
+
+    Attributes:
+        backend: The storage.
+        repeat: Lines up a trial again, however often it was already; called with study and trial.
 
     Raises:
         InputError: If the storage cannot be reached.
     """
 
-    def __init__(self, url: str, heartbeat_seconds: int = 30) -> None:
+    def __init__(self, url: str, heartbeat_seconds: int = 15) -> None:
         self.heartbeat_seconds = heartbeat_seconds
         self._lock_file: Path | None = None
         try:
@@ -45,11 +52,14 @@ class SearchStorage:
             with self.lock(), warnings.catch_warnings():
                 # Heartbeats are Optuna's own way to find dead workers, yet called experimental.
                 warnings.simplefilter("ignore", ExperimentalWarning)
+                # A repeated training begins with its first epoch, so it inherits no values.
+                self.repeat = RetryHeartbeatStaleTrialCallback()
                 self.backend = RDBStorage(
                     url,
                     engine_kwargs=options,
                     heartbeat_interval=heartbeat_seconds,
                     grace_period=_GRACE * heartbeat_seconds,
+                    heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(_MAX_REPEATS),
                 )
         except Exception as error:  # each database has errors of its own
             reason = _without_password(" ".join(str(error).split()))[:200]
@@ -83,7 +93,7 @@ class SearchStorage:
         return process_lock(self._lock_file)
 
     def beat(self, study: Study, number: int) -> None:
-        """Note a sign of life of a trial's worker."""
+        """Record a heartbeat of a trial; Optuna does while one runs."""
         study_id = self.backend.get_study_id_from_name(study.study_name)
         trial_id = self.backend.get_trial_id_from_study_id_trial_number(study_id, number)
         self.backend.record_heartbeat(trial_id)

@@ -19,7 +19,7 @@ from optuna.pruners import (
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from custom.errors import InputError
-from custom.tuning.trial_records import draw_position
+from custom.tuning.trial_records import planned, root_number
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -62,7 +62,8 @@ class TrialSeededSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Take up the random numbers of this trial."""
-        position = draw_position(trial, study.get_trials(deepcopy=False))
+        root = root_number(trial)
+        position = sum(other.number < root for other in planned(study.get_trials(deepcopy=False)))
         sequence = np.random.SeedSequence([self._seed, position])
         self._sampler = self._make(int(sequence.generate_state(1)[0]))
         self._sampler.before_trial(study, trial)

@@ -14,7 +14,6 @@ from monai.utils import optional_import
 from custom.errors import InputError
 from custom.files.process_lock import process_lock
 from custom.handlers.mlflow_run import unusable_store
-from custom.tuning.trial_records import SURPLUS
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -209,7 +208,7 @@ class Tracker:
         for trial in study.get_trials(deepcopy=False):
             run = runs.get(trial.number)
             marked = run is not None and run.data.tags.get(STATE_TAG) == trial.state.name
-            if trial.state.is_finished() and SURPLUS not in trial.user_attrs and not marked:
+            if trial.state.is_finished() and not marked:
                 self._mark(trial, run)
 
     def _mark(self, trial: FrozenTrial, run: Any) -> None:

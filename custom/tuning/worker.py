@@ -6,26 +6,29 @@ import logging
 import math
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from optuna import TrialPruned
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import fail_stale_trials
 from optuna.trial import TrialState
 
 from custom.bundle.launch import causes, find_cause, user_error
 from custom.errors import InputError
 from custom.files.atomic import atomic_path
-from custom.tuning.heartbeat import Heartbeat
-from custom.tuning.trial_records import FAILURE
+from custom.tuning.trial_records import FAILURE, planned
 
 if TYPE_CHECKING:
+    from optuna.study import Study
     from optuna.trial import FrozenTrial, Trial
 
     from custom.tuning.space import SearchSpace
-    from custom.tuning.trial_queue import TrialQueue
+    from custom.tuning.storage import SearchStorage
 
 __all__ = ["TrialRunner", "Worker", "trial_folder"]
 
@@ -58,22 +61,30 @@ def trial_folder(output: Path, number: int) -> Path:
     return output / "trials" / f"{number:04d}"
 
 
+class _TrialFailedError(Exception):
+    """A trial failed for a reason of its own, and the search goes on."""
+
+
 @dataclass
 class Worker:
-    """One process of a search.
+    """One process of a search; all of them share its trials.
 
     Attributes:
-        queue: Where its trials come from.
+        study: The study.
+        storage: Where it is kept.
+        total: Trials that the study is to have, repeated ones not counted.
         space: What they draw.
         files: Config files of a training.
         output: Folder of the search; trial 7 writes to ``trials/0007`` in it.
-        overrides: Config ids that the user set; they go over the space's ``during_search``.
         run: What runs a trial.
+        overrides: Config ids that the user set; they go over the space's ``during_search``.
         extra: Returns more config ids for a trial, by its number.
         finished: Called with each trial that has ended.
     """
 
-    queue: TrialQueue
+    study: Study
+    storage: SearchStorage
+    total: int
     space: SearchSpace
     files: Sequence[str]
     output: Path
@@ -81,6 +92,7 @@ class Worker:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     extra: Callable[[int], Mapping[str, Any]] = lambda _: {}
     finished: Callable[[FrozenTrial], None] = lambda _: None
+    _awaited: list[int] = field(default_factory=list, init=False)
 
     def work(self) -> None:
         """Run trials until none is left, and those of other workers have ended too.
@@ -90,58 +102,80 @@ class Worker:
             KeyboardInterrupt: If the user stops; the trial in hand is run when the search goes on.
         """
         try:
-            self._work()
+            while self._run_next() or self._wait():
+                pass
         except StorageInternalError as error:
             raise InputError(
                 f"the storage was lost ({_reason(error)}): give the same command again when it is "
                 "back"
             ) from error
 
-    def _work(self) -> None:
-        """Run trials, and wait for those of other workers."""
-        said: list[int] = []
-        while True:
-            trial = self.queue.claim()
-            if trial is not None:
-                self._run(trial)
-                continue
-            others = self.queue.running()
-            if not others:
-                return
-            if others != said:
-                logger.info("waiting for other workers: trials %s", ", ".join(map(str, others)))
-                said = others
-            time.sleep(min(_POLL_SECONDS, self.queue.storage.heartbeat_seconds))
+    def _run_next(self) -> bool:
+        """Run the trial that waits longest, or a new one; return False if none is left."""
+        with ExitStack() as beginning:
+            beginning.enter_context(self.storage.lock())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                fail_stale_trials(self.study)
+            trials = self.study.get_trials(deepcopy=False)
+            waiting = any(trial.state == TrialState.WAITING for trial in trials)
+            if not waiting and len(planned(trials)) >= self.total:
+                return False
 
-    def _run(self, trial: Trial) -> None:
-        """Run one trial and record how it ended."""
-        try:
-            value, state = self._outcome(trial)
-            self._record(trial, value, state)
-        except UpdateFinishedTrialError:
-            logger.warning("trial %d was given to another worker meanwhile", trial.number)
+            def objective(trial: Trial) -> float:
+                beginning.close()  # the study holds the trial now, so that others count it
+                return self._value(trial)
 
-    def _outcome(self, trial: Trial) -> tuple[float | None, TrialState]:
-        """Run one trial; return its value, if it has one, and how it ended."""
+            try:
+                self.study.optimize(
+                    objective, n_trials=1, catch=(_TrialFailedError,), callbacks=[self._ended]
+                )
+            except ValueError as error:
+                if not str(error).startswith("Cannot tell"):
+                    raise
+                logger.warning("a trial was given to another worker meanwhile")
+        return True
+
+    def _wait(self) -> bool:
+        """Wait a little for the trials of other workers; return False if there are none."""
+        trials = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        running = [trial.number for trial in trials]
+        if running and running != self._awaited:
+            logger.info("waiting for other workers: trials %s", ", ".join(map(str, running)))
+            for number in running:
+                # A trial whose process was killed before its first heartbeat never becomes stale.
+                self.storage.beat(self.study, number)
+            self._awaited = running
+        if running:
+            time.sleep(min(_POLL_SECONDS, self.storage.heartbeat_seconds))
+        return bool(running)
+
+    def _value(self, trial: Trial) -> float:
+        """Run one trial and return its value."""
         try:
-            with Heartbeat(self.queue.storage, self.queue.study, trial.number):
-                overrides = self._overrides(trial)
-                value = self.run(trial, self.files, overrides, self.space.metric, self.space.better)
+            overrides = self._overrides(trial)
+            value = self.run(trial, self.files, overrides, self.space.metric, self.space.better)
             if not math.isfinite(value):
                 raise InputError(f"{self.space.metric} is {value}")
         except TrialPruned:
-            return None, TrialState.PRUNED
+            raise
         except KeyboardInterrupt:
-            self.queue.give_back(trial)
+            self._give_back(trial)
             raise
         except Exception as error:
-            for kind in (UpdateFinishedTrialError, StorageInternalError):
-                cause = find_cause(error, kind)
-                if cause is not None:
-                    raise cause from cause.__cause__
+            lost = find_cause(error, StorageInternalError)
+            if lost is not None:
+                raise lost from lost.__cause__
             self._keep_error(trial, error)
-            return None, TrialState.FAIL
-        return value, TrialState.COMPLETE
+            raise _TrialFailedError from error
+        return value
+
+    def _give_back(self, trial: Trial) -> None:
+        """Line up a trial that the user stopped, for whoever goes on with the search."""
+        frozen = self.study.get_trials()[trial.number]
+        if frozen.state == TrialState.RUNNING:  # else another worker has it
+            self.storage.repeat(self.study, frozen)
+            trial.set_user_attr(FAILURE, "stopped by the user")
 
     def _overrides(self, trial: Trial) -> dict[str, Any]:
         """Draw a trial's parameters and return all config ids that it sets."""
@@ -169,20 +203,14 @@ class Worker:
         except (OSError, InputError) as problem:
             logger.warning("%s cannot be written: %s", file, problem)
 
-    def _record(self, trial: Trial, value: float | None, state: TrialState) -> None:
-        """Tell the study how a trial ended, and the user."""
-        study = self.queue.study
-        frozen = study.tell(trial, value, state, skip_if_finished=True)
-        if frozen.state != state:
-            logger.warning("trial %d was given to another worker meanwhile", trial.number)
-            return
-        note = frozen.user_attrs.get(FAILURE, f"{self.space.metric} {_short(frozen.value)}")
-        done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if done:
+    def _ended(self, study: Study, trial: FrozenTrial) -> None:
+        """Tell the user how a trial ended."""
+        note = trial.user_attrs.get(FAILURE, f"{self.space.metric} {_short(trial.value)}")
+        if study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
             best = study.best_trial
             note += f"; best so far {_short(best.value)} of trial {best.number}"
-        logger.info("trial %d %s: %s", trial.number, _ENDED[state], note)
-        self.finished(frozen)
+        logger.info("trial %d %s: %s", trial.number, _ENDED[trial.state], note)
+        self.finished(trial)
 
 
 def _reason(error: BaseException) -> str:

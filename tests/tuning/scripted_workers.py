@@ -5,10 +5,11 @@ import os
 import signal
 import time
 
+import sqlalchemy
+
 from custom.tuning.space import load_space
 from custom.tuning.storage import SearchStorage
 from custom.tuning.study import open_study
-from custom.tuning.trial_queue import TrialQueue
 from custom.tuning.worker import Worker
 
 SPACE = """
@@ -30,7 +31,7 @@ def make_worker(folder, run, total=6, heartbeat_seconds=30):
     space = load_space(folder / "space.yaml")
     storage = SearchStorage(f"sqlite:///{folder / 'study.db'}", heartbeat_seconds)
     study = open_study(storage, "s", space, {})
-    return Worker(TrialQueue(study, storage, total), space, [], folder, run)
+    return Worker(study, storage, total, space, [], folder, run)
 
 
 def square(trial, files, overrides, metric, better):
@@ -42,7 +43,7 @@ def square(trial, files, overrides, metric, better):
 
 
 def trials(worker):
-    return worker.queue.study.get_trials()
+    return worker.study.get_trials()
 
 
 def states(worker):
@@ -63,6 +64,21 @@ def until(condition, seconds=30):
         time.sleep(0.02)
 
 
-def kill(process):
+def kill(process, worker, count):
+    """Kill a worker once the trials of the search are this many, and the last one has begun."""
+
+    def begun():
+        with worker.storage.backend.engine.begin() as connection:
+            beats = connection.execute(sqlalchemy.text("SELECT count(*) FROM trial_heartbeats"))
+            return beats.scalar() == count and "x" in trials(worker)[-1].params
+
+    until(begun)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
+
+
+def let_heartbeats_grow_old(worker):
+    """Move the last sign of life of every trial an hour back."""
+    with worker.storage.backend.engine.begin() as connection:
+        old = "UPDATE trial_heartbeats SET heartbeat = datetime(heartbeat, '-1 hour')"
+        connection.execute(sqlalchemy.text(old))

@@ -1,4 +1,7 @@
+import os
 import shutil
+import signal
+import time
 
 import optuna
 import pytest
@@ -8,7 +11,7 @@ from custom.bundle.locate import find_bundle, find_config
 from custom.errors import InputError
 from custom.tuning import search as search_module
 from custom.tuning.search import SearchRequest, find_space, search
-from custom.tuning.trial_queue import TrialQueue
+from custom.tuning.worker import Worker
 
 TRAIN = """
 imports: ['$from custom.errors import InputError', '$import pathlib']
@@ -175,7 +178,7 @@ def test_a_storage_lost_between_two_trials_ends_the_search_too(bundle, monkeypat
     def lose(*_):
         raise optuna.exceptions.StorageInternalError("server gone")
 
-    monkeypatch.setattr(TrialQueue, "claim", lose)
+    monkeypatch.setattr(Worker, "_run_next", lose)
     with pytest.raises(InputError, match=r"the storage was lost .*server gone"):
         search(request(bundle), distance)
 
@@ -193,6 +196,20 @@ def test_a_search_that_ends_before_its_time_is_marked(bundle, monkeypatch, error
     with pytest.raises(type(error) if isinstance(error, OSError) else error):
         search(request(bundle, 1), distance)
     assert ended == [status]
+
+
+@pytest.mark.usefixtures("no_results")
+def test_sigterm_stops_a_search_as_ctrl_c_does(bundle):
+    def terminate(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)  # cut short by the signal
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        search(request(bundle), terminate)
+    assert caught.value.args == (signal.SIGTERM,)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert [trial.state.name for trial in study_of(bundle).trials] == ["FAIL", "WAITING"]
 
 
 def test_an_output_folder_that_cannot_be_made_is_named(bundle):
