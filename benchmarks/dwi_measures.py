@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from benchmarks.dwi_trainings import trainings
+from custom.analysis.dwi.compared_networks import ComparedNetwork
 from custom.analysis.dwi.estimators import refit
-from custom.analysis.dwi.study import SignalStudy
-from custom.analysis.dwi.study_networks import StudyNetwork
+from custom.analysis.dwi.signal_diagnostics import SignalDiagnostics
 from custom.data.datasets.signal_batches import HeldOutSignals, LatticeSplit
 from custom.files.csv_table import read_table
 from custom.networks.saved_weights import load_weights
@@ -33,7 +33,7 @@ def study(
     known = trainings()
     kind = "rician" if isinstance(noise, RicianNoise) else "gaussian"
     networks = [
-        StudyNetwork(
+        ComparedNetwork(
             known[name].title,
             known[name].build(),
             work / name / "models" / "model.pt",
@@ -42,7 +42,7 @@ def study(
         for name in names
         if (work / name / "models" / "model.pt").is_file()
     ]
-    made = SignalStudy(
+    made = SignalDiagnostics(
         networks, table, BoxPrior(), noise, work / f"study_{kind}", signals=signals
     ).write()
     if made is None:
@@ -51,7 +51,7 @@ def study(
 
 
 def seeds_table(work: Path, table: GradientTable, count: int = 9000) -> list[dict[str, Any]]:
-    """Measure every autoencoder on the same signals of held-out tensors, at the study's levels."""
+    """Measure every autoencoder on the same signals of held-out tensors, at the paper's levels."""
     simulation = SignalSimulation(table, BoxPrior(), ClippedGaussianNoise(), PublishedLevels())
     split = LatticeSplit(simulation, TensorLattice())
     # Other signals than those that chose the epoch of each network.

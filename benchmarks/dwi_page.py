@@ -1,4 +1,4 @@
-"""The page of the study of diffusion signals, filled from its tables."""
+"""The results page of ``dwi_vae``, filled from its tables."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def page(
     """Return the page.
 
     Args:
-        gaussian: Folder of a study with the study's noise.
-        rician: Folder of a study with Rician noise.
+        gaussian: Folder of signal diagnostics with the paper's noise.
+        rician: Folder of signal diagnostics with Rician noise.
         seeds: Rows of ``benchmarks.publish_dwi.seeds_table``.
         phantoms: Summary of the bundle's evaluation.
         clean: Mean squared change of signals without noise.
@@ -55,7 +55,7 @@ def page(
 
 
 def mixture_table(rows: Sequence[Row]) -> str:
-    """Return the study's two tables in one."""
+    """Return the paper's two tables in one."""
     columns = ("signal_mse", "signal_times_limit", "tensor_mse", "tensor_mae")
     columns += ("tensor_times_limit", "tensor_factor")
     head = ["estimator", "signal MSE", "times the limit", "D MSE", "D MAE", "times the limit"]

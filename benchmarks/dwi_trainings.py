@@ -1,4 +1,4 @@
-"""The trainings of the study of diffusion signals."""
+"""The trainings of the results of ``dwi_vae``."""
 
 from __future__ import annotations
 

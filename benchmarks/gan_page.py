@@ -1,4 +1,4 @@
-"""The page of the super-resolution study, filled from the summaries of its evaluations."""
+"""The results page of ``gan3d_sr_denoise``, filled from the summaries of its evaluations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study's generator as it is usually written, from the weights of ours: the same function.
+"""The published generator as it is usually written, from the weights of ours: the same function.
 
 Each convolution of a dense block takes the concatenation of all results before it, and the
 high-resolution features of the whole volume exist at once.

@@ -1,6 +1,6 @@
-"""The study of diffusion signals: trainings, tables, figures, weights and page, by one command.
+"""The results of ``dwi_vae``: trainings, tables, figures, weights and page, by one command.
 
-Trains the study's networks with several seeds and settings, and ours; measures all of them on the
+Trains the paper's networks with several seeds and settings, and ours; measures all of them on the
 same simulated signals, beside classical fits and the least error there can be; evaluates the
 bundle on its phantoms; copies the weights into the bundle; and writes ``docs/results/dwi.md``. A
 training that was stopped goes on where it was. All of it takes some hours on two cores.
@@ -42,7 +42,7 @@ _MOST_BYTES = 100_000  # of a picture in the repository
 
 
 def publish_measures(bundle: Path, study_folder: Path) -> None:
-    """Put the errors at the study's mixture of levels into the metadata."""
+    """Put the errors at the paper's mixture of levels into the metadata."""
     rows = {row["estimator"]: row for row in read_table(study_folder / "mixture.csv")}
     for title, variant in (("ours", None), ("VAE", "vae"), ("DAE", "dae")):
         row = rows[title]
@@ -69,7 +69,7 @@ def publish_card(bundle: Path, phantoms: dict[str, Any], study_folder: Path) -> 
 
 
 def publish_pictures(folder: Path, target: Path) -> None:
-    """Copy the figures of a study in a size for the repository."""
+    """Copy the diagnostic figures in a size for the repository."""
     target.mkdir(parents=True, exist_ok=True)
     for picture in sorted(folder.glob("*.png")):
         save_small(picture, target / f"dwi_{picture.stem}.jpg", _MOST_BYTES)

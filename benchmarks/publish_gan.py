@@ -1,4 +1,4 @@
-"""The super-resolution study: trainings, evaluations, figures and page, by one command.
+"""The results of ``gan3d_sr_denoise``: trainings, evaluations, figures and page, by one command.
 
 Trains the small generator with each of the published critics (``disgan``: ``configs/train.yaml``
 as it stands; ``three_player``: the same with the residual critic) on a dataset of real volumes, or
@@ -143,7 +143,7 @@ def slice_pictures(name: str, work: Path, target: Path) -> list[tuple[str, str]]
 
 
 def study_pictures(first: str, work: Path, target: Path) -> list[tuple[str, str]]:
-    """Copy the study's figures, and draw the curves of every other training."""
+    """Copy the diagnostic figures, and draw the curves of every other training."""
     found = []
     for row in read_diagnostics(work / "evaluate_real"):
         file = f"gan3d_{row['path'].stem}.jpg"

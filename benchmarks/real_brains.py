@@ -1,4 +1,4 @@
-"""Real T1-weighted brains as a dataset for the super-resolution study, with their licences.
+"""Real T1-weighted brains as a dataset for ``gan3d_sr_denoise``, with their licences.
 
 Needs a folder with open data that this repository does not hold, and its ``manifest.json``, which
 names each file's licence and origin. Only what may be used and passed on freely is taken: never

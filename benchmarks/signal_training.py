@@ -1,4 +1,4 @@
-"""A training step of the study's autoencoder through the bundle's trainer against a bare loop.
+"""A training step of the paper's autoencoder through the bundle's trainer against a bare loop.
 
 Both take their batches from the same data set, and update the same kind of network; the trainer
 besides keeps metrics, watches for NaN and shows its progress, as the bundle's config says. The two
@@ -21,7 +21,7 @@ from monai.bundle import ConfigParser
 from benchmarks.measure import REPOSITORY, Timing, save
 
 CONFIGS = REPOSITORY / "bundles" / "dwi_vae" / "configs"
-EPOCHS = 40  # of the study
+EPOCHS = 40  # of the paper
 ROUNDS, STEPS, WARM_UP = 5, 200, 20
 
 

@@ -6,7 +6,7 @@ import torch
 
 from custom.metrics.signal_error import SignalError
 from custom.physics.diffusion.error_scales import error_scales_of
-from custom.physics.diffusion.gradient_schemes import study_scheme
+from custom.physics.diffusion.gradient_schemes import published_scheme
 from custom.physics.diffusion.priors import BoxPrior
 
 
@@ -26,7 +26,7 @@ def test_it_is_the_mean_over_all_batches_of_whatever_size():
 
 
 def test_an_error_as_expected_counts_as_one_at_every_level():
-    b_rows = study_scheme().b_rows
+    b_rows = published_scheme().b_rows
     drawn = BoxPrior().draw(500, b_rows, torch.Generator().manual_seed(0))
     scales = error_scales_of(drawn.signal, drawn.tensor, b_rows, 6)
     metric = SignalError(scales)
@@ -38,7 +38,7 @@ def test_an_error_as_expected_counts_as_one_at_every_level():
 
 
 def test_tensors_are_compared_with_what_is_expected_of_their_mean():
-    b_rows = study_scheme().b_rows
+    b_rows = published_scheme().b_rows
     drawn = BoxPrior().draw(500, b_rows, torch.Generator().manual_seed(0))
     scales = error_scales_of(drawn.signal, drawn.tensor, b_rows, 6)
     sigma = 0.1

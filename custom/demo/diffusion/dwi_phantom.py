@@ -15,7 +15,7 @@ from tqdm import tqdm
 from custom.data.datasets.dwi_dataset import DwiDatasetWriter, write_series
 from custom.demo.demonstration_set import DemonstrationSet
 from custom.demo.diffusion.dwi_anatomy import Phantom, make_phantom
-from custom.physics.diffusion.gradient_schemes import study_scheme
+from custom.physics.diffusion.gradient_schemes import published_scheme
 from custom.physics.diffusion.gradient_table import GradientTable
 from custom.physics.diffusion.noise import ClippedGaussianNoise
 from custom.physics.diffusion.tensor import tensor_signal
@@ -122,7 +122,7 @@ class DwiDemo(DemonstrationSet):
         writer = DwiDatasetWriter(
             self.folder,
             "diffusion phantoms, demonstration",
-            "Synthetic heads of tensors of the study's prior, 32 measurements"
+            "Synthetic heads of tensors of the paper's prior, 32 measurements"
             + (", small for tests" if self.size == "tiny" else ""),
             demonstration=True,
         )
@@ -161,7 +161,7 @@ class DwiDemo(DemonstrationSet):
 @cache
 def _scheme() -> GradientTable:
     """Return the paper's measurements; cached, since spreading directions takes a second."""
-    return study_scheme()
+    return published_scheme()
 
 
 def _measure(plan: _Plan, seed: int, subject: int, level: float) -> _Scan:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from custom.physics.diffusion.gradient_table import GradientTable
 
-__all__ = ["spread_directions", "study_scheme", "two_shell_scheme"]
+__all__ = ["published_scheme", "spread_directions", "two_shell_scheme"]
 
 _STEPS, _ROUNDS = 4000, 5
 
@@ -41,7 +41,7 @@ def spread_directions(count: int, seed: int = 0) -> NDArray[np.float64]:
     return np.asarray(sphere.vertices, dtype=float)
 
 
-def study_scheme(seed: int = 0) -> GradientTable:
+def published_scheme(seed: int = 0) -> GradientTable:
     """Return the paper's 32 measurements: b = 50, thirty directions of b = 1000, b = 50.
 
     The paper does not print its directions; ours are spread evenly, and the two of b = 50 are the

@@ -12,13 +12,13 @@ from custom.analysis.dwi.mixture_errors import (
     times_limit,
 )
 from custom.data.datasets.signal_batches import LatticeSplit
-from custom.physics.diffusion.gradient_schemes import study_scheme
+from custom.physics.diffusion.gradient_schemes import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise, PublishedLevels
 from custom.physics.diffusion.priors import BoxPrior, Draw, TensorLattice
 from custom.physics.diffusion.simulation import SignalSimulation
 from custom.physics.diffusion.tensor import tensor_signal
 
-TABLE = study_scheme()
+TABLE = published_scheme()
 
 
 def errors(signal, tensor):

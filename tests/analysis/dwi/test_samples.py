@@ -5,13 +5,13 @@ from torch import Generator
 from custom.analysis.dwi.by_noise import LIMIT, LIMIT_REFITTED, errors_by_noise
 from custom.analysis.dwi.estimators import Estimates, SignalEstimator, classical_estimators
 from custom.analysis.dwi.samples import NoisyLevel, SignalSamples
-from custom.physics.diffusion.gradient_schemes import study_scheme
+from custom.physics.diffusion.gradient_schemes import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise
 from custom.physics.diffusion.posterior.importance_sampling import Moments
 from custom.physics.diffusion.posterior.mean import Posterior
 from custom.physics.diffusion.priors import BallAndSticksPrior, BoxPrior, Draw
 
-TABLE = study_scheme()
+TABLE = published_scheme()
 SMALL = {"draws": 4000, "own_draws": 200}
 
 

@@ -12,7 +12,7 @@ from custom.data.datasets.signal_batches import (
     SimulatedSignals,
 )
 from custom.errors import InputError
-from custom.physics.diffusion.gradient_schemes import study_scheme
+from custom.physics.diffusion.gradient_schemes import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise, MixedLevels, PublishedLevels
 from custom.physics.diffusion.priors import BoxPrior, TensorLattice
 from custom.physics.diffusion.simulation import SignalSimulation
@@ -20,7 +20,7 @@ from custom.physics.diffusion.simulation import SignalSimulation
 
 def simulation(levels=None):
     return SignalSimulation(
-        study_scheme(), BoxPrior(), ClippedGaussianNoise(), levels or MixedLevels()
+        published_scheme(), BoxPrior(), ClippedGaussianNoise(), levels or MixedLevels()
     )
 
 
@@ -38,7 +38,7 @@ def equal(first, second):
 
 
 def test_the_split_parts_the_lattice(split):
-    everything = rows(TensorLattice(4).tensors(study_scheme().b_rows))
+    everything = rows(TensorLattice(4).tensors(published_scheme().b_rows))
     training, test = rows(split.training), rows(split.test)
     assert sorted(training + test) == sorted(everything)
     assert not set(training) & set(test)

@@ -5,14 +5,14 @@ import pytest
 
 from custom.data.datasets.training_protocol import training_protocol
 from custom.errors import InputError
-from custom.physics.diffusion.gradient_schemes import study_scheme
+from custom.physics.diffusion.gradient_schemes import published_scheme
 
 
 @pytest.fixture
 def scan(tmp_path):
-    table = study_scheme().select(np.arange(8))
+    table = published_scheme().select(np.arange(8))
     table.write(tmp_path / "scan.bval", tmp_path / "scan.bvec")
-    study_scheme().write(tmp_path / "other.bval", tmp_path / "other.bvec")
+    published_scheme().write(tmp_path / "other.bval", tmp_path / "other.bvec")
     return tmp_path
 
 

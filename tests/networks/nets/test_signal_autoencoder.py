@@ -5,7 +5,7 @@ import torch
 
 from custom.losses.signal_losses import VariationalLoss
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
-from custom.physics.diffusion.gradient_schemes import study_scheme
+from custom.physics.diffusion.gradient_schemes import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise, MixedLevels
 from custom.physics.diffusion.priors import BoxPrior
 from custom.physics.diffusion.simulation import SignalSimulation
@@ -14,7 +14,7 @@ KINDS = ("variational", "relu", "linear")
 
 
 def simulation():
-    return SignalSimulation(study_scheme(), BoxPrior(), ClippedGaussianNoise(), MixedLevels())
+    return SignalSimulation(published_scheme(), BoxPrior(), ClippedGaussianNoise(), MixedLevels())
 
 
 def network(kind="variational", **settings):
@@ -70,7 +70,7 @@ def test_plain_latents_are_rectified_or_not_and_never_drawn():
 def test_it_remembers_its_protocol_and_refuses_another():
     net = network().fit_to(simulation())
     state = net.state_dict()
-    assert torch.equal(state["b_rows"], study_scheme().b_rows)
+    assert torch.equal(state["b_rows"], published_scheme().b_rows)
     assert int(state["scale_rule"]) == 0
     with pytest.raises(ValueError, match="num_measurements"):
         network(num_measurements=30).fit_to(simulation())

@@ -8,7 +8,7 @@ import torch
 from custom.losses.signal_losses import PosteriorMomentsLoss
 from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser
 from custom.physics.diffusion.error_scales import expected_squared_error
-from custom.physics.diffusion.gradient_schemes import study_scheme
+from custom.physics.diffusion.gradient_schemes import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise, MixedLevels, RicianNoise
 from custom.physics.diffusion.priors import BallAndSticksPrior, BoxPrior, EigenvaluePrior
 from custom.physics.diffusion.simulation import SignalSimulation
@@ -18,7 +18,7 @@ from custom.physics.diffusion.tensor_fit import regularised_gauss_newton
 def simulation(scale_rule="known", prior=None):
     noise = ClippedGaussianNoise() if scale_rule == "known" else RicianNoise()
     levels = MixedLevels(highest=0.4)
-    return SignalSimulation(study_scheme(), prior or BoxPrior(), noise, levels, scale_rule)
+    return SignalSimulation(published_scheme(), prior or BoxPrior(), noise, levels, scale_rule)
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from custom.physics.diffusion.error_scales import error_scales_of, expected_squared_error
-from custom.physics.diffusion.gradient_schemes import study_scheme
+from custom.physics.diffusion.gradient_schemes import published_scheme
 from custom.physics.diffusion.priors import BallAndSticksPrior, BoxPrior
 from custom.physics.diffusion.tensor import tensor_signal
 
 
 @pytest.fixture(scope="module")
 def draws():
-    b_rows = study_scheme().b_rows
+    b_rows = published_scheme().b_rows
     return BoxPrior().draw(4000, b_rows, torch.Generator().manual_seed(3)), b_rows
 
 
@@ -73,7 +73,7 @@ def test_the_tensor_s_bound_is_the_variance_of_its_fits(draws):
 
 
 def test_mixtures_have_a_misfit():
-    b_rows = study_scheme().b_rows
+    b_rows = published_scheme().b_rows
     prior = BallAndSticksPrior()
     drawn = prior.draw(2000, b_rows, torch.Generator().manual_seed(0))
     scales = error_scales_of(drawn.signal, None, b_rows, prior.num_parameters)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from custom.physics.diffusion.gradient_schemes import (
+    published_scheme,
     spread_directions,
-    study_scheme,
     two_shell_scheme,
 )
 from custom.physics.diffusion.gradient_table import read_gradient_table
@@ -49,7 +49,7 @@ def test_a_seed_gives_one_set_of_directions():
 
 
 def test_the_study_s_measurements():
-    table = study_scheme()
+    table = published_scheme()
     np.testing.assert_array_equal(table.bvals, [50, *[1000] * 30, 50])
     np.testing.assert_array_equal(table.unweighted, table.bvals == 50)
     np.testing.assert_array_equal(table.bvecs[[0, -1]], table.bvecs[[1, -2]])
@@ -79,7 +79,7 @@ def compare_with_file(table, name):
 
 
 def test_the_bundle_s_file_is_the_study_s_scheme():
-    compare_with_file(study_scheme(), "study")
+    compare_with_file(published_scheme(), "study")
 
 
 @pytest.mark.slow

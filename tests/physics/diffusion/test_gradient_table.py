@@ -3,7 +3,7 @@ import pytest
 from dipy.io import read_bvals_bvecs
 
 from custom.errors import InputError
-from custom.physics.diffusion.gradient_schemes import study_scheme
+from custom.physics.diffusion.gradient_schemes import published_scheme
 from custom.physics.diffusion.gradient_table import (
     UNWEIGHTED_UP_TO,
     GradientTable,
@@ -158,7 +158,7 @@ def test_b_0_as_scanners_write_it_is_unweighted_and_needs_no_direction(tmp_path)
 
 
 def test_a_table_comes_back_from_its_rows_but_for_signs():
-    table = study_scheme()
+    table = published_scheme()
     found = table_of_rows(table.b_rows)
     np.testing.assert_allclose(found.bvals, table.bvals, atol=1e-3)
     np.testing.assert_allclose(np.abs((found.bvecs * table.bvecs).sum(1)), 1, atol=1e-6)

@@ -9,7 +9,7 @@ from scipy.special import erf
 from scipy.stats import kstest
 
 from custom.errors import InputError
-from custom.physics.diffusion.gradient_schemes import study_scheme
+from custom.physics.diffusion.gradient_schemes import published_scheme
 from custom.physics.diffusion.gradient_table import GradientTable
 from custom.physics.diffusion.priors import (
     BallAndSticksPrior,
@@ -22,7 +22,7 @@ from custom.physics.diffusion.tensor import tensor_matrices, tensor_signal
 
 @pytest.fixture(scope="module")
 def b_rows():
-    return study_scheme().b_rows
+    return published_scheme().b_rows
 
 
 def seeded(seed=0):
@@ -115,7 +115,7 @@ def test_the_study_s_lattice(b_rows):
     # The paper, with directions that it does not print, kept 428522. Golden: by
     # >>> g, h = np.linspace(0, 3e-3, 10), np.linspace(-1e-3, 1e-3, 10)
     # >>> off, n = np.array([*itertools.product(h, h, h)]), 0
-    # >>> b = study_scheme().b_rows.double().numpy()
+    # >>> b = published_scheme().b_rows.double().numpy()
     # >>> for d in itertools.product(g, g, g):
     # ...     signal = np.array(d) @ b[:, :3].T + off @ b[:, 3:].T
     # ...     n += ((off.max(1) <= min(d)) & (signal.min(1) >= 0)).sum()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from custom.errors import InputError
-from custom.physics.diffusion.gradient_schemes import study_scheme
+from custom.physics.diffusion.gradient_schemes import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise, MixedLevels, RicianNoise
 from custom.physics.diffusion.priors import BallAndSticksPrior, BoxPrior
 from custom.physics.diffusion.simulation import SignalSimulation
@@ -14,7 +14,7 @@ from custom.physics.diffusion.tensor import tensor_signal
 
 def simulation(scale_rule="known", prior=None, noise=None):
     return SignalSimulation(
-        study_scheme(),
+        published_scheme(),
         prior or BoxPrior(),
         noise or ClippedGaussianNoise(),
         MixedLevels(),
@@ -28,7 +28,9 @@ def generator(seed=0):
 
 def test_label_and_tensor_belong_together_and_noise_has_the_level_that_is_told():
     made = simulation(noise=ClippedGaussianNoise(clip=False)).draw(20_000, generator())
-    torch.testing.assert_close(made["label"], tensor_signal(made["tensor"], study_scheme().b_rows))
+    torch.testing.assert_close(
+        made["label"], tensor_signal(made["tensor"], published_scheme().b_rows)
+    )
     scores = ((made["image"] - made["label"]) / made["sigma"]).double()
     count = scores.numel()
     assert abs(float(scores.mean())) < 5 / np.sqrt(count)
@@ -38,7 +40,7 @@ def test_label_and_tensor_belong_together_and_noise_has_the_level_that_is_told()
 def test_a_scale_from_b0_divides_everything_by_one_number():
     known = simulation("known", noise=RicianNoise()).draw(500, generator())
     scaled = simulation("b0", noise=RicianNoise()).draw(500, generator())
-    unweighted = torch.from_numpy(study_scheme().unweighted)
+    unweighted = torch.from_numpy(published_scheme().unweighted)
     unit = known["image"][:, unweighted].mean(1, keepdim=True).clamp_min(0.2)
     for key in ("image", "label", "sigma"):
         torch.testing.assert_close(scaled[key] * unit, known[key])
@@ -64,7 +66,7 @@ def test_the_scale_s_variance_is_found_in_the_draws():
 
     levels = PublishedLevels(1)
     levels.values = torch.tensor([0.1])
-    made = SignalSimulation(study_scheme(), BoxPrior(), ClippedGaussianNoise(), levels, "b0")
+    made = SignalSimulation(published_scheme(), BoxPrior(), ClippedGaussianNoise(), levels, "b0")
     variance = 1 / float(made.error_scales.precision[6, 6])
     # sigma / sqrt(2) over a signal of about exp(-0.05 MD), 0.93.
     assert variance == pytest.approx(0.1**2 / 2 / 0.93**2, rel=0.25)
@@ -73,7 +75,7 @@ def test_the_scale_s_variance_is_found_in_the_draws():
 def test_settings_are_refused_in_one_line():
     with pytest.raises(InputError, match="scale_rule"):
         simulation("fit")
-    table = study_scheme().select(np.arange(1, 31))
+    table = published_scheme().select(np.arange(1, 31))
     with pytest.raises(InputError, match="b <= 55"):
         SignalSimulation(table, BoxPrior(), RicianNoise(), MixedLevels(), "b0")
 
@@ -81,7 +83,7 @@ def test_settings_are_refused_in_one_line():
 def test_a_training_of_another_protocol_is_not_gone_on_with():
     saved = simulation().state_dict()
     simulation().load_state_dict(saved)
-    turned = study_scheme().select(np.arange(31, -1, -1))
+    turned = published_scheme().select(np.arange(31, -1, -1))
     turned.bvecs[5] = turned.bvecs[6]
     other = SignalSimulation(turned, BoxPrior(), ClippedGaussianNoise(), MixedLevels())
     for wrong in (other, simulation("b0")):

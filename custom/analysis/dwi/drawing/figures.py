@@ -133,7 +133,7 @@ def draw_scale(rows: Rows, styles: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Draw the error of signals with a known and with estimated scales, over the limit.
 
     Args:
-        rows: Of :func:`custom.analysis.dwi.scale_study.errors_by_scale`.
+        rows: Of :func:`custom.analysis.dwi.scale_errors.errors_by_scale`.
         styles: Of :func:`custom.analysis.dwi.drawing.line_figures.styles_of`; the line is that of
             the scale.
     """

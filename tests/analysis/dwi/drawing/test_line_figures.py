@@ -1,10 +1,10 @@
 import pytest
 import torch
 
+from custom.analysis.dwi.compared_networks import ComparedNetwork
 from custom.analysis.dwi.drawing.curves import draw_loss_curves, draw_reconstructions
 from custom.analysis.dwi.drawing.figures import draw_calibration
 from custom.analysis.dwi.drawing.line_figures import styles_of
-from custom.analysis.dwi.study_networks import StudyNetwork
 from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser
 
 NINE = [f"network {i}" for i in range(9)]
@@ -62,6 +62,6 @@ def test_errors_of_tensors_are_not_drawn_beside_those_of_signals(tmp_path):
     (tmp_path / "metrics.csv").write_text("epoch,train_loss,val_mse\n1,3.0,0.02\n")
     for head, expected in (("signal", {"train_loss", "val_mse"}), ("tensor", {"train_loss"})):
         network = TensorInformedDenoiser(head=head)
-        found = StudyNetwork("ours", network, None, tmp_path / "metrics.csv").curves()
+        found = ComparedNetwork("ours", network, None, tmp_path / "metrics.csv").curves()
         assert expected <= set(found)
         assert ("val_mse" in found) == ("val_mse" in expected)

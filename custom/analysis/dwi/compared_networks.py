@@ -17,13 +17,13 @@ from custom.networks.saved_weights import load_weights
 from custom.physics.diffusion.gradient_table import GradientTable
 from custom.report.training_curves import Curves, read_curves
 
-__all__ = ["StudyNetwork", "network_estimators", "usable_networks"]
+__all__ = ["ComparedNetwork", "network_estimators", "usable_networks"]
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class StudyNetwork:
+class ComparedNetwork:
     """A network with its name.
 
     Attributes:
@@ -51,8 +51,8 @@ class StudyNetwork:
 
 
 def usable_networks(
-    networks: Sequence[StudyNetwork], table: GradientTable
-) -> dict[str, StudyNetwork]:
+    networks: Sequence[ComparedNetwork], table: GradientTable
+) -> dict[str, ComparedNetwork]:
     """Load the weights of networks; those without, or for another protocol, are left out.
 
     A warning says which.
@@ -70,21 +70,21 @@ def usable_networks(
     names = [item.name for item in networks]
     if len(set(names)) < len(names):
         raise InputError(f"networks must have names of their own, one of {names} is there twice")
-    found: dict[str, StudyNetwork] = {}
+    found: dict[str, ComparedNetwork] = {}
     for item in networks:
         try:
             if item.checkpoint is not None:
                 load_weights(item.checkpoint, item.network)
             network_estimator(item.network, table)
         except InputError as error:
-            logger.warning("%s is left out of the study on signals: %s", item.name, error)
+            logger.warning("%s is left out of the signal diagnostics: %s", item.name, error)
             continue
         found[item.name] = item
     return found
 
 
 def network_estimators(
-    networks: dict[str, StudyNetwork], table: GradientTable
+    networks: dict[str, ComparedNetwork], table: GradientTable
 ) -> tuple[list[SignalEstimator], list[SignalEstimator]]:
     """Return networks as estimators; and those that give deviations by drawing latents.
 

@@ -12,7 +12,12 @@ from torch import Generator
 
 from custom.analysis.dwi.by_noise import BY_NOISE_COLUMNS, errors_by_noise
 from custom.analysis.dwi.calibration import CALIBRATION_COLUMNS, calibration_by_noise
-from custom.analysis.dwi.diagnostics import Reconstructions, SignalResults, signal_diagnostics
+from custom.analysis.dwi.compared_networks import (
+    ComparedNetwork,
+    network_estimators,
+    usable_networks,
+)
+from custom.analysis.dwi.diagnostic_figures import Reconstructions, SignalResults, signal_figures
 from custom.analysis.dwi.drawing.line_figures import styles_of
 from custom.analysis.dwi.estimators import SignalEstimator, classical_estimators
 from custom.analysis.dwi.latents import (
@@ -24,8 +29,7 @@ from custom.analysis.dwi.latents import (
 from custom.analysis.dwi.mixture import SignalMixture
 from custom.analysis.dwi.mixture_errors import MIXTURE_COLUMNS
 from custom.analysis.dwi.samples import SignalSamples
-from custom.analysis.dwi.scale_study import SCALE_COLUMNS, errors_by_scale
-from custom.analysis.dwi.study_networks import StudyNetwork, network_estimators, usable_networks
+from custom.analysis.dwi.scale_errors import SCALE_COLUMNS, errors_by_scale
 from custom.data.datasets.signal_batches import LatticeSplit
 from custom.evaluation.diagnostics_folder import write_diagnostics
 from custom.files.csv_table import write_table
@@ -36,7 +40,7 @@ from custom.physics.diffusion.priors import BoxPrior, SignalPrior, TensorLattice
 from custom.physics.diffusion.simulation import SignalSimulation
 from custom.setting_checks import check_above_zero, check_whole
 
-__all__ = ["SignalStudy"]
+__all__ = ["SignalDiagnostics"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +54,7 @@ _LEAST_MIXTURE = 2 * len(PublishedLevels().values)
 Rows = list[dict[str, Any]]
 
 
-class SignalStudy:
+class SignalDiagnostics:
     """Measure networks on simulated signals, beside classical estimators and the Bayes limit.
 
     Writes into ``<output_dir>/diagnostics`` figures with captions, ``diagnostics.json``, and the
@@ -84,7 +88,7 @@ class SignalStudy:
 
     def __init__(
         self,
-        networks: Sequence[StudyNetwork],
+        networks: Sequence[ComparedNetwork],
         table: GradientTable,
         prior: SignalPrior,
         noise: NoiseModel,
@@ -116,25 +120,25 @@ class SignalStudy:
         """Measure, draw, write, and return the folder, or None if no network can be used."""
         networks = usable_networks(self.networks, self.table)
         if not networks or bool(self.table.unweighted.all()):
-            logger.warning("no study on signals: no network was trained for this protocol")
+            logger.warning("no signal diagnostics: no network was trained for this protocol")
             return None
         results = self.measure(networks)
         if not results.tables["by_noise"][1]:
-            logger.warning("no study on signals: the limit is known at none of the noise levels")
+            logger.warning("no signal diagnostics: the limit is known at none of the noise levels")
             return None
-        folder = write_diagnostics(self.output_dir, signal_diagnostics(results))
+        folder = write_diagnostics(self.output_dir, signal_figures(results))
         for name, (columns, rows) in results.tables.items():
             (folder / f"{name}.csv").unlink(missing_ok=True)
             if rows:
                 write_table(folder / f"{name}.csv", columns, rows)
-        logger.info("study on signals: %s", folder)
+        logger.info("signal diagnostics: %s", folder)
         return folder
 
-    def measure(self, networks: dict[str, StudyNetwork]) -> SignalResults:
+    def measure(self, networks: dict[str, ComparedNetwork]) -> SignalResults:
         """Return all results.
 
         Args:
-            networks: Of :func:`custom.analysis.dwi.study_networks.usable_networks`.
+            networks: Of :func:`custom.analysis.dwi.compared_networks.usable_networks`.
         """
         plain, drawn = network_estimators(networks, self.table)
         classical = classical_estimators(self.table, self.dipy_signals)
@@ -183,7 +187,7 @@ class SignalStudy:
 
     def _scale(
         self,
-        networks: Mapping[str, StudyNetwork],
+        networks: Mapping[str, ComparedNetwork],
         samples: SignalSamples,
         sigmas: Sequence[float],
     ) -> Rows:
@@ -211,7 +215,7 @@ class SignalStudy:
         ours = {n: net for n, net in every.items() if not isinstance(net, SignalAutoencoder)}
         return errors_by_scale(ours or every, self.table, samples, sigmas, unknown)
 
-    def _latents(self, networks: Mapping[str, StudyNetwork]) -> list[LatentMeasures]:
+    def _latents(self, networks: Mapping[str, ComparedNetwork]) -> list[LatentMeasures]:
         """Measure the latents of autoencoders over signals at the paper's levels."""
         simulation = SignalSimulation(self.table, self.prior, self.noise, PublishedLevels())
         drawn = simulation.draw(_LATENT_SIGNALS, Generator().manual_seed(self.seed + 10))

@@ -4,16 +4,16 @@ import logging
 import pytest
 import torch
 
+from custom.analysis.dwi.compared_networks import ComparedNetwork
 from custom.analysis.dwi.samples import SignalSamples
-from custom.analysis.dwi.scale_study import LIMIT_KNOWN, LIMIT_UNKNOWN, errors_by_scale
-from custom.analysis.dwi.study import SignalStudy
-from custom.analysis.dwi.study_networks import StudyNetwork
+from custom.analysis.dwi.scale_errors import LIMIT_KNOWN, LIMIT_UNKNOWN, errors_by_scale
+from custom.analysis.dwi.signal_diagnostics import SignalDiagnostics
 from custom.errors import InputError
 from custom.evaluation.diagnostics_folder import read_diagnostics
 from custom.files.csv_table import read_table
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
 from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser
-from custom.physics.diffusion.gradient_schemes import study_scheme
+from custom.physics.diffusion.gradient_schemes import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise, RicianNoise
 from custom.physics.diffusion.priors import (
     BallAndSticksPrior,
@@ -30,7 +30,7 @@ def seeded():
         yield
 
 
-TABLE = study_scheme()
+TABLE = published_scheme()
 TINY = {"signals": 12, "dipy_signals": 4, "lattice_points": 3, "draws": 4000, "own_draws": 100}
 
 
@@ -41,7 +41,7 @@ def fitted(network):
 
 def study(output_dir, networks, prior=None, noise=None, **changed):
     settings = TINY | {"sigmas": (0.3, 0.1)} | changed
-    return SignalStudy(
+    return SignalDiagnostics(
         networks,
         TABLE,
         prior or BoxPrior(),
@@ -59,8 +59,8 @@ def written(tmp_path_factory):
     vae = fitted(SignalAutoencoder())
     torch.save(vae.state_dict(), folder / "vae.pt")
     networks = [
-        StudyNetwork("ours", fitted(TensorInformedDenoiser())),
-        StudyNetwork("VAE", SignalAutoencoder(), folder / "vae.pt", metrics),
+        ComparedNetwork("ours", fitted(TensorInformedDenoiser())),
+        ComparedNetwork("VAE", SignalAutoencoder(), folder / "vae.pt", metrics),
     ]
     return study(folder, networks).write()
 
@@ -109,7 +109,7 @@ def test_an_untrained_correction_is_the_regularised_fit(written):
     ],
 )
 def test_other_priors_noise_and_heads(tmp_path, prior, noise, head, empty):
-    networks = {"ours": StudyNetwork("ours", fitted(TensorInformedDenoiser(head=head)))}
+    networks = {"ours": ComparedNetwork("ours", fitted(TensorInformedDenoiser(head=head)))}
     found = study(tmp_path, [], prior, noise, sigmas=(0.9,)).measure(networks).tables
     assert {name for name, (_, rows) in found.items() if not rows} == empty
     for columns, rows in found.values():
@@ -118,14 +118,14 @@ def test_other_priors_noise_and_heads(tmp_path, prior, noise, head, empty):
 
 def test_where_no_draw_is_near_no_limit_is_told(tmp_path, caplog):
     """At weak noise four thousand draws of a prior without draws of each signal's own are none."""
-    networks = [StudyNetwork("ours", fitted(TensorInformedDenoiser()))]
+    networks = [ComparedNetwork("ours", fitted(TensorInformedDenoiser()))]
     with caplog.at_level(logging.WARNING):
         assert study(tmp_path, networks, EigenvaluePrior(), sigmas=(0.02,)).write() is None
     assert "no limit is known at sigma 0.02" in caplog.text
 
 
 def test_networks_without_weights_are_left_out(tmp_path, caplog):
-    missing = StudyNetwork("VAE", SignalAutoencoder(), tmp_path / "vae.pt")
+    missing = ComparedNetwork("VAE", SignalAutoencoder(), tmp_path / "vae.pt")
     with caplog.at_level(logging.WARNING):
         assert study(tmp_path, [missing]).write() is None
     assert "VAE is left out" in caplog.text

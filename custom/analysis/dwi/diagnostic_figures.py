@@ -25,7 +25,7 @@ from custom.analysis.dwi.latents import LatentMeasures
 from custom.evaluation.diagnostics_folder import Diagnostic
 from custom.report.training_curves import Curves
 
-__all__ = ["Reconstructions", "SignalResults", "signal_diagnostics"]
+__all__ = ["Reconstructions", "SignalResults", "signal_figures"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class SignalResults:
     signals: int
 
 
-def signal_diagnostics(results: SignalResults) -> Iterator[Diagnostic]:
+def signal_figures(results: SignalResults) -> Iterator[Diagnostic]:
     """Yield the figures, each drawn when it is requested."""
     rows = {name: _finite(table) for name, (_, table) in results.tables.items()}
     yield from _by_noise(results, rows)
@@ -123,10 +123,10 @@ def _mixture(results: SignalResults, rows: list[dict[str, Any]]) -> Diagnostic:
     """Show the paper's two tables."""
     return Diagnostic(
         "mixture",
-        "The study's mixture of noise levels",
-        "Held-out tensors of the study's lattice at its 31 levels. Line and squares: the posterior "
+        "The paper's mixture of noise levels",
+        "Held-out tensors of the paper's lattice at its 31 levels. Line and squares: the posterior "
         "mean over the lattice, and over all tensors, which does not know the lattice. Open "
-        "diamonds: what the study printed, of a protocol and noisy data not quite the same. The "
+        "diamonds: what the paper printed, of a protocol and noisy data not quite the same. The "
         "average is ruled by the strong noise, where all networks are near the limit.",
         draw_mixture(rows, results.styles),
         {"rows": rows},
@@ -166,7 +166,7 @@ def _reconstructions(results: SignalResults) -> Diagnostic:
     few = results.reconstructions
     return Diagnostic(
         "reconstructions",
-        "Signals at the study's strongest noise",
+        "Signals at the paper's strongest noise",
         f"Noise level {few.sigma:g}: the noise is as strong as the unweighted signal. What is "
         "restored lies near the mean of all signals that the measurement allows, and is smoother "
         "than the truth. Below: the error of each network, in the colour of its line.",
@@ -180,7 +180,7 @@ def _latents(results: SignalResults, rows: list[dict[str, Any]]) -> Iterator[Dia
     yield Diagnostic(
         "latents",
         "Distributions of the latents",
-        "Latents of noisy signals at the study's levels, those that contribute most first. Line: "
+        "Latents of noisy signals at the paper's levels, those that contribute most first. Line: "
         "the prior of variational ones; nats: mean divergence from it; sd: root mean square of the "
         "deviation that the encoder gives. Grey: carries less than 0.01 nats.",
         draw_latent_distributions(found),
