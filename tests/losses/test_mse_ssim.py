@@ -24,7 +24,7 @@ def reference_ssim(prediction, target, data_range):
         use_sample_covariance=False,
         full=True,
     )
-    return full[5:-5, 5:-5].mean()
+    return full[(slice(5, -5),) * full.ndim].mean()
 
 
 def test_alpha_one_is_the_mean_squared_error():
@@ -41,7 +41,7 @@ def test_alpha_zero_is_one_minus_the_ssim_of_scikit_image():
 
 
 def test_range_of_each_target_enters():
-    prediction, target = pair(3)
+    prediction, target = (image + 7 for image in pair(3))  # of a minimum that is not 0
     loss = MseSsimLoss(alpha=0, data_range="target")(prediction, target)
     expected = [
         1 - reference_ssim(p[0], t[0], (t.max() - t.min()).item())
@@ -82,9 +82,14 @@ def test_gradient_reaches_the_prediction_through_both_terms():
         assert prediction.grad.abs().max() > 0
 
 
-def test_three_dimensions():
-    image = torch.rand(1, 1, 12, 12, 12)
-    assert MseSsimLoss(spatial_dims=3)(image, image).item() == pytest.approx(0, abs=1e-6)
+@pytest.mark.parametrize("length", [11, 13])
+def test_three_dimensions(length):
+    rng = torch.Generator().manual_seed(2)
+    target = torch.rand(1, 1, length, 11, 12, generator=rng)
+    prediction = target + 0.2 * torch.rand(target.shape, generator=rng)
+    loss = MseSsimLoss(alpha=0, data_range=1.5, spatial_dims=3)(prediction, target)
+    expected = 1 - reference_ssim(prediction[0, 0], target[0, 0], 1.5)
+    assert loss.item() == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(

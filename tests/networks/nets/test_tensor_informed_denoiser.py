@@ -64,6 +64,9 @@ def test_clean_signals_of_a_tensor_pass_unharmed(known):
     net, made = network(known), draw(known, 300)
     restored = net(made["label"], torch.zeros(300, 1))[:, :32]
     assert (restored - made["label"]).square().mean() < 1e-6
+    # Noise below a thousandth of S_0 counts as that.
+    assert torch.equal(restored, net(made["label"], torch.full((300, 1), 1e-3))[:, :32])
+    assert not torch.equal(restored, net(made["label"], torch.full((300, 1), 2e-3))[:, :32])
 
 
 def test_samples_do_not_mix(known):
@@ -78,6 +81,18 @@ def test_blind_it_does_not_look_at_the_noise_level(known):
     assert torch.equal(net(made["image"]), net(made["image"], made["sigma"]))
     with pytest.raises(ValueError, match="sigma"):
         network(known)(made["image"])
+
+
+def test_blind_the_noise_is_the_residual_over_the_degrees_of_freedom(known):
+    net, made = network(known, with_sigma=False), draw(known, 20)
+    for parameter in net.deviation[2].parameters():
+        torch.nn.init.zeros_(parameter)  # the deviation is then the expected error
+    moments, unknown = (net.prior_mean, net.prior_precision), torch.zeros(20, 1)
+    fitted = regularised_gauss_newton(made["image"], net.b_rows, *moments, unknown, 3)[1]
+    noise = ((made["image"] - fitted).square().sum(1, keepdim=True) / (32 - 6)).sqrt()
+    of = known.error_scales
+    expected = expected_squared_error(noise, of.signal_bound, of.signal_variance).sqrt()
+    torch.testing.assert_close(net(made["image"])[:, 32:], expected.expand(20, 32))
 
 
 def test_a_wrong_scale_is_undone():
