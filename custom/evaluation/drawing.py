@@ -58,7 +58,7 @@ def method_colours(methods: Sequence[str]) -> dict[str, str]:
         methods: Their keys in the order of the tables.
     """
     others = [method for method in methods if method != "model"]
-    colours = dict(zip(others, (SOFT, *COLOURS[:0:-1]), strict=False))
+    colours = dict(zip(others, (SOFT, *COLOURS[5:0:-1], *COLOURS[6:]), strict=False))
     return {m: MEASURED if m == "model" else colours.get(m, INK) for m in methods}
 
 
@@ -70,16 +70,13 @@ def plain_axes(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def legend_below(
-    figure: Figure, axes: Iterable[Axes], columns: int | None = None, **style: Any
-) -> None:
+def legend_below(figure: Figure, axes: Iterable[Axes], columns: int | None = None) -> None:
     """Explain the lines of all panels once, below them, where no line is.
 
     Args:
         figure: Of :func:`empty_figure`.
         axes: Its panels; a name that several have is listed once.
         columns: Of the legend; by default as many as its width has room for.
-        style: Further arguments of the legend.
     """
     found: dict[str, Any] = {}
     for ax in axes:
@@ -92,7 +89,7 @@ def legend_below(
         ncols=columns or min(len(found), max(1, int(figure.get_figwidth() / 1.5))),
         fontsize=8,
         frameon=False,
-        **style,
+        handlelength=3,
     )
 
 

@@ -15,8 +15,8 @@ from custom.evaluation.panel_rows import Row
 
 __all__ = ["draw_rows"]
 
-_BAR, _TITLE_LINE = 0.9, 0.14  # inches: the colour bars with their labels, a line of a title
-_LETTERS = 14  # of a column's title, for each inch
+_BAR = 0.9  # inches: the colour bars with their labels
+_LETTERS = 24  # of a column's title, however wide a panel is
 
 
 def draw_rows(
@@ -36,11 +36,12 @@ def draw_rows(
         best: The method whose title is bold.
     """
     named = {
-        method: "\n".join([fill(name, int(_LETTERS * inches)), told])
+        method: "\n".join([fill(name, _LETTERS, break_on_hyphens=False), told])
         for method, (name, told) in titles.items()
     }
+    points = min(11.0, 4.5 * inches)
     lines = 1 + max(title.count("\n") for title in named.values())
-    figure, panels, bars = _layout(rows, len(titles), inches, 0.45 + _TITLE_LINE * lines)
+    figure, panels, bars = _layout(rows, len(titles), inches, 0.45 + points * lines / 57)
     for row, axes, bar in zip(rows, panels, bars, strict=True):
         for ax in (*axes, bar):
             ax.set_axis_off()
@@ -58,8 +59,10 @@ def draw_rows(
             figure.colorbar(shown, cax=bar).set_label(row.label, fontsize=8, color=INK)
             bar.tick_params(labelsize=7)
     for ax, (method, title) in zip(panels[0], named.items(), strict=True):
-        ax.set_title(title, fontsize=8, color=INK, fontweight="bold" if method == best else None)
-    figure.suptitle(heading, fontsize=11, fontweight="bold", color=INK)
+        ax.set_title(
+            title, fontsize=points, color=INK, fontweight="bold" if method == best else None
+        )
+    figure.suptitle(heading, fontsize=points + 3, fontweight="bold", color=INK)
     return figure
 
 

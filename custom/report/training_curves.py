@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from custom.errors import InputError
+from custom.evaluation.drawing import COLOURS, INK, SOFT, empty_figure, plain_axes
 from custom.files.csv_table import read_table
 
 __all__ = ["OPTIMUM", "Curves", "draw_curves", "read_curves"]
@@ -22,7 +23,7 @@ Curves = dict[str, dict[int, float]]
 # (docs/methods/gan3d_sr_denoise.md, "Losses").
 OPTIMUM = {"critic_loss": math.log(2), "adversarial_loss": math.log(2)}
 _PANELS_A_ROW = 3
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a8f98")
+_COLOURS = (*COLOURS[1:3], COLOURS[0], COLOURS[3], SOFT)
 
 
 def read_curves(path: str | Path) -> Curves:
@@ -70,7 +71,7 @@ def draw_curves(curves: Mapping[str, Mapping[int, float]]) -> Figure:
         panels.setdefault(_kind(name), []).append(name)
     columns = min(_PANELS_A_ROW, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(3.7 * columns, 3.1 * rows), facecolor="white", layout="constrained")
+    figure = empty_figure(3.7 * columns, 3.1 * rows)
     axes = [figure.add_subplot(rows, columns, place + 1) for place in range(len(panels))]
     for ax, (kind, names) in zip(axes, panels.items(), strict=True):
         _draw_panel(ax, kind, {name: curves[name] for name in names})
@@ -93,14 +94,12 @@ def _draw_panel(ax: Axes, kind: str, curves: Mapping[str, Mapping[int, float]]) 
             markersize=3.5,
         )
     if kind in OPTIMUM:
-        ax.axhline(OPTIMUM[kind], color="#1d2733", linewidth=1.0, linestyle="--", label="log 2")
+        ax.axhline(OPTIMUM[kind], color=INK, linewidth=1.0, linestyle="--", label="log 2")
     if min(values) > 0 and max(values) / min(values) > 10:
         ax.set_yscale("log")
     ax.set_title(kind if len(names) > 1 else names[0], fontsize=10)
     ax.set_xlabel("epoch", fontsize=9)
-    ax.tick_params(labelsize=8)
-    ax.grid(color="#e6e9ee", linewidth=0.8)
-    ax.spines[["top", "right"]].set_visible(False)
+    plain_axes(ax)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if len(names) > 1 or kind in OPTIMUM:
         ax.legend(fontsize=8, frameon=False)

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
+from custom.evaluation.drawing import COLOURS, INK, MEASURED, plain_axes
 from custom.files.atomic import atomic_path
 
 if TYPE_CHECKING:
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_search", "parameter_importances", "write_plots"]
 
-_BEST = "#009e73"
-_CURVES = {"completed": ("#0072b2", 1.0), "not completed": ("#b9bec6", 1.0), "best": (_BEST, 2.4)}
-_INK, _GRID = "#1d2733", "#e6e9ee"
+_CURVES = {
+    "completed": (COLOURS[1], 1.0),
+    "not completed": ("#b9bec6", 1.0),
+    "best": (MEASURED, 2.4),
+}
 _SLICES = 6  # panels in a row that can still be read
 # With fewer completed trials a split into good and other ones says nothing.
 _LEAST_FOR_IMPORTANCES = 6
@@ -166,13 +169,11 @@ def _draw(plot: Callable[..., Any], study: Study, **options: Any) -> Figure:
 def _tidy(ax: Axes) -> None:
     """Give a panel the looks of the other figures of a report."""
     ax.set_facecolor("white")
-    ax.grid(visible=True, color=_GRID, linewidth=0.8)
-    ax.set_axisbelow(True)
-    ax.spines[:].set_visible(False)
-    ax.spines[["left", "bottom"]].set(visible=True, color=_INK)
-    ax.tick_params(labelsize=8, colors=_INK)
+    plain_axes(ax)
+    ax.spines[["left", "bottom"]].set(visible=True, color=INK)
+    ax.tick_params(colors=INK)
     for text in (ax.title, ax.xaxis.label, ax.yaxis.label):
-        text.set(color=_INK, fontsize=10)
+        text.set(color=INK, fontsize=10)
 
 
 def _logarithmic(axes: Sequence[Axes]) -> None:
@@ -197,7 +198,7 @@ def _tidy_history(figure: Figure, metric: str) -> Figure:
     ax.set(xlabel="trial", ylabel=metric)
     # The best so far changes at a trial, not on the way to it.
     for line in ax.lines:
-        line.set(drawstyle="steps-post", color=_BEST, alpha=1)
+        line.set(drawstyle="steps-post", color=MEASURED, alpha=1)
     _logarithmic([ax])
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.legend(["completed trial", "best so far"], fontsize=8, frameon=False)
@@ -244,7 +245,7 @@ def _tidy_slices(figure: Figure) -> Figure:
     *panels, bar = figure.axes
     figure.set_size_inches(1.2 + 2.2 * len(panels), 3.4)
     panels[0].set_title("")  # a single panel has Optuna's title there
-    figure.suptitle("Value by parameter, completed trials", fontsize=10, color=_INK)
+    figure.suptitle("Value by parameter, completed trials", fontsize=10, color=INK)
     _logarithmic(panels)
     for ax in panels:
         ax.label_outer()

@@ -6,7 +6,7 @@ from custom.evaluation.panel_figure import draw_rows
 from custom.evaluation.panel_rows import REFERENCE, Row
 
 TITLES = {
-    "cubic": ("cubic B-spline", "20.00"),
+    "cubic": ("cubic B-splines, data-consistent", "20.00"),
     "model": ("ours", "23.00"),
     REFERENCE: ("truth", ""),
 }
@@ -32,7 +32,11 @@ def test_a_column_a_method_and_a_row_a_kind():
             else:
                 assert not ax.images
                 assert not ax.axison
-    assert [ax.get_title() for ax in upper] == ["cubic B-spline\n20.00", "ours\n23.00", "truth\n"]
+    assert [ax.get_title() for ax in upper] == [
+        "cubic B-splines,\ndata-consistent\n20.00",
+        "ours\n23.00",
+        "truth\n",
+    ]
     assert [ax.title.get_fontweight() == "bold" for ax in upper] == [False, True, False]
     # X runs to the right and Y upwards, in true proportions: 40 x 0.1 mm by 30 x 0.2 mm
     assert upper[0].images[0].origin == "lower"

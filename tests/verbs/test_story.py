@@ -49,7 +49,7 @@ def test_the_story_from_data_to_report(bundle, tmp_path, monkeypatch, capfd, own
     assert image.min() >= 0 < image.max()
     assert len((bundle / "output" / "train" / "metrics.csv").read_text().splitlines()) == 1 + 2
     assert (evaluation / "metrics.csv").is_file()
-    figures = sorted((evaluation / "figures").glob("*.png"))
+    figures = sorted((evaluation / "figures").glob("*_slice*.png"))
     for path in (evaluation / "report.html", figures[0], scan, restored):
         assert path.exists()
         assert str(path) in said

@@ -80,8 +80,9 @@ def test_every_method_restores_every_scan(evaluated: Path) -> None:
     methods = [*CLASSICAL, "vae", "dae", "model"]
     assert list(rows) == [(scan, method) for scan in ("known", "turned") for method in methods]
     assert set(read(evaluated, "times")) == set(rows) - {("known", "input"), ("turned", "input")}
-    for name in ("report.html", "summary.json", "figures/known.png", "figures/turned.png"):
+    for name in ("report.html", "summary.json"):
         assert (evaluated / name).stat().st_size > 1000
+    assert len(list((evaluated / "figures").glob("*.png"))) == 2
 
 
 def test_the_input_is_measured_as_by_hand(evaluated: Path, dataset: Path) -> None:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from custom.analysis.anchored_path.noise import AccumulatedNoise, EndpointErrors, PathVariance
 from custom.analysis.anchored_path.strip import PathStrip
 from custom.evaluation.drawing import (
+    COLOURS,
     INK,
     MEASURED,
     OTHER,
@@ -121,7 +122,7 @@ def draw_endpoint(curve: EndpointErrors) -> Figure:
         curve.critical, color=OTHER, linewidth=1.4,
         label=f"$\\beta_\\mathrm{{crit}}$ = {curve.critical:.3g}",
     )  # fmt: skip
-    ax.axvline(curve.used, color="#0072b2", linewidth=1.4, linestyle=":",
+    ax.axvline(curve.used, color=COLOURS[1], linewidth=1.4, linestyle=":",
                label=f"$\\beta$ of this model = {curve.used:.3g}")  # fmt: skip
     ax.set_xlabel("$\\beta$, standard deviations of the slice", fontsize=9, color=INK)
     ax.set_ylabel("MSE($x_T$, $x_T^*$)", fontsize=9, color=INK)
@@ -140,9 +141,7 @@ def draw_edges(columns: Sequence[AccumulatedNoise]) -> Figure:
         Upper row one chain each, lower row the mean over all chains, which would be close to zero
         if the chains were independent; all on one scale.
     """
-    figure = Figure(
-        figsize=(3.1 * len(columns) + 1.2, 7.3), facecolor="white", layout="constrained"
-    )
+    figure = empty_figure(3.1 * len(columns) + 1.2, 7.3)
     axes = figure.subplots(2, len(columns), squeeze=False)
     for place, item in enumerate(columns):
         for ax, image in zip(axes[:, place], (item.example, item.mean), strict=True):

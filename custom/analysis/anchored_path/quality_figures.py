@@ -16,6 +16,7 @@ from custom.evaluation.drawing import (
     INK,
     MEASURED,
     OTHER,
+    empty_figure,
     plain_axes,
     show_slice,
     tissue_box,
@@ -37,7 +38,7 @@ def draw_steps(found: Sequence[StepQuality], untouched: Mapping[str, float]) -> 
         found: Measures of each sampler and number of steps.
         untouched: The same measures of the input, written above the panels.
     """
-    figure = Figure(figsize=(10.4, 6.2), facecolor="white", layout="constrained")
+    figure = empty_figure(10.4, 6.2)
     for ax, measure in zip(figure.subplots(2, 2).ravel(), _MEASURES, strict=True):
         for stochastic, name, colour, marker in (
             (False, "deterministic", MEASURED, "o"),
@@ -83,7 +84,7 @@ def draw_uncertainty(
         curve: Predicted deviation and RMS error of groups of pixels, over all slices.
         correlations: Rank correlations of the error, over all slices.
     """
-    figure = Figure(figsize=(10.4, 6.9), facecolor="white", layout="constrained")
+    figure = empty_figure(10.4, 6.9)
     axes = figure.subplots(2, 3)
     pair, error, cut = item.pair, item.error, tissue_box(item.tissue)
     white = max(float(np.percentile(pair.label[0, 0].numpy(), 99.8)), 1e-12)

@@ -17,6 +17,7 @@ from torch import nn
 from custom.analysis.gan.patch_collector import Patch
 from custom.errors import InputError
 from custom.evaluation.diagnostics_folder import Diagnostic
+from custom.evaluation.drawing import COLOURS, empty_figure, legend_below
 
 __all__ = [
     "draw_embedding",
@@ -30,7 +31,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _LONG_NAME = 24  # characters; four of them side by side would be cut off
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4c9a", "#8a8f98")
 _FEWEST = 10  # patches; an embedding of fewer shows nothing
 _NEIGHBOURS = 5
 
@@ -191,23 +191,15 @@ def draw_embedding(
         groups: Of each point; its colour.
         kinds: Of each point; the first kind is filled, others are open.
     """
-    figure = Figure(figsize=(4.4 * len(places), 4.5), facecolor="white", layout="constrained")
-    for ax, (title, points) in zip(
-        np.atleast_1d(figure.subplots(1, len(places))), places.items(), strict=True
-    ):
+    figure = empty_figure(4.4 * len(places), 4.5)
+    axes = np.atleast_1d(figure.subplots(1, len(places)))
+    for ax, (title, points) in zip(axes, places.items(), strict=True):
         _scatter(ax, points, groups, kinds)
         ax.set_title(title, fontsize=10)
         ax.set_xticks([])
         ax.set_yticks([])
-    handles, labels = ax.get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=2 if max(map(len, labels)) > _LONG_NAME else 4,
-        fontsize=8,
-        frameon=False,
-    )
+    longest = max(map(len, ax.get_legend_handles_labels()[1]))
+    legend_below(figure, axes, 2 if longest > _LONG_NAME else 4)
     return figure
 
 
@@ -215,7 +207,7 @@ def _scatter(ax: Axes, points: NDArray[Any], groups: Sequence[str], kinds: Seque
     """Draw the points of one space."""
     filled = kinds[0]
     for number, group in enumerate(dict.fromkeys(groups)):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = COLOURS[number % len(COLOURS)]
         for kind in dict.fromkeys(kinds):
             chosen = [g == group and k == kind for g, k in zip(groups, kinds, strict=True)]
             ax.scatter(

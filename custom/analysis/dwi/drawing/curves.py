@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from custom.analysis.dwi.drawing.line_figures import legend_below
-from custom.evaluation.drawing import INK, SOFT, empty_figure, plain_axes
+from custom.evaluation.drawing import INK, SOFT, empty_figure, legend_below, plain_axes
 from custom.report.training_curves import Curves
 
 __all__ = ["draw_loss_curves", "draw_reconstructions"]

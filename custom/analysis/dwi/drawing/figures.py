@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
-from custom.analysis.dwi.drawing.line_figures import label_ends, legend_below
-from custom.evaluation.drawing import INK, SOFT, empty_figure, plain_axes
+from custom.analysis.dwi.drawing.line_figures import label_ends
+from custom.evaluation.drawing import INK, SOFT, empty_figure, legend_below, plain_axes
 
 __all__ = ["draw_by_noise", "draw_calibration", "draw_mixture", "draw_scale"]
 

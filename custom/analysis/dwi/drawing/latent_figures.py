@@ -8,9 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from custom.analysis.dwi.drawing.line_figures import COLOURS
 from custom.analysis.dwi.latents import LatentMeasures
-from custom.evaluation.drawing import INK, MEASURED, OTHER, SOFT, empty_figure, plain_axes
+from custom.evaluation.drawing import COLOURS, INK, MEASURED, OTHER, SOFT, empty_figure, plain_axes
 
 __all__ = [
     "draw_latent_changes",

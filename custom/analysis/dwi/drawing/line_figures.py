@@ -1,24 +1,18 @@
-"""Colours, labels and legends of figures with many lines, without overlaps."""
+"""Colours and labels of figures with many lines, without overlaps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from custom.evaluation.drawing import INK, SOFT
+from custom.evaluation.drawing import COLOURS, INK, SOFT
 
-__all__ = ["COLOURS", "label_ends", "legend_below", "styles_of"]
+__all__ = ["label_ends", "styles_of"]
 
-# Okabe and Ito's palette without yellow, then four of Tol's; grey and black are for methods without
-# training. Every fifth network has the next dash: ten colours alone are hard to tell apart.
-COLOURS = (
-    *("#009e73", "#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#56b4e9"),
-    *("#882255", "#999933", "#332288", "#8c564b"),
-)
+# Every fifth network has the next dash: ten colours alone are hard to tell apart.
 _DASHES = ("-", (0, (4, 1.5)), (0, (1.5, 1)))
 _ONE_DASH = 5  # networks
 _CLASSICAL: dict[str, dict[str, Any]] = {
@@ -42,28 +36,6 @@ def styles_of(names: Sequence[str]) -> dict[str, dict[str, Any]]:
         for i, name in enumerate(networks)
     }
     return {name: _CLASSICAL.get(name) or found[name] for name in dict.fromkeys(names)}
-
-
-def legend_below(figure: Figure, axes: Iterable[Axes]) -> None:
-    """Draw one legend for all panels below them, where it hides no line.
-
-    Args:
-        figure: Of :func:`custom.evaluation.drawing.empty_figure`.
-        axes: Its panels; a name that several have is listed once.
-    """
-    found: dict[str, Any] = {}
-    for ax in axes:
-        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
-            found.setdefault(name, handle)
-    figure.legend(
-        found.values(),
-        found.keys(),
-        loc="outside lower center",
-        ncols=min(len(found), max(1, int(figure.get_figwidth() / 1.5))),
-        fontsize=8,
-        frameon=False,
-        handlelength=3,
-    )
 
 
 def label_ends(ax: Axes, ends: Mapping[str, tuple[tuple[float, float], str]]) -> None:
