@@ -22,7 +22,7 @@ from custom.physics.diffusion.tensor_fit import fit_log_linear, fit_non_linear
 __all__ = ["LocalPcad", "MarchenkoPasturPcad", "Patch2Selfd", "TensorFitd", "patch_radii"]
 
 _FITS = ("wls", "nlls")
-_CHUNK = 16384
+_CHUNK = 16384  # signals at a time, which bounds the memory of the fits
 _WEIGHTED = 1000.0  # s/mm², for DIPY, which only needs to know which volumes are weighted
 
 

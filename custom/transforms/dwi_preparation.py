@@ -40,7 +40,7 @@ _ALL = "all"
 # since the filter rounds edges off (5 % of a phantom's tissue): an unrestored rim is worse than
 # some background.
 _MEDIAN = {"median_radius": 2, "numpass": 1, "dilate": 1}
-_CHUNK = 65536
+_CHUNK = 65536  # signals at a time, which bounds the memory of the fits
 # A signal this many times S0 is no signal of that S0: the background, or a failed fit.
 _LARGEST_RATIO = 10.0
 _ESTIMATES: dict[ScaleRule, tuple[ScaleEstimate, str]] = {
@@ -160,6 +160,7 @@ class DwiPreparationd(MapTransform):
         if self.mask is not None and self.mask != _ALL:
             found = read_mask("mask", self.mask, image.shape[1:], affine)
             return torch.from_numpy(found), "file"
+        # Unweighted volumes have the most signal, and so the clearest head.
         unweighted = data["unweighted"]
         mean = image[unweighted].mean(0) if bool(unweighted.any()) else image.mean(0)
         if self.mask is None:

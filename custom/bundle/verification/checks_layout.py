@@ -30,7 +30,7 @@ CARD_SECTIONS = {
     "licence": r"licen[cs]e",
     "references": r"references",
 }
-MAX_FILE_MB = 25
+MAX_FILE_MB = 25  # the Model Zoo's limit for files in its repository
 _APACHE = ("Apache License", "Version 2.0, January 2004", "END OF TERMS AND CONDITIONS")
 
 

@@ -27,7 +27,7 @@ __all__ = [
 
 # Sizes put in for the variables of a declared shape: an odd one where any size is allowed.
 _ANY, _MULTIPLE, _POWER = 45, 2, 1
-_TOLERANCE = 1e-5
+_TOLERANCE = 1e-5  # rounding of float32; operators may be fused
 
 
 def in_out(bundle: BundleFolder) -> None:

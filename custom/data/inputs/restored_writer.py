@@ -210,7 +210,7 @@ class SaveRestoredd(MapTransform):
                         temporary = files.enter_context(atomic_path(copy_of(path, name)))
                         shutil.copyfile(data[name], temporary)
                 places = [files.enter_context(atomic_path(file)) for file in targets.values()]
-                # Compression takes longest, and lets other threads run.
+                # Threads: compression takes longest, and releases the interpreter's lock.
                 with ThreadPoolExecutor() as pool:
                     list(pool.map(self._write, [data[name] for name in targets], places))
             self._remove_stale(path, data)
@@ -261,6 +261,7 @@ def _geometry(
     if all(field in meta for field in _GEOMETRY):
         for field in _GEOMETRY:
             header[field] = np.asarray(convert_to_numpy(meta[field]))
+        # Both forms get the change of grid, not the affine: each keeps the space of its code.
         to_input = np.linalg.solve(original, affine)
         scanner, scanner_code = header.get_qform(coded=True)
         aligned, aligned_code = header.get_sform(coded=True)

@@ -38,6 +38,7 @@ def crop_air(
         InputError: If it has no bright body.
     """
     tissue = float(reference_intensity(torch.as_tensor(values), "foreground_mean"))
+    # A third of the mean tissue includes dark tissue and excludes air and ghosts.
     bodies, count = ndimage.label(values > 0.3 * tissue)
     if count == 0:
         raise InputError("the volume holds nothing bright: is it an image?")
@@ -52,6 +53,7 @@ def crop_air(
         if largest is not None and stop - start > largest:
             start += (stop - start - largest) // 2
             stop = start + largest
+        # An even length: a volume of half the size then exists without a lost plane.
         box.append(slice(start, stop - (stop - start) % 2))
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ [part.start for part in box]

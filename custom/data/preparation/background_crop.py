@@ -52,6 +52,7 @@ def foreground_box(
         margin_mm: Air to keep on each side; quality control measures noise in it.
         min_size: Fewest voxels along an axis, or all where there are fewer.
     """
+    # One pixel of smoothing, so that single noisy pixels do not widen the box.
     projection = np.sqrt(ndimage.gaussian_filter(np.abs(stack).mean(axis=-1).astype(float), 1.0))
     if projection.min() == projection.max():
         return CropBox((0, 0), (stack.shape[0], stack.shape[1]))

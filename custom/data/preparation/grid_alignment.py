@@ -32,6 +32,7 @@ def sample_shifted(stack: NDArray[Any], shift_voxels: tuple[float, float]) -> ND
     for index in range(stack.shape[-1]):
         spectrum = fourier_shift(np.fft.fft2(stack[..., index]), [-s for s in shift_voxels])
         moved[..., index] = np.fft.ifft2(spectrum).real
+    # A stack that has negative values keeps its range: it is not a plain magnitude.
     return np.maximum(moved, min(0.0, float(stack.min())))
 
 

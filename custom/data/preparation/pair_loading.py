@@ -96,7 +96,8 @@ class PairLoader:
         } | ({} if mask is None else {"mask_shift_voxels": list(whole)})
         image_affine = fast.affine
         if self.crop_background:
-            # The default scan shows the body best; its box is looked for on the fast scan's grid.
+            # The default scan shows the body best; its box is searched on the fast scan's grid, so
+            # that the box has whole voxels on both grids.
             coarse = label.reshape(image.shape[0], 2, image.shape[1], 2, -1).mean(axis=(1, 3))
             box = foreground_box(coarse, fast.spacing_mm[:2].tolist(), self.crop_margin_mm)
             image, image_affine = crop(image, image_affine, box)

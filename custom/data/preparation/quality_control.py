@@ -154,6 +154,7 @@ class QualityControl:
         table = write_table(self.folder / "qc" / "qc.csv", QC_COLUMNS, map(_for_table, rows))
         suggestions = _suggestions(rows)
         write_json(self.folder / "qc" / "qc.json", self._summary(rows, suggestions))
+        # Last: the user's list changes only after everything else was written.
         kept = merge_suggestions(listed, suggestions)
         flagged = sum(bool(reason) for reason in suggestions.values())
         logger.info(

@@ -54,6 +54,7 @@ class FeatureExtractor(nn.Module):
                 "widths and strides must be four numbers of at least 1, "
                 f"got {tuple(widths)} and {tuple(strides)}"
             )
+        # Stem and pooling halve twice; up to this size the map would be a single voxel.
         self.largest_refused = 4 * math.prod(strides)
         self.stem = nn.Sequential(
             nn.Conv3d(1, widths[0], 7, stride=2, padding=3, bias=False),

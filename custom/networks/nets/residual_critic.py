@@ -73,6 +73,7 @@ class ResidualCritic(nn.Module):
                 f"features and num_blocks must be at least 1, got {features} and {num_blocks}"
             )
         widths = [1] + [features * 2**level for level in range(num_blocks)]
+        # Up to this size the last map would be a single voxel.
         self.largest_refused = 2**num_blocks
         self.blocks = nn.Sequential(
             *(

@@ -125,6 +125,7 @@ class RestorationUNet(nn.Module):
         padding: list[int] = []
         for axis in range(len(sizes) - 1, -1, -1):
             padding += [0, -sizes[axis] % self.divisor]
+        # Replicated: zeros would put an artificial edge into the image.
         grown = pad(x, padding, mode="replicate") if sum(padding) > 0 else x
         y = self._predict(grown, list(modulation))
         for axis, size in enumerate(sizes):

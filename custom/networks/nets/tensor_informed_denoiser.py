@@ -16,7 +16,7 @@ __all__ = ["Head", "TensorInformedDenoiser"]
 
 Head = Literal["signal", "tensor"]
 _HEADS = ("signal", "tensor")
-_FIT_STEPS = 3
+_FIT_STEPS = 3  # of Gauss-Newton, from the log-linear start; the network corrects the rest
 _FIRST_VARIANT = 8  # of ``made_as``; smaller numbers are autoencoders
 _LEAST_NOISE = 1e-3  # units of S_0
 # Range of the logarithm of the predicted deviation, in units of the expected error.

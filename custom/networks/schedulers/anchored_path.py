@@ -84,6 +84,7 @@ class AnchoredPathScheduler(nn.Module):
         self._total_energy = float(energy[-1])
         # Not in a state dict: the tables follow from the arguments.
         self.register_buffer("profile", profile.float(), persistent=False)
+        # Sums of squares in double precision; exactly ``end_std`` at the end for any profile.
         noise_std = (end_std * (energy / energy[-1]).sqrt()).float()
         self.register_buffer("noise_std", noise_std, persistent=False)
 

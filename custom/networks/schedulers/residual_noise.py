@@ -203,6 +203,7 @@ def _windows(fields: Tensor, offset: Tensor, shape: Sequence[int]) -> Tensor:
         (torch.arange(length, device=fields.device) + offset[:, axis, None]) % (2 * size)
         for axis, length in enumerate(shape[2:])
     )
+    # Mirrored, so that the continuation has no edge where copies meet.
     rows, columns = (torch.minimum(index, 2 * size - 1 - index) for index in (rows, columns))
     sample = torch.arange(len(fields), device=fields.device)[:, None, None]
     return fields[sample, rows[:, :, None], columns[:, None, :]]

@@ -12,7 +12,7 @@ from custom.physics.diffusion.tensor_fit import fit_log_linear
 
 __all__ = ["ErrorScales", "error_scales_of", "expected_squared_error"]
 
-_RIDGE = 1e-6
+_RIDGE = 1e-6  # keeps matrices invertible where a protocol does not determine every element
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class RicianNoise:
             noisy.clamp_min(torch.finfo(noisy.dtype).tiny).log()
             - 2 * sigma.log()
             - 0.5 * ((noisy - signal) / sigma).square()
-            + torch.special.i0e(product).log()
+            + torch.special.i0e(product).log()  # scaled by exp(-x), which the square above holds
         )
         total: Tensor = density.sum(-1)
         return total

@@ -17,7 +17,7 @@ __all__ = ["NOISE_ESTIMATES", "NoiseEstimate", "fit_noise", "local_noise", "volu
 
 NoiseEstimate = Literal["volume", "voxel", "fit"]
 NOISE_ESTIMATES: tuple[NoiseEstimate, ...] = ("volume", "voxel", "fit")
-_CHUNK = 65536
+_CHUNK = 65536  # signals at a time, which bounds the memory of the fits
 FIT_PARAMETERS = 7  # of a fit with S0; with no more measurements the residual is always 0
 
 
@@ -57,6 +57,7 @@ def local_noise(series: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray
     from dipy.denoise.localpca import mppca
 
     radius = 2
+    # MP-PCA needs more voxels in a patch than there are volumes.
     while (2 * radius + 1) ** 3 <= series.shape[-1]:
         radius += 1
     with warnings.catch_warnings(), np.errstate(all="ignore"):

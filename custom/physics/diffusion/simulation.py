@@ -20,8 +20,8 @@ __all__ = ["SignalSimulation"]
 
 # Least estimate of S_0 that signals are divided by, in units of the true one.
 _LEAST_SCALE = 0.2
-_SAMPLES = 20_000
-_LEAST_SCALE_VARIANCE = 1e-3
+_SAMPLES = 20_000  # of the prior: moments to about 1 %
+_LEAST_SCALE_VARIANCE = 1e-3  # the precision, its inverse, must stay finite
 
 
 class SignalSimulation:

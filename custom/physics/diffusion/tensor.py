@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 ELEMENTS = ("xx", "yy", "zz", "xy", "xz", "yz")
-_S_PER_MM2 = 1000.0
+_S_PER_MM2 = 1000.0  # one ms/µm²
 
 
 def b_matrix(bvals: Tensor, bvecs: Tensor) -> Tensor:

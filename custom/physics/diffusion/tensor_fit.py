@@ -49,6 +49,7 @@ def fit_log_linear(
     design = -b_rows if scale_known else torch.cat([-b_rows, torch.ones_like(b_rows[:, :1])], 1)
     solution = logs @ torch.linalg.pinv(design).T
     if weighted:
+        # Of the fitted, not of the noisy signals, whose errors would bias the weights.
         weights = (2 * (solution @ design.T)).exp()
         solution = _solve(_normal(weights, design), (weights * logs) @ design)
     if scale_known:
@@ -81,6 +82,7 @@ def fit_non_linear(
     for _ in range(steps):
         decay = tensor_signal(state[:, :6], b_rows)
         normal, right = _normal_equations(signals, decay, state[:, 6:], b_rows, size == 7)
+        # Marquardt's scaling: damping in units of each parameter's own curvature.
         diagonal = torch.diag_embed(normal.diagonal(dim1=1, dim2=2).clamp_min(1e-8))
         step = _solve(normal + damping[:, None, None] * diagonal, right)
         trial = state.clone()
@@ -131,6 +133,7 @@ def regularised_gauss_newton(
         normal, right = _normal_equations(signals, decay, scale, b_rows, size == 7)
         normal = normal + variance.unsqueeze(2) * prior_precision
         right = right + variance * ((prior_mean - parameters) @ prior_precision)
+        # cholesky_ex: one singular voxel must not raise for a whole batch.
         factor = torch.linalg.cholesky_ex(normal)[0]
         step = torch.cholesky_solve(right.unsqueeze(2), factor).squeeze(2)
         # The first steps can overshoot; diffusivities of water at body temperature lie well inside.

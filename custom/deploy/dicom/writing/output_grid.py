@@ -18,7 +18,7 @@ from custom.errors import InputError
 __all__ = ["OutputGrid", "grid_of"]
 
 _TURNED = 2e-3  # difference of unit vectors: a tenth of a degree
-_SAME_MM = 1e-3
+_SAME_MM = 1e-3  # rounding of positions in headers
 _BETWEEN = 0.02  # of a slice
 
 

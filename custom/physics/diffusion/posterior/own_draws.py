@@ -15,7 +15,7 @@ __all__ = ["OwnDraws", "StudentProposal"]
 
 _VALUES = 4_000_000  # noiseless values held at a time, 16 MB
 _INFLATION = 1.3  # of a proposal's covariance
-_MOST_PILOTS, _PILOT_DRAWS = 8, 1000
+_MOST_PILOTS, _PILOT_DRAWS = 8, 1000  # bounds the time for signals whose fit is far off
 _FAIR_SIZE = 150  # effective sample size of a pilot: enough for the 21 numbers of a covariance
 _KEPT = 0.02  # share of the first covariance that stays in later ones
 # Inverse variances of uniform elements, 3 wide on the diagonal and 2 wide beside it.
@@ -101,6 +101,7 @@ class OwnDraws:
         for pilot in range(_MOST_PILOTS):
             points, _, weights, _ = self._weigh(noisy, sigma, proposal, _PILOT_DRAWS, generator)
             mean, spread, fair = _adapted(points, weights)
+            # A share of the first covariance keeps a proposal of few draws from collapsing.
             proposal = StudentProposal(mean, _INFLATION * spread + _KEPT * covariance)
             if fair and pilot > 0:
                 break
@@ -153,6 +154,7 @@ class OwnDraws:
 
 def _brought_inside(tensors: Tensor, b_rows: Tensor) -> Tensor:
     """Move tensors towards the middle of the prior's convex region until they lie in it."""
+    # As little as necessary: the shares grow until even the middle itself, at 1, is reached.
     interior = tensors.new_tensor(_INTERIOR)
     for share in (0.0, 0.02, 0.1, 0.3, 1.0):
         outside = ~BoxPrior.contains(tensors, b_rows).unsqueeze(1)
