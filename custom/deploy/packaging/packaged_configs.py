@@ -124,32 +124,20 @@ def _edited(
     text: str, content: Mapping[str, Any], wanted: Mapping[str, Any], tree: SourceTree, new: str
 ) -> str:
     """Return YAML that says what is wanted, with the comments of the original where that can be."""
-    lines = text.splitlines(keepends=True)
-    # From below upwards, so that what is not yet edited stays where it is.
-    for key in sorted(("bundle_root", "imports", "initialize"), key=lambda key: -_line(text, key)):
-        if wanted.get(key) != content.get(key):
-            _edit(lines, _line(text, key), key, wanted[key], content.get(key))
-    edited = tree.renamed("".join(lines), new)
+    changed = {
+        key: yaml.safe_dump({key: wanted[key]}, allow_unicode=True, width=10_000).rstrip("\n")
+        for key in ("bundle_root", "imports", "initialize")
+        if wanted.get(key) != content.get(key)
+    }
+    root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    for name, value in reversed(root.value):  # from below, so that what is above stays in place
+        if name.value in changed:
+            # A list in lines of its own ends, to the parser, where the next key begins.
+            is_block = isinstance(value, yaml.SequenceNode) and not value.flow_style
+            last = value.value[-1] if is_block else value
+            entry = changed.pop(name.value)
+            text = text[: name.start_mark.index] + entry + text[last.end_mark.index :]
+    edited = tree.renamed("\n".join([text, *changed.values(), ""]), new)
     if yaml.safe_load(edited) == wanted:
         return edited
     return yaml.safe_dump(dict(wanted), sort_keys=False, allow_unicode=True, width=100)
-
-
-def _line(text: str, key: str) -> int:
-    """Return the number of the line where a top-level key stands; -1 if it does not."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    return next((name.start_mark.line for name, _ in pairs if name.value == key), -1)
-
-
-def _edit(lines: list[str], line: int, key: str, wanted: Any, before: Any) -> None:
-    """Change one top-level value: a text, or a list that gets further entries in front."""
-    if isinstance(wanted, str):
-        lines[line] = yaml.safe_dump({key: wanted}, width=10_000)
-        return
-    added = wanted[: len(wanted) - len(before or [])]
-    block = "".join(f"  - {entry}\n" for entry in added)
-    if line >= 0:
-        lines.insert(line + 1, block)
-    else:
-        lines.append(f"{key}:\n{block}")

@@ -1,0 +1,64 @@
+"""A new study adds its own files, and no line to what all studies share."""
+
+import json
+
+import fourth_study
+import nibabel as nib
+import numpy as np
+import pytest
+
+from custom.bundle.launch import run_bundle
+from custom.bundle.verification.verify import verify_bundle
+from custom.data.inputs.restored_writer import is_result
+from custom.deploy.bundle_forms import importable, open_bundle
+from custom.deploy.packaging.package import package_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """The bundle with weights that its own training made."""
+    root = fourth_study.write(tmp_path_factory.mktemp("bundles"))
+    output = root.parent / "train"
+    run_bundle(root, ["train"], {"output_dir": str(output), "demo_size": "tiny"})
+    assert len((output / "metrics.csv").read_text().splitlines()) == 2
+    fourth_study.ship(root, output / "models" / "model.pt")
+    return root
+
+
+def test_it_passes_every_check_that_runs_nothing(bundle):
+    failed = {
+        result.check_id: result.message
+        for result in verify_bundle(bundle, quick=True)
+        if not result.passed
+    }
+    assert failed == {}
+
+
+def test_it_evaluates(bundle, tmp_path):
+    run_bundle(bundle, ["evaluate"], {"output_dir": str(tmp_path / "out")})
+
+
+@pytest.mark.slow
+def test_it_restores_from_its_folder_and_from_its_archive(bundle, tmp_path):
+    package_bundle(bundle, tmp_path / "fourth.zip", quick=True, application=None)
+    (tmp_path / "unpacked").mkdir()
+    scan = bundle / "data" / "demo" / "s3_image.nii.gz"
+    results = {}
+    for form in (bundle, tmp_path / "fourth.zip"):
+        output = tmp_path / f"restored_{form.suffix}"
+        opened = open_bundle(form, tmp_path / "unpacked")
+        with importable(opened):
+            run_bundle(opened.root, ["inference"], {"input": str(scan), "output_dir": str(output)})
+        names = ("restored", "removed")
+        results[form] = [
+            np.asarray(nib.load(output / f"s3_image_{name}.nii.gz").dataobj) for name in names
+        ]
+        assert is_result(output / "s3_image_removed.nii.gz")
+        sidecar = json.loads((output / "s3_image_restored.json").read_text())
+        assert sidecar["removed"]["file"] == "s3_image_removed.nii.gz"
+        assert opened.maps["removed"].series_number_offset == 9100
+    restored, removed = results[bundle]
+    image = np.asarray(nib.load(scan).dataobj)
+    np.testing.assert_allclose(restored + removed, image, rtol=1e-4)
+    assert np.abs(removed).max() > 0
+    np.testing.assert_array_equal(results[bundle], results[tmp_path / "fourth.zip"])
