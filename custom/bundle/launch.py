@@ -6,6 +6,7 @@ import logging
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from custom.bundle.config_ids import check_ids
 from custom.bundle.locate import find_config
 from custom.errors import InputError
 
-__all__ = ["causes", "find_cause", "plain_command", "run_bundle", "user_error"]
+__all__ = ["causes", "find_cause", "plain_command", "run_bundle", "user_error", "users_errors"]
 
 Cause = TypeVar("Cause", bound=BaseException)
 
@@ -67,6 +68,18 @@ def plain_command(configs: Sequence[str]) -> str:
     files = [f"configs/{name}.yaml" for name in configs]
     config = files[0] if len(files) == 1 else '"[' + ",".join(f"'{file}'" for file in files) + ']"'
     return f"python -m monai.bundle run --config_file {config}"
+
+
+@contextmanager
+def users_errors() -> Iterator[None]:
+    """Raise the user's error in place of an exception that it caused."""
+    try:
+        yield
+    except Exception as error:
+        cause = user_error(error)
+        if cause is None:
+            raise
+        raise cause from error
 
 
 def user_error(error: BaseException) -> InputError | None:

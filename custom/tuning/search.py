@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import TrialState
 
 from custom.bundle.config_ids import check_ids, holds
-from custom.bundle.launch import user_error
+from custom.bundle.launch import users_errors
 from custom.bundle.locate import find_config
 from custom.errors import InputError
 from custom.tuning.results import write_results
@@ -230,13 +230,8 @@ def _resolved(
     own = {"output_dir": str(request.output), "bundle_root": str(request.bundle)}
     parser = ConfigParser(_merged(content, {**overrides, **own}))
     wanted = ("dataset_dir", "datalist", "tracking_uri", "experiment_name", "use_mlflow")
-    try:
+    with users_errors():
         return {key: parser.get_parsed_content(key) for key in wanted if key in content}
-    except Exception as error:
-        cause = user_error(error)
-        if cause is None:
-            raise
-        raise cause from error
 
 
 def _tracker(known: Mapping[str, Any], request: SearchRequest, space: SearchSpace) -> Tracker:

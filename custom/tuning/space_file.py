@@ -10,6 +10,7 @@ import yaml
 
 from custom.bundle.config_ids import holds
 from custom.errors import InputError
+from custom.files.unique_keys import read_unique
 from custom.tuning.parameter import Parameter, SpaceError, read_parameter
 from custom.tuning.references import references
 
@@ -49,32 +50,16 @@ def read_space_file(path: Path) -> tuple[dict[str, Any], dict[str, Parameter]]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """Return the content of a YAML file that says nothing twice."""
+    """Return the content of a YAML file in which no key is there twice."""
     try:
-        text = path.read_text(encoding="utf-8")
-        _refuse_duplicates(yaml.compose(text, Loader=yaml.SafeLoader))
-        content = yaml.safe_load(text)
+        content = read_unique(path)
     except OSError as error:
         raise SpaceError(f"no search space can be read there ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise SpaceError(f"is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise SpaceError(f"must be a mapping with {', '.join(_REQUIRED)}")
     return content
-
-
-def _refuse_duplicates(node: Any) -> None:
-    """Refuse a key that stands twice in a mapping; YAML would keep the last one in silence."""
-    if isinstance(node, yaml.MappingNode):
-        keys = [key.value for key, _ in node.value]
-        twice = [key for key in keys if keys.count(key) > 1]
-        if twice:
-            raise SpaceError(f"{twice[0]!r} stands twice in one mapping")
-        for _, value in node.value:
-            _refuse_duplicates(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_duplicates(value)
 
 
 def _check_sections(content: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from optuna import TrialPruned
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
@@ -34,26 +34,17 @@ __all__ = ["TrialRunner", "Worker", "trial_folder"]
 
 logger = logging.getLogger(__name__)
 
+# What runs one trial, as custom.tuning.trial_run.train_trial does: from the trial, config files,
+# overrides, the metric's name and what is better, it returns a value or raises TrialPruned.
+TrialRunner = Callable[
+    ["Trial", Sequence[str], Mapping[str, Any], str, Callable[[float, float], bool]], float
+]
 _POLL_SECONDS = 5
 _ENDED = {
     TrialState.COMPLETE: "done",
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
-
-
-class TrialRunner(Protocol):
-    """What runs one trial, as :func:`custom.tuning.trial_run.train_trial` does."""
-
-    def __call__(
-        self,
-        trial: Trial,
-        files: Sequence[str],
-        overrides: Mapping[str, Any],
-        metric: str,
-        better: Callable[[float, float], bool],
-    ) -> float:
-        """Return the trial's value, or raise ``TrialPruned``."""
 
 
 def trial_folder(output: Path, number: int) -> Path:

@@ -142,7 +142,7 @@ def torn_config(root):
     append(root, "configs/evaluate.yaml", "\nextra: [1, 2\n")
 
 
-@breaks("config.no_duplicate_keys", "'seed' is there twice")
+@breaks("config.no_duplicate_keys", "train.yaml: Duplicate key: `seed`")
 def seed_twice(root):
     append(root, "configs/train.yaml", "\nseed: 1\n")
 

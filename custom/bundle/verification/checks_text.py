@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 
 from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
 from custom.bundle.verification.outcome import CheckFailed
+from custom.files.unique_keys import read_unique
 
 __all__ = ["no_absolute_paths", "no_duplicate_keys", "numbers", "walk"]
 
@@ -39,36 +41,12 @@ def walk(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 def no_duplicate_keys(bundle: BundleFolder) -> None:
     """No mapping has a key twice: YAML and JSON would silently take the last one."""
     for path in (*bundle.config_files, bundle.root / METADATA):
-        name = path.relative_to(bundle.root).as_posix()
         try:
-            root = yaml.compose(bundle.read_text(name), Loader=yaml.SafeLoader)
-        except yaml.YAMLError:
-            continue  # config.parse and meta.schema report the fault
-        for node in _nodes(root):
-            _unique_keys(node, name)
-
-
-def _nodes(node: Any) -> Iterator[yaml.Node]:
-    """Go through a YAML node and all below it."""
-    if isinstance(node, yaml.MappingNode):
-        yield node
-        for key, value in node.value:
-            yield from _nodes(key)
-            yield from _nodes(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            yield from _nodes(value)
-
-
-def _unique_keys(node: yaml.Node, name: str) -> None:
-    """Raise if a mapping has a key twice; ``a#b`` and ``a::b`` are the same key to MONAI."""
-    seen: set[str] = set()
-    for key, _ in node.value:
-        text = str(key.value).replace("#", "::")
-        if text in seen:
-            line = key.start_mark.line + 1
-            raise CheckFailed(f"{name} line {line}: the key {text!r} is there twice")
-        seen.add(text)
+            read_unique(path)
+        except (yaml.YAMLError, json.JSONDecodeError):
+            continue  # config.parse and meta.schema say what is wrong
+        except ValueError as error:
+            raise CheckFailed(f"{path.relative_to(bundle.root).as_posix()}: {error}") from error
 
 
 def numbers(bundle: BundleFolder) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -18,6 +17,7 @@ from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.series import DicomSeries
 from custom.deploy.dicom.writing.derivation import MAKER
 from custom.errors import InputError
+from custom.files.unique_keys import read_unique
 
 __all__ = ["SeriesRules", "WordRules", "load_rules", "select_series"]
 
@@ -111,10 +111,7 @@ def load_rules(path: Path | None) -> SeriesRules:
     if not path.is_file():
         raise InputError(f"series rules {path}: no such file: give a .json or .yaml file")
     try:
-        text = path.read_text(encoding="utf-8")
-        # JSON may be indented by tabs; in YAML that is an error, which is found below.
-        _refuse_repeated(yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader))
-        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+        content = read_unique(path)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         fault = " ".join(str(error).split())
         raise InputError(f"series rules {path}: cannot be read: {fault}") from error
@@ -160,17 +157,6 @@ def _is_result(header: Dataset) -> bool:
         return True
     research = value_of(header, "ContentQualification") == "RESEARCH"
     return research and "DERIVED" in texts(header, "ImageType")
-
-
-def _refuse_repeated(node: yaml.Node | None) -> None:
-    """Raise for a key that occurs twice in one mapping; YAML would silently take the last."""
-    if isinstance(node, yaml.MappingNode):
-        names = [str(key.value) for key, _ in node.value]
-        repeated = [name for name in names if names.count(name) > 1]
-        if repeated:
-            raise ValueError(f"{repeated[0]} is there twice")
-        for _, value in node.value:
-            _refuse_repeated(value)
 
 
 def _known(content: Any, kind: type[SeriesRules] | type[WordRules], place: str) -> dict[str, Any]:
