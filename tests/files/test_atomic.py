@@ -29,9 +29,21 @@ def test_an_error_keeps_the_old_file_and_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_full_disk_is_one_clear_line(tmp_path):
+def test_who_reads_the_old_file_reads_it_to_its_end(tmp_path):
+    """The new file takes the name; nothing is written into the old one."""
+    target = tmp_path / "result.json"
+    target.write_text("old")
+    with target.open() as reader:
+        with atomic_path(target) as temporary:
+            temporary.write_text("new")
+        assert reader.read() == "old"
+    assert target.read_text() == "new"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_one_clear_line(tmp_path, code):
     with pytest.raises(InputError, match=r"disk full while writing .*out\.json"):
-        raise_inside(tmp_path / "out.json", OSError(errno.ENOSPC, "No space left on device"))
+        raise_inside(tmp_path / "out.json", OSError(code, "No space left on device"))
     assert not list(tmp_path.iterdir())
 
 

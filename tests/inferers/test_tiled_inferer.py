@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -170,6 +172,15 @@ def test_a_file_holds_the_output_above_the_stated_size(tmp_path: Any) -> None:
     assert (tmp_path / "new").is_dir()
     assert not list((tmp_path / "new").iterdir())
     torch.testing.assert_close(mapped, plain, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(("spare", "fits"), [(0, True), (-1, False)])
+def test_the_disk_must_hold_the_whole_output(monkeypatch: Any, spare: int, fits: bool) -> None:
+    inferer = TiledUpscalingInferer(tile=7, halo=3, overlap=2, mapped_above=100)
+    free = SimpleNamespace(free=4 * 2 * 28 * 18 * 22 + spare)  # float32, two channels
+    monkeypatch.setattr("shutil.disk_usage", lambda _: free)
+    with nullcontext() if fits else pytest.raises(InputError, match="disk needed"):
+        inferer(volume(1, 1, 14, 9, 11), Shuffled())
 
 
 def test_geometry_is_carried_along_and_the_network_is_left_in_its_mode() -> None:

@@ -139,6 +139,14 @@ def test_kspace_agrees_with_scipy_and_keeps_the_mean(shape):
     assert low.mean() == pytest.approx(mean, rel=1e-12)
 
 
+@pytest.mark.parametrize("degradation", DEGRADATIONS)
+def test_a_volume_as_thin_as_the_scale_becomes_one_plane(degradation):
+    high = torch.tensor([1.0, 3.0]).view(1, 1, 2, 1, 1).expand(1, 1, 2, 4, 6)
+    low = downsample(high, degradation)
+    torch.testing.assert_close(low, torch.full_like(low, 1.0 if degradation == "nearest" else 2.0))
+    assert low.shape[2:] == (1, 2, 3)
+
+
 def test_kspace_has_the_energy_of_the_frequencies_it_keeps():
     # Odd low-resolution sizes have no Nyquist frequency, so Parseval's theorem is exact.
     high = torch.rand(14, 18, 10, generator=torch.Generator().manual_seed(3)).double()

@@ -57,6 +57,13 @@ def test_a_constant_image_becomes_zero(form, value):
     assert standardise(image, moments).abs().max() < 1e-3
 
 
+@pytest.mark.parametrize(("relative", "scale"), [(1e-7, 1.0), (1e-4, 0.1)])
+def test_a_slice_is_flat_only_to_within_the_rounding_of_float32(relative, scale):
+    """Of deviation 0.1 on 1000 the image is kept: what varies less than 1e-6 is rounding."""
+    rows = torch.tensor([1.0, -1.0]).repeat(50)
+    assert image_moments(1000 * (1 + relative * rows))[1].item() == pytest.approx(scale, rel=1e-2)
+
+
 def test_samples_of_a_batch_have_moments_of_their_own():
     images = torch.rand(3, 1, 4, 5) * torch.tensor([1.0, 10.0, 100.0])[:, None, None, None]
     moments = torch.stack([image_moments(image) for image in images])

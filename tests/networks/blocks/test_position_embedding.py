@@ -35,11 +35,15 @@ def test_neighbours_of_a_hundred_steps_are_alike():
     assert torch.linalg.norm(near[0] - near[1]) < 0.25 * torch.linalg.norm(far[0] - far[1])
 
 
+def test_waves_are_an_octave_apart_from_a_quarter_to_eight_cycles():
+    expected = torch.tensor([0.25, 0.5, 1, 2, 4, 8])
+    torch.testing.assert_close(PositionEmbedding(12).frequencies, expected)
+
+
 def test_both_shapes_of_a_position_are_the_same():
     embedding = PositionEmbedding(8)
     position = torch.rand(5)
     one = embedding(position)
-    assert one.shape == (5, 8)
     torch.testing.assert_close(embedding(position[:, None]), one)
     torch.testing.assert_close(torch.jit.script(embedding)(position), one)
 
