@@ -137,6 +137,11 @@ def reference_to_nothing(root):
     append(root, "configs/inference.yaml", "\nextra: '@nowhere'\n")
 
 
+@breaks("config.parse", "tiny.yaml: no other config has the id 'max_epoch'")
+def misspelt_id_of_tests(root):
+    append(root, "configs/tiny.yaml", "\nmax_epoch: 1\n")
+
+
 @breaks("config.parse", "cannot be read")
 def torn_config(root):
     append(root, "configs/evaluate.yaml", "\nextra: [1, 2\n")

@@ -29,12 +29,11 @@ def test_the_table_is_that_of_the_files(tmp_path: Any) -> None:
     settings = {
         "ckpt_path": str(tmp_path / "model.pt"),
         "demo_dir": str(tmp_path / "demo"),
-        "demo_size": "tiny",
         "noise_levels": [0.0, 0.3],
         "nlm_block_radius": 1,
         "device": "cpu",
     }
-    run_bundle(BUNDLE, ["evaluate"], {**settings, "output_dir": str(tmp_path / "out")})
+    run_bundle(BUNDLE, ["evaluate", "tiny"], {**settings, "output_dir": str(tmp_path / "out")})
     rows = {
         (row["method"], row["noise_level"]): row for row in read_volume_metrics(tmp_path / "out")
     }

@@ -11,10 +11,12 @@ import yaml
 
 from custom.bundle.verification.outcome import CheckFailed
 
-__all__ = ["GENERATED", "METADATA", "WEIGHTS", "BundleFolder", "is_search_space"]
+__all__ = ["GENERATED", "METADATA", "TINY", "WEIGHTS", "BundleFolder", "is_search_space"]
 
 METADATA = Path("configs") / "metadata.json"
 WEIGHTS = Path("models") / "model.pt"
+# The overlay of every bundle that makes its demonstration set small and its runs short, for tests.
+TINY = "tiny"
 _CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 # Folders that a bundle's own runs write; they do not belong to the bundle.
 GENERATED = ("data", "output")

@@ -6,7 +6,7 @@ import inspect
 from pydoc import locate
 from typing import Any
 
-from custom.bundle.verification.bundle_folder import BundleFolder
+from custom.bundle.verification.bundle_folder import TINY, BundleFolder
 from custom.bundle.verification.checks_text import walk
 from custom.bundle.verification.outcome import CheckFailed
 
@@ -39,8 +39,13 @@ _OLD_IDS = {"training": "run", "eval": "run", "evaluating": "run", "inferring": 
 def parse(bundle: BundleFolder) -> None:
     """All configs can be read, and every ``@reference`` in them exists.
 
-    An overlay must resolve in one of the workflows; it need not in the others.
+    An overlay must resolve in one of the workflows; it need not in the others. An id of the overlay
+    for tests must be in some other config: else it would change nothing.
     """
+    others = {key for name, config in bundle.configs.items() if name != TINY for key in config}
+    for key in bundle.configs.get(TINY, {}):
+        if key not in others:
+            raise CheckFailed(f"configs/{TINY}.yaml: no other config has the id {key!r}")
     for name in bundle.workflows:
         _no_loose_end([name], _loose_ends(bundle, [name]))
     for name, content in bundle.overlays.items():

@@ -14,6 +14,7 @@ REQUIRED_FILES = (
     "configs/train.yaml",
     "configs/evaluate.yaml",
     "configs/inference.yaml",
+    "configs/tiny.yaml",
     "docs/README.md",
 )
 CARD = "docs/README.md"
@@ -35,7 +36,7 @@ _APACHE = ("Apache License", "Version 2.0, January 2004", "END OF TERMS AND COND
 
 
 def required_files(bundle: BundleFolder) -> None:
-    """The metadata, the three workflows and the model card exist."""
+    """The metadata, the three workflows, their overlay for tests and the model card exist."""
     missing = [name for name in REQUIRED_FILES if not (bundle.root / name).is_file()]
     if missing:
         raise CheckFailed(f"missing: {', '.join(missing)}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
+from custom.bundle.verification.bundle_folder import METADATA, TINY, BundleFolder
 from custom.bundle.verification.outcome import CheckFailed
 from custom.files.atomic import sha256_of
 
@@ -148,7 +148,7 @@ def build_network(bundle: BundleFolder, workflow: str = "inference") -> Module:
     parser = ConfigParser()
     parser.read_config(bundle.run_files(workflow))
     places = {"bundle_root": str(bundle.root), "demo_dir": str(bundle.demo_dir)}
-    places["demo_size"] = "tiny"
+    places["demo_size"] = TINY
     parser.update({key: value for key, value in places.items() if key in parser})
     network: Module = parser.get_parsed_content("network_def")
     return network.cpu().eval()

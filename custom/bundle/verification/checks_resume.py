@@ -14,7 +14,7 @@ from typing import Any
 from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
 from custom.bundle.verification.killed_training import training_state
 from custom.bundle.verification.outcome import CheckFailed
-from custom.bundle.verification.workflows import open_workflow, overrides_of
+from custom.bundle.verification.workflows import light, open_workflow, overrides_of
 
 __all__ = ["resume"]
 
@@ -60,7 +60,7 @@ def _state_at_kill(bundle: BundleFolder, output: Path, ids: Mapping[str, Any]) -
     state, request = output / "state_at_kill.pt", output / "request.json"
     overrides = {"bundle_root": str(bundle.root), **overrides_of(bundle, "train", output, **ids)}
     content = {
-        "config": bundle.run_files("train"),
+        "config": bundle.run_files("train", *light("train")),
         "metadata": str(bundle.root / METADATA),
         "overrides": overrides,
         "epochs": _EPOCHS,
