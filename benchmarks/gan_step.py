@@ -21,7 +21,7 @@ from ignite.engine import Events
 from torch import Tensor, nn
 
 from benchmarks.measure import Timing, save
-from custom.engines.three_player_trainer import ThreePlayerTrainer
+from custom.engines.adversarial_trainer import AdversarialTrainer
 from custom.handlers.instance_noise import InstanceNoise
 from custom.losses.relativistic_loss import RelativisticAverageLoss
 from custom.networks.nets.feature_extractor import FeatureExtractor
@@ -99,7 +99,7 @@ def run(
 def by_trainer(players: Players, image: Tensor, label: Tensor, steps: int) -> float:
     """Return the CPU seconds of a step of the trainer."""
     optimizers = players.optimizers()
-    trainer = ThreePlayerTrainer(
+    trainer = AdversarialTrainer(
         device="cpu",
         max_epochs=1,
         train_data_loader=[{"image": image, "label": label}] * (WARM_UP + steps + 1),

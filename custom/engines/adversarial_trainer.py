@@ -1,8 +1,10 @@
-"""Train a generator, a critic and a feature extractor at the same time."""
+"""Train a generator against a critic, with a feature extractor or without."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -17,17 +19,21 @@ from torch.utils.data import DataLoader
 from custom.engines.running_terms import RunningTerms
 from custom.losses.relativistic_loss import RelativisticAverageLoss
 
-__all__ = ["ThreePlayerTrainer"]
+__all__ = ["AdversarialTrainer"]
 
 
-class ThreePlayerTrainer(Trainer):
-    r"""MONAI trainer of three networks that are updated simultaneously.
+class AdversarialTrainer(Trainer):
+    r"""MONAI trainer of a generator, a critic and, if wanted, a feature extractor.
 
     .. math:: L_G = w_f\, \overline{|F(x) - F(y)|} + w_p\, \overline{|x - y|} + w_a\, L_G^{adv}
 
-    with references :math:`x`, generated :math:`y`. The critic minimises its adversarial loss, the
-    extractor :math:`\overline{|F(x) - F(y)|}`, as the generator does. All gradients are of the
-    same state of the three networks; then all three are stepped.
+    with references :math:`x`, generated :math:`y`. The critic minimises its adversarial loss and
+    its penalty, the extractor :math:`\overline{|F(x) - F(y)|}`, as the generator does. All
+    gradients are of the same state of the networks; then all are stepped.
+
+    Three players have a trained extractor; DISGAN has another critic; WGAN-GP has a
+    ``WassersteinLoss``, a ``GradientPenalty`` and five ``critic_steps``. A frozen extractor makes a
+    perceptual loss of the features.
 
     Nothing is computed twice. The generator runs once. One pass of the critic over each kind of
     volume serves its own loss (gradient of its weights alone) and the generator's (gradient of the
@@ -38,12 +44,13 @@ class ThreePlayerTrainer(Trainer):
     leaves the real half out, and batch normalisation, if any, sees one kind at a time.
 
     ``output`` holds ``image``, ``label``, ``pred`` (detached), ``loss`` (of the generator),
-    ``critic_loss``, ``adversarial_loss``, ``pixel_loss``, ``feature_loss``, ``feature_variance``
-    (of the features of the references, over the batch at each position, mean over channels and
-    positions: 0 if the features ignore the volume, however they vary over positions; with one
-    volume a step over positions, where only constant features give 0), ``critic_real`` and
-    ``critic_fake`` (mean scores). Their means over an epoch, but for ``loss``, are metrics, as
-    ``train_critic_loss``. ``LOSS_COMPLETED`` fires before any of the simultaneous steps.
+    ``critic_loss``, ``critic_penalty``, ``adversarial_loss``, ``pixel_loss``, ``feature_loss``,
+    ``feature_variance`` (of the features of the references, over the batch at each position, mean
+    over channels and positions: 0 if the features ignore the volume, however they vary over
+    positions; with one volume a step over positions, where only constant features give 0),
+    ``critic_real`` and ``critic_fake`` (mean scores). Their means over an epoch, but for ``loss``,
+    are metrics, as ``train_critic_loss``. ``LOSS_COMPLETED`` fires before any of the simultaneous
+    steps.
 
     Args:
         device: Where the batches go.
@@ -57,6 +64,8 @@ class ThreePlayerTrainer(Trainer):
         extractor_optimizer: Of the extractor; may be None if it is not trained.
         train_extractor: False freezes the extractor, in evaluation mode.
         adversarial_loss: With methods ``critic(real, fake)`` and ``generator(real, fake)``.
+        critic_penalty: Added to the critic's loss, of the critic and what it was shown of both
+            kinds, as :class:`custom.losses.gradient_penalty.GradientPenalty`; None: none.
         pixel_loss: Of prediction and label.
         feature_loss: Of their features.
         feature_weight: ``w_f``.
@@ -65,7 +74,9 @@ class ThreePlayerTrainer(Trainer):
         instance_noise: What every volume passes on its way to the critic, as
             :class:`custom.handlers.instance_noise.InstanceNoise`; it is attached if it can be.
         critic_steps: Updates of the critic per update of the others. All but the last are made
-            beforehand, on the same volumes with fresh noise.
+            beforehand. Each takes a batch of its own: an iteration takes ``critic_steps`` batches,
+            and an epoch has as many fewer iterations. Where the loader has too few left, its last
+            ones are used again, with fresh noise.
         clip_norm: Largest norm of a player's gradient; None: not bounded.
         inferer: How the generator is applied.
         key_train_metric: Metrics, the first of which is the key one.
@@ -101,6 +112,7 @@ class ThreePlayerTrainer(Trainer):
         extractor_optimizer: Optimizer | None = None,
         train_extractor: bool = True,
         adversarial_loss: Any = None,
+        critic_penalty: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None,
         pixel_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         feature_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         feature_weight: float = 1.0,
@@ -121,6 +133,8 @@ class ThreePlayerTrainer(Trainer):
         if trained and extractor_optimizer is None:
             raise ValueError("extractor_optimizer must be given, or train_extractor be False")
         self.terms = RunningTerms()
+        groups = _BatchGroups(train_data_loader, critic_steps)
+        settings["epoch_length"] = settings.get("epoch_length") or len(groups)
         own = [self.terms, *([instance_noise] if hasattr(instance_noise, "attach") else [])]
         super().__init__(
             device=device,
@@ -131,12 +145,14 @@ class ThreePlayerTrainer(Trainer):
             amp=amp and torch.device(device).type == "cuda",
             **settings,
         )
+        self.data_loader = groups  # MONAI looks at the loader itself for a distributed sampler
         self.network, self.critic, self.extractor = network, critic, extractor
         self.optimizer, self.critic_optimizer = optimizer, critic_optimizer
         self.extractor_optimizer = extractor_optimizer if trained else None
         if extractor is not None and not trained:
             extractor.requires_grad_(False)
         self.adversarial_loss = adversarial_loss or RelativisticAverageLoss()
+        self.critic_penalty = critic_penalty
         self.pixel_loss = pixel_loss or nn.L1Loss()
         self.feature_loss = feature_loss or nn.L1Loss()
         self.feature_weight = feature_weight
@@ -153,23 +169,17 @@ class ThreePlayerTrainer(Trainer):
         Workflow.run(self)
 
     def _iteration(self, engine: Any, batchdata: Any) -> Any:
-        """Update all three players once."""
-        batch = self.prepare_batch(
-            batchdata, self.state.device, self.non_blocking, **self.to_kwargs
-        )
-        inputs, targets, args, kwargs = batch if len(batch) == 4 else (*batch, (), {})
-        # Geometry has no part in the losses and slows every operation down.
-        image, label = (convert_to_tensor(x, track_meta=False) for x in (inputs, targets))
-        self.state.output = {"image": inputs, "label": targets}
+        """Update all players once, the critic ``critic_steps`` times."""
         self._begin()
-        with self._autocast():
-            generated = self.inferer(image, self.network, *args, **kwargs)
-        if generated.shape != label.shape:
-            shapes = f"{tuple(generated.shape)} and {tuple(label.shape)}"
-            raise ValueError(f"prediction and label must have one shape, got {shapes}")
+        for number in range(self.critic_steps - 1):
+            with torch.no_grad():
+                generated, label = self._generate(batchdata[number % len(batchdata)])
+            self._update_critic(label, _full(generated))
+        # What handlers and decollation look at is the batch of the step of all players.
+        self.state.batch = batchdata[(self.critic_steps - 1) % len(batchdata)]
+        generated, label = self._generate(self.state.batch)
         # Half precision ends here: the gradients of the players are summed in full.
-        half = generated.dtype in (torch.float16, torch.bfloat16)
-        fake = (generated.float() if half else generated).detach().requires_grad_()
+        fake: Any = _full(generated).detach().requires_grad_()
         self.state.output["pred"] = fake.detach()
         self.fire_event(IterationEvents.FORWARD_COMPLETED)
         self._compute_gradients(label, fake)
@@ -201,10 +211,24 @@ class ThreePlayerTrainer(Trainer):
         """Return the context of a forward pass."""
         return torch.autocast(self.state.device.type, enabled=self.amp, **self.amp_kwargs)
 
+    def _generate(self, batchdata: Any) -> tuple[Any, Tensor]:
+        """Return what the generator makes of a batch, and the references."""
+        batch = self.prepare_batch(
+            batchdata, self.state.device, self.non_blocking, **self.to_kwargs
+        )
+        inputs, targets, args, kwargs = batch if len(batch) == 4 else (*batch, (), {})
+        # Geometry has no part in the losses and slows every operation down.
+        image, label = (convert_to_tensor(x, track_meta=False) for x in (inputs, targets))
+        self.state.output = {"image": inputs, "label": targets}
+        with self._autocast():
+            generated = self.inferer(image, self.network, *args, **kwargs)
+        if generated.shape != label.shape:
+            shapes = f"{tuple(generated.shape)} and {tuple(label.shape)}"
+            raise ValueError(f"prediction and label must have one shape, got {shapes}")
+        return generated, label
+
     def _compute_gradients(self, label: Tensor, fake: Tensor) -> None:
         """Leave the gradients of critic, extractor and ``fake``, and the terms in the output."""
-        for _ in range(self.critic_steps - 1):
-            self._update_critic(label, fake.detach())
         # The features come first: their gradient is weighted after the way back.
         terms = self._compare_features(label, fake) | self._compare_pixels(label, fake)
         terms |= self._criticise(label, fake)
@@ -243,8 +267,9 @@ class ThreePlayerTrainer(Trainer):
 
     def _criticise(self, label: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Score both; one graph for the critic's gradient and for the generator's."""
+        real, shown = self.instance_noise(label), self.instance_noise(fake)
         with self._autocast():
-            real_score, fake_score = self._scores(label, fake)
+            real_score, fake_score = self.critic(real), self.critic(shown)
             critic_loss = self.adversarial_loss.critic(real_score, fake_score)
             loss = self.adversarial_loss.generator(real_score, fake_score)
         self.grad_scaler.scale(self.adversarial_weight * loss).backward(
@@ -253,20 +278,27 @@ class ThreePlayerTrainer(Trainer):
         self.grad_scaler.scale(critic_loss).backward(inputs=list(self.critic.parameters()))
         return {
             "critic_loss": critic_loss.detach(),
+            **self._penalise(real, shown),
             "adversarial_loss": loss.detach(),
             "critic_real": real_score.detach().float().mean(),
             "critic_fake": fake_score.detach().float().mean(),
         }
 
-    def _scores(self, label: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Score both kinds of volumes, each with noise of its own."""
-        return self.critic(self.instance_noise(label)), self.critic(self.instance_noise(fake))
+    def _penalise(self, real: Tensor, shown: Tensor) -> dict[str, Tensor]:
+        """Add the gradient of the penalty to the critic's."""
+        if self.critic_penalty is None:
+            return {}
+        penalty: Any = self.critic_penalty(self.critic, real.detach(), shown.detach())
+        self.grad_scaler.scale(penalty).backward(inputs=list(self.critic.parameters()))
+        return {"critic_penalty": penalty.detach()}
 
     def _update_critic(self, label: Tensor, fake: Tensor) -> None:
         """Step the critic alone."""
+        real, shown = self.instance_noise(label), self.instance_noise(fake)
         with self._autocast():
-            loss = self.adversarial_loss.critic(*self._scores(label, fake))
+            loss = self.adversarial_loss.critic(self.critic(real), self.critic(shown))
         self.grad_scaler.scale(loss).backward()
+        self._penalise(real, shown)
         self._step(self.critic, self.critic_optimizer)
         self.grad_scaler.update()
         self.critic_optimizer.zero_grad(set_to_none=True)
@@ -277,6 +309,26 @@ class ThreePlayerTrainer(Trainer):
             self.grad_scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(network.parameters(), self.clip_norm)
         self.grad_scaler.step(optimizer)
+
+
+def _full(volume: Tensor) -> Tensor:
+    """Return a volume in single precision at least."""
+    return volume.float() if volume.dtype in (torch.float16, torch.bfloat16) else volume
+
+
+class _BatchGroups:
+    """A loader's batches in lists of ``size``; the last list of an epoch has what is left."""
+
+    def __init__(self, loader: Iterable[Any], size: int) -> None:
+        self.loader, self.size = loader, size
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.loader) / self.size)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        batches = iter(self.loader)
+        while group := list(islice(batches, self.size)):
+            yield group
 
 
 def _check(

@@ -17,7 +17,14 @@ from custom.errors import InputError
 
 __all__ = ["GanWatchdogs", "diversity"]
 
-_LOSSES = ("loss", "critic_loss", "adversarial_loss", "pixel_loss", "feature_loss")
+_LOSSES = (
+    "loss",
+    "critic_loss",
+    "critic_penalty",
+    "adversarial_loss",
+    "pixel_loss",
+    "feature_loss",
+)
 _PLAYERS = {"network": "generator", "critic": "critic", "extractor": "extractor"}
 
 

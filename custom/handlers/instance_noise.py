@@ -23,7 +23,7 @@ class InstanceNoise:
     resumed training draws what the uninterrupted one would have, and no other random number of the
     run changes. The deviation is a metric of each epoch, ``instance_noise_std``.
 
-    Attached by :class:`custom.engines.three_player_trainer.ThreePlayerTrainer`, or by listing it
+    Attached by :class:`custom.engines.adversarial_trainer.AdversarialTrainer`, or by listing it
     before the handlers that write metrics; twice is once.
 
     Args:

@@ -40,9 +40,9 @@ class StandardTraining:
 
     Args:
         validator: Evaluator of the validation.
-        items: What a checkpoint holds: ``model`` and ``lr_scheduler``, and everything else that a
-            resumed training needs. A ``weight_average`` and ``watchdogs`` among them are attached
-            too. Early stopping, epoch seed and best metric are added here.
+        items: What a checkpoint holds, without what is None: ``model`` and ``lr_scheduler``, and
+            everything else that a resumed training needs. A ``weight_average`` and ``watchdogs``
+            among them are attached too. Early stopping, epoch seed and best metric are added here.
         output_dir: Where ``metrics.csv``, ``config.yaml`` and ``previews`` go.
         ckpt_dir: Where ``model.pt`` and ``last.pt`` go.
         dataset: Training set, which is seeded and told the epoch.
@@ -83,7 +83,7 @@ class StandardTraining:
         self.validator, self.is_rank0 = validator, is_rank0
         self.output_dir, self.ckpt_dir = Path(output_dir), Path(ckpt_dir)
         self.items = {
-            **items,
+            **{name: item for name, item in items.items() if item is not None},
             "early_stopping": EarlyStopping(validator, patience, min_epochs),
             "epoch_seed": EpochSeed(seed, dataset),
             "best_metric": BestMetric(validator),

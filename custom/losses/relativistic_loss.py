@@ -75,7 +75,8 @@ class WassersteinLoss(nn.Module):
 
     .. math:: L_D = \overline{C(y)} - \overline{C(x)}, \qquad L_G = -\overline{C(y)}
 
-    Neither the weights of the critic nor its gradients are bounded here: this is the plain update,
+    Neither the weights of the critic nor its gradients are bounded here
+    (:class:`custom.losses.gradient_penalty.GradientPenalty` does that): this is the plain update,
     which does not converge (docs/methods/gan3d_sr_denoise.md, "Theory").
 
     Shape:

@@ -9,7 +9,8 @@ from tiny_players import pairs, tiny_players, trainer_of
 from torch import nn
 
 from custom.handlers.instance_noise import InstanceNoise
-from custom.losses.relativistic_loss import RelativisticAverageLoss
+from custom.losses.gradient_penalty import GradientPenalty
+from custom.losses.relativistic_loss import RelativisticAverageLoss, WassersteinLoss
 
 WEIGHTS = {"feature_weight": 1.3, "pixel_weight": 0.4, "adversarial_weight": 0.7}
 
@@ -18,8 +19,9 @@ def gradients(network):
     return [None if p.grad is None else p.grad.clone() for p in network.parameters()]
 
 
-def naive_gradients(players, batch, critic_steps, trained, clip=None):
+def naive_gradients(players, batch, critic_steps, trained, penalty=None):
     """Make a full pass of its own for each player; the critic's extra steps come first."""
+    torch.manual_seed(7)
     loss, noise = RelativisticAverageLoss(), InstanceNoise(iterations=10, seed=3)
     image, label = batch["image"], batch["label"]
     if not trained:
@@ -27,7 +29,10 @@ def naive_gradients(players, batch, critic_steps, trained, clip=None):
     for number in range(critic_steps):
         players.critic_optimizer.zero_grad()
         real, fake = noise(label), noise(players.network(image))
-        loss.critic(players.critic(real), players.critic(fake)).backward()
+        of_step = loss.critic(players.critic(real), players.critic(fake))
+        if penalty is not None:
+            of_step = of_step + penalty(players.critic, real, fake)
+        of_step.backward()
         if number < critic_steps - 1:
             players.critic_optimizer.step()
     of_critic = gradients(players.critic)
@@ -47,14 +52,18 @@ def naive_gradients(players, batch, critic_steps, trained, clip=None):
     return of_generator, of_critic, of_extractor
 
 
+@pytest.mark.parametrize("penalty", [None, GradientPenalty(3.0)], ids=["free", "penalised"])
 @pytest.mark.parametrize("trained", [True, False])
 @pytest.mark.parametrize("critic_steps", [1, 2])
-def test_gradients_equal_those_of_three_separate_passes(critic_steps, trained):
+def test_gradients_equal_those_of_three_separate_passes(critic_steps, trained, penalty):
     kind = {"dtype": torch.float64, "optimizer": torch.optim.SGD, "lr": 0.1}
     batch = pairs(1, dtype=torch.float64)
-    wanted = naive_gradients(tiny_players(**kind), batch[0], critic_steps, trained)
+    wanted = naive_gradients(tiny_players(**kind), batch[0], critic_steps, trained, penalty)
     players = tiny_players(**kind)
-    trainer_of(players, batch, critic_steps=critic_steps, train_extractor=trained, **WEIGHTS).run()
+    settings = {"train_extractor": trained, "critic_penalty": penalty, **WEIGHTS}
+    trainer = trainer_of(players, batch, critic_steps=critic_steps, **settings)
+    torch.manual_seed(7)
+    trainer.run()
     networks = (players.network, players.critic, players.extractor)
     for network, expected in zip(networks, wanted, strict=True):
         for ours, theirs in zip(gradients(network), expected, strict=True):
@@ -64,6 +73,39 @@ def test_gradients_equal_those_of_three_separate_passes(critic_steps, trained):
                 torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=1e-10)
         found = [gradient.abs().max() for gradient in expected if gradient is not None]
         assert not found or max(found) > 1e-4
+
+
+@pytest.mark.parametrize(("number", "wanted"), [(6, [0, 1, 2, 3, 4, 5]), (4, [0, 1, 2, 3, 3, 3])])
+def test_each_step_of_the_critic_has_a_batch_of_its_own_where_there_is_one(number, wanted):
+    data, shown, labels = pairs(number), [], []
+
+    def penalty(critic, real, _):
+        shown.append(real)
+        return 0 * sum(weight.sum() for weight in critic.parameters())
+
+    settings = {"critic_steps": 3, "critic_penalty": penalty, "instance_noise": None}
+    trainer = trainer_of(tiny_players(), data, decollate=False, **settings)
+    trainer.add_event_handler(
+        Events.ITERATION_COMPLETED, lambda engine: labels.append(engine.state.output["label"])
+    )
+    trainer.run()
+    assert len(shown) == 6
+    for found, index in zip(shown, wanted, strict=True):
+        assert torch.equal(found, data[index]["label"])
+    # The other players step with the last one.
+    for found, index in zip(labels, wanted[2::3], strict=True):
+        assert torch.equal(found, data[index]["label"])
+
+
+@pytest.mark.parametrize("term", ["feature", "pixel", "adversarial"])
+@pytest.mark.parametrize("loss", [RelativisticAverageLoss(), WassersteinLoss()])
+def test_every_term_alone_moves_the_generator(term, loss):
+    weights = {
+        f"{name}_weight": float(name == term) for name in ("feature", "pixel", "adversarial")
+    }
+    players = tiny_players()
+    trainer_of(players, pairs(1), adversarial_loss=loss, **weights).run()
+    assert all(gradient.abs().max() > 1e-6 for gradient in gradients(players.network))
 
 
 def test_all_step_from_the_same_state():

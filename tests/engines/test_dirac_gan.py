@@ -13,8 +13,9 @@ from ignite.engine import Events
 from torch import nn
 from torch.nn.functional import logsigmoid
 
-from custom.engines.three_player_trainer import ThreePlayerTrainer
+from custom.engines.adversarial_trainer import AdversarialTrainer
 from custom.handlers.instance_noise import InstanceNoise
+from custom.losses.gradient_penalty import GradientPenalty
 from custom.losses.relativistic_loss import RelativisticAverageLoss, WassersteinLoss
 
 RATE = 0.2
@@ -45,11 +46,11 @@ class Minimax:
         return -self.critic(real, fake)
 
 
-def states(start, loss, std, iterations, samples):
+def states(start, loss, std, iterations, samples, penalty=None):
     """Return (phi, psi) after each iteration of the trainer."""
     generator, critic = Dirac(start[0], "generator"), Dirac(start[1], "critic")
     nothing = torch.zeros(samples, 1, 1, 1, 1, dtype=torch.float64)
-    trainer = ThreePlayerTrainer(
+    trainer = AdversarialTrainer(
         device="cpu",
         max_epochs=1,
         train_data_loader=[{"image": nothing, "label": nothing}] * iterations,
@@ -58,6 +59,7 @@ def states(start, loss, std, iterations, samples):
         critic=critic,
         critic_optimizer=torch.optim.SGD(critic.parameters(), lr=RATE),
         adversarial_loss=loss,
+        critic_penalty=penalty,
         adversarial_weight=1.0,
         pixel_weight=0.0,
         instance_noise=InstanceNoise(std, std, seed=5) if std else None,
@@ -130,3 +132,37 @@ def test_noise_makes_the_relativistic_game_converge_and_without_it_there_is_none
     growth = math.sqrt(1 + (RATE * SLOPE) ** 2)
     np.testing.assert_allclose(plain[1:] / plain[:-1], growth, atol=1e-4)
     assert plain[-1] > 1.5 * plain[0]
+
+
+def test_a_penalty_of_the_slope_makes_the_wasserstein_game_converge_at_the_predicted_rate():
+    """Towards slope 0 the update is linear: [[1, eta], [-eta, 1 - 2 eta lambda]]."""
+    strength = 0.5
+    penalty = GradientPenalty(strength, target=0.0)
+    path = states((0.6, 0.8), WassersteinLoss(), 0.0, 150, 2, penalty)
+    update = np.array([[1, RATE], [-RATE, 1 - 2 * RATE * strength]])
+    powers = [np.linalg.matrix_power(update, n) @ (0.6, 0.8) for n in range(1, 151)]
+    np.testing.assert_allclose(path, powers, atol=1e-12)
+    # The modulus of both eigenvalues is the root of the determinant, since lambda < 1.
+    assert np.abs(np.linalg.eigvals(update)).max() == pytest.approx(
+        math.sqrt(1 - 2 * RATE * strength + RATE**2)
+    )
+    assert np.linalg.norm(path[-1]) < 1e-5
+
+
+def test_wgan_gp_comes_nearer_to_the_truth_and_stays_there():
+    """Towards slope 1 the players circle within a bound, while the plain update diverges.
+
+    The critic keeps to one side of the truth until phi outweighs 2 lambda, the pull of the penalty
+    at psi = 0: WGAN-GP does not reach the equilibrium (Mescheder et al. 2018).
+    """
+    strength, start, iterations = 0.5, (3.0, -0.5), 120
+    path = states(start, WassersteinLoss(), 0.0, iterations, 2, GradientPenalty(strength))
+    (phi, psi), wanted = start, []
+    for _ in range(iterations):
+        slope = phi + 2 * strength * (abs(psi) - 1) * math.copysign(1, psi)
+        phi, psi = phi + RATE * psi, psi - RATE * slope
+        wanted.append((phi, psi))
+    np.testing.assert_allclose(path, wanted, atol=1e-9)
+    assert np.abs(path[-60:]).max() < 1.7
+    plain = np.linalg.norm(start) * math.sqrt(1 + RATE**2) ** iterations
+    assert plain > 30

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from custom.engines.three_player_trainer import ThreePlayerTrainer
+from custom.engines.adversarial_trainer import AdversarialTrainer
 from custom.handlers.instance_noise import InstanceNoise
 
 
@@ -54,7 +54,7 @@ def pairs(number=3, batch=2, dtype=torch.float32):
 def trainer_of(players, data, epochs=1, handlers=(), **settings: Any):
     """Make the trainer, with noise unless other is given."""
     settings.setdefault("instance_noise", InstanceNoise(iterations=10, seed=3))
-    return ThreePlayerTrainer(
+    return AdversarialTrainer(
         device="cpu",
         max_epochs=epochs,
         train_data_loader=data,
