@@ -1,4 +1,4 @@
-"""A log of what was restored and what was refused, without any attribute of a patient."""
+"""Audit log of restored and refused series, without any attribute of a patient."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ DECISIONS = ("restored", "refused", "failed")
 
 
 class AuditLog:
-    """One line of JSON for each series that was looked at, appended to a file.
+    """One line of JSON for each series, appended to a file.
 
-    A line holds the time (UTC), the decision, the reason of a refusal as a short name, the hash
-    of the input's pixels and geometry, the bundle with its hash, warnings, the duration and the
-    versions of packages. Neither messages nor paths go in, since they may hold what a user or a
-    scanner wrote of a patient.
+    A line holds the time (UTC), the decision, the reason of a refusal as a short name, the hash of
+    the input's pixels and geometry, the bundle with its hash, warnings, the duration and the
+    versions of packages. It holds neither messages nor paths, which may contain patient data.
 
     Args:
         path: The file; its folder is made.
@@ -61,9 +60,9 @@ class AuditLog:
             seconds: How long it took.
             bundle: Id, version and SHA-256 of the bundle.
             input_sha256: Hash of the input series, if it could be read.
-            reason: Short name of why it was refused or failed.
-            warnings: Short names of what was warned of.
-            series: Written series and how many images each has.
+            reason: Short name of the reason of a refusal or failure.
+            warnings: Short names of the warnings.
+            series: Written series and the number of images of each.
 
         Raises:
             ValueError: If the decision is none of the three.

@@ -1,4 +1,4 @@
-"""A bundle as it is handed over: archive, folder or TorchScript file; opened as a folder."""
+"""Forms of a bundle: archive, folder or TorchScript file; each is opened as a folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from custom.files.atomic import sha256_of
 __all__ = ["OpenBundle", "importable", "open_bundle"]
 
 _METADATA = Path("configs") / "metadata.json"
-# What a damaged file can lead to in the readers of zip files and of torch.
+# Exceptions of a damaged file in the readers of zip files and of torch.
 _DAMAGED = (
     *(OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError),
     *(RuntimeError, ValueError, KeyError, pickle.UnpicklingError, AttributeError, TypeError),
@@ -59,7 +59,7 @@ class OpenBundle:
 
     @property
     def maps(self) -> dict[str, ResultMap]:
-        """The maps that it may write beside a restored image."""
+        """The maps that the bundle may write beside a restored image."""
         return result_maps(self.metadata)
 
 
@@ -72,7 +72,7 @@ def open_bundle(path: str | Path, workspace: Path) -> OpenBundle:
         workspace: Empty folder that stays until the bundle has been run.
 
     Raises:
-        InputError: If it is none of these, or what it holds is not what its hashes say.
+        InputError: If it is none of these, or its content does not match its hashes.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -96,8 +96,8 @@ def open_bundle(path: str | Path, workspace: Path) -> OpenBundle:
 def importable(bundle: OpenBundle) -> Iterator[None]:
     """Let a bundle's own code be imported, and forget it afterwards.
 
-    The code that an archive carries has a name of its own, so that it meets that of no other
-    bundle; forgotten it is because the folder it came from may go.
+    The code of an archive has a unique package name, so that it does not collide with that of
+    another bundle; it is removed from the imported modules because its folder may be deleted.
     """
     root = str(bundle.root)
     sys.path.insert(0, root)
@@ -127,14 +127,14 @@ def _from_folder(path: Path, workspace: Path) -> OpenBundle:
 
 
 def _may_be_bundle(entry: Path) -> bool:
-    """Say whether an entry of a folder looks like a bundle."""
+    """Return True if an entry of a folder looks like a bundle."""
     if entry.is_dir():
         return (entry / _METADATA).is_file()
     return entry.suffix in (".zip", ".ts")
 
 
 def _from_torchscript(path: Path, workspace: Path) -> OpenBundle:
-    """Lay out as a folder what a TorchScript file carries."""
+    """Write the content of a TorchScript file as a bundle's folder."""
     root = workspace / path.stem
     try:
         _lay_out(path, root)
@@ -156,7 +156,7 @@ def _lay_out(path: Path, root: Path) -> None:
     """Write configs, code, weights and the TorchScript file itself into a folder."""
     (root / "configs").mkdir(parents=True)
     with zipfile.ZipFile(path) as archive:
-        broken = archive.testzip()  # torch does not look at the checksums
+        broken = archive.testzip()  # torch does not verify the checksums
         if broken is not None:
             raise zipfile.BadZipFile(f"{broken} is not what was written")
         for name in archive.namelist():
@@ -185,7 +185,7 @@ def _state_of_weights(path: Path) -> Mapping[str, Any]:
 
 
 def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Say whether two states hold the same tensors, bit for bit."""
+    """Return True if two states hold the same tensors, bit for bit."""
     return one.keys() == other.keys() and all(
         one[name].dtype == other[name].dtype
         and one[name].shape == other[name].shape

@@ -31,18 +31,18 @@ def deliver(
     output: Path,
     maps: Mapping[str, ResultMap],
 ) -> dict[str, list[Path]]:
-    """Write each image as a series, in a folder of its name, and what is to be known of them.
+    """Write each image as a series, in a folder of its name, and the description of the run.
 
-    All is written before the first folder takes its name, so that a full disk or a killed run
+    All is written before the first folder gets its final name, so that a full disk or a killed run
     leaves no result without its uncertainty or its description.
 
     Args:
-        restored: The images, and what the bundle says of the run.
-        source: What they were made from.
+        restored: The images, and the bundle's sidecar.
+        source: The volume that they were made from.
         about: ``bundle`` (id, version, sha256), ``model`` (which of its models), and more, for
             ``restoration.json``.
         output: Folder of the folders.
-        maps: What the bundle states of its maps.
+        maps: The bundle's maps.
 
     Returns:
         The files of each series, by the name of the image.
@@ -72,7 +72,7 @@ def _derivation(
     about: Mapping[str, Any],
     maps: Mapping[str, ResultMap],
 ) -> Derivation:
-    """Return what the headers of a series say."""
+    """Return the derivation for the headers of a series."""
     derivation = Derivation(
         what=name,
         bundle=about["bundle"]["id"],
@@ -94,7 +94,7 @@ def _derivation(
 def _description(
     restored: RestoredVolumes, about: Mapping[str, Any], written: Mapping[str, list[Path]]
 ) -> dict[str, Any]:
-    """Return the bundle's sidecar without the files between DICOM and DICOM, and what is ours."""
+    """Return the bundle's sidecar without the temporary files, with the application's entries."""
     kept = {
         key: value
         for key, value in restored.sidecar.items()

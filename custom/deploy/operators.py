@@ -1,6 +1,6 @@
 """The steps of the application as operators of the MONAI Deploy SDK.
 
-What the SDK has of its own does not do here (4.0.0, found by running it): its loader keeps one
+The SDK's own operators are not usable here (4.0.0, found by running it): its loader keeps one
 image a slice position and drops the echoes and weightings that share it; its selector takes the
 first of several matching series; its volume operator swaps the pixel spacings and cuts the values
 of later slices to the type of the first; its bundle operator casts images to bytes and keeps the
@@ -43,7 +43,7 @@ class _Step(Operator):
             spec.output(self.gives)
 
     def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
-        """Do the step with what is received, and emit what it returns."""
+        """Run the step on the received values, and emit its result."""
         result = self.work(*(op_input.receive(name) for name in self.takes))
         if self.gives is not None:
             op_output.emit(result, self.gives)
@@ -72,7 +72,7 @@ class SeriesLoader(_Step):
 
 
 class SeriesSelector(_Step):
-    """Choose the one series that the rules name; none or several is an error.
+    """Choose the one series that matches the rules; none or several is an error.
 
     Named input:
         series: List of all series.

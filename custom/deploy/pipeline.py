@@ -35,12 +35,12 @@ _AUDIT = "audit.jsonl"
 
 
 class Pipeline:
-    """One run of the application; its steps are called in the order in which they stand here.
+    """One run of the application; its steps are called in the order of definition.
 
     Args:
         model: The bundle: an archive, a folder or a TorchScript file.
         output: Folder for the series, ``restoration.json`` and the audit log.
-        settings: How a series is chosen and restored.
+        settings: Choice and restoration of a series.
     """
 
     def __init__(self, model: str | Path, output: str | Path, settings: Settings) -> None:
@@ -55,7 +55,7 @@ class Pipeline:
 
     @contextmanager
     def audited(self) -> Iterator[None]:
-        """Keep the log: one line, whatever becomes of the run.
+        """Keep the log: one line, however the run ends.
 
         Raises:
             InputError: If nothing can be written to the output.
@@ -101,13 +101,13 @@ class Pipeline:
 
     @contextmanager
     def _private_folder(self) -> Iterator[None]:
-        """Have a folder that this user alone can read, gone afterwards, whatever happens."""
+        """Provide a folder that only this user can read, and remove it in any case."""
         with tempfile.TemporaryDirectory(prefix="restoration_") as folder:
             self._workspace = Path(folder)
             yield
 
     def _clean(self) -> None:
-        """Take away what a run that is cut short would leave."""
+        """Remove the files of an interrupted run."""
         shutil.rmtree(self._workspace, ignore_errors=True)
         for left in self.output.glob(".tmp-*"):
             if left.is_dir():
@@ -140,7 +140,7 @@ class Pipeline:
         return read_folder(Path(folder))
 
     def select(self, series: Sequence[DicomSeries]) -> DicomSeries:
-        """Choose the one series that the rules name."""
+        """Choose the one series that matches the rules."""
         return select_series(series, self._rules)
 
     def volume(self, series: DicomSeries) -> SeriesVolume:
@@ -181,7 +181,7 @@ class Pipeline:
         )
 
     def write(self, restored: RestoredVolumes, source: SeriesVolume) -> dict[str, list[Path]]:
-        """Write the derived series and what is to be known of them, all or nothing."""
+        """Write the derived series and the description of the run, all or nothing."""
         for name in self.settings.maps:
             if name not in restored.images and name not in Settings.maps:
                 logger.warning("the model gives no map %s", name)
@@ -216,7 +216,7 @@ class Pipeline:
 
 
 def _verdict(error: BaseException) -> tuple[str, str]:
-    """Return what became of a run that ended in an error, and why, in short names."""
+    """Return decision and reason of a run that ended in an error, as short names."""
     for link in causes(error):
         if isinstance(link, Refusal):
             return "refused", link.reason
@@ -226,7 +226,7 @@ def _verdict(error: BaseException) -> tuple[str, str]:
 
 
 def _facts(volume: SeriesVolume) -> SeriesFacts:
-    """Return what is compared with the training."""
+    """Return the properties that are compared with the training range."""
     spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
     shape = volume.array.shape
     return SeriesFacts(

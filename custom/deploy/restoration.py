@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 __all__ = ["RestoredVolumes", "restore_volume"]
 
-# What the series is called between DICOM and the bundle: nothing of the patient.
+# Name of the temporary files, without patient data.
 _NAME = "series"
 
 
 @dataclass(frozen=True)
 class RestoredVolumes:
-    """What a bundle made of a series.
+    """Images of a series restored by a bundle.
 
     Attributes:
         images: By name (``restored``, ``uncertainty``, ...): values ``(X, Y, Z[, N])`` in the
             input's units and the affine ``(4, 4)`` of their grid, in mm.
-        sidecar: What the bundle says of the run.
+        sidecar: The bundle's sidecar of the run.
     """
 
     images: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float64]]]
@@ -52,15 +52,15 @@ def restore_volume(
 ) -> RestoredVolumes:
     """Restore a volume by the bundle's ``inference`` config.
 
-    The volume goes through a NIfTI file in ``workspace``, so that a result is bit for bit what
-    ``mri-bundles restore`` makes of that file: checks, tiling, iterative samplers, maps and the
-    finer grid are the bundle's own. The SDK's bundle operator can do none of these, and casts
-    images to bytes.
+    The volume is passed as a NIfTI file in ``workspace``, so that the result is bit for bit that of
+    ``mri-bundles restore`` for this file: checks, tiling, iterative samplers, maps and the finer
+    grid are the bundle's own. The SDK's bundle operator supports none of these, and casts images to
+    bytes.
 
     Args:
         volume: The series.
         bundle: The bundle.
-        workspace: Folder that nobody else reads; the files are left in it.
+        workspace: Private folder; the files are left in it.
         overlays: Configs after ``inference``.
         overrides: Config ids and values.
         maps: Names of the maps to return, of those that the bundle writes.
@@ -77,7 +77,7 @@ def restore_volume(
         try:
             run_bundle(bundle.root, ["inference", *overlays], settings)
         except InputError as error:
-            # The path of the file in between means nothing to the user.
+            # The path of the temporary file is meaningless to the user.
             raise InputError(str(error).replace(f"{source}: ", "")) from error
     result = output / f"{_NAME}{RESTORED}.nii.gz"
     if not result.is_file():

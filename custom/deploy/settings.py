@@ -1,4 +1,4 @@
-"""How the application chooses and restores a series."""
+"""Settings of the application: choice and restoration of a series."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from custom.errors import InputError
 
 __all__ = ["OUTSIDE", "Settings"]
 
-# What to do with a series that is far from the training.
+# Handling of a series that is far from the training range.
 OUTSIDE = ("refuse", "warn")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a series is chosen and restored.
+    """Settings for choosing and restoring a series.
 
     Attributes:
         rules: File of the rules by which the series is chosen; the default rules if None.
         overlays: Configs of the bundle after ``inference``.
         overrides: Config ids and values.
-        outside_range: ``refuse`` or ``warn`` of a series that is far from what the model was
-            trained on; what the rules say if None.
+        outside_range: ``refuse`` or ``warn`` for a series outside the training range; the value of
+            the rules if None.
         maps: Maps to deliver as further series, of those that the bundle's metadata state.
     """
 
@@ -37,7 +37,7 @@ class Settings:
     maps: tuple[str, ...] = ("uncertainty",)
 
     def __post_init__(self) -> None:
-        """Check what has few values.
+        """Check the setting with few values.
 
         Raises:
             InputError: If ``outside_range`` is none of these.

@@ -1,4 +1,4 @@
-"""Walk scans back along the path of the anchored path diffusion to the clean image."""
+"""Restore scans by the reverse process of the anchored path diffusion."""
 
 from __future__ import annotations
 
@@ -62,16 +62,16 @@ class AnchoredPathInferer(IterativeInferer):
     Each slice is standardised by its own moments first, and its restoration is given back in the
     units of the scan. Noise of a step is that of the links it passes, in distribution.
 
-    A warning is logged if the scan would come back as it is: ``noise_schedule`` says nothing at
-    ``t = T`` where its profile ends at 0, so that one step does nothing.
+    A warning is logged if the scan would be returned unchanged: with ``noise_schedule`` and a
+    profile that ends at 0 the prediction has no effect at ``t = T``, so that one step does nothing.
 
     Args:
         scheduler: The path and its parameterisation.
         num_inference_steps: Of a pass, at most those of the path; all of them by default.
-        noise_scale: What the noise of each step back is multiplied by; 0: deterministic.
+        noise_scale: Factor of the noise of each reverse step; 0: deterministic.
         num_samples: Passes; more than one needs two steps or more.
         noise: Draws the noise; not needed without noise.
-        form: How slices are standardised, as in training.
+        form: Standardisation of the slices, as in training.
         slices_per_batch: Slices restored at once.
         seed: Of the noise.
 

@@ -1,4 +1,4 @@
-"""What the network says of the clean image from one place of a diffusion process."""
+"""Estimate of the clean image from one step of a diffusion process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["CleanEstimate", "DiffusionProcess", "on_device"]
 
 
 class DiffusionProcess(Protocol):
-    r"""What a diffusion process supplies; all else of training and sampling is the same for all.
+    r"""Interface of a diffusion process; training and sampling are the same for all processes.
 
     .. math:: x_t = c_t x_0 + a_t y + s_t e, \qquad t = 0 \ldots T
 
@@ -28,7 +28,7 @@ class DiffusionProcess(Protocol):
     num_steps: int  # T
 
     def timesteps(self, num_inference_steps: int | None = None) -> Tensor:
-        """Return the steps at which a reverse pass calls the network, descending; then comes 0."""
+        """Return the steps at which a reverse pass calls the network, descending, without 0."""
         ...
 
     def moments(self, clean: Tensor, anchor: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,7 +38,7 @@ class DiffusionProcess(Protocol):
     def estimate_clean(
         self, x_t: Tensor, prediction: Tensor, step: Tensor, anchor: Tensor | None = None
     ) -> Tensor:
-        """Return the clean image that the network's prediction stands for."""
+        """Return the estimate of the clean image from the network's prediction."""
         ...
 
     def step_back(
@@ -50,7 +50,7 @@ class DiffusionProcess(Protocol):
         noise: Tensor | None = None,
         anchor: Tensor | None = None,
     ) -> Tensor:
-        """Go from ``t`` to ``u < t``, deterministically without noise of unit variance."""
+        """Go from ``t`` to ``u < t``; deterministic unless noise of unit variance is given."""
         ...
 
 
@@ -86,9 +86,9 @@ class CleanEstimate(Inferer):
         Args:
             inputs: Images of the process, ``x_t``.
             network: Predicts from ``x_t`` and the position.
-            args: The step of each image, and what else the network takes.
-            anchor: The degraded images, where network or process need them.
-            kwargs: What else the network takes.
+            args: The step of each image, and further arguments of the network.
+            anchor: The degraded images, if network or process need them.
+            kwargs: Further arguments of the network.
 
         Raises:
             ValueError: If ``anchor`` is missing for a conditioned network.

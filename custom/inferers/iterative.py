@@ -1,4 +1,4 @@
-"""Sample a diffusion process back to the clean image, slice by slice."""
+"""Reverse a diffusion process to the clean image, slice by slice."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class IterativeInferer(Inferer):
     Args:
         process: The diffusion process.
         num_inference_steps: Steps of a pass; all of them by default.
-        noise_scale: What the noise of each step back is multiplied by. 0: none, the way back is
-            deterministic; 1: that of the process. The last step, to the clean image, has none.
-        num_samples: Passes with noise of their own.
+        noise_scale: Factor of the noise of each reverse step. 0: deterministic; 1: the noise of the
+            process. The last step, to the clean image, has none.
+        num_samples: Passes with independent noise.
         noise: Makes the noise of a pass; None where there is none.
-        start_noise_scale: What the deviation of the process is multiplied by where a pass starts;
-            0: it starts at the mean.
+        start_noise_scale: Factor of the process's deviation at the start of a pass; 0: it starts at
+            the mean.
         conditioned: Whether the network sees the degraded image as a second channel.
         slices_per_batch: Slices restored at once.
         seed: Of the noise.
@@ -68,8 +68,8 @@ class IterativeInferer(Inferer):
         channels if ``num_samples > 1``: mean and standard deviation.
 
     Raises:
-        InputError: If an argument is out of its range, more samples are asked for but no noise, or
-            noise without ``noise``. These are settings of users, so the error is theirs to read.
+        InputError: If an argument is out of its range, several samples are set but no noise, or
+            noise without ``noise``. These are user settings, so the user reads the error.
 
     Source:
         Song, Meng, Ermon, ICLR 2021 (steps without noise); Ho, Jain, Abbeel, NeurIPS 2020 (with).
@@ -186,7 +186,7 @@ class IterativeInferer(Inferer):
             )
             clean = self._estimate(image, network, step, *args, anchor=anchor, **kwargs)
             drawn = None
-            # None into the clean image: it would be added to the result as it is.
+            # No noise in the step to the clean image: it would be added to the result.
             if draw and self.noise_scale > 0 and end > 0:
                 drawn = draw(start, end)
                 drawn = drawn if drawn is None else self.noise_scale * drawn
@@ -194,7 +194,7 @@ class IterativeInferer(Inferer):
         return image
 
     def _start(self, process: DiffusionProcess, anchor: Tensor, draw: DrawNoise | None) -> Tensor:
-        """Return where a pass begins, with the degraded image for the unknown clean one."""
+        """Return the start of a pass, with the degraded image for the unknown clean one."""
         first = self.steps[0][0]
         step = torch.full((len(anchor),), first, device=anchor.device)
         mean, std = process.moments(anchor, anchor, step)
@@ -223,5 +223,5 @@ def _evaluating(network: Network) -> AbstractContextManager[Any]:
 
 def _generator(seed: int, number: int) -> Generator:
     """Return a generator for one slice."""
-    # A prime apart, so that neighbouring seeds share no slice's noise.
+    # Seeds are multiplied by a prime, so that neighbouring seeds share no slice's noise.
     return Generator().manual_seed((seed * 1_000_003 + number) % 2**63)

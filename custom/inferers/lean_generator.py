@@ -1,4 +1,4 @@
-"""The study's generator as it restores on a CPU: faster, in a fraction of the memory."""
+"""Residual dense generator for restoration on a CPU: faster, in a fraction of the memory."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from custom.networks.nets.residual_dense_generator import ResidualDenseGenerator
 __all__ = ["LeanGenerator", "lean_form"]
 
 _CHANNELS_LAST = torch.channels_last_3d
-_PLANES = 4  # coarse planes at a time in the head; measured: 4 to 16 are alike
+_PLANES = 4  # coarse planes at a time in the head; measured: 4 to 16 take the same time
 
 
 def lean_form(network: nn.Module, device: torch.device) -> nn.Module:
-    """Return a network that gives the same and costs less, or the network itself.
+    """Return a network with the same output at a lower cost, or the network itself.
 
     Args:
         network: Any; a :class:`ResidualDenseGenerator` in float32 has a leaner form on a CPU.
@@ -31,16 +31,16 @@ def lean_form(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 class LeanGenerator(nn.Module):
-    """Give what a :class:`ResidualDenseGenerator` gives, for restoration on a CPU.
+    """Same output as a :class:`ResidualDenseGenerator`, for restoration on a CPU.
 
-    - Channels lie last in memory, as oneDNN's convolutions want them, from the first convolution to
-      the last, so that nothing is turned around between them.
+    - Channels lie last in memory, as oneDNN's convolutions need them, from the first convolution to
+      the last, so that nothing is transposed between them.
     - The channels of the head's first convolution are sorted so that the voxel shuffle moves whole
       voxels of features, in one copy.
     - The head goes through the volume a few planes at a time and carries the two planes that the
       next ones need, so nothing is computed twice and the features of the fine grid never exist
       but for those planes.
-    - oneDNN is called by its name. By itself PyTorch (2.15) takes another convolution, many times
+    - oneDNN is called explicitly. By default PyTorch (2.15) takes another convolution, many times
       slower, for a single volume with channels x planes x rows of 20480 or less.
 
     Args:
@@ -70,7 +70,7 @@ class LeanGenerator(nn.Module):
             inner = features
             for block in row:  # type: ignore[attr-defined]
                 inner = block(inner)
-            # ``inner`` is new in every row, and no one else has it.
+            # In place: ``inner`` is new in every row and used nowhere else.
             features = inner.mul_(scale).add_(features)
         features = self.fuse(features).add_(start)
         del start, inner
@@ -105,7 +105,7 @@ class _Convolution(nn.Module):
 
 
 class _LeanDenseBlock(nn.Module):
-    """A dense block: each result is convolved once, towards all that wait for it."""
+    """A dense block: each result is convolved once, towards all later layers."""
 
     def __init__(self, block: ResidualDenseBlock) -> None:
         super().__init__()
@@ -172,5 +172,5 @@ class _StreamedHead(nn.Module):
 
 
 def _planes(like: Tensor, b: int, d: int, h: int, w: int, channels: int) -> Tensor:
-    """Return room for some planes, channels last."""
+    """Return an empty tensor for some planes, channels last."""
     return like.new_empty((b, d, h, w, channels)).permute(0, 4, 1, 2, 3)

@@ -1,4 +1,4 @@
-"""Whether a volume is restored whole or in tiles, by the memory that is free."""
+"""Plan for restoring a volume whole or in tiles, by the free memory."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["MemoryPlan", "MemoryPlanner", "TileSetting", "free_memory"]
 TileSetting = int | Literal["auto", "whole"]
 
 _GIGABYTE = 1e9
-_STEP = 8  # tile sizes that are tried lie this far apart
+_STEP = 8  # voxels between the tile sizes that are tried
 
 
 def free_memory(device: torch.device | str = "cpu") -> int:
-    """Return the bytes that can be taken on a device: without swapping, or of a GPU's own."""
+    """Return the free bytes on a device: main memory without swapping, or a GPU's own."""
     device = torch.device(device)
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
@@ -32,11 +32,11 @@ def free_memory(device: torch.device | str = "cpu") -> int:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """How a volume is restored.
+    """Plan for restoring a volume.
 
     Args:
         tile: The most voxels of a tile along an axis, without its halo; None: the whole volume.
-        text: One line that says so, and why.
+        text: One line with the plan and its reason.
     """
 
     tile: int | None
@@ -46,18 +46,18 @@ class MemoryPlan:
 class MemoryPlanner:
     """Choose the whole volume, or the largest tiles that fit the free memory.
 
-    Whole is fastest, since no voxel is computed twice. What the network needs grows with the voxels
-    that it sees at a time; what the result needs, with the volume.
+    Whole is fastest, since no voxel is computed twice. The network's memory grows with the voxels
+    of its input, the memory of the result with the volume.
 
     Args:
-        network_bytes: What the network needs for each low-resolution voxel that it sees, measured.
-        result_bytes: What the result and its postprocessing need for each voxel of the result,
-            in main memory, measured.
+        network_bytes: Bytes of the network for each low-resolution voxel of its input, measured.
+        result_bytes: Bytes of the result and its postprocessing for each voxel of the result, in
+            main memory, measured.
         tile: ``auto``; ``whole``; or the most voxels of a tile along an axis.
         halo: See :func:`custom.inferers.tile_layout.split_axis`.
         overlap: See there.
         scale: Voxels of the result for each voxel of the input, along an axis.
-        smallest_tile: The least that ``auto`` takes; smaller tiles are all halo.
+        smallest_tile: Smallest tile of ``auto``; smaller ones consist mostly of halo.
         share: Share of the free memory that may be used.
         device: Where the network runs.
         memory: Returns the bytes that are free on a device.
@@ -98,7 +98,7 @@ class MemoryPlanner:
         self.memory = memory
 
     def plan(self, shape: Sequence[int]) -> MemoryPlan:
-        """Return how to restore a volume.
+        """Return the plan for a volume.
 
         Args:
             shape: Voxels of the low-resolution volume along its three axes.
@@ -131,7 +131,7 @@ class MemoryPlanner:
         )
 
     def check(self, shape: Sequence[int]) -> None:
-        """Refuse what :meth:`plan` does, before anything is loaded."""
+        """Raise as :meth:`plan` does, before anything is loaded."""
         self.plan(shape)
 
     def _largest_tile(self, shape: Sequence[int], room: float) -> int:
@@ -145,7 +145,7 @@ class MemoryPlanner:
 
 
 def _refusal(needed: float, free: float, remedy: str) -> str:
-    """Say in one line that a volume does not fit."""
+    """Return the line for a volume that does not fit."""
     return (
         f"too large: restoring it needs about {_gb(needed)} of memory, {_gb(max(free, 0))} may be "
         f"used: {remedy} use a larger machine"

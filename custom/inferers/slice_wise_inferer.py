@@ -21,9 +21,9 @@ class SliceWiseInferer(Inferer):
     Beyond the first and the last slice these are repeated. The network may change channels and
     the size in the plane, for example in super-resolution.
 
-    MONAI's ``SliceInferer`` gives a network one slice alone, and drops further arguments for it
-    without a word (1.6.1), so that a position could not be passed through it either. With one
-    slice the results are the same to the bit.
+    MONAI's ``SliceInferer`` (1.6.1) passes single slices only, and silently drops further arguments
+    of the network, so that a position cannot be passed through it either. With one slice the
+    results are identical.
 
     Args:
         spatial_dim: Axis that counts slices: 0, 1 or 2.
@@ -66,8 +66,8 @@ class SliceWiseInferer(Inferer):
         Args:
             inputs: The volumes.
             network: Restores slices.
-            args: What else the network takes.
-            kwargs: What else the network takes.
+            args: Further arguments of the network.
+            kwargs: Further arguments of the network.
 
         Raises:
             ValueError: If ``inputs`` are no volumes.
@@ -110,7 +110,7 @@ def fold_slices(volumes: Tensor, spatial_dim: int = 2) -> Tensor:
 
 
 def unfold_slices(slices: Tensor, batch: int, spatial_dim: int = 2) -> Tensor:
-    """Undo :func:`fold_slices`; channels and plane are those of the slices.
+    """Invert :func:`fold_slices`; channels and plane are those of the slices.
 
     Args:
         slices: ``(B S, C, *plane)``.
@@ -121,7 +121,7 @@ def unfold_slices(slices: Tensor, batch: int, spatial_dim: int = 2) -> Tensor:
 
 
 def slice_positions(total: int) -> Tensor:
-    """Return where slices lie about the middle of their volume: -1 to 1; of one slice 0.
+    """Return the positions of slices relative to the middle of the volume, -1 to 1; 0 for one.
 
     Args:
         total: Number of slices.

@@ -1,4 +1,4 @@
-"""How an axis is divided into tiles that overlap, and how much each tile counts where."""
+"""Layout of overlapping tiles along an axis, and their blending weights."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Span:
     Args:
         start: First voxel of the tile.
         stop: Voxel after its last.
-        before: Voxels at its begin that it shares with the tile before it; 0 at the border.
+        before: Voxels at its start that it shares with the tile before it; 0 at the border.
         after: Voxels at its end that it shares with the next tile; 0 at the border.
-        read_start: First voxel that the network sees.
-        read_stop: Voxel after the last that it sees.
+        read_start: First voxel of the network's input.
+        read_stop: Voxel after the last of the network's input.
     """
 
     start: int
@@ -36,10 +36,10 @@ class Span:
     read_stop: int
 
     def weights(self, scale: int) -> Tensor:
-        r"""Return how much each voxel of the finer grid counts, ``((stop - start) * scale,)``.
+        r"""Return the weight of each voxel of the finer grid, ``((stop - start) * scale,)``.
 
-        A ramp over the shared voxels, :math:`(j + 1/2) / n` of the tile that begins and
-        :math:`1 - (j + 1/2) / n` of the one that ends, so that the two add up to 1.
+        A ramp over the shared voxels, :math:`(j + 1/2) / n` for the tile that starts and
+        :math:`1 - (j + 1/2) / n` for the one that ends, so that the two add up to 1.
         """
         weights = torch.ones((self.stop - self.start) * scale, dtype=torch.float64)
         if self.before:
@@ -50,7 +50,7 @@ class Span:
 
 
 def check_layout(tile: int, halo: int, overlap: int) -> None:
-    """Refuse sizes that do not go together; users set them, so the error is theirs to read.
+    """Refuse sizes that do not fit together, by an error that the user reads.
 
     Raises:
         InputError: If a size is no whole number, or ``tile`` is less than three times ``overlap``.
@@ -67,7 +67,7 @@ def split_axis(length: int, tile: int, halo: int, overlap: int) -> list[Span]:
     Args:
         length: Voxels of the axis.
         tile: The most voxels of a tile, without its halo; at least three times ``overlap``.
-        halo: Voxels on each side that the network sees besides, as far as the axis goes.
+        halo: Further voxels of the network's input on each side, up to the ends of the axis.
         overlap: Voxels that neighbouring tiles share.
     """
     count = 1 if length <= tile else math.ceil(length / (tile - overlap))
@@ -100,7 +100,7 @@ def lay_tiles(
 def run_shape(
     shape: Sequence[int], tile: int, halo: int, overlap: int
 ) -> tuple[tuple[int, ...], int]:
-    """Return the most voxels along each axis that the network sees at a time, and the tiles."""
+    """Return the largest input of the network along each axis, and the tiles."""
     axes = [split_axis(length, tile, halo, overlap) for length in shape]
     largest = tuple(max(span.read_stop - span.read_start for span in axis) for axis in axes)
     return largest, math.prod(len(axis) for axis in axes)

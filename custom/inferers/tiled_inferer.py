@@ -1,4 +1,4 @@
-"""Restore volumes on a finer grid, whole or in tiles that give the same."""
+"""Restore volumes on a finer grid, whole or in tiles with the same result."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ Precision = Literal["float32", "bfloat16"]
 class TiledUpscalingInferer(Inferer):
     """Run a fully convolutional network on a whole volume, or on tiles of it.
 
-    The network sees each tile with a halo of its surroundings, which is clipped at the border of
+    The network gets each tile with a halo of its surroundings, which is clipped at the border of
     the volume, so that the border is treated as in the whole volume. Results are blended by a
-    linear ramp over the voxels that neighbouring tiles share, into one output that is made once.
-    So the memory does not depend on the size of the volume, but for that output; above a stated
-    size it is a file on disk.
+    linear ramp over the voxels that neighbouring tiles share, into one output that is allocated
+    once. So only the output's memory depends on the size of the volume; above a stated size it is a
+    file on disk.
 
-    Where the halo is at least the receptive radius of the network, tiles give what the whole volume
-    does, to rounding. A smaller halo costs less; the ramp then hides the seams.
+    If the halo is at least the receptive radius of the network, tiles and the whole volume give the
+    same, up to rounding. A smaller halo costs less; the ramp then hides the seams.
 
     MONAI's ``SlidingWindowInferer`` has no halo, pads a volume that is smaller than its window,
     and keeps a second map of weights as large as the output.
@@ -51,13 +51,13 @@ class TiledUpscalingInferer(Inferer):
         scale: Voxels of the output for each of the input, along an axis.
         tile: ``auto``, by ``planner``; ``whole``; or the most voxels of a tile along an axis,
             without its halo.
-        halo: Voxels around a tile that the network sees.
+        halo: Voxels around a tile that belong to the network's input.
         overlap: Voxels that neighbouring tiles share.
-        planner: Chooses, and logs why. Needed for ``auto``.
+        planner: Makes and logs the plan. Needed for ``auto``.
         precision: ``bfloat16`` runs the network in it; the output is float32.
         mapped_above: Bytes of the output above which it is a file; None: never.
-        folder: Where that file lies; it has no name there and goes when the output does. The
-            system's folder of temporary files if left out.
+        folder: Folder of that file, which has no name there and is freed with the output; by
+            default the system's folder of temporary files.
         lean: Whether to take the network's lean form, if it has one (see
             :func:`custom.inferers.lean_generator.lean_form`).
 
@@ -108,8 +108,8 @@ class TiledUpscalingInferer(Inferer):
         Args:
             inputs: The volumes.
             network: Gives volumes of ``scale`` times as many voxels along each axis.
-            args: What else the network takes.
-            kwargs: What else the network takes.
+            args: Further arguments of the network.
+            kwargs: Further arguments of the network.
         """
         if inputs.ndim != 5:
             raise ValueError(f"inputs must be (B, C, D, H, W), got {tuple(inputs.shape)}")
@@ -122,7 +122,7 @@ class TiledUpscalingInferer(Inferer):
                 result = self._run(volume, network, *args, **kwargs)
             else:
                 result = self._in_tiles(volume, tile, network, *args, **kwargs)
-        # The grid is not that of the input: who knows the degradation says where it lies.
+        # No affine: the grid is not that of the input, and depends on the degradation.
         output: Tensor = convert_to_dst_type(result, inputs, torch.float32, device=result.device)[0]
         return output
 
@@ -136,8 +136,8 @@ class TiledUpscalingInferer(Inferer):
         return tile if tile is not None and tile < max(volume.shape[2:]) else None
 
     def _run(self, part: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
-        """Run the network on a part and check what it gives."""
-        # Nothing is switched off: an autocast around this call, as by ``amp``, stays.
+        """Run the network on a part and check the size of its output."""
+        # An autocast around this call, as by ``amp``, stays active.
         half = torch.autocast(part.device.type, torch.bfloat16)
         with half if self.precision == "bfloat16" else nullcontext():
             made = network(part, *args, **kwargs)
@@ -167,7 +167,7 @@ class TiledUpscalingInferer(Inferer):
         return output
 
     def _add(self, output: Tensor, made: Tensor, spans: Sequence[Span]) -> None:
-        """Add a tile without its halo, weighted where others lie too."""
+        """Add a tile without its halo, weighted where it overlaps others."""
         for axis, span in enumerate(spans, start=2):
             first = (span.start - span.read_start) * self.scale
             made = made.narrow(axis, first, (span.stop - span.start) * self.scale)

@@ -14,7 +14,7 @@ BACKGROUND_LABEL = 2
 
 
 def cnr_problem(image: NDArray[Any], regions: NDArray[Any]) -> str | None:
-    """Say why a slice has no contrast-to-noise ratio.
+    """Return the reason why a slice has no contrast-to-noise ratio.
 
     Args:
         image: Intensities.
@@ -37,7 +37,7 @@ def cnr_problem(image: NDArray[Any], regions: NDArray[Any]) -> str | None:
 
 
 def contrast_to_noise_ratio(image: NDArray[Any], regions: NDArray[Any]) -> float:
-    r"""Return how far a region stands out of the noise of the background.
+    r"""Return the contrast-to-noise ratio of a region.
 
     .. math:: \mathrm{CNR} = (\mu_\mathrm{ROI} - \mu_b) / \sigma_b
 

@@ -1,4 +1,4 @@
-"""How far diffusion signals, and the tensors refitted from them, are from the truth."""
+"""Errors of diffusion signals, and of the tensors refitted from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which voxels of an image are tissue."""
+"""Foreground mask of an image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["foreground"]
 
 
 def foreground(reference: ArrayLike) -> NDArray[np.bool_]:
-    """Return which voxels of an image are brighter than Otsu's threshold (scikit-image).
+    """Return the mask of voxels that are brighter than Otsu's threshold (scikit-image).
 
     Shape:
         ``(*spatial)`` in and out.

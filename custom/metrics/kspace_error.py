@@ -1,4 +1,4 @@
-"""How far the centre of a volume's k-space is from that of its reference."""
+"""Error of a volume in the centre of its k-space."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["central_spectrum", "central_spectrum_error", "spectrum_band"]
 
 
 def spectrum_band(shape: Sequence[int], scale: int = 2, most: int = 50) -> tuple[int, ...]:
-    """Return how many central samples of k-space are compared along each axis.
+    """Return the number of central k-space samples that are compared along each axis.
 
-    ``most``, but never beyond what a grid ``scale`` times coarser holds, so that it is always a
-    question about frequencies that the low-resolution image has.
+    ``most``, but never more than a grid ``scale`` times coarser has, so that only frequencies of
+    the low-resolution image are compared.
 
     Args:
         shape: Of the high-resolution volume.
@@ -59,7 +59,7 @@ def central_spectrum_error(
         Volumes: ``(D, H, W)``.
 
     Raises:
-        ValueError: If shapes or band do not fit, or the reference has nothing there.
+        ValueError: If shapes or band do not fit, or the reference is 0 there.
     """
     first, second = (np.asarray(values, dtype=np.float64) for values in (predicted, reference))
     if first.shape != second.shape:

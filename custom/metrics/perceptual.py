@@ -15,8 +15,8 @@ from custom.metrics.image_pairs import double_pair, positive_range
 
 __all__ = ["PerceptualDistance", "load_perceptual_distance", "slicewise_distance"]
 
-_SMALLEST = 32  # pixels; AlexNet's five stages leave nothing of less
-_AT_ONCE = 8  # slices of a volume
+_SMALLEST = 32  # pixels; AlexNet's five stages reduce a smaller slice to nothing
+_AT_ONCE = 8  # slices of a volume, which bounds the memory
 _STAGES = {0: "slice1", 3: "slice2", 6: "slice3", 8: "slice4", 10: "slice5"}
 
 

@@ -1,4 +1,4 @@
-"""Mean squared error of restored diffusion signals, as it is or relative to the expected one."""
+"""Mean squared error of restored diffusion signals, absolute or relative to the expected one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class SignalError(CumulativeIterationMetric):
     """Mean over signals of the squared error, of the mean over measurements.
 
     Args:
-        scales: If given, each signal's error is divided by the one to expect at its noise level,
-            so that weak noise has the same say as strong noise.
-        of_tensor: Whether tensors are compared, not signals.
+        scales: If given, each signal's error is divided by the expected one at its noise level, so
+            that weak noise has the same weight as strong noise.
+        of_tensor: True if tensors are compared, False for signals.
 
     Shape:
         ``y_pred``: ``(B, K)``, or more columns, which are not looked at; ``y``: ``(B, K + 1)``,

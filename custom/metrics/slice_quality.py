@@ -1,4 +1,4 @@
-"""What can be measured on a single slice without a reference: noise, ghosts and motion."""
+"""Measures of a single slice without a reference: noise, ghosts and motion."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 # Median of a Rayleigh distribution of unit scale.
 _RAYLEIGH_MEDIAN = float(np.sqrt(2 * np.log(2)))
-# Fewer voxels than this say nothing about noise.
+# Fewer voxels than this do not determine the noise.
 _FEWEST = 50
 _EDGE_VOXELS = 2
 
@@ -253,11 +253,11 @@ def measure_stack(stack: Image, phase_axis: int | None = None) -> list[SliceQual
 def local_outlier_scores(
     values: NDArray[Any], least_share: float = 0.02, half_width: int = 2
 ) -> NDArray[np.float64]:
-    """Say how far each value lies from its neighbours, since anatomy changes slowly along slices.
+    """Return each value's distance from its neighbours; anatomy changes slowly along slices.
 
     Args:
         values: One measure along a stack, ``(S,)``; may hold NaN.
-        least_share: Least standard deviation that is believed, as a part of the stack's median.
+        least_share: Smallest standard deviation, as a share of the stack's median.
         half_width: Neighbours on each side whose median is compared.
 
     Returns:

@@ -1,1 +1,1 @@
-"""A bundle as an archive that needs nothing but the packages it declares."""
+"""Package a bundle as an archive that needs only the packages it declares."""

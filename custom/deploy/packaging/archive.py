@@ -24,7 +24,7 @@ __all__ = [
 MANIFEST = "manifest.json"
 CODE_FILE = "parts.zip"  # what a TorchScript file carries besides configs: code, and files it needs
 FORMAT = 1
-# What runs of an unpacked bundle write, and what Python leaves beside code.
+# Folders that runs of an unpacked bundle write, and Python's compiled code.
 _GROWN = ("data", "output")
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
 _PERMISSIONS = 0o100644 << 16
@@ -70,7 +70,7 @@ def unpack(archive: str | Path, into: str | Path) -> Path:
 
     Raises:
         InputError: If it is no such archive, is damaged, holds a name that leads out of its folder,
-            or a file that is not what the manifest says; or if the folder is there already.
+            or a file that does not match the manifest; or if the folder exists already.
     """
     import tempfile
 
@@ -102,12 +102,12 @@ def check_manifest(
 
     Args:
         folder: The bundle's folder.
-        named: What messages are to name; the folder if left out.
-        fresh: Whether nothing in it can have been run yet. Else the folders that its own runs
-            write, and compiled Python, are passed over.
+        named: Name in messages; by default the folder.
+        fresh: True if nothing in it has been run yet. Otherwise the folders that its own runs
+            write, and compiled Python, are ignored.
 
     Raises:
-        InputError: If a file is missing, is another than the manifest says, or is not listed.
+        InputError: If a file is missing, does not match the manifest, or is not listed.
     """
     folder, named = Path(folder), named or folder
     manifest = read_manifest(folder, named)
@@ -150,7 +150,7 @@ def read_manifest(folder: str | Path, named: str | Path | None = None) -> dict[s
 
 
 def _safe_top(opened: zipfile.ZipFile, archive: Path) -> str:
-    """Return the one folder at the top of an archive; refuse what would leave it."""
+    """Return the one folder at the top of an archive; refuse entries that would leave it."""
     entries = opened.infolist()
     for entry in entries:
         link = (entry.external_attr >> 16) & 0o170000 == 0o120000
@@ -169,7 +169,7 @@ def _safe_top(opened: zipfile.ZipFile, archive: Path) -> str:
 
 
 def _is_inside(name: str) -> bool:
-    """Say whether a name in an archive stays in the folder it is unpacked into."""
+    """Return True if a name in an archive stays in the folder it is unpacked into."""
     path = PurePosixPath(name)
     unsafe = "\\" in name or ":" in name or "\0" in name or not path.parts
     return not unsafe and not path.is_absolute() and ".." not in path.parts

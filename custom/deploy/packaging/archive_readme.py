@@ -1,4 +1,4 @@
-"""The page in an archive that says how to run it."""
+"""The README of an archive, with the commands to run it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def archive_readme(manifest: Mapping[str, Any]) -> str:
 
 
 def _export_line(export: Mapping[str, Any]) -> str:
-    """Say what became of one model in one form."""
+    """Return the line on one model in one exported form."""
     if not export["file"]:
         return f"- {export['model']} as {export['form']}: none, {export['note']}"
     note = f"; {export['note']}" if export["note"] else ""

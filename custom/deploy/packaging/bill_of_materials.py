@@ -45,7 +45,7 @@ def bill_of_materials(
 ) -> dict[str, Any]:
     """Describe a bundle, its files of weights and all packages that it needs.
 
-    The same content gives the same document: no time is in it, and its serial number is made of
+    The same content gives the same document: it holds no time, and its serial number is a hash of
     the content.
 
     Args:
@@ -53,8 +53,8 @@ def bill_of_materials(
         packages: All packages that it needs, by normalised name.
         declared: Normalised names of those that the bundle declares itself.
         files: SHA-256 of each file of weights or exported model, by its path.
-        optional: What the application asks for besides, ``name==version`` each; it need not be
-            installed here, and what it needs in turn is not followed.
+        optional: Further packages of the application, ``name==version`` each; they need not be
+            installed here, and their own requirements are not followed.
     """
     root = f"{bundle['id']}@{bundle['version']}"
     models = [

@@ -1,4 +1,4 @@
-"""The packages that a bundle declares, and all that these need."""
+"""The packages that a bundle declares, and all their requirements."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["Package", "declared_packages", "package_closure", "top_level_names"]
 
 @dataclass
 class Package:
-    """An installed package and what it needs of others.
+    """An installed package and its requirements.
 
     Attributes:
         name: Normalised name.
-        found: What is installed.
-        extras: Extras that are asked for.
-        needs: Normalised names of the packages that it needs with these.
+        found: The installed distribution.
+        extras: Requested extras.
+        needs: Normalised names of the packages that it requires with these extras.
     """
 
     name: str
@@ -42,7 +42,7 @@ def declared_packages(metadata: Mapping[str, Any]) -> dict[str, str]:
 
 
 def package_closure(requirements: Iterable[str]) -> dict[str, Package]:
-    """Follow requirements through what is installed, for this interpreter and system.
+    """Follow requirements through the installed packages, for this interpreter and system.
 
     Args:
         requirements: As in a requirements file, ``fsspec[http]>=2024``.
@@ -86,7 +86,7 @@ def top_level_names(package: Package) -> set[str]:
 
 
 def _needs(package: Package) -> list[Requirement]:
-    """Return what a package needs here, with the extras that are asked for."""
+    """Return the requirements of a package here, with its requested extras."""
     wanted = []
     for text in package.found.requires or ():
         need = Requirement(text)

@@ -27,12 +27,12 @@ __all__ = ["Export", "export_model", "merged_inference"]
 _EXPORTED_AT = (2, (64, 96, 32))
 _MULTIPLES, _ANY = (1, (32, 64, 48)), (3, (45, 37, 33))
 _TOLERANCE = 1e-5  # of the largest value; float32 rounds at 1e-7
-_DEBUG = ".debug_pkl"  # where TorchScript keeps the paths of the files that it was made from
+_DEBUG = ".debug_pkl"  # entries in which TorchScript stores the paths of source files
 
 
 @dataclass(frozen=True)
 class Export:
-    """What became of one model in one form, as the manifest says it.
+    """Result of exporting one model in one form, as in the manifest.
 
     Attributes:
         model: ``model``, or the name of the variant.
@@ -41,7 +41,7 @@ class Export:
         sha256: Hash of the file; empty if there is none.
         difference: Largest difference to the network itself, at sizes other than that of the
             export.
-        note: Why there is no file, or which sizes it does not take.
+        note: Reason why there is no file, or sizes that it does not take.
     """
 
     model: str
@@ -58,12 +58,12 @@ def export_model(
     """Export a bundle's model, or the variant that ``bundle`` is of, in both forms.
 
     Each file is loaded again and compared with the network at other sizes of batch and image. A
-    form that a model cannot take is no error: the result says why.
+    form that a model cannot be exported to is no error: the result holds the reason.
 
     Args:
         bundle: The bundle with its shipped weights.
-        folder: Where the files go: ``model.ts`` and ``model.pt2``, or ``<variant>.ts`` and so on.
-        more_files: What the TorchScript file carries besides the metadata: configs and code.
+        folder: Folder of ``model.ts`` and ``model.pt2``, or ``<variant>.ts`` and so on.
+        more_files: Further content of the TorchScript file besides the metadata: configs and code.
 
     Returns:
         One result a form.
@@ -111,7 +111,7 @@ def _network(bundle: BundleFolder) -> Module:
 def _script(
     bundle: BundleFolder, more_files: Mapping[str, bytes]
 ) -> Callable[[Module, Path], Module]:
-    """Return what saves a network as TorchScript, as MONAI's ``ckpt_export`` does."""
+    """Return a function that saves a network as TorchScript, as MONAI's ``ckpt_export`` does."""
 
     def save(network: Module, file: Path) -> Module:
         import torch
@@ -133,7 +133,7 @@ def _script(
 
 
 def _trace(bundle: BundleFolder) -> Callable[[Module, Path], Module]:
-    """Return what saves a network by ``torch.export``, with batch and free axes of any size."""
+    """Return a function that saves a network by ``torch.export``, with free batch and axes."""
 
     def save(network: Module, file: Path) -> Module:
         import torch
@@ -182,7 +182,7 @@ def _difference(
 
 
 def _other_sizes(bundle: BundleFolder, network: Module, loaded: Module) -> str:
-    """Say whether an exported model also takes sizes that are no multiples."""
+    """Return a note if an exported model does not take sizes that are no multiples."""
     try:
         difference = _difference(bundle, network, loaded, _ANY)
     except Exception as error:  # a guard of the export, or a network that cannot either
@@ -213,7 +213,7 @@ def _drop_debug(file: Path) -> None:
 
 
 def merged_inference(bundle: BundleFolder, configs: Path) -> dict[str, Any]:
-    """Return the packaged inference config of a model, for a file that holds this model alone.
+    """Return the packaged inference config of a model, for a file that holds only this model.
 
     Args:
         bundle: The bundle, or one of its variants.

@@ -82,7 +82,7 @@ def package_bundle(
 
 
 def _check_output(bundle: Path, output: Path, overwrite: bool) -> None:
-    """Refuse a place that the archive cannot be written to, before any work is done."""
+    """Refuse a path that the archive cannot be written to, before any work is done."""
     if output.suffix != ".zip":
         raise InputError(f"{output}: give the archive a name that ends with .zip")
     if output.exists() and not (overwrite and output.is_file()):
@@ -92,7 +92,7 @@ def _check_output(bundle: Path, output: Path, overwrite: bool) -> None:
 
 
 def _fill(bundle: BundleFolder, folder: Path, application: str | None) -> dict[str, Any]:
-    """Write everything but the manifest, and return what it is to say."""
+    """Write everything except the manifest, and return its content."""
     metadata = {**bundle.metadata, "bundle_id": bundle.root.name}
     modules = own_tree().reached(modules_in_configs(bundle.configs.values(), own_tree()))
     declared = declared_packages(metadata)
@@ -127,7 +127,7 @@ def _fill(bundle: BundleFolder, folder: Path, application: str | None) -> dict[s
 def _check_declared(
     bundle: BundleFolder, modules: Sequence[str], packages: Mapping[str, Package]
 ) -> None:
-    """Raise if code of the bundle imports what no declared package brings."""
+    """Raise if code of the bundle imports a module that no declared package provides."""
     brought = {name for package in packages.values() for name in top_level_names(package)}
     for name, module in own_tree().outside_imports(modules).items():
         if name not in brought and name not in sys.stdlib_module_names:
@@ -138,7 +138,7 @@ def _check_declared(
 
 
 def _copy_files(bundle: BundleFolder, folder: Path) -> None:
-    """Copy what is packaged as it is."""
+    """Copy the files that are packaged unchanged."""
     for file in bundle.files:
         relative = file.relative_to(bundle.root)
         rewritten = file in bundle.config_files or relative == METADATA
@@ -153,7 +153,7 @@ def _copy_files(bundle: BundleFolder, folder: Path) -> None:
 
 
 def _write_configs(bundle: BundleFolder, folder: Path, package: str) -> None:
-    """Write every config for the package that the archive brings."""
+    """Write every config with the name of the archive's own package."""
     imports = code_imports(bundle.configs.values(), own_tree())
     for file in bundle.config_files:
         try:
@@ -175,7 +175,7 @@ def _export_all(bundle: BundleFolder, folder: Path, package: str) -> list[Export
 
 
 def _parts(bundle: BundleFolder, folder: Path, package: str) -> bytes:
-    """Return, as a zip file, the code, the weights as they are, and what a model needs besides."""
+    """Return, as a zip file, the code, the unchanged weights, and further files of a model."""
     beside = [folder / name for name in bundle.metadata.get("weights", {}).get("beside", {})]
     kept = [
         *(folder / package).rglob("*"),

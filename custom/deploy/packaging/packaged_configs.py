@@ -1,11 +1,11 @@
 """Configs that run from any folder: they find the bundle they lie in, and its own code.
 
-MONAI 1.6.1 takes ``bundle_root`` as it is written, and lets a bundle's own code be imported only
-once the workflow has been initialised, when imports were already tried. A packaged config therefore
-looks for itself among its callers, as MONAI gives expressions no handle on the workflow; puts its
-bundle on the import path first thing in ``initialize``; and repeats the imports there. MONAI
-evaluates imports ahead of any other entry, keeps a failed one to itself, and tries those in
-``initialize`` anew after each of its entries.
+MONAI 1.6.1 uses ``bundle_root`` unchanged, and lets a bundle's own code be imported only after the
+workflow was initialised, when imports were already tried. A packaged config therefore finds its
+folder among the callers, as MONAI gives expressions no access to the workflow; puts its bundle on
+the import path first in ``initialize``; and repeats the imports there. MONAI evaluates imports
+before any other entry, ignores a failed one, and tries those in ``initialize`` again after each of
+its entries.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def modules_in_configs(configs: Iterable[Any], tree: SourceTree) -> set[str]:
 
 
 def code_imports(configs: Iterable[Any], tree: SourceTree) -> list[str]:
-    """Return the import statements of configs that take something from a package, sorted.
+    """Return the import statements of configs that import from a package, sorted.
 
     Raises:
-        ValueError: If two of them give one name to different things.
+        ValueError: If two of them bind one name to different objects.
     """
     found: dict[str, str] = {}
     for code in _code(configs):
@@ -88,7 +88,7 @@ def write_config(
         imports: See :func:`packaged_content`.
 
     Raises:
-        ValueError: If JSON cannot hold what the YAML says.
+        ValueError: If JSON cannot hold the content of the YAML.
     """
     from monai.bundle import ConfigParser
 
@@ -104,7 +104,7 @@ def write_config(
 
 
 def _code(configs: Iterable[Any]) -> Iterator[str]:
-    """Yield every value of configs that is code."""
+    """Yield every value of configs that is an expression or a target."""
     for content in configs:
         for place, value in walk(content):
             if isinstance(value, str) and (value.startswith("$") or place.endswith("_target_")):
@@ -123,7 +123,7 @@ def _renamed(content: Any, tree: SourceTree, new: str) -> Any:
 def _edited(
     text: str, content: Mapping[str, Any], wanted: Mapping[str, Any], tree: SourceTree, new: str
 ) -> str:
-    """Return YAML that says what is wanted, with the comments of the original where that can be."""
+    """Return YAML with the wanted content, and the comments of the original where possible."""
     changed = {
         key: yaml.safe_dump({key: wanted[key]}, allow_unicode=True, width=10_000).rstrip("\n")
         for key in ("bundle_root", "imports", "initialize")

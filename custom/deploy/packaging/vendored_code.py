@@ -1,4 +1,4 @@
-"""The part of this package that an archive carries, under a name that no other copy has."""
+"""The part of this package that an archive contains, under a unique name."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _NO_DATA = (".py", ".pyc", ".pyi")
 
 
 class SourceTree:
-    """The source of one package: which modules some names reach, and a copy of these alone.
+    """The source of one package: the modules that some names reach, and a copy of only these.
 
-    A module reaches what it imports, also within functions, and what a string of it names whole
-    (``PackageLoader("custom.report")``). Imports must be absolute, and no module's name may be put
-    together at run time; a test holds this package to it.
+    A module reaches the modules that it imports, also within functions, and those that one of its
+    strings names in full (``PackageLoader("custom.report")``). Imports must be absolute, and no
+    module's name may be composed at run time; a test enforces this.
 
     Args:
         root: Folder of the package; its name is the package's.
@@ -107,8 +107,8 @@ class SourceTree:
         Args:
             modules: Dotted names, of :meth:`reached`.
             folder: Existing folder that the copy is written into.
-            prefix: What the copy's name begins with. It ends with a hash of the contents, so that
-                copies that share a name in one process are the same.
+            prefix: Start of the copy's name. It ends with a hash of the contents, so that copies
+                with the same name in one process are identical.
 
         Returns:
             The name of the copy.
