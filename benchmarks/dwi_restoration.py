@@ -26,7 +26,6 @@ from benchmarks.restoring_process import (
     plain_figures,
     restoring_table,
 )
-from custom.data.datasets.dwi_dataset import write_series
 from custom.demo.diffusion.dwi_anatomy import make_phantom
 from custom.files.nifti_volume import write_volume
 from custom.physics.diffusion.gradient_table import read_gradient_table
@@ -84,7 +83,8 @@ def make_series(folder: Path, shape: tuple[int, int, int]) -> tuple[Path, Any, A
     rng = np.random.default_rng(0)
     noisy = np.maximum(truth + noise * rng.standard_normal(truth.shape, dtype=np.float32), 0)
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
-    write_series(folder / "scan.nii.gz", noisy, table, affine)
+    table.write_beside(folder / "scan.nii.gz")
+    write_volume(folder / "scan.nii.gz", noisy, affine)
     write_volume(folder / "mask.nii.gz", inside.astype(np.uint8), affine)
     return folder / "scan.nii.gz", truth, inside, noise
 

@@ -22,7 +22,8 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from custom.data.datasets.volume_dataset import VolumeDatasetWriter
+from custom.data.datasets.dataset_kinds import VOLUMES, volume_pair
+from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.data.preparation.air_crop import crop_air, fit_int16
 from custom.errors import InputError
 
@@ -94,7 +95,7 @@ def prepare(
     about = "Openly licensed T1w volumes; air cut off"
     if largest is not None:
         about += f"; of validation and test the middle {largest} voxels of each axis"
-    with VolumeDatasetWriter(output, "real T1-weighted brains", about) as writer:
+    with DatasetWriter(output, VOLUMES, "real T1-weighted brains", about) as writer:
         for source in sources:
             entry = entries.get(source.file)
             if entry is None or not (data / source.file).is_file():
@@ -107,7 +108,7 @@ def prepare(
             scan = Path(source.file).name.removesuffix(".nii.gz")
             fields = {"subject": source.subject, "scanner": source.scanner}
             fields["licence"] = entry["licence"]
-            writer.add(source.split, scan, fit_int16(label), affine, **fields)
+            writer.add(source.split, scan, volume_pair(fit_int16(label), affine), **fields)
             taken.append(_record(scan, source, entry, label, affine))
     (output / "sources.json").write_text(json.dumps(taken, indent=1) + "\n", encoding="utf-8")
     return taken

@@ -20,20 +20,29 @@ from custom.errors import InputError
 __all__ = ["ZarrSliceReader", "split_slice", "write_stack"]
 
 
-def write_stack(path: str | Path, stack: NDArray[Any], affine: NDArray[Any]) -> None:
+def write_stack(
+    path: str | Path, stack: NDArray[Any], affine: NDArray[Any], dtype: str = "float32"
+) -> None:
     """Store a stack with one slice a chunk.
 
     Args:
         path: Folder of the array, for example ``slices.zarr/mouse01_axial_head-thorax/image``.
-        stack: Intensities, ``(X, Y, S)``; stored as float32 ``(S, X, Y)``.
+        stack: Intensities, ``(X, Y, S)``; stored as ``(S, X, Y)``.
         affine: ``(4, 4)``, voxel index to RAS millimetres.
+        dtype: On disk: ``float32``, or ``float16`` for intensities of the order of 1.
+
+    Raises:
+        ValueError: If an intensity is too large for the type.
     """
-    slices = np.ascontiguousarray(np.moveaxis(stack, -1, 0), dtype=np.float32)
+    with np.errstate(over="ignore"):
+        slices = np.ascontiguousarray(np.moveaxis(stack, -1, 0), dtype=dtype)
+    if np.isinf(slices).any():
+        raise ValueError(f"{path}: intensities up to {np.max(stack):g} are too large for {dtype}")
     array = zarr.create_array(
         store=str(path),
         shape=slices.shape,
         chunks=(1, *slices.shape[1:]),
-        dtype="float32",
+        dtype=dtype,
         # lz4: decoding takes far less time than a training step.
         compressors=BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"),
         attributes={"affine": np.asarray(affine, dtype=float).tolist(), "axes": ["s", "x", "y"]},
@@ -67,7 +76,7 @@ class ZarrSliceReader(ImageReader):
     ``"slices.zarr/mouse01_axial_head-thorax/image#3"``.
 
     Shape:
-        A slice is ``(X, Y)``, a stack ``(X, Y, S)``, both float32.
+        A slice is ``(X, Y)``, a stack ``(X, Y, S)``, both float32 in memory.
 
     Raises:
         InputError: If there is no such array or slice.
@@ -102,9 +111,9 @@ class ZarrSliceReader(ImageReader):
             raise InputError(f"{path}: no Zarr array there; prepare the dataset again")
         stored, affine = _open_array(path, header.stat().st_mtime_ns)
         if index is None:
-            return np.moveaxis(np.asarray(stored[...]), 0, -1), affine, name
+            return np.moveaxis(np.asarray(stored[...], np.float32), 0, -1), affine, name
         if index >= stored.shape[0]:
             raise InputError(f"{path}: slice {index} asked for, the stack has {stored.shape[0]}")
         moved = affine.copy()
         moved[:3, 3] += index * affine[:3, 2]
-        return np.asarray(stored[index]), moved, name
+        return np.asarray(stored[index], np.float32), moved, name

@@ -12,7 +12,8 @@ from monai.bundle import ConfigParser
 from monai.data.utils import set_rnd
 from monai.transforms import LoadImage
 
-from custom.data.datasets.volume_dataset import VolumeDatasetWriter
+from custom.data.datasets.dataset_kinds import VOLUMES, volume_pair
+from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.files.nifti_volume import write_volume
 from custom.physics.downsampling import DEGRADATIONS, downsample
 from custom.physics.intensity_statistics import reference_intensity
@@ -32,10 +33,10 @@ def volume(seed, shape=(56, 52, 49)):
 @pytest.fixture(scope="module")
 def dataset_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("set") / "volumes"
-    with VolumeDatasetWriter(folder, "noise", "made for a test") as writer:
+    with DatasetWriter(folder, VOLUMES, "noise", "made for a test") as writer:
         for number, split in enumerate(("training", "training", "validation")):
             affine = np.diag([2.0, 2, 2, 1])
-            writer.add(split, f"v{number}", volume(number), affine)
+            writer.add(split, f"v{number}", volume_pair(volume(number), affine))
             # Whole numbers would not all be different.
             write_volume(folder / "labels" / f"v{number}.nii.gz", volume(number), affine)
     return folder
@@ -109,9 +110,9 @@ def test_the_middle_of_a_patch_is_foreground(tmp_path):
     # One bright corner of a large empty volume: a blind draw would hit it once in a hundred.
     label = np.full((60, 60, 60), 1.0)
     label[20:34, 24:36, 30:42] = 800 + volume(3, (14, 12, 12)) % 7
-    with VolumeDatasetWriter(tmp_path / "set", "corner", "made for a test") as writer:
+    with DatasetWriter(tmp_path / "set", VOLUMES, "corner", "made for a test") as writer:
         for split in ("training", "validation"):
-            writer.add(split, split, label, np.eye(4))
+            writer.add(split, split, volume_pair(label, np.eye(4)))
     data = config(tmp_path / "set").get_parsed_content("train::dataset")
     set_rnd(data, seed=0)
     middle = slice(SIZE // 2 - 1, SIZE // 2 + 1)

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from custom.bundle.launch import run_bundle
-from custom.data.datasets.paired_dataset import PairedDatasetWriter
+from custom.data.datasets.dataset_kinds import PAIRED_STACKS
+from custom.data.datasets.dataset_writer import DatasetWriter
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "micro_mri_denoise"
 
@@ -51,12 +52,13 @@ def read(path):
 
 def write_dataset(folder):
     """Write the scans, one slice of which is excluded, and return the folder."""
-    with PairedDatasetWriter(folder, "test pairs", "random numbers") as writer:
+    with DatasetWriter(folder, PAIRED_STACKS, "test pairs", "random numbers") as writer:
         for animal, plane, low, high, mask in scans():
             name = f"{animal}_{plane}_head"
             fine = AFFINE @ np.diag([0.5, 0.5, 1, 1])
             where = {"animal": animal, "plane": plane, "region": "head"}
-            writer.add("test", name, low, AFFINE, high, fine, mask, **where)
+            images = {"image": (low, AFFINE), "label": (high, fine), "mask": (mask, fine)}
+            writer.add("test", name, images, **where)
     (folder / "exclusions.csv").write_text("scan,slice,exclude,reason\nm1_axial_head,2,yes,ghost\n")
     return folder
 

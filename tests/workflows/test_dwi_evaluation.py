@@ -14,7 +14,8 @@ import torch
 from diffusion_series import make_series, study_table
 
 from custom.bundle.launch import run_bundle, user_error
-from custom.data.datasets.dwi_dataset import DwiDatasetWriter
+from custom.data.datasets.dataset_kinds import DIFFUSION_SERIES
+from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.errors import InputError
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
 from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser
@@ -29,14 +30,15 @@ REVERSED = np.arange(31, -1, -1)
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two scans: one with all that can be known, one with its volumes in another order."""
     folder = tmp_path_factory.mktemp("dataset")
-    writer, table = DwiDatasetWriter(folder, "balls", "a ball of tissue"), study_table()
+    writer = DatasetWriter(folder, DIFFUSION_SERIES, "balls", "a ball of tissue")
+    table = study_table()
     affine = np.diag([2.0, 2.0, 2.5, 1.0])
-    series = {"image": SERIES.noisy, "label": SERIES.clean}
-    known = {"mask": SERIES.inside.astype(np.uint8), "s0": SERIES.s0}
+    series = {"image": (SERIES.noisy, affine), "label": (SERIES.clean, affine)}
+    known = {"mask": (SERIES.inside.astype(np.uint8), affine), "s0": (SERIES.s0, affine)}
     level = {"sigma": 60.0, "noise_level": 0.1}
-    writer.add("test", "known", series | known, table, affine, subject="s1", **level)
-    turned = {name: array[..., REVERSED] for name, array in series.items()}
-    writer.add("test", "turned", turned, table.select(REVERSED), affine)
+    writer.add("test", "known", series | known, table, subject="s1", **level)
+    turned = {name: (array[..., REVERSED], affine) for name, (array, _) in series.items()}
+    writer.add("test", "turned", turned, table.select(REVERSED))
     writer.close()
     return folder
 

@@ -16,7 +16,8 @@ from inference_runs import BUNDLE, CONFIG, META, blob, centroid, oblique, restor
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from custom.bundle.launch import run_bundle
-from custom.data.datasets.paired_dataset import PairedDatasetWriter
+from custom.data.datasets.dataset_kinds import PAIRED_STACKS
+from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.files.zarr_slices import write_stack
 
 
@@ -116,10 +117,10 @@ def test_without_an_input_the_test_scans_of_the_dataset_are_restored(
 ) -> None:
     stack, affine = blob((20, 18, 2)), np.diag([0.2, 0.2, 0.6, 1.0])
     fine = affine @ np.diag([0.5, 0.5, 1, 1])
-    with PairedDatasetWriter(tmp_path / "set", "blobs", "For a test.") as writer:
+    with DatasetWriter(tmp_path / "set", PAIRED_STACKS, "blobs", "For a test.") as writer:
         for split in ("training", "test"):
             label = stack.repeat(2, 0).repeat(2, 1)
-            writer.add(split, f"{split}1", stack, affine, label, fine)
+            writer.add(split, f"{split}1", {"image": (stack, affine), "label": (label, fine)})
     monai.bundle.run(
         config_file=str(CONFIG),
         logging_file=False,

@@ -15,6 +15,7 @@ from custom.bundle.verification.bundle_folder import BundleFolder
 from custom.bundle.verification.outcome import CheckFailed
 from custom.bundle.verification.workflows import forget_seeds, run, tiny_set
 from custom.errors import InputError
+from custom.files.nifti_volume import write_volume
 
 __all__ = ["bad_inputs", "infer_oblique", "restores_twice_the_same"]
 
@@ -138,8 +139,7 @@ def _same_box(
 
 def _write(path: Path, values: NDArray[Any], affine: NDArray[Any], model: Path) -> None:
     """Write voxels as a float32 NIfTI file, with copies of what lies beside the model image."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(np.asarray(values, dtype=np.float32), affine), path)
+    write_volume(path, np.asarray(values, dtype=np.float32), affine)
     _copy_companions(model, path)
 
 

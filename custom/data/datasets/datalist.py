@@ -16,7 +16,7 @@ __all__ = ["Demonstration", "image_paths", "load_datalist", "slice_items"]
 
 logger = logging.getLogger(__name__)
 
-_PATHS = ("image", "label", "mask", "store", "tensor", "s0")
+PATHS = ("image", "label", "mask", "store")
 EXCLUSIONS = "exclusions.csv"
 
 
@@ -34,6 +34,7 @@ def load_datalist(
     dataset_dir: str | Path,
     demo: Demonstration | None = None,
     needed: Sequence[str] = ("scan", "image", "label"),
+    paths: Sequence[str] = PATHS,
 ) -> dict[str, list[dict[str, Any]]]:
     """Read ``datalist.json`` of a dataset, with absolute paths.
 
@@ -44,6 +45,7 @@ def load_datalist(
         dataset_dir: The dataset's folder.
         demo: The bundle's demonstration set, if it has one.
         needed: What no item may lack.
+        paths: Keys of files in the folder; an item need not have all.
 
     Returns:
         The items of ``training``, ``validation`` and ``test``, without the fields that are
@@ -81,7 +83,7 @@ def load_datalist(
     for items in splits.values():
         for item in items:
             _check_needed(item, needed, file)
-            _make_absolute(item, folder, file)
+            _make_absolute(item, folder, file, paths)
     return splits
 
 
@@ -123,10 +125,10 @@ def _check_needed(item: Mapping[str, Any], needed: Sequence[str], file: Path) ->
         )
 
 
-def _make_absolute(item: dict[str, Any], folder: Path, file: Path) -> None:
+def _make_absolute(item: dict[str, Any], folder: Path, file: Path, paths: Sequence[str]) -> None:
     """Make the paths of an item absolute and check that they exist."""
     name = _name_of(item)
-    for key in _PATHS:
+    for key in paths:
         if key in item:
             path = folder / item[key]
             if not path.exists():
@@ -163,7 +165,7 @@ def slice_items(
             lists[source] = read_exclusions(source)
         excluded = lists[source].get(item["scan"], set())
         _warn_of_strangers(item, excluded, source)
-        fields = {key: value for key, value in item.items() if key not in (*_PATHS, "exclusions")}
+        fields = {key: value for key, value in item.items() if key not in (*PATHS, "exclusions")}
         spread += [
             {
                 "image": f"{item['store']}/image#{index}",

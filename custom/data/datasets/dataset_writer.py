@@ -1,30 +1,91 @@
-"""What the folder of every dataset has in common, and how its list of scans is written."""
+"""Write the folder of a dataset: images of every scan by a specification, the list of them last."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import mul
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from custom.errors import InputError
 from custom.files.atomic import write_json
+from custom.files.nifti_volume import write_volume
+from custom.files.zarr_slices import write_stack
 
-__all__ = ["DATALIST", "SPLITS", "DatasetWriter"]
+__all__ = [
+    "DATALIST",
+    "SPLITS",
+    "DatasetKind",
+    "DatasetWriter",
+    "StoredImage",
+]
 
 DATALIST = "datalist.json"
 SPLITS = ("training", "validation", "test")
+_STORE = "slices.zarr"
+
+Placed = tuple[NDArray[Any], NDArray[np.float64]]
+"""An image and its ``(4, 4)`` affine, voxel index to RAS millimetres."""
+
+
+class Table(Protocol):
+    """One row for each measurement of a series, for example its gradients."""
+
+    def __len__(self) -> int: ...
+
+    def write_beside(self, image: Path) -> None:
+        """Write the files of the table beside an image."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """How one image of a scan is stored.
+
+    Attributes:
+        folder: Folder of the NIfTI files.
+        dtype: On disk (NIfTI has no float16). Whole numbers are rounded and must fit.
+        scale: Voxels for one of the scan's ``image``, along each axis; None: any grid.
+        values: Length of a further axis; None: of no further axis.
+    """
+
+    folder: str
+    dtype: DTypeLike = np.float32
+    scale: tuple[int, int, int] | None = (1, 1, 1)
+    values: int | None = None
+
+
+@dataclass(frozen=True)
+class DatasetKind:
+    """What a dataset holds of every scan.
+
+    Attributes:
+        images: By the key of an item; ``image`` and ``label`` must be there, others may.
+        slices: Type of the single slices of image and label in a Zarr store beside the NIfTI
+            files, from which training reads; None: there is no store.
+        series: Whether image and label are series, with a table of their measurements beside each.
+    """
+
+    images: Mapping[str, StoredImage]
+    slices: Literal["float32", "float16"] | None = None
+    series: bool = False
 
 
 class DatasetWriter:
-    """Write the list of a dataset's scans when all of them are there.
+    """Write the scans of a dataset, and the list of them when all are there.
 
     ``datalist.json`` has the Decathlon form and appears only in :meth:`close`: where it is, the
-    dataset is complete. What an interrupted writer left is cleared by the next one. A kind of
-    dataset is a subclass, whose ``add`` writes the files of one scan and appends its item.
+    dataset is complete. What an interrupted writer left is cleared by the next one.
 
     Args:
         folder: The dataset's folder. Other files in it, such as ``exclusions.csv``, stay.
+        kind: What is written of every scan.
         name: Name of the dataset.
         description: One line on what it is and where it comes from.
         demonstration: Whether it is synthetic demonstration data.
@@ -33,15 +94,19 @@ class DatasetWriter:
         InputError: If ``folder`` already holds a complete dataset.
     """
 
-    folders: ClassVar[tuple[str, ...]] = ()  # of the scans' files; cleared at the start
-
     def __init__(
-        self, folder: str | Path, name: str, description: str, demonstration: bool = False
+        self,
+        folder: str | Path,
+        kind: DatasetKind,
+        name: str,
+        description: str,
+        demonstration: bool = False,
     ) -> None:
         self.folder = Path(folder)
+        self.kind = kind
         if (self.folder / DATALIST).exists():
             raise InputError(f"{self.folder} already holds a dataset: choose an empty folder")
-        for part in self.folders:
+        for part in (*(image.folder for image in kind.images.values()), _STORE):
             shutil.rmtree(self.folder / part, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.head: dict[str, Any] = {
@@ -61,6 +126,48 @@ class DatasetWriter:
         if kind is None:
             self.close()
 
+    def add(
+        self,
+        split: str,
+        scan: str,
+        images: Mapping[str, Placed],
+        table: Table | None = None,
+        **fields: Any,
+    ) -> dict[str, Any]:
+        """Write one scan.
+
+        Args:
+            split: ``training``, ``validation`` or ``test``.
+            scan: Unique name of it, for example ``mouse01_axial_head-thorax``.
+            images: Images by the keys of the kind, each with its affine.
+            table: Of the measurements of a series.
+            fields: More entries of the item: ``animal``, ``plane``, ``region``, ...
+
+        Returns:
+            The item as it stands in the list.
+
+        Raises:
+            ValueError: If the split or an image is unknown, the scan is there already, or shapes
+                or values do not fit.
+        """
+        self._check_name(split, scan)
+        self._check_images(scan, images, table)
+        item: dict[str, Any] = {"scan": scan}
+        for key, (array, affine) in images.items():
+            stored = self.kind.images[key]
+            item[key] = f"{stored.folder}/{scan}.nii.gz"
+            values = _as_stored(array, stored.dtype)
+            write_volume(self.folder / item[key], values, affine)
+            if table is not None and key in ("image", "label"):
+                table.write_beside(self.folder / item[key])
+        if self.kind.slices is not None:
+            item |= {"store": f"{_STORE}/{scan}", "num_slices": images["image"][0].shape[-1]}
+            for key in ("image", "label"):
+                write_stack(self.folder / item["store"] / key, *images[key], self.kind.slices)
+        item |= fields
+        self.items[split].append(item)
+        return item
+
     def close(self) -> Path:
         """Write ``datalist.json`` and return its path.
 
@@ -72,9 +179,40 @@ class DatasetWriter:
         return write_json(self.folder / DATALIST, {**self.head, **self.items})
 
     def _check_name(self, split: str, scan: str) -> None:
-        """Refuse an unknown split, and a name that is taken or is none of a file."""
+        """Refuse an unknown split, and a name that is taken or cannot name a file."""
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
         known = {item["scan"] for items in self.items.values() for item in items}
         if scan in known or not scan or "/" in scan or "#" in scan:
             raise ValueError(f"scan must be a new name without '/' or '#', got {scan!r}")
+
+    def _check_images(self, scan: str, images: Mapping[str, Placed], table: Table | None) -> None:
+        """Refuse what would make a broken dataset."""
+        known = self.kind.images
+        if not {"image", "label"} <= images.keys() <= known.keys():
+            raise ValueError(f"{scan}: image and label, and of {tuple(known)}, got {[*images]}")
+        if self.kind.series != (table is not None):
+            raise ValueError(f"table of {scan} must be given for a series, and only for one")
+        grid = images["image"][0].shape[:3]
+        for key, (array, _) in images.items():
+            last = known[key].values
+            if table is not None and key in ("image", "label"):
+                last = len(table)
+            scale = known[key].scale
+            space = array.shape[:3] if scale is None else tuple(map(mul, grid, scale))
+            if len(grid) != 3 or array.shape != (*space, *([] if last is None else [last])):
+                raise ValueError(f"{key} of {scan} does not fit its image, got {array.shape}")
+            if not np.isfinite(array).all():
+                raise ValueError(f"{key} of {scan} must be finite")
+            limits = np.iinfo(known[key].dtype) if np.dtype(known[key].dtype).kind in "iu" else None
+            if limits and not (limits.min <= array.min() and array.max() <= limits.max):
+                raise ValueError(
+                    f"{key} of {scan} must lie in {limits.min}..{limits.max}, got "
+                    f"{array.min():g}..{array.max():g}"
+                )
+
+
+def _as_stored(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+    """Return an array in the type on disk, rounded to whole numbers."""
+    whole = np.dtype(dtype).kind in "iu"
+    return (np.round(array) if whole else np.asarray(array)).astype(dtype)

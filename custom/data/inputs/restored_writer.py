@@ -13,8 +13,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import torch
-from monai.config import DtypeLike, KeysCollection, NdarrayOrTensor, PathLike
-from monai.data import ImageWriter, MetaTensor
+from monai.config import DtypeLike, KeysCollection
+from monai.data import MetaTensor
 from monai.data.utils import to_affine_nd
 from monai.transforms import MapTransform
 from monai.utils import MetaKeys, convert_to_numpy, ensure_tuple
@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from custom.errors import InputError
 from custom.files.atomic import atomic_path
+from custom.files.nifti_volume import nifti_image
 
 __all__ = [
     "RESTORED",
-    "RestoredWriter",
     "SaveRestoredd",
     "copy_of",
     "is_result",
@@ -87,71 +87,6 @@ def is_result(path: str | Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return bool(written == path.name)
-
-
-class RestoredWriter(ImageWriter):
-    """Write an image whose grid may be finer than that of the file it was made from.
-
-    The sform and qform each keep their code and move with the grid, so a file whose two forms
-    name different spaces keeps both. An input without such codes (Zarr, Bruker) gets scanner
-    coordinates in millimetres.
-
-    Args:
-        output_dtype: Type on disk.
-
-    Raises:
-        InputError: If the file cannot be written; no partial file is left.
-    """
-
-    def __init__(self, output_dtype: DtypeLike = np.float32, **kwargs: Any) -> None:
-        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
-        self.output_dtype = output_dtype
-        self._header = nib.Nifti1Header()
-
-    def set_data_array(
-        self, data_array: NdarrayOrTensor, channel_dim: int | None = 0, **_: Any
-    ) -> None:
-        """Set the image; a single channel is dropped, several go last.
-
-        Args:
-            data_array: The image.
-            channel_dim: Its channel axis, or None.
-        """
-        array = np.asarray(convert_to_numpy(data_array), dtype=self.output_dtype)
-        if channel_dim is not None:
-            array = np.moveaxis(array, channel_dim, -1)
-            array = array[..., 0] if array.shape[-1] == 1 else array
-        self.data_obj = array
-
-    def set_metadata(self, meta_dict: Mapping[Any, Any] | None, **_: Any) -> None:
-        """Set the geometry from MONAI's meta data; the array must be set before.
-
-        Args:
-            meta_dict: ``affine`` of the image, ``original_affine`` of the input, and the
-                geometry fields of the input's NIfTI header if it had one.
-        """
-        meta = meta_dict or {}
-        affine = _matrix(meta.get(MetaKeys.AFFINE))
-        original = _matrix(meta.get(MetaKeys.ORIGINAL_AFFINE, affine))
-        self._header = _geometry(meta, affine, original, np.shape(self.data_obj))
-
-    def write(self, filename: PathLike, verbose: bool = False, **kwargs: Any) -> None:
-        """Write the file under a temporary name and rename it.
-
-        Args:
-            filename: The file, ``.nii`` or ``.nii.gz``.
-            verbose: Whether to log the name.
-            kwargs: Not used.
-        """
-        super().write(filename, verbose=verbose)
-        with _written(Path(filename)), atomic_path(Path(filename)) as temporary:
-            self.save(temporary)
-
-    def save(self, filename: PathLike) -> None:
-        """Write the file directly, without a temporary name."""
-        image = nib.Nifti1Image(self.data_obj, None, self._header)
-        image.header.set_data_dtype(self.output_dtype)
-        nib.save(image, filename)
 
 
 class SaveRestoredd(MapTransform):
@@ -225,10 +160,11 @@ class SaveRestoredd(MapTransform):
 
     def _write(self, image: MetaTensor, path: Path) -> None:
         """Write one image."""
-        writer = RestoredWriter(np.uint8 if image.dtype == torch.uint8 else self.output_dtype)
-        writer.set_data_array(image)
-        writer.set_metadata(image.meta)
-        writer.save(path)
+        dtype = np.uint8 if image.dtype == torch.uint8 else self.output_dtype
+        # Several channels go last.
+        array = np.moveaxis(np.asarray(convert_to_numpy(image), dtype=dtype), 0, -1)
+        array = array[..., 0] if array.shape[-1] == 1 else array
+        nib.save(nifti_image(array, _header(image.meta, array.shape)), path)
 
 
 @contextmanager
@@ -249,13 +185,20 @@ def _matrix(affine: Any) -> NDArray[np.float64]:
     return np.asarray(to_affine_nd(3, array), dtype=float)
 
 
-def _geometry(
-    meta: Mapping[Any, Any],
-    affine: NDArray[np.float64],
-    original: NDArray[np.float64],
-    shape: tuple[int, ...],
-) -> nib.Nifti1Header:
-    """Return a header with the input's forms and units on the grid of the image."""
+def _header(meta: Mapping[Any, Any], shape: tuple[int, ...]) -> nib.Nifti1Header:
+    """Return a header with the input's forms and units on the grid of the image.
+
+    The sform and qform each keep their code and move with the grid, so a file whose two forms
+    name different spaces keeps both. An input without such codes (Zarr, Bruker) gets scanner
+    coordinates in millimetres.
+
+    Args:
+        meta: MONAI's meta data: ``affine`` of the image, ``original_affine`` of the input, and
+            the geometry fields of the input's NIfTI header if it had one.
+        shape: Of the image.
+    """
+    affine = _matrix(meta.get(MetaKeys.AFFINE))
+    original = _matrix(meta.get(MetaKeys.ORIGINAL_AFFINE, affine))
     header = nib.Nifti1Header()
     header.set_data_shape(shape)
     if all(field in meta for field in _GEOMETRY):

@@ -10,9 +10,9 @@ from typing import Any
 from tqdm import tqdm
 
 from custom.data.datasets.datalist import EXCLUSIONS
-from custom.data.datasets.dataset_writer import DATALIST, SPLITS
+from custom.data.datasets.dataset_kinds import PAIRED_STACKS
+from custom.data.datasets.dataset_writer import DATALIST, SPLITS, DatasetWriter
 from custom.data.datasets.exclusions import read_exclusions, write_exclusions
-from custom.data.datasets.paired_dataset import PairedDatasetWriter
 from custom.data.preparation.animal_split import AnimalSplit
 from custom.data.preparation.dataset_publishing import check_output_dir, dataset_folder
 from custom.data.preparation.pair_loading import PairLoader
@@ -91,7 +91,8 @@ class MicroMriPreparation:
         left_out = [*left_out, *unpaired]
         self._check_exclusions(pairs)
         with dataset_folder(self.output_dir) as folder:
-            writer = PairedDatasetWriter(folder, self.name, "fast and default scans, paired")
+            about = "fast and default scans, paired"
+            writer = DatasetWriter(folder, PAIRED_STACKS, self.name, about)
             records = self._write_pairs(writer, pairs, left_out)
             for item in left_out:
                 logger.warning("not paired: %s: %s", item.source, item.reason)
@@ -115,7 +116,7 @@ class MicroMriPreparation:
         return self.output_dir / DATALIST
 
     def _write_pairs(
-        self, writer: PairedDatasetWriter, pairs: Sequence[ScanPair], left_out: list[LeftOut]
+        self, writer: DatasetWriter, pairs: Sequence[ScanPair], left_out: list[LeftOut]
     ) -> list[dict[str, Any]]:
         """Write all pairs that can be read; the scans of the others are added to ``left_out``."""
         records: list[dict[str, Any]] = []
@@ -133,11 +134,7 @@ class MicroMriPreparation:
             writer.add(
                 split,
                 pair.scan_id,
-                loaded.image,
-                loaded.image_affine,
-                loaded.label,
-                loaded.label_affine,
-                loaded.mask,
+                loaded.images,
                 animal=pair.fast.animal,
                 plane=pair.fast.plane,
                 region=pair.fast.region,

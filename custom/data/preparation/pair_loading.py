@@ -48,6 +48,15 @@ class LoadedPair:
     mask: NDArray[Any] | None
     record: dict[str, Any]
 
+    @property
+    def images(self) -> dict[str, tuple[NDArray[Any], NDArray[np.float64]]]:
+        """The images with their affines, as a dataset's writer takes them."""
+        images = {
+            "image": (self.image, self.image_affine),
+            "label": (self.label, self.label_affine),
+        }
+        return images if self.mask is None else images | {"mask": (self.mask, self.label_affine)}
+
 
 class PairLoader:
     """Read pairs, align their grids and crop the background.

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from custom.data.datasets.dataset_writer import DATALIST, SPLITS
-from custom.data.datasets.volume_dataset import VolumeDatasetWriter
+from custom.data.datasets.dataset_kinds import VOLUMES, volume_pair
+from custom.data.datasets.dataset_writer import DATALIST, SPLITS, DatasetWriter
 from custom.data.inputs.input_selection import find_images, unique_names
 from custom.data.preparation.air_crop import crop_air, fit_int16
 from custom.data.preparation.dataset_publishing import check_output_dir, dataset_folder
@@ -98,7 +98,7 @@ class VolumePreparation:
         splits = self.split(subjects)
         files = list(zip(paths, names, subjects, strict=True))
         with dataset_folder(self.output_dir) as folder:
-            writer = VolumeDatasetWriter(folder, self.name, "3D volumes; air cut off")
+            writer = DatasetWriter(folder, VOLUMES, self.name, "3D volumes; air cut off")
             records = self._write_all(writer, files, splits)
             write_json(folder / PREPARATION, self._report(records))
             writer.close()
@@ -113,7 +113,7 @@ class VolumePreparation:
 
     def _write_all(
         self,
-        writer: VolumeDatasetWriter,
+        writer: DatasetWriter,
         files: Sequence[tuple[Path, str, str]],
         splits: Mapping[str, str],
     ) -> list[dict[str, Any]]:
@@ -147,7 +147,7 @@ class VolumePreparation:
         return list(dict.fromkeys(found))
 
     def _write(
-        self, writer: VolumeDatasetWriter, path: Path, name: str, subject: str, split: str
+        self, writer: DatasetWriter, path: Path, name: str, subject: str, split: str
     ) -> dict[str, Any]:
         """Write one volume and return its record."""
         self.check(path)
@@ -161,7 +161,7 @@ class VolumePreparation:
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         label = fit_int16(part)
-        writer.add(split, name, label, affine, subject=subject)
+        writer.add(split, name, volume_pair(label, affine), subject=subject)
         return {
             "scan": name,
             "split": split,

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from custom.data.datasets.volume_dataset import VolumeDatasetWriter, low_resolution_partner
+from custom.data.datasets.dataset_kinds import VOLUMES, volume_pair
+from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.demo.brain.brain_anatomy import BrainGrid, make_head
 from custom.demo.demonstration_set import DemonstrationSet
 from custom.files.nifti_volume import write_volume
@@ -73,17 +74,18 @@ class BrainVolumesDemo(DemonstrationSet):
             Path of the low-resolution scan.
         """
         grid, head = self._person(_UNSEEN_PERSON)
-        label = np.round(head).astype(np.int16)
+        pair = volume_pair(head, grid.affine)
         path = Path(folder) / "unseen_brain.nii.gz"
-        write_volume(path, *low_resolution_partner(label, grid.affine))
+        write_volume(path, *pair["image"])
         reference = path.parent / "reference" / "unseen_brain_reference.nii.gz"
-        write_volume(reference, label, grid.affine)
+        write_volume(reference, *pair["label"])
         return path
 
     def _write(self) -> None:
         """Scan and write all people."""
-        writer = VolumeDatasetWriter(
+        writer = DatasetWriter(
             self.folder,
+            VOLUMES,
             "brain volumes, demonstration",
             "Synthetic T1-weighted heads made from the ICBM 152 tissue maps"
             + (", small for tests" if self.size == "tiny" else ""),
@@ -95,7 +97,7 @@ class BrainVolumesDemo(DemonstrationSet):
         for number, split in enumerate(tqdm(jobs, desc="demonstration scans", unit="scan")):
             grid, head = self._person(number)
             subject = f"person{number + 1:02d}"
-            writer.add(split, f"{subject}_T1w", head, grid.affine, subject=subject)
+            writer.add(split, f"{subject}_T1w", volume_pair(head, grid.affine), subject=subject)
         writer.close()
 
     def _person(self, number: int) -> tuple[BrainGrid, NDArray[np.float32]]:

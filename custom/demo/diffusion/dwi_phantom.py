@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from custom.data.datasets.dwi_dataset import DwiDatasetWriter, write_series
+from custom.data.datasets.dataset_kinds import DIFFUSION_SERIES
+from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.demo.demonstration_set import DemonstrationSet
 from custom.demo.diffusion.dwi_anatomy import Phantom, make_phantom
+from custom.files.nifti_volume import write_volume
 from custom.physics.diffusion.gradient_schemes import published_scheme
 from custom.physics.diffusion.gradient_table import GradientTable
 from custom.physics.diffusion.noise import ClippedGaussianNoise
@@ -112,15 +114,18 @@ class DwiDemo(DemonstrationSet):
         plan, table = _PLANS[self.size], _scheme()
         scan = _measure(plan, self.seed, _UNSEEN_SUBJECT, _UNSEEN_NOISE)
         path = Path(folder) / "unseen_dwi.nii.gz"
-        write_series(path, scan.noisy, table, plan.affine)
+        table.write_beside(path)
+        write_volume(path, scan.noisy, plan.affine)
         reference = path.parent / "reference" / "unseen_dwi_reference.nii.gz"
-        write_series(reference, scan.clean, table, plan.affine)
+        table.write_beside(reference)
+        write_volume(reference, scan.clean, plan.affine)
         return path
 
     def _write(self) -> None:
         """Measure and write all heads."""
-        writer = DwiDatasetWriter(
+        writer = DatasetWriter(
             self.folder,
+            DIFFUSION_SERIES,
             "diffusion phantoms, demonstration",
             "Synthetic heads of tensors of the paper's prior, 32 measurements"
             + (", small for tests" if self.size == "tiny" else ""),
@@ -135,23 +140,23 @@ class DwiDemo(DemonstrationSet):
         writer.close()
 
     def _add(
-        self, writer: DwiDatasetWriter, plan: _Plan, number: int, split: str, level: float
+        self, writer: DatasetWriter, plan: _Plan, number: int, split: str, level: float
     ) -> None:
         """Measure and write one subject."""
         scan = _measure(plan, self.seed, number, level)
         subject = f"phantom{number + 1:02d}"
+        arrays: dict[str, NDArray[Any]] = {
+            "image": scan.noisy,
+            "label": scan.clean,
+            "mask": scan.phantom.mask,
+            "tensor": scan.phantom.tensor,
+            "s0": scan.phantom.s0,
+        }
         writer.add(
             split,
             f"{subject}_noise{round(1000 * level):03d}",
-            {
-                "image": scan.noisy,
-                "label": scan.clean,
-                "mask": scan.phantom.mask,
-                "tensor": scan.phantom.tensor,
-                "s0": scan.phantom.s0,
-            },
+            {key: (array, plan.affine) for key, array in arrays.items()},
             _scheme(),
-            plan.affine,
             subject=subject,
             sigma=scan.sigma,
             noise_level=level,

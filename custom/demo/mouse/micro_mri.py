@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
-from custom.data.datasets.paired_dataset import PairedDatasetWriter
+from custom.data.datasets.dataset_kinds import PAIRED_STACKS
+from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.demo.demonstration_set import DemonstrationSet
 from custom.demo.mouse.mouse_anatomy import Mouse, Plane
 from custom.demo.mouse.mouse_scan import (
@@ -92,8 +93,9 @@ class MicroMriDemo(DemonstrationSet):
 
     def _write(self) -> None:
         """Scan and write all animals."""
-        writer = PairedDatasetWriter(
+        writer = DatasetWriter(
             self.folder,
+            PAIRED_STACKS,
             "mouse micro-MRI, demonstration",
             "Synthetic mice at 7 T, scanned at 150 x 150 x 1 and 300 x 300 x 5"
             if self.size == "full"
@@ -151,16 +153,16 @@ class MicroMriDemo(DemonstrationSet):
             pool.shutdown(cancel_futures=True)
 
 
-def _add(writer: PairedDatasetWriter, job: _Job, pair: ScanPair) -> None:
+def _add(writer: DatasetWriter, job: _Job, pair: ScanPair) -> None:
     """Write one pair."""
     writer.add(
         job.split,
         job.scan,
-        pair.image,
-        pair.image_affine,
-        pair.label,
-        pair.label_affine,
-        pair.mask,
+        {
+            "image": (pair.image, pair.image_affine),
+            "label": (pair.label, pair.label_affine),
+            "mask": (pair.mask, pair.label_affine),
+        },
         animal=_animal_name(job.animal),
         plane=job.plane,
         region=job.region,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
@@ -23,7 +22,7 @@ from custom.deploy.dicom.plane import ImagePlane, common_plane
 from custom.deploy.dicom.quiet import quiet_pydicom
 from custom.deploy.dicom.series import DicomSeries
 from custom.deploy.dicom.stack import affine_of, by_position, check_steps, single_images
-from custom.files.atomic import atomic_path
+from custom.files.nifti_volume import write_volume
 
 __all__ = ["LPS_TO_RAS", "SeriesVolume", "series_volume", "write_nifti"]
 
@@ -151,16 +150,8 @@ def write_nifti(volume: SeriesVolume, path: Path) -> None:
     Raises:
         InputError: If the disk is full; no file is left half written.
     """
-    image = nib.Nifti1Image(volume.array, volume.affine)
-    image.header.set_xyzt_units("mm")
-    image.set_qform(volume.affine, code=1)
-    image.set_sform(volume.affine, code=1)
     if volume.bvals is not None and volume.bvecs is not None:
-        from custom.physics.diffusion.gradient_table import (  # it imports torch
-            GradientTable,
-            tables_beside,
-        )
+        from custom.physics.diffusion.gradient_table import GradientTable  # it imports torch
 
-        GradientTable(volume.bvals, volume.bvecs).write(*tables_beside(path))
-    with atomic_path(path) as temporary:
-        nib.save(image, temporary)
+        GradientTable(volume.bvals, volume.bvecs).write_beside(path)
+    write_volume(path, volume.array, volume.affine)

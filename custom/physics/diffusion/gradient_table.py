@@ -72,6 +72,10 @@ class GradientTable:
             rows = (" ".join(f"{value:.8g}" for value in row) for row in self.bvecs.T)
             temporary.write_text("\n".join(rows) + "\n")
 
+    def write_beside(self, image: str | Path) -> None:
+        """Write the two files where :func:`tables_beside` looks for those of an image."""
+        self.write(*tables_beside(image))
+
 
 def table_of_rows(b_rows: Tensor) -> GradientTable:
     """Return the gradient table of rows of b-matrices; the sign of a direction is arbitrary.

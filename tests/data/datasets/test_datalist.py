@@ -1,14 +1,19 @@
-"""A dataset of references alone, which the super-resolution study trains on."""
+"""Lists of scans: of stacks and their slices, and of references alone."""
 
 import json
 
+import nibabel as nib
 import numpy as np
 import pytest
 from monai.bundle import ConfigParser
+from torch.utils.data import default_collate
 
 from custom.bundle.launch import user_error
 from custom.bundle.locate import find_bundle
-from custom.data.datasets.datalist import image_paths, load_datalist
+from custom.data.datasets.datalist import image_paths, load_datalist, slice_items
+from custom.data.datasets.dataset_kinds import PAIRED_STACKS
+from custom.data.datasets.dataset_writer import DatasetWriter
+from custom.data.datasets.exclusions import write_exclusions
 from custom.errors import InputError
 from custom.files.nifti_volume import write_volume
 
@@ -76,3 +81,130 @@ def test_only_without_an_input_does_restoring_ask_for_one(references):
     assert [str(path) for path in parser.get_parsed_content("selection").inputs] == [
         str(references / "test.nii.gz")
     ]
+
+
+LOW = np.diag([0.2, 0.2, 0.6, 1.0])
+HIGH = np.diag([0.1, 0.1, 0.6, 1.0])
+
+
+def write_dataset(folder, slices=3):
+    rng = np.random.default_rng(1)
+    with DatasetWriter(folder, PAIRED_STACKS, "test", "random numbers") as writer:
+        for split, animal in (("training", "m1"), ("validation", "m2"), ("test", "m3")):
+            writer.add(
+                split,
+                f"{animal}_axial_head",
+                {
+                    "image": (rng.random((4, 5, slices)), LOW),
+                    "label": (rng.random((8, 10, slices)), HIGH),
+                    "mask": (np.ones((8, 10, slices)), HIGH),
+                },
+                animal=animal,
+                plane="axial",
+                region="head",
+            )
+    return folder
+
+
+def test_list_names_files_that_hold_the_same_values_twice(tmp_path):
+    items = load_datalist(write_dataset(tmp_path / "set"))["validation"]
+    volume = nib.load(items[0]["label"])
+    assert volume.shape == (8, 10, 3)
+    np.testing.assert_allclose(volume.affine, HIGH, atol=1e-6)
+    assert volume.header.get_xyzt_units()[0] == "mm"
+    slices = slice_items(items)
+    assert [item["slice"] for item in slices] == [0, 1, 2]
+    assert slices[1]["label"].endswith("slices.zarr/m2_axial_head/label#1")
+    assert slices[1]["animal"] == "m2"
+
+
+def test_the_dataset_s_own_exclusions_are_honoured(tmp_path):
+    folder = write_dataset(tmp_path / "set")
+    write_exclusions(
+        folder / "exclusions.csv",
+        [{"scan": "m1_axial_head", "slice": 1, "exclude": "yes", "reason": "ghost"}],
+    )
+    items = load_datalist(folder)
+    assert [item["slice"] for item in slice_items(items["training"])] == [0, 2]
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"m1_axial_head": [0, 1, 2]}))
+    with pytest.raises(InputError, match="no slice is left"):
+        slice_items(items["training"], exclusions=other)
+
+
+def test_a_slice_that_a_scan_does_not_have_is_logged(tmp_path, caplog):
+    items = load_datalist(write_dataset(tmp_path / "set"))
+    bad = tmp_path / "bad.json"
+    # m2 is in another split: what is said of it cannot be judged here.
+    bad.write_text(json.dumps({"m1_axial_head": [2, 3, 7], "m2_axial_head": [9]}))
+    assert [item["slice"] for item in slice_items(items["training"], bad)] == [0, 1]
+    (record,) = caplog.records
+    text = "m1_axial_head has 3 slices, counted from 0: there are no slices [3, 7] to exclude"
+    assert text in record.getMessage()
+
+
+@pytest.mark.parametrize("key", ["scan", "image", "label", "num_slices"])
+def test_an_item_that_lacks_something_is_named(tmp_path, key):
+    file = write_dataset(tmp_path / "set") / "datalist.json"
+    content = json.loads(file.read_text())
+    del content["validation"][0][key]
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"item \S*m2_axial_head\S* lacks \['{key}'\]") as error:
+        load_datalist(file.parent)
+    assert "\n" not in str(error.value)
+
+
+class Demo:
+    def __init__(self, folder):
+        self.folder = folder
+        self.calls = 0
+
+    def ensure(self):
+        self.calls += 1
+        return write_dataset(self.folder)
+
+
+def test_only_the_demonstration_s_own_folder_is_ever_synthesised(tmp_path):
+    demo = Demo(tmp_path / "demo")
+    assert len(load_datalist(tmp_path / "demo", demo)["test"]) == 1
+    with pytest.raises(InputError, match="demoo does not exist"):
+        load_datalist(tmp_path / "demoo", demo)
+    assert demo.calls == 1
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"training": [], "validation": []}'])
+def test_a_broken_list_is_named(tmp_path, text):
+    (tmp_path / "datalist.json").write_text(text)
+    with pytest.raises(InputError, match=r"datalist\.json is broken"):
+        load_datalist(tmp_path)
+
+
+def test_a_field_that_is_null_does_not_reach_a_batch(tmp_path):
+    folder = write_dataset(tmp_path / "set")
+    content = json.loads((folder / "datalist.json").read_text())
+    content["test"][0]["phase_axis"] = None
+    (folder / "datalist.json").write_text(json.dumps(content))
+    items = slice_items(load_datalist(folder)["test"])
+    assert "phase_axis" not in items[0]
+    assert default_collate(items)["animal"] == ["m3"] * 3
+
+
+def test_a_missing_file_is_named(tmp_path):
+    folder = write_dataset(tmp_path / "set")
+    (folder / "labels" / "m3_axial_head.nii.gz").unlink()
+    with pytest.raises(InputError, match="label of m3_axial_head is missing"):
+        load_datalist(folder)
+
+
+def test_only_keys_that_are_named_are_paths(references):
+    file = references / "datalist.json"
+    content = json.loads(file.read_text())
+    content["test"][0]["field_map"] = "training.nii.gz"
+    file.write_text(json.dumps(content))
+    (item,) = load_datalist(references, needed=["label"], paths=["field_map"])["test"]
+    assert item["field_map"] == str((references / "training.nii.gz").resolve())
+    assert item["label"] == "test.nii.gz"
+    content["test"][0]["field_map"] = "nowhere.nii.gz"
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="field_map of one of test is missing"):
+        load_datalist(references, needed=["label"], paths=["label", "field_map"])

@@ -7,7 +7,8 @@ from scipy import ndimage
 from custom.bundle.launch import run_bundle
 from custom.bundle.locate import find_bundle
 from custom.data.datasets.datalist import load_datalist, slice_items
-from custom.data.datasets.paired_dataset import PairedDatasetWriter
+from custom.data.datasets.dataset_kinds import PAIRED_STACKS
+from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.data.preparation.contact_sheet import draw_contact_sheet
 from custom.data.preparation.quality_control import QualityControl, QualityLimits
 from custom.errors import InputError
@@ -42,9 +43,10 @@ def made(tmp_path_factory):
     fine[..., 4] += 0.25 * np.roll(fine[..., 4], 64, axis=1)
     fine[..., 6] = ndimage.gaussian_filter(fine[..., 6], 3)
     low, high = np.diag([0.4, 0.4, 1, 1.0]), np.diag([0.2, 0.2, 1, 1.0])
-    with PairedDatasetWriter(folder, "set", "phantom") as writer:
+    with DatasetWriter(folder, PAIRED_STACKS, "set", "phantom") as writer:
         fields = {"animal": "mouse01", "plane": "axial", "region": "head", "phase_axis": 1}
-        writer.add("training", SCAN, noisy, low, magnitude(fine, 1, 3), high, **fields)
+        images = {"image": (noisy, low), "label": (magnitude(fine, 1, 3), high)}
+        writer.add("training", SCAN, images, **fields)
     run_bundle(BUNDLE, ["qc"], {"dataset_dir": str(folder), "dots_per_inch": 40})
     return folder
 

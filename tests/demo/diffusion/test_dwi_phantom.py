@@ -13,6 +13,7 @@ from dipy.reconst.dti import TensorModel, fractional_anisotropy
 from dipy.sims.voxel import single_tensor
 
 from custom.data.datasets.datalist import load_datalist
+from custom.data.datasets.dataset_kinds import DIFFUSION_SERIES
 from custom.demo.diffusion import dwi_phantom
 from custom.demo.diffusion.dwi_anatomy import make_phantom
 from custom.demo.diffusion.dwi_phantom import DwiDemo
@@ -20,6 +21,7 @@ from custom.errors import InputError
 from custom.physics.diffusion.gradient_table import read_gradient_table, tables_beside
 from custom.physics.diffusion.priors import BoxPrior
 
+PATHS = tuple(DIFFUSION_SERIES.images)
 PROTOCOL = Path(__file__).parents[3] / "bundles" / "dwi_vae" / "configs" / "protocols" / "study"
 
 
@@ -48,11 +50,11 @@ def demo(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def items(demo):
-    return list(chain(*load_datalist(demo.folder, demo).values()))
+    return list(chain(*load_datalist(demo.folder, demo, paths=PATHS).values()))
 
 
 def test_every_scan_is_of_another_head(items, demo):
-    splits = load_datalist(demo.folder)
+    splits = load_datalist(demo.folder, paths=PATHS)
     assert {split: len(part) for split, part in splits.items()} == {
         "training": 1,
         "validation": 1,
@@ -67,8 +69,8 @@ def test_every_scan_is_of_another_head(items, demo):
 def test_one_seed_gives_one_set_bit_for_bit(demo, tmp_path):
     again = DwiDemo(tmp_path / "again", "tiny", seed=3).ensure()
     assert digest(again) == digest(demo.folder)
-    other = load_datalist(DwiDemo(tmp_path / "other", "tiny", seed=4).ensure())
-    for split, part in load_datalist(demo.folder).items():
+    other = load_datalist(DwiDemo(tmp_path / "other", "tiny", seed=4).ensure(), paths=PATHS)
+    for split, part in load_datalist(demo.folder, paths=PATHS).items():
         for one, two in zip(part, other[split], strict=True):
             assert not np.allclose(array(one["label"]), array(two["label"]), rtol=0.1)
 
@@ -182,7 +184,7 @@ def test_an_interrupted_set_is_made_again(demo, tmp_path, monkeypatch):
 
     folder = tmp_path / "set"
     with monkeypatch.context() as patch:
-        patch.setattr("custom.demo.diffusion.dwi_phantom.DwiDatasetWriter.close", stop)
+        patch.setattr("custom.demo.diffusion.dwi_phantom.DatasetWriter.close", stop)
         with pytest.raises(KeyboardInterrupt):
             DwiDemo(folder, "tiny", seed=3).ensure()
     assert not (folder / "datalist.json").exists()
