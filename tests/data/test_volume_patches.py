@@ -15,6 +15,7 @@ from monai.transforms import LoadImage
 from custom.data.datasets.dataset_kinds import VOLUMES, volume_pair
 from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.files.nifti_volume import write_volume
+from custom.handlers.epoch_seed import EpochSeed
 from custom.physics.downsampling import DEGRADATIONS, downsample
 from custom.physics.intensity_statistics import reference_intensity
 
@@ -140,7 +141,7 @@ def seen(dataset_dir, epochs, after=0, seed=5):
     """Return the first voxels of all patches of a training, from an epoch on."""
     parser = config(dataset_dir, seed=seed, batch_size=2)
     loader = parser.get_parsed_content("train::dataloader")
-    epoch_seed = parser.get_parsed_content("epoch_seed")
+    epoch_seed = EpochSeed(seed, parser.get_parsed_content("train::dataset"))
     drawn = []
     engine = Engine(lambda _, batch: drawn.append(batch["label"][:, 0, 0, 0, 0].tolist()))
     engine.state.rank = 0

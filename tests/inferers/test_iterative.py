@@ -18,9 +18,9 @@ PRIOR, NOISE = 1.5, 0.4  # variances of the clean image and of the degraded one 
 class VariancePreserving:
     """x_t = c_t x_0 + s_t e with c^2 + s^2 = 1; the network predicts the clean image."""
 
-    def __init__(self, num_steps: int) -> None:
+    def __init__(self, num_steps: int, end: float = 1.57) -> None:
         self.num_steps = num_steps
-        angle = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps * 1.57  # < pi / 2
+        angle = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps * end  # below pi / 2
         self.gain, self.std = angle.cos(), angle.sin()
 
     def timesteps(self, num_inference_steps=None):
@@ -95,7 +95,7 @@ def degraded(count=3):
 @pytest.mark.parametrize("num_inference_steps", [1, 4, 30])
 def test_mean_and_deviation_are_those_of_the_affine_recursion(num_inference_steps, noise_scale):
     """Within five standard errors, in every pixel and over all of them."""
-    process, passes = VariancePreserving(30), 400
+    process, passes = VariancePreserving(30, end=1.1), 400
     inferer = IterativeInferer(
         process, num_inference_steps, noise_scale, passes, conditioned=True, slices_per_batch=2
     )
@@ -129,6 +129,16 @@ def test_who_knows_the_clean_image_gives_it_back(noise_scale):
     process, clean = VariancePreserving(10), degraded() + 1
     inferer = IterativeInferer(process, 3, noise_scale, slices_per_batch=10)
     torch.testing.assert_close(inferer(degraded(), lambda x, _: clean), clean)
+
+
+def test_noise_is_drawn_for_the_start_and_for_every_step_but_the_last():
+    drawn = []
+
+    def noise(images, generators):
+        return lambda start, end: drawn.append((start, end))
+
+    IterativeInferer(VariancePreserving(3), None, 1.0, noise=noise)(degraded(), lambda x, _: x)
+    assert drawn == [(3, 0), (3, 2), (2, 1)]
 
 
 def test_a_start_without_noise_is_deterministic_and_at_the_mean():

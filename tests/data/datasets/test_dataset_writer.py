@@ -109,10 +109,10 @@ def test_a_new_study_brings_a_kind_of_its_own(tmp_path):
     values = torch.rand(4, 6, 2, generator=torch.Generator().manual_seed(0)).numpy()
     images = {"image": values, "label": values.repeat(2, 0).repeat(2, 1).repeat(2, 2)}
     placed = {key: (array, np.eye(4)) for key, array in images.items()}
-    fields = np.full((4, 6, 2, 2), -3.4)
+    fields = np.full((4, 6, 2, 2), -3.6)
     with DatasetWriter(tmp_path, kind, "a", "b") as writer:
         item = writer.add("training", "x", placed | {"field_map": (fields, np.eye(4))})
-    np.testing.assert_array_equal(nib.load(tmp_path / item["field_map"]).get_fdata(), -3)
+    np.testing.assert_array_equal(nib.load(tmp_path / item["field_map"]).get_fdata(), -4)
     reader = ZarrSliceReader()
     stored, _ = reader.get_data(reader.read(tmp_path / item["store"] / "image#1"))
     assert stored.dtype == np.float32
