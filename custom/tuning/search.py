@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["SearchRequest", "find_space", "search"]
 
 # Where something lies or runs may differ between the workers of one search.
-_LOCAL = {"dataset_dir", "demo_dir", "device", "exclusions", "tracking_uri", "cache_slices"}
+_LOCAL = {"dataset_dir", "demo_dir", "device", "tracking_uri"}
 # What a user of `train` may type, and would be set aside here.
 _NOT_FOR_SEARCHES = {
     "output_dir": "give --output",
@@ -120,7 +120,7 @@ def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]
     known = _resolved(content, given, request)
     tracker = _tracker(known, request, space)
     storage = SearchStorage(request.storage_url)
-    identity = _identity(content, known, request)
+    identity = _identity(content, known, request, _LOCAL | space.local)
     study = open_study(storage, request.study_name, space, identity, request.seed)
     tracker.start(study)
     worker = Worker(
@@ -252,7 +252,7 @@ def _known(overrides: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str
 
 
 def _identity(
-    content: Mapping[str, Any], known: Mapping[str, Any], request: SearchRequest
+    content: Mapping[str, Any], known: Mapping[str, Any], request: SearchRequest, local: set[str]
 ) -> dict[str, Any]:
     """Return what must be the same for all workers of a search."""
     given = request.overrides or {}
@@ -262,7 +262,7 @@ def _identity(
         "bundle": request.bundle.name,
         "configs": _hash(dict(content)),
         "dataset": _hash(known.get("datalist"), without=place),
-        "overrides": {name: value for name, value in given.items() if name not in _LOCAL},
+        "overrides": {name: value for name, value in given.items() if name not in local},
     }
 
 

@@ -10,6 +10,7 @@ A space is a YAML file beside the configs::
       min_epochs: 10
     during_search: # config ids set only while searching, to save time; not in the result
       max_epochs: 30
+    local: [cache_slices] # config ids that workers of one search may set each in its own way
     parameters: # drawn in this order
       down: # sets one config id, or a list of ids
         type: categorical
@@ -111,6 +112,11 @@ class SearchSpace:
     def pruner(self) -> dict[str, Any]:
         """Name and options of the pruner."""
         return dict(self.content.get("pruner") or {"name": "none"})
+
+    @property
+    def local(self) -> set[str]:
+        """Config ids that each worker of a search may set in its own way."""
+        return set(map(str, self.content.get("local") or ()))
 
     def better(self, value: float, than: float) -> bool:
         """Say whether a value of the metric is better than another."""

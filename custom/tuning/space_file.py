@@ -64,9 +64,9 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _check_sections(content: Mapping[str, Any]) -> None:
     """Refuse unknown, missing and unusable parts at the top of the file."""
-    unknown = sorted(map(str, set(content) - {*_REQUIRED, *_OPTIONAL}))
+    unknown = sorted(map(str, set(content) - {*_REQUIRED, *_OPTIONAL, "local"}))
     if unknown:
-        known = ", ".join((*_REQUIRED, *_OPTIONAL))
+        known = ", ".join((*_REQUIRED, *_OPTIONAL, "local"))
         raise SpaceError(f"unknown key {unknown[0]!r}: a search space has {known}")
     for key in _REQUIRED:
         if not content.get(key):
@@ -78,6 +78,8 @@ def _check_sections(content: Mapping[str, Any]) -> None:
     for key in ("parameters", *_OPTIONAL):
         if content.get(key) is not None and not isinstance(content[key], dict):
             raise SpaceError(f"{key} must be a mapping, got {content[key]!r}")
+    if not isinstance(content.get("local") or [], list):
+        raise SpaceError(f"local must be a list of config ids, got {content['local']!r}")
     for key in ("sampler", "pruner"):
         if content.get(key) and "name" not in content[key]:
             raise SpaceError(f"{key} must have a 'name'")

@@ -19,7 +19,7 @@ def bundle(tmp_path_factory):
     """The bundle with weights that its own training made."""
     root = fourth_study.write(tmp_path_factory.mktemp("bundles"))
     output = root.parent / "train"
-    run_bundle(root, ["train"], {"output_dir": str(output), "demo_size": "tiny"})
+    run_bundle(root, ["train", "tiny"], {"output_dir": str(output)})
     assert len((output / "metrics.csv").read_text().splitlines()) == 2
     fourth_study.ship(root, output / "models" / "model.pt")
     return root

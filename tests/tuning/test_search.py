@@ -153,6 +153,10 @@ def test_another_space_bundle_or_setting_needs_a_study_of_its_own(bundle):
         search(request(bundle, 3, overrides={"dataset_dir": str(elsewhere)}), distance)
     search(request(bundle, 1, overlays=["wide"], name="wider"), distance)
     assert len(study_of(bundle, "wider").trials) == 1
+    (bundle / "configs" / "tune.yaml").write_text(SPACE + "local: [batch_size]\n")
+    for trials in (1, 2):
+        search(request(bundle, trials, overrides={"batch_size": trials}, name="own"), distance)
+    assert len(study_of(bundle, "own").trials) == 2
 
 
 @pytest.mark.usefixtures("no_results")

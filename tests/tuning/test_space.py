@@ -128,6 +128,7 @@ def one(entry):
         (HEAD, "'parameters' is missing"),
         (HEAD + "parameters: {a: {}}\nmetrc: 1\n", "unknown key 'metrc'"),
         (HEAD + "metric: x\n", "Duplicate key: `metric`"),
+        (HEAD + "parameters: {a: {}}\nlocal: cache\n", "local must be a list"),
         (SPACE.replace("minimize", "down"), "direction must be minimize or maximize, got 'down'"),
         (HEAD + "sampler: {seed: 1}\nparameters: {a: {}}\n", "sampler must have a 'name'"),
         (HEAD + "fixed: 3\nparameters: {a: {}}\n", "fixed must be a mapping"),
