@@ -21,6 +21,15 @@ def test_air_is_cut_off_and_every_voxel_stays_where_it_is():
     assert (part > 400).sum() == 13 * 12 * 21
 
 
+@pytest.mark.parametrize(("dark", "length"), [(400, 14), (200, 10)])
+def test_tissue_darker_than_three_tenths_of_the_mean_is_no_body(dark, length):
+    values = np.zeros((40, 40, 40), np.float32)
+    values[10:20, 10:20, 10:20] = 1000
+    values[20:24, 10:20, 10:20] = dark  # the mean of the foreground lies from 829 to 1000
+    part, _ = crop_air(values, np.eye(4), margin_mm=0)
+    assert part.shape == (length, 10, 10)
+
+
 def test_a_limit_keeps_the_middle():
     part, affine = crop_air(head(), np.eye(4), largest=10)
     assert part.shape == (10, 10, 10)
@@ -36,7 +45,9 @@ def test_values_below_zero_are_none_of_a_magnitude():
     assert part.min() == 0
 
 
-@pytest.mark.parametrize(("peak", "expected"), [(158917, 32000), (252, 32000), (3000, 3000)])
+@pytest.mark.parametrize(
+    ("peak", "expected"), [(158917, 32000), (252, 32000), (1999, 32000), (2000, 2000)]
+)
 def test_the_unit_changes_only_where_rounding_would_hurt(peak, expected):
     values = np.linspace(0, peak, 11).astype(np.float32)
     fitted = fit_int16(values)

@@ -20,6 +20,30 @@ def test_the_box_holds_dark_tissue_and_the_margin():
     assert box.stop[1] in range(65, 69)
 
 
+def test_the_margin_is_in_millimetres_along_each_axis():
+    tight, wide = (foreground_box(body(), (0.5, 0.2), margin, min_size=1) for margin in (0, 2.0))
+    assert np.subtract(tight.start, wide.start).tolist() == [4, 10]
+    assert np.subtract(wide.stop, tight.stop).tolist() == [4, 10]
+
+
+def test_a_mirrored_body_has_the_mirrored_box():
+    here, there = (
+        foreground_box(stack, (0.5, 0.5), min_size=1) for stack in (body(), body()[::-1, ::-1])
+    )
+    assert np.subtract((60, 80), there.stop).tolist() == list(here.start)
+    assert np.subtract((60, 80), there.start).tolist() == list(here.stop)
+
+
+def test_a_part_counts_from_a_twentieth_of_the_largest():
+    """Areas with their smoothed edges: a tenth is a limb, a fiftieth is a speck."""
+    stack = np.zeros((120, 120, 1))
+    stack[10:60, 10:60] = 1
+    stack[70:85, 70:85] = 1
+    stack[100:103, 100:103] = 1
+    box = foreground_box(stack, (1, 1), margin_mm=0, min_size=1)
+    assert box.stop[0] in range(85, 90)
+
+
 def test_a_box_is_widened_to_the_least_size_inside_the_image():
     stack = np.zeros((40, 40, 1))
     stack[:3, 37:] = 1

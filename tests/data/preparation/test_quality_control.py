@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,6 +60,33 @@ def test_planted_faults_are_flagged_and_nothing_else(made):
     assert "low SNR" in flags["fast", 2]
     assert "ghosting" in flags["default", 4]
     assert "blurred" in flags["default", 6]
+
+
+EVEN = {"snr": 20.0, "ghosting": 0.02, "focus": 1.0, "entropy": 1.0, "correlation": 0.9}
+
+
+# Six times the least deviation that is believed: 5 % of the median, or 2 %.
+@pytest.mark.parametrize(
+    ("measure", "within", "beyond", "flag"),
+    [
+        ("snr", 14.1, 13.9, "low SNR"),
+        ("ghosting", 0.099, 0.101, "ghosting"),
+        ("focus", 0.705, 0.695, "blurred"),
+        ("entropy", 1.118, 1.122, "smeared"),
+        ("correlation", 0.794, 0.790, "unlike its neighbours"),
+    ],
+)
+def test_a_slice_is_flagged_from_its_limit_on(measure, within, beyond, flag):
+    for value, flags in ((within, []), (beyond, [flag])):
+        stack = [SimpleNamespace(**EVEN) for _ in range(SLICES)]
+        setattr(stack[4], measure, value)
+        assert QualityLimits().flags(stack) == [[]] * 4 + [flags] + [[]] * 4
+
+
+@pytest.mark.parametrize(("snr", "flags"), [(5.1, []), (4.9, ["low SNR"])])
+def test_a_stack_that_is_noisy_throughout_is_flagged(snr, flags):
+    stack = [SimpleNamespace(**EVEN | {"snr": snr})] * SLICES
+    assert QualityLimits().flags(stack) == [flags] * SLICES
 
 
 def test_medians_are_those_of_the_phantom(made):

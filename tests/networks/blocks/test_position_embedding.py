@@ -48,8 +48,12 @@ def test_both_shapes_of_a_position_are_the_same():
     torch.testing.assert_close(torch.jit.script(embedding)(position), one)
 
 
-def test_half_precision_runs():
-    assert PositionEmbedding(8).bfloat16()(torch.rand(3)).dtype == torch.bfloat16
+def test_half_precision_agrees():
+    torch.manual_seed(0)
+    embedding, position = PositionEmbedding(8).bfloat16(), torch.tensor([0.125, 0.5, 1.0])
+    half = embedding(position)
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), embedding.float()(position), rtol=0.05, atol=0.01)
 
 
 @pytest.mark.parametrize("features", [0, 1, 7, -2])

@@ -77,11 +77,19 @@ def test_modulation_recomputed_by_hand():
         torch.testing.assert_close(net(image, position), expected)
 
 
-def test_each_sample_has_its_own_position():
-    net = awake()
-    images, position = torch.rand(3, 1, 12, 12), torch.tensor([0.1, 0.5, 0.9])
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [
+        ({}, (1, 12, 12)),
+        ({"spatial_dims": 3, "in_channels": 2, "out_channels": 3}, (2, 5, 6, 7)),
+    ],
+)
+def test_each_sample_has_its_own_position(options, shape):
+    net = awake(**options)
+    images, position = torch.rand(3, *shape), torch.tensor([0.1, 0.5, 0.9])
     with torch.no_grad():
         batch = net(images, position)
+        assert batch.shape == (3, options.get("out_channels", 1), *shape[1:])
         torch.testing.assert_close(net(images, position[:, None]), batch)
         torch.testing.assert_close(net(images[1:2], position[1:2]), batch[1:2])
         assert not torch.allclose(net(images, position.flip(0))[0], batch[0])
@@ -119,11 +127,6 @@ def test_learns_what_only_the_position_tells():
         optimiser.step()
     # Without the position the best answer is zero.
     assert loss.item() < 0.1 * target.square().mean().item()
-
-
-def test_three_dimensions_and_more_channels():
-    net = awake(spatial_dims=3, in_channels=2, out_channels=3)
-    assert net(torch.rand(1, 2, 5, 6, 7), torch.rand(1)).shape == (1, 3, 5, 6, 7)
 
 
 def test_half_precision_agrees():
