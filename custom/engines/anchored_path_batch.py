@@ -1,4 +1,4 @@
-"""What a training step of the anchored path diffusion makes of a batch of pairs."""
+"""Preparation of a training batch for the anchored path diffusion."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ PathBatch = tuple[Tensor, Tensor, tuple[Tensor], dict[str, Any]]
 
 
 class AnchoredPathPrepareBatch(PrepareBatch):
-    r"""Draw a place on the path of each pair, and the image there.
+    r"""Draw a step on the path of each pair, and the image at that step.
 
     .. math:: x_t = x_0 + \tfrac{t}{T} (x_T^* - x_0) + \sigma \sum_{s \le t} f(s)\, e_s
 
-    with :math:`t` uniform in ``1..T``, but for a share of the samples, which lie at its end,
-    :math:`t = T`. Both images are standardised by the moments of the scan,
-    or the clean one by its own where the batch has them. The moments are those of the whole
-    slices, not of what the batch has of them. A warning is logged once if the noise is too strong
-    for the training pairs.
+    with :math:`t` uniform in ``1..T``, except for a share of the samples at the end,
+    :math:`t = T`. Both images are standardised by the moments of the scan, or the clean one by its
+    own if the batch has them. The moments are those of the whole slices, not of the crops. A
+    warning is logged once if the noise is too strong for the training pairs.
 
     Args:
         scheduler: The path.
@@ -86,7 +85,7 @@ class AnchoredPathPrepareBatch(PrepareBatch):
     def _draw(self, clean: Tensor, anchor: Tensor) -> tuple[Tensor, Tensor]:
         """Draw the steps, and the images on the paths there."""
         scheduler = self.scheduler.to(clean.device)
-        # On the CPU, so that a seed means the same on every device.
+        # On the CPU, so that a seed gives the same numbers for every device.
         uniform = torch.randint(1, scheduler.num_steps + 1, (len(clean),))
         at_end = torch.rand(len(clean)) < self.end_share
         drawn = torch.where(at_end, scheduler.num_steps, uniform)

@@ -14,8 +14,8 @@ __all__ = ["RunningTerms"]
 class RunningTerms:
     """Average named scalars over an epoch, with one ``ignite.metrics.Average`` for each.
 
-    Their names need not be known beforehand: a loss has the terms that its network gives it. They
-    are added up on their device, so that no step waits for them. Attach it before the handlers that
+    Their names need not be known beforehand: the terms of a loss depend on its network. They are
+    added up on their device, so that no step waits for them. Attach it before the handlers that
     write metrics. A term called ``x`` becomes the metric ``train_x``.
 
     Args:
@@ -33,7 +33,7 @@ class RunningTerms:
             self._means.setdefault(name, Average(device=value.device)).update(value)
 
     def attach(self, engine: Engine) -> None:
-        """Begin anew with each epoch, and give the means at its end."""
+        """Reset at the start of each epoch, and give the means at its end."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._begin)
         if self.loss is not None:
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._keep_loss)

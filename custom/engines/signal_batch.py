@@ -1,4 +1,4 @@
-"""What a step makes of a batch of simulated diffusion signals."""
+"""Preparation of a batch of simulated diffusion signals."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class SignalPrepareBatch(PrepareBatch):
     """Hand noisy signals and the noise level to the network; truth and level to the loss.
 
     Args:
-        target: ``signal``: the clean signals; ``tensor``: the tensor they are of.
-        with_sigma: Whether the network is told the noise level.
-        with_latents: Whether an autoencoder draws its latents and gives them too, as in training.
+        target: ``signal``: the clean signals; ``tensor``: their tensor.
+        with_sigma: Whether the network gets the noise level.
+        with_latents: Whether an autoencoder samples its latents and returns them, as in training.
 
     Shape:
         ``image``, ``label``: ``(B, M)``; ``tensor``: ``(B, 6)``; ``sigma``: ``(B, 1)``; what is
@@ -49,7 +49,7 @@ class SignalPrepareBatch(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...], dict[str, Any]]:
-        """Return inputs, target, and what else the network takes."""
+        """Return inputs, target, and further arguments of the network."""
         if self.key not in batchdata:
             raise ValueError(f"target {self.key!r} is not in the batch: the prior has no tensors")
         moved = {

@@ -1,4 +1,4 @@
-"""Save a training after each epoch, and take it up again."""
+"""Save a training after each epoch, and resume it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RUN = "tracking_run"
 
 
 class BestMetric:
-    """The best key metric of an evaluator and its epoch, as something that can be saved.
+    """The best key metric of an evaluator and its epoch, with a state that can be saved.
 
     Args:
         evaluator: Evaluator that keeps them in its state, as MONAI's evaluators do.
@@ -41,7 +41,7 @@ class BestMetric:
         return {"metric": float(self.state.best_metric), "epoch": int(self.state.best_metric_epoch)}
 
     def load_state_dict(self, saved: Mapping[str, float | int]) -> None:
-        """Put metric and epoch back, so that only a better epoch counts as the best."""
+        """Restore metric and epoch, so that only a better epoch counts as the best."""
         self.state.best_metric = saved["metric"]
         self.state.best_metric_epoch = saved["epoch"]
 
@@ -51,14 +51,14 @@ class CheckpointWriter:
 
     ``last.pt`` holds the state of every item and of the trainer; ``model.pt`` is the bare state
     dict of the model. Both are written whole or not at all and load with ``weights_only=True``.
-    What an earlier training left in the folder is renamed, never written over. An epoch that is not
-    trusted is not saved and cannot be the best: the evaluator gets the best of before back.
+    Files of an earlier training in the folder are renamed, never overwritten. An epoch that is not
+    trusted is not saved and cannot be the best: the evaluator's earlier best is restored.
 
     Args:
-        folder: Where the files go.
+        folder: Folder of the files.
         items: What to save, by name; ``model`` is the network. Each has ``state_dict``.
-        evaluator: Evaluator that knows which epoch was the best.
-        trusted: Says at the end of an epoch whether its state may replace the last one; None: it
+        evaluator: Evaluator that keeps the best epoch.
+        trusted: Returns at the end of an epoch whether its state may replace the last one; None: it
             always may.
 
     Raises:
@@ -92,7 +92,7 @@ class CheckpointWriter:
         engine.add_event_handler(Events.COMPLETED, self._report)
 
     def _start(self, engine: Trainer) -> None:
-        """Note whether the trainer has been given the state of an earlier run, and its best."""
+        """Record whether the trainer was resumed, and the best metric of before."""
         self._fresh = engine.state.epoch == 0
         self._trusted_best = self.best.state_dict()
 
@@ -109,14 +109,14 @@ class CheckpointWriter:
                 if moved:
                     self.logger.info("kept the %s of an earlier training as %s", name, moved)
             self._fresh = False
-        # The best comes first: if the process dies in between, the epoch is simply run again.
+        # The best is written first: if the process dies in between, the epoch is run again.
         if self.evaluator.state.best_metric_epoch == engine.state.epoch:
             _write(_state(self.items["model"]), self.folder / BEST)
         states = {name: _state(item) for name, item in {**self.items, _TRAINER: engine}.items()}
         _write(states, self.folder / LAST)
 
     def _report(self, _: Trainer) -> None:
-        """Say where the best network lies."""
+        """Log the path of the best network."""
         best = self.evaluator.state
         if best.best_metric_epoch > 0:
             self.logger.info(
@@ -132,7 +132,7 @@ class CheckpointResumer(CheckpointLoader):
     """MONAI's loader for a training's ``last.pt``, with errors that a user can act on.
 
     Args:
-        load_path: The ``last.pt`` to take up.
+        load_path: The ``last.pt`` to resume from.
         items: The same items as :class:`CheckpointWriter`'s. The trainer is added.
         device: Where the tensors go.
 
@@ -153,7 +153,7 @@ class CheckpointResumer(CheckpointLoader):
         super().attach(engine)
 
     def __call__(self, engine: Engine) -> None:
-        """Put every item back into its saved state."""
+        """Restore the saved state of every item."""
         self._check(self._read(), engine)
         try:
             super().__call__(engine)
@@ -186,7 +186,7 @@ class CheckpointResumer(CheckpointLoader):
         return content
 
     def _check(self, content: Mapping[str, Any], engine: Engine) -> None:
-        """Refuse a state that the trainer cannot go on from."""
+        """Refuse a state that the trainer cannot continue from."""
         saved, now = content[_TRAINER]["epoch_length"], engine.state.epoch_length
         if saved != now:
             raise InputError(
@@ -202,7 +202,7 @@ class CheckpointResumer(CheckpointLoader):
 
 
 def _keep_tracking_run(engine: Engine) -> None:
-    """Let the trainer's state carry the identifier of its run in the experiment tracker."""
+    """Keep the identifier of the tracking run in the trainer's state."""
     if _RUN not in engine.state_dict_user_keys:
         engine.state_dict_user_keys.append(_RUN)
         setattr(engine.state, _RUN, "")
@@ -216,7 +216,7 @@ def _state(item: Any) -> Any:
 
 def _write(content: Any, path: Path) -> None:
     """Save whole or not at all."""
-    # By way of memory: written directly, torch hides a full disk behind an error of its own.
+    # Through memory: when torch writes directly, it hides a full disk behind another error.
     buffer = io.BytesIO()
     torch.save(content, buffer)
     with atomic_path(path) as temporary:

@@ -1,4 +1,4 @@
-"""Keep what an earlier training left in a folder that is used again."""
+"""Keep the files of an earlier training in a folder that is used again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["EarlierRun", "set_aside"]
 
 
 class EarlierRun:
-    """Rename what an earlier training left when a new one starts; a resumed one goes on in it.
+    """Rename the files of an earlier training when a new one starts; a resumed one continues them.
 
     Attach it to the trainer, after the handler that resumes and before those that read the files.
 
@@ -24,7 +24,7 @@ class EarlierRun:
         self.paths = [Path(path) for path in paths]
 
     def attach(self, engine: Engine) -> None:
-        """Look when the trainer starts."""
+        """Act when the trainer starts."""
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:

@@ -22,9 +22,9 @@ class EarlyStopping(IgniteEarlyStopping):
     uninterrupted one would have.
 
     Args:
-        evaluator: Engine whose key metric is watched; its ``metric_cmp_fn`` says what is better.
-        patience: Validations without improvement; the source waits 6.
-        min_epochs: Epochs that run in any case; the source runs 10.
+        evaluator: Engine whose key metric is watched; its ``metric_cmp_fn`` compares two values.
+        patience: Validations without improvement; 6 in the paper.
+        min_epochs: Epochs that run in any case; 10 in the paper.
 
     Raises:
         ValueError: If ``patience`` or ``min_epochs`` is less than 1.

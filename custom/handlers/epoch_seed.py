@@ -1,4 +1,4 @@
-"""Give each epoch random numbers of its own, whatever ran before it."""
+"""Seed each epoch, so that its random numbers do not depend on what ran before."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["EpochSeed"]
 class EpochSeed:
     """Seed all random numbers at the start of an epoch from the seed, the epoch and the rank.
 
-    An epoch then draws the same order of slices, crops and flips whether the training reached it
-    in one go or was interrupted and resumed before it. What depends on the epoch, as the weight of
-    a loss or the random numbers of a data set, is told its number, from 1: ``set_epoch`` of the
-    training set and of the trainer's loss is called if they have it.
+    An epoch then draws the same order of slices, crops and flips whether or not the training was
+    interrupted and resumed before it. Objects that depend on the epoch, such as the weight of a
+    loss or the random numbers of a data set, get its number, from 1: ``set_epoch`` of the training
+    set and of the trainer's loss is called if they have it.
 
     Args:
-        seed: Seed of the training, 0 or more. A resumed training keeps the one it began with.
+        seed: Seed of the training, 0 or more. A resumed training keeps its first seed.
         dataset: Training set whose random transforms are seeded too, when they run in this
             process. Worker processes are seeded by torch, from its own seed.
 
@@ -58,5 +58,5 @@ class EpochSeed:
         return {"seed": self.seed}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Take the seed of the training that is resumed."""
+        """Restore the seed of the training that is resumed."""
         self.seed = int(state["seed"])

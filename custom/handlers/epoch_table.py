@@ -18,8 +18,8 @@ __all__ = ["EpochTable"]
 class EpochTable:
     """Keep a CSV file with one line an epoch: losses, metrics, learning rate, seconds.
 
-    A resumed training goes on in the same table, from the epoch it resumes at; the table of an
-    earlier training is renamed. The learning rate is the one that the epoch ended with.
+    A resumed training continues the same table, from the epoch it resumes at; the table of an
+    earlier training is renamed. The learning rate is that at the end of the epoch.
 
     Args:
         path: The CSV file.
@@ -37,7 +37,7 @@ class EpochTable:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
     def _start(self, engine: SupervisedTrainer) -> None:
-        """Take over the lines before the epoch that the training resumes at."""
+        """Keep the lines before the epoch that the training resumes at."""
         self.rows = []
         if engine.state.epoch > 0 and self.path.is_file():
             rows = read_table(self.path, ("epoch",))

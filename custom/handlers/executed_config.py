@@ -11,16 +11,16 @@ from monai.bundle import ConfigParser
 
 __all__ = ["config_parameters", "config_yaml", "executed_config"]
 
-# Parts whose settings are worth comparing between runs.
+# Components whose settings are compared between runs.
 _PARTS = ("network_def", "loss", "optimizer", "lr_scheduler")
 _CODE = ("$", "@", "%")
 
 
 def executed_config() -> dict[str, Any]:
-    """Return the content of the config that this call stands in.
+    """Return the content of the config that contains this call.
 
-    MONAI gives expressions no handle on the config around them, so the parser is found among
-    the callers. Write ``$executed_config()`` in a config.
+    MONAI gives expressions no access to their config, so the parser is found among the callers.
+    Write ``$executed_config()`` in a config.
 
     Raises:
         RuntimeError: If no config parser is among the callers.
@@ -42,10 +42,10 @@ def config_yaml(config: Mapping[str, Any]) -> str:
 
 
 def config_parameters(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a config sets, flat and as text, for an experiment tracker.
+    """Return the settings of a config, flat and as text, for an experiment tracker.
 
     These are the plain values at the top, and the settings of network, loss, optimizer and
-    schedules with references replaced by what they stand for. Expressions are left out.
+    schedules with references replaced by their values. Expressions are left out.
 
     >>> config = {"learning_rate": 0.1, "device": "$torch.device('cpu')",
     ...           "optimizer": {"_target_": "torch.optim.Adam", "lr": "@learning_rate"}}
@@ -71,7 +71,7 @@ def _flatten(name: str, value: Any, config: Mapping[str, Any]) -> Iterator[tuple
 
 
 def _is_list(value: Any) -> bool:
-    """Say whether a value is a list of settings."""
+    """Return True if a value is a list of settings."""
     return isinstance(value, (list, tuple))
 
 

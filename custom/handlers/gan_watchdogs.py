@@ -1,4 +1,4 @@
-"""Stop an adversarial training that has gone wrong, while its last good state is still there."""
+"""Stop a failed adversarial training before its last good state is overwritten."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ _PLAYERS = {"network": "generator", "critic": "critic", "extractor": "extractor"
 class GanWatchdogs:
     """End the run with one clear line when a player has failed.
 
-    - **Divergence**: a loss is not finite or beyond ``loss_bound``, looked at before the weights
-      are changed; or, at the end of an epoch, a weight is not finite.
+    - **Divergence**: a loss is not finite or beyond ``loss_bound``, checked before the weights are
+      changed; or, at the end of an epoch, a weight is not finite.
     - **Extractor collapse**: the feature variance lies below ``min_feature_variance`` times its
-      first value for ``patience`` iterations on end. The extractor is paid for making features
-      alike, and features that ignore their volume are alike for every pair. The trainer's variance
-      is over the volumes of a step, so a fixed map is seen as well as a constant; at one volume a
-      step it is over positions, and only constant features are seen. A step whose volumes are
-      all the same, or a lone one where the first step had more, is left out of the count.
+      first value for ``patience`` consecutive iterations. The extractor's loss rewards equal
+      features, and features that ignore their volume are equal for every pair. The trainer's
+      variance is over the volumes of a step, so that a fixed map is detected as well as a constant;
+      at one volume a step it is over positions, and only constant features are detected. A step
+      whose volumes are all the same, or one volume where the first step had more, is not counted.
     - **Mode collapse**: :func:`diversity` lies below ``min_diversity`` for as long.
 
     List it after the handler that validates and before those that write. While one of the two
-    counts is under way, :meth:`trusted` is false: given to ``CheckpointWriter``, it keeps a state
-    that is perhaps bad from replacing the last good one. The diversity is a metric,
+    counts is above 0, :meth:`trusted` is false: given to ``CheckpointWriter``, it prevents a
+    doubtful state from replacing the last good one. The diversity is a metric,
     ``train_diversity``, the mean over the epoch.
 
     Args:
-        checkpoint: Where the last good state of the training lies, for the message.
+        checkpoint: Path of the last good state of the training, for the message.
         min_feature_variance: Share of the first feature variance; 0 switches the watch off.
         min_diversity: Share of the references' diversity; 0 switches the watch off.
-        patience: Iterations on end that a collapse must last.
+        patience: Consecutive iterations that a collapse must last.
         loss_bound: Largest absolute value of a loss.
 
     Raises:
@@ -91,11 +91,11 @@ class GanWatchdogs:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._check_weights)
 
     def trusted(self) -> bool:
-        """Say whether no collapse is under way."""
+        """Return True if no collapse has begun."""
         return self.low_variance == 0 and self.low_diversity == 0
 
     def _check_step(self, engine: Any) -> None:
-        """Look at what this step has computed."""
+        """Check the losses and variances of this step."""
         values = self._values(engine.state.output)
         for name in _LOSSES:
             if not abs(values.get(name, 0.0)) <= self.loss_bound:
@@ -118,14 +118,14 @@ class GanWatchdogs:
             self._refuse(engine, f"{found} of the references', for {self.patience} iterations", 2)
 
     def _comparable(self, volumes: int, values: Mapping[str, float]) -> bool:
-        """Say whether the feature variance of this step is of the first one's kind."""
+        """Return True if the feature variance of this step is comparable with the first one."""
         several = volumes > 1
         self._several = several if self._several is None else self._several
-        # The features of equal volumes are equal, whatever the extractor does.
+        # The features of equal volumes are equal for any extractor.
         return several == self._several and not (several and values["differ"] == 0)
 
     def _values(self, output: Mapping[str, Tensor]) -> dict[str, float]:
-        """Return the numbers that are watched, with one wait for the device."""
+        """Return the watched numbers, with one synchronisation of the device."""
         scalars = {name: output[name] for name in (*_LOSSES, "feature_variance") if name in output}
         prediction, label = (convert_to_tensor(output[key]) for key in ("pred", "label"))
         scalars["diversity"] = diversity(prediction, label)
@@ -134,7 +134,7 @@ class GanWatchdogs:
         return dict(zip(scalars, stacked.tolist(), strict=True))
 
     def _check_weights(self, engine: Any) -> None:
-        """Look at the weights, before they are saved."""
+        """Check the weights before they are saved."""
         if self._diversities:
             finite = [value for value in self._diversities if math.isfinite(value)]
             engine.state.metrics["train_diversity"] = sum(finite) / max(len(finite), 1)
@@ -149,7 +149,7 @@ class GanWatchdogs:
                     self._refuse(engine, found, 0)
 
     def _refuse(self, engine: Any, found: str, remedy: int) -> None:
-        """Raise with what was found, what to do, and where the last good state is."""
+        """Raise with the fault, the remedy, and the path of the last good state."""
         rate = engine.optimizer.param_groups[0]["lr"]
         advice = (
             f"lower learning_rate (now {rate:g}) or set clip_norm",
@@ -175,14 +175,14 @@ class GanWatchdogs:
         }
 
     def load_state_dict(self, state: Mapping[str, float | int]) -> None:
-        """Go on counting where the resumed training was."""
+        """Restore the counts of the resumed training."""
         self.first_variance = float(state["first_variance"])
         self.low_variance = int(state["low_variance"])
         self.low_diversity = int(state["low_diversity"])
 
 
 def diversity(generated: Tensor, reference: Tensor) -> Tensor:
-    r"""Compare how much generated volumes vary with how much their references do.
+    r"""Return the variation of generated volumes relative to that of their references.
 
     .. math:: \min\left(\frac{s_w(y)}{s_w(x)}, \frac{s_b(y)}{s_b(x)}\right)
 
@@ -215,5 +215,5 @@ def _spread(volumes: Tensor, over: str) -> Tensor:
 
 
 def _varies(volumes: Tensor, spread: Tensor) -> Tensor:
-    """Say whether a deviation of the volumes is more than the rounding error of none."""
+    """Return True if a deviation of the volumes is above the rounding error of 0."""
     return spread > 1e-5 * volumes.detach().double().square().mean().sqrt()

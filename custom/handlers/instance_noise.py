@@ -1,4 +1,4 @@
-"""Noise on what a critic sees, less of it with each iteration."""
+"""Instance noise on a critic's inputs, which decreases with each iteration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["InstanceNoise"]
 
 
 class InstanceNoise:
-    r"""Add Gaussian noise whose standard deviation goes linearly from one value to another.
+    r"""Add Gaussian noise whose standard deviation changes linearly from one value to another.
 
     .. math:: \sigma_i = \sigma_1 + (\sigma_e - \sigma_1) \min(1, (i - 1) / N)
 
@@ -29,7 +29,7 @@ class InstanceNoise:
     Args:
         start: :math:`\sigma_1`, in units of the volumes.
         end: :math:`\sigma_e`.
-        iterations: :math:`N`, after how many the noise has its end value.
+        iterations: :math:`N`, iterations after which the noise has its end value.
         seed: Seed of the draws.
 
     Raises:
@@ -65,7 +65,7 @@ class InstanceNoise:
         return self.start + (self.end - self.start) * passed
 
     def __call__(self, volume: Tensor) -> Tensor:
-        """Return the volume with fresh noise; itself where there is none any more."""
+        """Return the volume with fresh noise; the volume itself once the deviation is 0."""
         std = self.std
         if std == 0:
             return volume
@@ -84,7 +84,7 @@ class InstanceNoise:
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._tell)
 
     def _begin(self, engine: Engine) -> None:
-        """Take the number of this iteration and the random numbers that belong to it."""
+        """Set the number of this iteration and its random generator."""
         self.iteration = engine.state.iteration
         self.rank = int(getattr(engine.state, "rank", 0))
         if self._generator is not None:
@@ -105,7 +105,7 @@ class InstanceNoise:
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with the schedule and the seed of the training that is resumed."""
+        """Restore the schedule and the seed of the training that is resumed."""
         for name in self.state_dict():
             setattr(self, name, state[name])
         self._generator = None

@@ -20,7 +20,7 @@ class LrSchedule(LrScheduleHandler):
 
     Args:
         lr_scheduler: The schedule.
-        evaluator: Engine whose key metric a plateau is looked for in.
+        evaluator: Engine whose key metric a plateau schedule watches.
         print_lr: Whether to log the rate every epoch.
     """
 
@@ -41,5 +41,5 @@ class LrSchedule(LrScheduleHandler):
             super().__call__(engine)
 
     def _arguments(self, _: Engine) -> tuple[float, ...]:
-        """Return what the schedule's ``step`` takes."""
+        """Return the arguments of the schedule's ``step``."""
         return (key_metric(self.evaluator),) if self.watches else ()

@@ -41,11 +41,11 @@ class MLflowRun(MLFlowHandler):
         experiment_name: Experiment, one a bundle.
         evaluator: Engine whose metrics stand beside the trainer's own.
         config: Content of the merged config.
-        output_dir: Where the merged config is written, as ``config.yaml``. That of an earlier
-            training is renamed.
+        output_dir: Folder of the merged config, ``config.yaml``. That of an earlier training is
+            renamed.
         artifacts: Files and folders to keep with the run.
         weights: The best weights.
-        run_name: Name of a new run; the default is made of the experiment, the time and chance.
+        run_name: Name of a new run; by default experiment, time and a random suffix.
         parent_run: Identifier of the run that a new run stands below, as a trial below its search.
         tags: Tags of a new run.
 
@@ -99,7 +99,7 @@ class MLflowRun(MLFlowHandler):
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
 
     def start(self, engine: Engine) -> None:
-        """Take up the run of a resumed training, or begin a new one."""
+        """Continue the run of a resumed training, or begin a new one."""
         state: Any = engine.state
         try:
             self._set_experiment()  # type: ignore[no-untyped-call]
@@ -123,7 +123,7 @@ class MLflowRun(MLFlowHandler):
         self.client.log_artifact(self.cur_run.info.run_id, str(self.config_file))
 
     def complete(self) -> None:
-        """Log what there is at the end."""
+        """Log the final results."""
         self._log_files()
         if self.weights is not None and self.weights.is_file():
             self._tag("model_sha256", sha256_of(self.weights))
@@ -169,7 +169,7 @@ class MLflowRun(MLFlowHandler):
             self._log_metrics(finite, step=engine.state.epoch)
             self._log_files()
         except MlflowException as error:
-            # A server that is away for a while is no reason to lose a night of training.
+            # A server that is temporarily unreachable must not stop the training.
             logger.warning("epoch %d is missing in MLflow: %s", engine.state.epoch, error)
 
     def _log_files(self) -> None:
@@ -196,7 +196,7 @@ class MLflowRun(MLFlowHandler):
 
 
 def unusable_store(error: Exception) -> InputError:
-    """Return the error that says why MLflow's store cannot be used."""
+    """Return the error with the reason why MLflow's store cannot be used."""
     reason = " ".join(str(error).split())[:300]
     return InputError(
         f"MLflow cannot be used ({reason}): mend MLFLOW_TRACKING_URI or tracking_uri, or set "

@@ -1,4 +1,4 @@
-"""Stop a training whose loss is no number any more."""
+"""Stop a training whose loss is no longer finite."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["NanGuard"]
 class NanGuard:
     """End the run with one clear line when the loss or the validation is NaN or infinite.
 
-    The loss is looked at before it changes the network, the validation before anything is saved:
+    The loss is checked before it changes the network, the validation before anything is saved:
     list this handler after the one that validates and before the one that saves. A validation
     counts as NaN if any of its predictions is not finite, since MONAI's metrics leave those out.
 
     Args:
-        evaluator: Evaluator whose predictions and key metric are looked at.
-        checkpoint: Where the last good state of the training lies, for the message.
+        evaluator: Evaluator whose predictions and key metric are checked.
+        checkpoint: Path of the last good state of the training, for the message.
 
     Raises:
         InputError: While running, if a value is not finite.
@@ -40,11 +40,11 @@ class NanGuard:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._check_validation)
 
     def _check_loss(self, engine: SupervisedTrainer) -> None:
-        """Look at the loss of this step."""
+        """Check the loss of this step."""
         self._refuse(engine, "the training loss", float(engine.state.output["loss"].detach()))
 
     def _check_validation(self, engine: SupervisedTrainer) -> None:
-        """Look at the predictions of this epoch and at their key metric."""
+        """Check the predictions of this epoch and their key metric."""
         if validated(engine, self.evaluator):
             value = key_metric(self.evaluator) if self.predictions.finite else math.nan
             self._refuse(engine, self.evaluator.state.key_metric_name, value)

@@ -1,4 +1,4 @@
-"""What every training does beside its steps, in the order in which it must be done."""
+"""The handlers of every training, in their order."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ class StandardTraining:
         items: What a checkpoint holds, without what is None: ``model`` and ``lr_scheduler``, and
             everything else that a resumed training needs. A ``weight_average`` and ``watchdogs``
             among them are attached too. Early stopping, epoch seed and best metric are added here.
-        output_dir: Where ``metrics.csv``, ``config.yaml`` and ``previews`` go.
-        ckpt_dir: Where ``model.pt`` and ``last.pt`` go.
-        dataset: Training set, which is seeded and told the epoch.
+        output_dir: Folder of ``metrics.csv``, ``config.yaml`` and ``previews``.
+        ckpt_dir: Folder of ``model.pt`` and ``last.pt``.
+        dataset: Training set, which is seeded and gets the epoch.
         seed: Seed of the training.
         interval: Epochs from one validation to the next.
         patience: Validations without improvement before the training stops.
         min_epochs: Epochs that run in any case.
-        resume: Whether to go on from ``last.pt``.
-        device: Where a checkpoint is loaded to.
-        is_rank0: Whether this process writes, logs and shows; False in the others of several.
+        resume: Whether to continue from ``last.pt``.
+        device: Device that a checkpoint is loaded to.
+        is_rank0: True for the process that writes, logs and shows; False in the others of several.
         use_mlflow: Whether the training is tracked.
-        tracking: How: arguments of :class:`custom.handlers.mlflow_run.MLflowRun`.
+        tracking: Arguments of :class:`custom.handlers.mlflow_run.MLflowRun`.
 
     Raises:
         ValueError: If a setting is out of its range, or ``items`` lacks a name.
@@ -108,7 +108,7 @@ class StandardTraining:
             handler.attach(engine)
 
     def _items(self, *names: str) -> list[Any]:
-        """Return those of the saved items that are handlers too, if they are there."""
+        """Return the saved items of these names, which are also handlers, if they exist."""
         return [self.items[name] for name in names if name in self.items]
 
     def _writers(self, tracking: Mapping[str, Any] | None) -> list[Any]:

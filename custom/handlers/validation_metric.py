@@ -1,4 +1,4 @@
-"""What the validation of the current epoch said."""
+"""Results of the current epoch's validation."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def key_metric(evaluator: Workflow) -> float:
 
 
 class FinitePredictions:
-    """Say whether all predictions of the last validation were finite.
+    """Whether all predictions of the last validation were finite.
 
-    MONAI's metrics leave NaN out: of a network that gives nothing else, the error would be 0.
+    MONAI's metrics leave NaN out: the error of a network that gives only NaN would be 0.
 
     Args:
         evaluator: Engine whose output holds predictions under ``pred``.
@@ -40,11 +40,11 @@ class FinitePredictions:
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._look)
 
     def _begin(self, _: Engine) -> None:
-        """Forget the last validation."""
+        """Reset at the start of a validation."""
         self.finite = True
 
     def _look(self, evaluator: Engine) -> None:
-        """Look at the predictions of this iteration."""
+        """Check the predictions of this iteration."""
         output: Any = evaluator.state.output
         for item in output if isinstance(output, list) else [output]:
             prediction = item.get("pred") if isinstance(item, Mapping) else None

@@ -13,7 +13,7 @@ __all__ = ["WeightAverage"]
 
 
 class WeightAverage:
-    r"""Exponential moving average of a network's weights, brought up to date each iteration.
+    r"""Exponential moving average of a network's weights, updated each iteration.
 
     .. math:: \bar w \leftarrow d_n \bar w + (1 - d_n) w, \qquad
         d_n = \min\left(d, \frac{1 + n}{10 + n}\right)
@@ -23,10 +23,10 @@ class WeightAverage:
     iterations do not stay in it. Buffers are copied, not averaged.
 
     Validate and save :attr:`network`, which has the class and the names of the network itself.
-    Make it when the network is on its device.
+    Create it after the network is on its device.
 
     Args:
-        network: What is trained.
+        network: The network that is trained.
         decay: :math:`d`, in 0..1; it spans about ``1 / (1 - d)`` iterations.
 
     Raises:
@@ -57,7 +57,7 @@ class WeightAverage:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, _: Engine) -> None:
-        """Take up the weights of now."""
+        """Add the current weights to the average."""
         self.average.update_parameters(self.trained)
 
     def _update(self, averages: Any, weights: Any, count: Tensor | int) -> None:

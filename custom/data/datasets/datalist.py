@@ -26,7 +26,7 @@ class Demonstration(Protocol):
     folder: Path
 
     def ensure(self) -> Path:
-        """Make the set in ``folder`` unless it is there, and return the folder."""
+        """Make the set in ``folder`` unless it exists, and return the folder."""
         ...
 
 
@@ -44,7 +44,7 @@ def load_datalist(
     Args:
         dataset_dir: The dataset's folder.
         demo: The bundle's demonstration set, if it has one.
-        needed: What no item may lack.
+        needed: Required keys of every item.
         paths: Keys of files in the folder; an item need not have all.
 
     Returns:
@@ -53,8 +53,8 @@ def load_datalist(
         the path of the dataset's list of bad slices, when there is one.
 
     Raises:
-        InputError: If the folder or its list is missing or broken, or an item lacks what is
-            needed or a file that it names.
+        InputError: If the folder or its list is missing or invalid, or an item lacks a required key
+            or a file that it names.
     """
     folder = Path(dataset_dir).resolve()
     if demo is not None and folder == Path(demo.folder).resolve():
@@ -68,7 +68,7 @@ def load_datalist(
         raise InputError(f"{folder} holds no {DATALIST}: make it with 'mri-bundles prepare'")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        # What is null is not known: no batch can be made of it.
+        # Null means unknown, and cannot be collated into a batch.
         splits = {
             split: [
                 {key: value for key, value in item.items() if value is not None}
@@ -109,14 +109,14 @@ def image_paths(items: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _name_of(item: Mapping[str, Any]) -> str:
-    """Return what an item is called, or the file by which it can be found."""
+    """Return the name of an item, or the file that identifies it."""
     return next(
         (str(item[key]) for key in ("scan", "image", "label") if key in item), "without a name"
     )
 
 
 def _check_needed(item: Mapping[str, Any], needed: Sequence[str], file: Path) -> None:
-    """Refuse an item that lacks something."""
+    """Refuse an item that lacks a required key."""
     wanted = (*needed, *(("num_slices",) if "store" in item else ()))
     missing = [key for key in wanted if key not in item]
     if missing:
@@ -150,7 +150,7 @@ def slice_items(
 
     Returns:
         Items whose ``image`` and ``label`` name single slices of the store, with ``scan``,
-        ``slice`` (from 0) and whatever else the scan's item says but its files.
+        ``slice`` (from 0) and the other entries of the scan's item except its files.
 
     Raises:
         InputError: If an item has no store, or no slice is left.

@@ -1,4 +1,4 @@
-"""The list of bad slices, which a person edits and every reader of a dataset honours."""
+"""The list of bad slices, which the user edits and every reader of a dataset applies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NO = {"no", "n", "false", "0", ""}
 
 
 def read_exclusions(path: str | Path | None) -> dict[str, set[int]]:
-    """Read which slices of which scans are left out.
+    """Read the excluded slices of each scan.
 
     Args:
         path: A CSV file with the columns ``scan, slice, exclude, reason`` (``exclude`` is yes or
@@ -30,7 +30,7 @@ def read_exclusions(path: str | Path | None) -> dict[str, set[int]]:
         The excluded slices by scan.
 
     Raises:
-        InputError: If the file is missing, not readable, or holds a line that makes no sense.
+        InputError: If the file is missing, not readable, or holds an invalid line.
     """
     if path is None:
         return {}
@@ -74,7 +74,7 @@ def _from_json(file: Path) -> dict[str, set[int]]:
 
 
 def _is_index(value: object) -> bool:
-    """Return whether a value of a JSON file can number a slice."""
+    """Return True if a value of a JSON file can be the number of a slice."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 

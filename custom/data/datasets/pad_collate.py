@@ -15,7 +15,7 @@ def pad_collate(batch: Sequence[Any]) -> Any:
     """Collate items, padding each image to the largest of the batch.
 
     MONAI's ``pad_list_data_collate``, which would leave items that are lists (several crops of
-    one slice) unpadded: these are put in a row first. Padding is central, with zeros.
+    one slice) unpadded: these are flattened first. Padding is central, with zeros.
 
     Args:
         batch: Items, or lists of items.

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 _ARRAY = "residuals"
 _HEAD_BYTES = 2000  # of a file: its metadata and its table of contents
 _ENTRY_BYTES = 300  # of an entry: its places in the table, and what compression may add
-# What the archive, Zarr and its codecs raise.
+# Exceptions of the archive, of Zarr and of its codecs.
 _UNREADABLE = (zipfile.BadZipFile, OSError, ValueError, KeyError, TypeError, RuntimeError)
 _LEAST_STD = 1e-6  # of standardised images: less is rounding
 
@@ -49,13 +49,13 @@ class ResidualBank:
 
     The file is a zipped Zarr array ``residuals``, ``(N, S, S)`` float16, an entry a chunk, with
     the attributes ``rms`` (of ``R``, over the whole slices that were seen), ``mean`` and ``std``
-    (of the windows), and ``num_slices`` (seen). It is read when its content is first asked for.
+    (of the windows), and ``num_slices`` (seen). It is read on first access.
 
     Args:
         path: The file, ``residuals.zarr.zip`` by convention.
         size: ``S``, side of a window in pixels, for :meth:`build`.
         max_megabytes: Size of the file that :meth:`build` does not exceed, in 1e6 bytes.
-        seed: Of the places of the windows.
+        seed: Of the positions of the windows.
 
     Raises:
         InputError: If ``size < 1``, or ``max_megabytes`` has no room for one window.
@@ -136,7 +136,7 @@ class ResidualBank:
         return self
 
     def _windows_per_slice(self, slices: int) -> NDArray[np.int64]:
-        """Return how many windows each slice gives, ``(slices,)``: the whole file, evenly."""
+        """Return the number of windows of each slice, ``(slices,)``, spread evenly."""
         owner = (2 * np.arange(self.capacity) + 1) * slices // (2 * self.capacity)
         return np.bincount(owner, minlength=slices)
 
@@ -166,7 +166,7 @@ class ResidualBank:
         logger.info("%s: %d residuals of RMS %.3g", self.path, len(entries), attributes["rms"])
 
     def _is_good(self) -> bool:
-        """Say whether the file is there and can be read."""
+        """Return True if the file exists and can be read."""
         if not self.path.is_file():
             return False
         try:
@@ -197,13 +197,13 @@ class ResidualBank:
 def random_windows(
     image: NDArray[np.float32], size: int, count: int, rng: np.random.Generator
 ) -> list[NDArray[np.float32]]:
-    """Cut square windows at random places, no two at the same.
+    """Cut square windows at random positions, no two at the same.
 
     Args:
         image: ``(X, Y)``; an axis shorter than ``size`` is continued by mirror images.
         size: Side of a window in pixels.
-        count: How many; fewer come back where an image has fewer places.
-        rng: Draws the places.
+        count: Number of windows; fewer if an image has fewer positions.
+        rng: Random generator of the positions.
 
     Returns:
         Windows, each ``(size, size)``.
@@ -243,8 +243,8 @@ def _residual(item: Mapping[str, Any], fallback: str) -> NDArray[np.float32]:
 
 
 def _read(path: Path) -> _Content:
-    """Read a file, and raise if it is not whole."""
-    # Damage is found before Zarr sees it, which would leave reads of other chunks under way.
+    """Read a file, and raise if it is not complete."""
+    # Damage is detected before Zarr reads: it would raise while reads of other chunks still run.
     with zipfile.ZipFile(path) as archive:
         broken = archive.testzip()
     if broken is not None:

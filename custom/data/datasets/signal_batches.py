@@ -21,15 +21,15 @@ __all__ = ["HeldOutSignals", "LatticeSignals", "LatticeSplit", "SimulatedSignals
 Batch = dict[str, Tensor]
 # Batches drawn at once: the cost of a call is shared, and what is drawn still fits the cache.
 _AT_ONCE = 8
-# What tells the random numbers of one use from those of another with the same seed.
+# Offsets that give each use different random numbers for the same seed.
 _TRAINING, _SPLIT, _HELD_OUT = 100, 101, 102
 
 
 class SimulatedSignals(IterableDataset[Batch]):
-    """Fresh signals for every batch: no signal is ever seen twice.
+    """New signals for every batch: no signal is used twice.
 
     Args:
-        simulation: What is drawn.
+        simulation: The simulation that signals are drawn from.
         batch_size: Signals a batch.
         steps: Batches an epoch.
         seed: Seed; epoch and rank are added to it, so that a resumed training draws what an
@@ -62,7 +62,7 @@ class SimulatedSignals(IterableDataset[Batch]):
         return self.steps
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes next."""
+        """Set the number of the next epoch."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Batch]:
@@ -77,9 +77,9 @@ class SimulatedSignals(IterableDataset[Batch]):
 
 
 class LatticeSplit:
-    """The study's tensors, parted into those to train on and those to test on.
+    """The paper's tensors, split into a training and a test part.
 
-    The study parts its noisy signals, so that one tensor can be on both sides; here a tensor is on
+    The paper splits its noisy signals, so that one tensor can be in both parts; here a tensor is in
     one.
 
     Args:
@@ -112,15 +112,15 @@ class LatticeSplit:
 
 
 class LatticeSignals(IterableDataset[Batch]):
-    """The study's training set: every tensor at every noise level once an epoch, shuffled.
+    """The paper's training set: every tensor at every noise level once an epoch, shuffled.
 
-    An epoch is made of as many passes as there are levels. In each, every tensor comes once, in a
-    new order and at a level that it has not had in this epoch: the noise is new each time.
+    An epoch has as many passes as there are levels. In each, every tensor occurs once, in a new
+    order and at a level that it has not had in this epoch; the noise is new each time.
 
     Args:
         split: The tensors.
         levels: The noise levels.
-        batch_size: Signals a batch; what is left over at the end of a pass is left out.
+        batch_size: Signals a batch; an incomplete batch at the end of a pass is dropped.
         seed: Seed; epoch and rank are added to it.
         device: Where the signals are made.
         rank: Number of this process, where several train together.
@@ -154,11 +154,11 @@ class LatticeSignals(IterableDataset[Batch]):
         return len(self.tensors) // self.batch_size * len(self.levels)
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes next."""
+        """Set the number of the next epoch."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Batch]:
-        """Give the batches of the epoch."""
+        """Yield the batches of the epoch."""
         generator = _generator(self.device, _TRAINING, self.seed, self.epoch, self.rank)
         count, levels = len(self.tensors), len(self.levels)
         start = torch.randint(levels, (count,), generator=generator, device=self.device)
@@ -168,21 +168,22 @@ class LatticeSignals(IterableDataset[Batch]):
             for index in torch.split(order, self.batch_size):
                 if len(index) < self.batch_size:
                     continue
-                # Six numbers are gathered, not the signals: their table would not fit the cache.
+                # Tensors are gathered and signals computed: a table of signals would not fit the cache.
                 tensors = self.tensors[index]
                 signal = tensor_signal(tensors, self.b_rows)
                 yield self.simulation.add_noise(signal, tensors, sigma[index], generator)
 
 
 class HeldOutSignals(IterableDataset[Batch]):
-    """The same signals every time, to measure on.
+    """The same signals every time, for measurements.
 
     Args:
-        simulation: What is drawn.
-        count: How many signals.
-        split: If given, tensors are those of its test part, without replacement where they suffice.
+        simulation: The simulation that signals are drawn from.
+        count: Number of signals.
+        split: If given, tensors are those of its test part, without replacement if there are
+            enough.
         batch_size: Signals a batch.
-        seed: Seed; it never gives what a training with the same seed sees.
+        seed: Seed; the signals differ from those of a training with the same seed.
         device: Where the signals are made.
     """
 

@@ -26,7 +26,7 @@ def training_protocol(
     bvec: str | Path | None,
     datalist: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> GradientTable:
-    """Return the table that is named, or that of the first training scan of a dataset.
+    """Return the given table, or that of the first training scan of a dataset.
 
     Args:
         bval: File of b-values, or None.
@@ -34,8 +34,8 @@ def training_protocol(
         datalist: Of :func:`custom.data.datasets.datalist.load_datalist`.
 
     Raises:
-        InputError: If only one file is named, a file cannot be used, or no scan is there to take
-            it from.
+        InputError: If only one file is given, a file cannot be used, or the dataset has no training
+            scan.
     """
     if (bval is None) != (bvec is None):
         raise InputError("give both, --bval FILE and --bvec FILE, or neither")
@@ -49,7 +49,7 @@ def training_protocol(
 
 
 def _told(table: GradientTable) -> GradientTable:
-    """Log what is simulated, and what one tensor may be no model of."""
+    """Log the protocol, and warn of b-values for which one tensor may be no model."""
     shells = ", ".join(f"{value:g}" for value in sorted(set(table.bvals.round(-1).tolist())))
     logger.info("protocol: %d measurements, b = %s s/mm²", len(table), shells)
     if table.bvals.max() > _HIGHEST_OF_A_TENSOR:
