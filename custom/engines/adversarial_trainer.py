@@ -23,7 +23,7 @@ __all__ = ["AdversarialTrainer"]
 
 
 class AdversarialTrainer(Trainer):
-    r"""MONAI trainer of a generator, a critic and, if wanted, a feature extractor.
+    r"""MONAI trainer of a generator, a critic and an optional feature extractor.
 
     .. math:: L_G = w_f\, \overline{|F(x) - F(y)|} + w_p\, \overline{|x - y|} + w_a\, L_G^{adv}
 
@@ -37,11 +37,11 @@ class AdversarialTrainer(Trainer):
 
     Nothing is computed twice. The generator runs once. One pass of the critic over each kind of
     volume serves its own loss (gradient of its weights alone) and the generator's (gradient of the
-    generated volume alone); so does one pass of the extractor. What the players send back to the
-    generated volume is summed there and goes through the generator once. The graphs of extractor
-    and critic are freed one after the other, before the generator's is used. The passes over real
-    and generated volumes are two, not one over both: then the way back to the generated volume
-    leaves the real half out, and batch normalisation, if any, sees one kind at a time.
+    generated volume alone); so does one pass of the extractor. The players' gradients of the
+    generated volume are summed and go through the generator once. The graphs of extractor and
+    critic are freed one after the other, before the generator's is used. Real and generated volumes
+    have separate passes: the backward pass to the generated volume then leaves the real half out,
+    and batch normalisation, if any, gets one kind at a time.
 
     ``output`` holds ``image``, ``label``, ``pred`` (detached), ``loss`` (of the generator),
     ``critic_loss``, ``critic_penalty``, ``adversarial_loss``, ``pixel_loss``, ``feature_loss``,
@@ -53,7 +53,7 @@ class AdversarialTrainer(Trainer):
     steps.
 
     Args:
-        device: Where the batches go.
+        device: Device of the batches.
         max_epochs: Epochs to train.
         train_data_loader: Batches, as ``prepare_batch`` takes them.
         network: Generator.
@@ -64,26 +64,27 @@ class AdversarialTrainer(Trainer):
         extractor_optimizer: Of the extractor; may be None if it is not trained.
         train_extractor: False freezes the extractor, in evaluation mode.
         adversarial_loss: With methods ``critic(real, fake)`` and ``generator(real, fake)``.
-        critic_penalty: Added to the critic's loss, of the critic and what it was shown of both
-            kinds, as :class:`custom.losses.gradient_penalty.GradientPenalty`; None: none.
+        critic_penalty: Added to the critic's loss, a function of the critic and of its inputs of
+            both kinds, as :class:`custom.losses.gradient_penalty.GradientPenalty`; None: none.
         pixel_loss: Of prediction and label.
         feature_loss: Of their features.
         feature_weight: ``w_f``.
         pixel_weight: ``w_p``.
         adversarial_weight: ``w_a``.
-        instance_noise: What every volume passes on its way to the critic, as
-            :class:`custom.handlers.instance_noise.InstanceNoise`; it is attached if it can be.
+        instance_noise: Applied to every input of the critic, as
+            :class:`custom.handlers.instance_noise.InstanceNoise`; it is attached if it is a
+            handler.
         critic_steps: Updates of the critic per update of the others. All but the last are made
             beforehand. Each takes a batch of its own: an iteration takes ``critic_steps`` batches,
             and an epoch has as many fewer iterations. Where the loader has too few left, its last
             ones are used again, with fresh noise.
         clip_norm: Largest norm of a player's gradient; None: not bounded.
-        inferer: How the generator is applied.
+        inferer: Applies the generator.
         key_train_metric: Metrics, the first of which is the key one.
         train_handlers: Handlers, attached in this order.
         amp: Mixed precision, on a CUDA device only.
         scaler: Gradient scaler of mixed precision; give one to keep its state in a checkpoint.
-        settings: What MONAI's trainers take besides: ``epoch_length``, ``prepare_batch``,
+        settings: Further arguments of MONAI's trainers: ``epoch_length``, ``prepare_batch``,
             ``postprocessing``, ``additional_metrics``, ``metric_cmp_fn``, ``decollate``,
             ``non_blocking``, ``to_kwargs``, ``amp_kwargs``.
 
@@ -175,7 +176,7 @@ class AdversarialTrainer(Trainer):
             with torch.no_grad():
                 generated, label = self._generate(batchdata[number % len(batchdata)])
             self._update_critic(label, _full(generated))
-        # What handlers and decollation look at is the batch of the step of all players.
+        # Handlers and decollation get the batch of the step of all players.
         self.state.batch = batchdata[(self.critic_steps - 1) % len(batchdata)]
         generated, label = self._generate(self.state.batch)
         # Half precision ends here: the gradients of the players are summed in full.
@@ -200,7 +201,7 @@ class AdversarialTrainer(Trainer):
         return players
 
     def _begin(self) -> None:
-        """Set the modes of the networks and forget their gradients."""
+        """Set the modes of the networks and clear their gradients."""
         if self.extractor is not None:
             self.extractor.eval()
         for network, optimizer in self._players():
@@ -212,12 +213,12 @@ class AdversarialTrainer(Trainer):
         return torch.autocast(self.state.device.type, enabled=self.amp, **self.amp_kwargs)
 
     def _generate(self, batchdata: Any) -> tuple[Any, Tensor]:
-        """Return what the generator makes of a batch, and the references."""
+        """Return the generator's volumes for a batch, and the references."""
         batch = self.prepare_batch(
             batchdata, self.state.device, self.non_blocking, **self.to_kwargs
         )
         inputs, targets, args, kwargs = batch if len(batch) == 4 else (*batch, (), {})
-        # Geometry has no part in the losses and slows every operation down.
+        # Plain tensors: the losses need no geometry, and it slows every operation.
         image, label = (convert_to_tensor(x, track_meta=False) for x in (inputs, targets))
         self.state.output = {"image": inputs, "label": targets}
         with self._autocast():
@@ -228,8 +229,8 @@ class AdversarialTrainer(Trainer):
         return generated, label
 
     def _compute_gradients(self, label: Tensor, fake: Tensor) -> None:
-        """Leave the gradients of critic, extractor and ``fake``, and the terms in the output."""
-        # The features come first: their gradient is weighted after the way back.
+        """Compute the gradients of critic, extractor and ``fake``, and the terms of the output."""
+        # The features come first: their gradient is weighted after the backward pass.
         terms = self._compare_features(label, fake) | self._compare_pixels(label, fake)
         terms |= self._criticise(label, fake)
         output: dict[str, Any] = self.state.output
@@ -241,7 +242,7 @@ class AdversarialTrainer(Trainer):
         self.terms.keep(**terms)
 
     def _compare_features(self, label: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Compare the features; the extractor's gradient and the generator's in one way back."""
+        """Compare the features, with the extractor's and the generator's gradient in one pass."""
         if self.extractor is None:
             return {}
         trained = self.extractor_optimizer is not None
@@ -254,7 +255,7 @@ class AdversarialTrainer(Trainer):
         if fake.grad is not None:
             fake.grad.mul_(self.feature_weight)
         features = wanted.detach().float()
-        if features.shape[0] == 1:  # nothing to compare a lone volume with but its own positions
+        if features.shape[0] == 1:  # a single volume: the variance is over its positions
             features = features.transpose(0, 1).flatten(1).T
         variance = features.var(dim=0, correction=0).mean()
         return {"feature_loss": loss.detach(), "feature_variance": variance}
@@ -304,7 +305,7 @@ class AdversarialTrainer(Trainer):
         self.critic_optimizer.zero_grad(set_to_none=True)
 
     def _step(self, network: nn.Module, optimizer: Optimizer) -> None:
-        """Clip the gradient if asked, and step."""
+        """Clip the gradient if ``clip_norm`` is set, and step."""
         if self.clip_norm is not None:
             self.grad_scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(network.parameters(), self.clip_norm)
@@ -317,7 +318,7 @@ def _full(volume: Tensor) -> Tensor:
 
 
 class _BatchGroups:
-    """A loader's batches in lists of ``size``; the last list of an epoch has what is left."""
+    """A loader's batches in lists of ``size``; the last list of an epoch may be shorter."""
 
     def __init__(self, loader: Iterable[Any], size: int) -> None:
         self.loader, self.size = loader, size

@@ -23,16 +23,16 @@ Network = Callable[..., Tensor]
 class VoxelwiseInferer(Inferer):
     """Divide each voxel's signals by their scale, restore them, and multiply back.
 
-    Voxels outside of the mask, or whose scale is not positive, stay as they are. A voxel's result
-    depends on its own signals only, not on the batches; drawn latents depend on ``seed`` and on
-    the voxel's place among those of the mask.
+    Voxels outside of the mask, or whose scale is not positive, do not change. A voxel's result
+    depends on its own signals only, not on the batches; sampled latents depend on ``seed`` and on
+    the voxel's index among those of the mask.
 
     Args:
         voxels_per_batch: Voxels restored at once.
-        with_sigma: Whether the network is told the noise level.
-        num_samples: Draws from the latent distribution, whose mean and sample standard deviation
-            are taken; for networks that are ``variational``, with ``encode`` and ``decode``. 1: the
-            network as it is.
+        with_sigma: Whether the network gets the noise level.
+        num_samples: Samples of the latent distribution, for the mean and the sample standard
+            deviation; for networks that are ``variational``, with ``encode`` and ``decode``. 1: no
+            sampling.
         seed: Of the draws.
 
     Shape:
@@ -40,8 +40,8 @@ class VoxelwiseInferer(Inferer):
         ``(B, 2 M, X, Y, Z)`` if there are deviations, which are 0 outside of the mask.
 
     Raises:
-        InputError: If a number is out of its range; at the call if several draws are asked of a
-            network that has nothing to draw, or a network gives something else than signals.
+        InputError: If a number is out of its range; at the call if ``num_samples`` is above 1 for a
+            network without a latent distribution, or the output of a network is no signals.
     """
 
     def __init__(
@@ -73,12 +73,12 @@ class VoxelwiseInferer(Inferer):
 
         Args:
             inputs: The series, volumes in the order of the network's protocol.
-            network: Restores signals, ``(n, M)`` and, if asked for, ``(n, 1)`` noise levels.
-            args: What else the network takes.
+            network: Restores signals, ``(n, M)`` and, with ``with_sigma``, ``(n, 1)`` noise levels.
+            args: Further arguments of the network.
             scale: S0 of each voxel, in the unit of ``inputs``; 1 if left out.
             sigma: Noise level of each voxel, in units of the scale; needed if ``with_sigma``.
             mask: Voxels to restore; all if left out.
-            kwargs: What else the network takes.
+            kwargs: Further arguments of the network.
         """
         series = torch.as_tensor(inputs).as_subclass(Tensor).float().movedim(1, -1)
         inside = _map(mask, series, 1.0) > 0
@@ -132,7 +132,7 @@ class VoxelwiseInferer(Inferer):
 
 
 def _check_output(found: Tensor, signals: Tensor, network: Network) -> None:
-    """Refuse a network that gives something else than signals."""
+    """Refuse a network whose output is no signals."""
     count = signals.shape[1]
     of_signal = getattr(network, "of_signal", True)
     if not of_signal or found.shape[1] not in (count, 2 * count):
@@ -151,7 +151,7 @@ def _map(values: Tensor | None, series: Tensor, default: float) -> Tensor:
 
 
 def _scatter(found: Tensor, series: Tensor, inside: Tensor) -> Tensor:
-    """Put restored signals, and deviations, where they belong; ``(B, X, Y, Z, M or 2 M)``."""
+    """Return restored signals, and deviations, as a volume; ``(B, X, Y, Z, M or 2 M)``."""
     count = series.shape[-1]
     restored = series.clone()
     restored[inside] = found[:, :count]

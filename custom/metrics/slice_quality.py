@@ -36,12 +36,12 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Tissue:
-    """Where a slice shows what.
+    """Masks of tissue, body and air of a slice.
 
     Args:
         inside: Bright tissue without its edge, ``(X, Y)``.
         body: The body with its holes, ``(X, Y)``.
-        air: What is well outside the body and was measured, that is, not exactly zero.
+        air: Voxels well outside the body that were measured, that is, are not exactly zero.
     """
 
     inside: Mask
@@ -69,10 +69,10 @@ class SliceQuality:
 
 
 def find_tissue(image: Image) -> Tissue:
-    """Tell tissue from air by two of Otsu's thresholds of the smoothed slice.
+    """Separate tissue from air by two of Otsu's thresholds of the smoothed slice.
 
-    The body exceeds the threshold of the square root, which lets dark tissue count beside bright
-    fat, and hangs together with tissue above the plain one, which a ghost beside the body does not.
+    The body exceeds the threshold of the square root, which includes dark tissue beside bright fat,
+    and is connected to tissue above the plain one, unlike a ghost beside the body.
 
     Args:
         image: Magnitudes, ``(X, Y)``.
@@ -96,8 +96,8 @@ def noise_deviation(air: Image) -> float:
 
     .. math:: \sigma = \operatorname{median}(m) / \sqrt{2 \ln 2}
 
-    Magnitudes of pure noise follow a Rayleigh distribution. The median, unlike the mean square,
-    hardly moves with a ghost or dark tissue in part of the air.
+    Magnitudes of pure noise follow a Rayleigh distribution. The median, unlike the mean square, is
+    robust against a ghost or dark tissue in part of the air.
 
     Args:
         air: Magnitudes, any shape.
@@ -109,7 +109,7 @@ def noise_deviation(air: Image) -> float:
 
 
 def signal_level(tissue: Image, deviation: float) -> float:
-    r"""Return the root mean square signal, freed of the noise that the magnitude adds.
+    r"""Return the root mean square signal, corrected for the noise of the magnitude.
 
     .. math:: A = \sqrt{\operatorname{mean}(m^2) - 2 \sigma^2}
 
@@ -136,7 +136,7 @@ def ghosting_ratio(image: Image, tissue: Tissue, phase_axis: int | None = None) 
 
     Args:
         image: Magnitudes, ``(X, Y)``.
-        tissue: Where tissue and air are.
+        tissue: Masks of tissue and air.
         phase_axis: Phase-encoding axis, 0 or 1; ``None`` takes whichever axis has more.
 
     Returns:
@@ -167,7 +167,7 @@ def gradient_focus(image: Image, region: Mask, deviation: float = 0.0) -> float:
 
     Args:
         image: Magnitudes, ``(X, Y)``.
-        region: Where to measure.
+        region: Mask of the voxels to measure.
         deviation: ``sigma`` of the noise; a NaN counts as zero.
     """
     if not region.any() or min(image.shape) < 2:

@@ -1,4 +1,4 @@
-"""One parameter of a search space: what it may be, when it is drawn, what it sets."""
+"""One parameter of a search space: its values, its condition, the config ids that it sets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COLUMNS = {"trial", "state", "value", "epochs", "seconds", "notes"}  # of the t
 
 
 class SpaceError(ValueError):
-    """What is wrong with a part of a search space, without the name of the file."""
+    """A fault in a part of a search space; the message is without the name of the file."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Parameter:
     """A parameter as :func:`read_parameter` checked it.
 
     Attributes:
-        name: Its name in the study.
+        name: Its name in the Optuna study.
         kind: ``categorical``, ``float`` or ``int``.
         choices: The values of a categorical parameter.
         low: Smallest value of a number.
         high: Largest value of a number.
         log: Whether the logarithm is uniform.
         step: Distance of the values, ``None`` for any.
-        when: For which values of earlier parameters it is drawn; empty for always.
+        when: Values of earlier parameters for which it is drawn; empty for always.
         ids: Config ids that take its value.
         sets: For each choice, by its position, config ids and their values.
     """
@@ -55,7 +55,7 @@ class Parameter:
     sets: tuple[Mapping[str, Any], ...] = ()
 
     def suggest(self, trial: BaseTrial) -> Any:
-        """Draw a value, or return the one that the trial has already."""
+        """Draw a value, or return the one that the trial already has."""
         if self.kind == "categorical":
             return self.value(trial.suggest_categorical(self.name, self._labels()))
         if self.kind == "int":
@@ -65,7 +65,7 @@ class Parameter:
         return trial.suggest_float(self.name, self.low, self.high, step=self.step, log=self.log)
 
     def value(self, stored: Any) -> Any:
-        """Return the value that a study's storage holds as ``stored``."""
+        """Return the value that Optuna's storage holds as ``stored``."""
         if self.kind != "categorical":
             return stored
         return self.choices[self._labels().index(stored)]
@@ -76,13 +76,13 @@ class Parameter:
         return dict.fromkeys(self.ids, value) | dict(chosen)
 
     def branches(self) -> list[dict[str, Any]]:
-        """Return all that the parameter can ever set; a number's value is left ``None``."""
+        """Return all config ids that the parameter can set; a number's value is ``None``."""
         if self.kind != "categorical":
             return [dict.fromkeys(self.ids)]
         return [self.overrides(choice) for choice in self.choices]
 
     def _labels(self) -> list[Any]:
-        """Return the choices as a storage can hold them: lists and mappings as text."""
+        """Return the choices in a form that a storage can hold: lists and mappings as text."""
         return [
             json.dumps(choice) if isinstance(choice, (list, dict)) else choice
             for choice in self.choices
@@ -94,7 +94,7 @@ def read_parameter(name: str, entry: Any, earlier: Mapping[str, Parameter]) -> P
 
     Args:
         name: Its name.
-        entry: What the file says.
+        entry: The entry of the file.
         earlier: The parameters above it, which its ``when`` may name.
 
     Raises:
@@ -124,7 +124,7 @@ def read_parameter(name: str, entry: Any, earlier: Mapping[str, Parameter]) -> P
 
 
 def _choices(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the choices and what each one sets."""
+    """Return the choices and the config ids that each one sets."""
     choices = entry.get("choices")
     if not isinstance(choices, list) or not choices:
         raise SpaceError(f"choices must be a list with at least one value, got {choices!r}")
@@ -147,7 +147,7 @@ def _choices(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _key(choice: Any) -> Any:
-    """Return what a mapping may have as key; lists never are one."""
+    """Return a choice as a key of a mapping; a list cannot be one."""
     return None if isinstance(choice, (list, dict)) else choice
 
 
@@ -184,7 +184,7 @@ def _number(entry: Mapping[str, Any], key: str, whole: bool) -> float:
 
 
 def _conditions(when: Any, earlier: Mapping[str, Parameter]) -> dict[str, tuple[Any, ...]]:
-    """Return for each parameter in ``when`` the values it must have."""
+    """Return the required values of each parameter in ``when``."""
     if not isinstance(when, Mapping):
         raise SpaceError(f"when must be a mapping of a parameter to its values, got {when!r}")
     conditions = {}

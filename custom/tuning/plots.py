@@ -1,4 +1,4 @@
-"""Pictures of a search, drawn by Optuna and made legible for many trials and parameters."""
+"""Figures of a search, drawn by Optuna and made legible for many trials and parameters."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _CURVES = {
     "best": (MEASURED, 2.4),
 }
 _SLICES = 6  # panels in a row that can still be read
-# With fewer completed trials a split into good and other ones says nothing.
+# With fewer completed trials a split into good and other ones is meaningless.
 _LEAST_FOR_IMPORTANCES = 6
-_ENOUGH_GOOD = 5  # good trials that Optuna asks for, to call an importance stable
+_ENOUGH_GOOD = 5  # good trials that Optuna needs for a stable importance
 
 
 def write_plots(study: Study, folder: str | Path, metric: str) -> list[Path]:
-    """Write the pictures of a search.
+    """Write the figures of a search.
 
     Args:
-        study: The search.
-        folder: Where ``history.png`` and the others go; older ones are replaced.
+        study: The Optuna study.
+        folder: Folder of ``history.png`` and the others; older ones are replaced.
         metric: Name of the value on the axes.
 
     Returns:
@@ -56,15 +56,15 @@ def write_plots(study: Study, folder: str | Path, metric: str) -> list[Path]:
 
 
 def draw_search(study: Study, metric: str) -> dict[str, Figure]:
-    """Draw what the finished trials of a search show.
+    """Draw the finished trials of a search.
 
     Args:
-        study: The search, with one objective.
+        study: The Optuna study, with one objective.
         metric: Name of the value on the axes.
 
     Returns:
         Of ``history`` (value by trial), ``intermediate`` (value by epoch), ``importances`` and
-        ``slice`` (value by parameter) those that there is something to draw for.
+        ``slice`` (value by parameter) those that have data.
     """
     import optuna.visualization.matplotlib as drawn
 
@@ -96,10 +96,10 @@ def draw_search(study: Study, metric: str) -> dict[str, Figure]:
 
 
 def parameter_importances(study: Study) -> dict[str, float]:
-    """Return each parameter's part in what makes a trial good, largest first.
+    """Return the importance of each parameter, largest first.
 
-    The parts add up to one. By PED-ANOVA, which counts a conditional parameter in the trials that
-    drew it. Good are the best tenth, and at least five trials as far as that is no more than half.
+    Importances add up to one. By PED-ANOVA, which counts a conditional parameter in the trials that
+    drew it. Good trials are the best tenth, at least five unless that is more than half.
 
     Returns:
         Nothing if fewer than six trials were completed, or all are equally good.
@@ -131,7 +131,7 @@ def _completed(study: Study) -> list[FrozenTrial]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep warnings on what is experimental, and advice on choices that are numbers, away."""
+    """Suppress warnings about experimental features, and advice on choices that are numbers."""
     advice = logging.getLogger("matplotlib.category")
     level = advice.level
     advice.setLevel(logging.WARNING)
@@ -144,7 +144,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _draw(plot: Callable[..., Any], study: Study, **options: Any) -> Figure:
-    """Let Optuna draw, and leave pyplot as it was: style, backend and open figures."""
+    """Let Optuna draw, and restore pyplot's style, backend and open figures."""
     import matplotlib.pyplot as plt
 
     backend = mpl.get_backend(auto_select=False)
@@ -167,7 +167,7 @@ def _draw(plot: Callable[..., Any], study: Study, **options: Any) -> Figure:
 
 
 def _tidy(ax: Axes) -> None:
-    """Give a panel the looks of the other figures of a report."""
+    """Give a panel the style of the other figures of a report."""
     ax.set_facecolor("white")
     plain_axes(ax)
     ax.spines[["left", "bottom"]].set(visible=True, color=INK)
@@ -177,7 +177,7 @@ def _tidy(ax: Axes) -> None:
 
 
 def _logarithmic(axes: Sequence[Axes]) -> None:
-    """Take logarithmic axes for positive values that span more than a factor of ten."""
+    """Use logarithmic axes for positive values that span more than a factor of ten."""
     shown = [np.asarray(points.get_offsets()) for ax in axes for points in ax.collections]
     shown += [np.asarray(line.get_xydata()) for ax in axes for line in ax.lines]
     values = np.concatenate(shown)[:, 1].astype(float)
@@ -191,7 +191,7 @@ def _logarithmic(axes: Sequence[Axes]) -> None:
 
 
 def _tidy_history(figure: Figure, metric: str) -> Figure:
-    """Mend the plot of values by trial."""
+    """Adjust the plot of values by trial."""
     (ax,) = figure.axes
     figure.set_size_inches(7, 3.6)
     ax.set_title("Value of each completed trial, and the best so far")
@@ -206,7 +206,7 @@ def _tidy_history(figure: Figure, metric: str) -> Figure:
 
 
 def _tidy_curves(figure: Figure, study: Study, metric: str) -> Figure:
-    """Mend the plot of values by epoch: colours by what became of the trial."""
+    """Adjust the plot of values by epoch: colours by the state of the trial."""
     (ax,) = figure.axes
     figure.set_size_inches(7, 3.6)
     ax.set_title("Value by epoch")
@@ -228,7 +228,7 @@ def _tidy_curves(figure: Figure, study: Study, metric: str) -> Figure:
 
 
 def _tidy_importances(figure: Figure, completed: int) -> Figure:
-    """Mend the bars: their names fit, and the title says what they rest on."""
+    """Adjust the bars: names that fit, and the number of trials in the title."""
     (ax,) = figure.axes
     figure.set_size_inches(7, 1.2 + 0.3 * len(ax.patches))
     ax.set_title("", loc="left")
@@ -241,7 +241,7 @@ def _tidy_importances(figure: Figure, completed: int) -> Figure:
 
 
 def _tidy_slices(figure: Figure) -> Figure:
-    """Mend the panels of values by parameter; the last axes are the colour bar's."""
+    """Adjust the panels of values by parameter; the last axes are the colour bar's."""
     *panels, bar = figure.axes
     figure.set_size_inches(1.2 + 2.2 * len(panels), 3.4)
     panels[0].set_title("")  # a single panel has Optuna's title there

@@ -1,4 +1,4 @@
-"""``${name}`` in a search space: a place that a drawn parameter takes."""
+"""References ``${name}`` in a search space, which are replaced by drawn values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 
 
 def references(value: Any) -> set[str]:
-    """Return the names that stand as ``${name}`` in a value and all it holds.
+    """Return the names that occur as ``${name}`` in a value and its content.
 
     >>> sorted(references({"gamma": "${decay}", "betas": ["${beta}", 0.99]}))
     ['beta', 'decay']
@@ -23,7 +23,7 @@ def references(value: Any) -> set[str]:
 
 
 def fill(value: Any, drawn: Mapping[str, Any]) -> Any:
-    """Return a value with its references replaced by what was drawn.
+    """Return a value with its references replaced by drawn values.
 
     A reference that is the whole text keeps the drawn value's type; within a text it becomes text.
 
@@ -46,7 +46,7 @@ def fill(value: Any, drawn: Mapping[str, Any]) -> Any:
 
 
 def _parts(value: Any) -> list[Any]:
-    """Return what a mapping or list holds, nothing for a plain value."""
+    """Return the content of a mapping or list; nothing for a plain value."""
     if isinstance(value, Mapping):
         return list(value.values())
     return list(value) if isinstance(value, (list, tuple)) else []

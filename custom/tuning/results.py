@@ -1,4 +1,4 @@
-"""Write what a search found: the best configuration, all trials, pictures and a page."""
+"""Write the result of a search: the best configuration, all trials, figures and a page."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def write_results(
     output: str | Path,
     train_command: str = "",
 ) -> list[Path]:
-    """Write the result of a search as it is now; results of an earlier call are replaced.
+    """Write the present result of a search; results of an earlier call are replaced.
 
     Args:
-        study: The search.
-        space: What it drew from.
-        config: Content of the merged configs of its trials, with the user's own overrides, as it
-            is written: nothing resolved.
+        study: The Optuna study.
+        space: Its search space.
+        config: Content of the merged configs of its trials, with the user's own overrides,
+            unresolved.
         output: The search's folder.
-        train_command: Command that trains with what ``best.yaml`` is written to.
+        train_command: Command that trains with ``best.yaml``.
 
     Returns:
         ``best.yaml`` unless no trial was completed, ``trials.csv``, ``search.json``, the pictures
@@ -78,13 +78,13 @@ def best_overlay(
 ) -> dict[str, Any]:
     """Return the top-level config ids that a trial sets, each of them whole.
 
-    Whole, so that the overlay goes over any config of the bundle: it says all about the network
-    where ``evaluate.yaml`` has another one.
+    Whole, so that the overlay can follow any config of the bundle: it replaces the whole network of
+    ``evaluate.yaml``, which may be another one.
 
     Args:
         config: Content of the merged configs.
         space: The search space.
-        params: The trial's ``params``, as the study holds them.
+        params: The trial's ``params``, as the Optuna study holds them.
     """
     parser = ConfigParser(copy.deepcopy(dict(config)))
     settings = space.overrides(space.values(params)).result
@@ -96,7 +96,7 @@ def best_overlay(
 
 
 def trial_rows(trials: list[FrozenTrial], space: SearchSpace) -> list[dict[str, Any]]:
-    """Return a row a trial: how it ended, and what it drew."""
+    """Return a row a trial: its state and its drawn values."""
     rows = []
     for trial in trials:
         drawn = space.values(trial.params)
@@ -118,7 +118,7 @@ def trial_rows(trials: list[FrozenTrial], space: SearchSpace) -> list[dict[str, 
 
 
 def _notes(trial: FrozenTrial) -> str:
-    """Return what there is to say about a trial beside its numbers."""
+    """Return the notes on a trial."""
     notes = []
     if root_number(trial) != trial.number:
         notes.append(f"repeats trial {root_number(trial)}")
@@ -138,7 +138,7 @@ def _best(study: Study) -> FrozenTrial | None:
 def _summary(
     study: Study, space: SearchSpace, best: FrozenTrial | None, train_command: str
 ) -> dict[str, Any]:
-    """Return what the page says beside the table."""
+    """Return the content of the page besides the table."""
     trials = study.get_trials(deepcopy=False)
     completed = [trial for trial in trials if trial.state.name == "COMPLETE"]
     first = min(completed, key=lambda trial: trial.number, default=None)
@@ -165,7 +165,7 @@ def _shown(trial: FrozenTrial | None, space: SearchSpace) -> dict[str, Any] | No
 
 
 def _header(study: Study, space: SearchSpace, best: FrozenTrial, train_command: str) -> str:
-    """Return the comment above the overlay: where it comes from, and how to use it."""
+    """Return the comment above the overlay: its origin and its use."""
     states = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
     counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     drawn = ", ".join(f"{name} {value}" for name, value in space.values(best.params).items())

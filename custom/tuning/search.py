@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SearchRequest", "find_space", "search"]
 
-# Where something lies or runs may differ between the workers of one search.
+# Config ids of paths and devices, which may differ between the workers of one search.
 _LOCAL = {"dataset_dir", "demo_dir", "device", "tracking_uri"}
-# What a user of `train` may type, and would be set aside here.
+# Ids that a user of `train` may override, but that have no effect here.
 _NOT_FOR_SEARCHES = {
     "output_dir": "give --output",
     "resume": "the same command goes on with a search",
@@ -50,18 +50,18 @@ _NOT_FOR_SEARCHES = {
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """What is to be searched, and where.
+    """A request for a search.
 
     Attributes:
         bundle: Folder of the bundle.
         space: File of the search space.
-        trials: Trials that the study is to have in the end, of all workers together.
+        trials: Number of trials of the whole search, of all workers together.
         output: Folder of this worker's trials and of the results.
         storage: URL of an Optuna storage; ``None`` for a file in ``output``.
-        overlays: Names of configs that go over train.yaml in every trial.
+        overlays: Names of overlays after train.yaml in every trial.
         overrides: Config ids and their values, for every trial.
-        name: Name of the study in the storage; ``None`` makes one of bundle and space.
-        seed: Seed of what is drawn, 0 or more.
+        name: Name of the Optuna study in the storage; ``None``: bundle and space.
+        seed: Seed of the sampler, 0 or more.
 
     Raises:
         ValueError: If ``trials`` is less than 1.
@@ -96,18 +96,18 @@ class SearchRequest:
 def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]:
     """Run a search, or this worker's part of it, and write the result.
 
-    Everything that can be known to be wrong is refused before the first trial. A search that was
-    stopped or killed goes on when it is asked for again.
+    Every detectable fault is refused before the first trial. A search that was stopped or killed
+    continues when it is requested again.
 
     Args:
-        request: What to search.
-        run: What runs a trial.
+        request: The request.
+        run: Runs a trial.
 
     Returns:
         The files of the result.
 
     Raises:
-        InputError: If something that the user gave cannot be used, or no trial had a value.
+        InputError: If the user's input cannot be used, or no trial had a value.
         KeyboardInterrupt: If the user stops; with the signal's number if that was SIGTERM.
     """
     space = load_space(request.space)
@@ -165,7 +165,7 @@ def find_space(bundle: Path, name: str) -> Path:
 
 @contextmanager
 def _stop_on_terminate() -> Iterator[None]:
-    """Let SIGTERM stop a search as Ctrl-C does; only the main thread can hear signals."""
+    """Let SIGTERM stop a search as Ctrl-C does; only the main thread receives signals."""
 
     def stop(number: int, _: object) -> None:
         raise KeyboardInterrupt(number)
@@ -209,7 +209,7 @@ def _check(content: Mapping[str, Any], space: SearchSpace, overrides: Mapping[st
 
 
 def _merged(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config with overrides, nothing resolved."""
+    """Return a config with overrides, unresolved."""
     from monai.bundle import ConfigParser
 
     parser = ConfigParser(copy.deepcopy(dict(content)))
@@ -221,9 +221,9 @@ def _merged(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
 def _resolved(
     content: Mapping[str, Any], overrides: Mapping[str, Any], request: SearchRequest
 ) -> dict[str, Any]:
-    """Return what a search needs of the configs, as far as they have it: data and tracking.
+    """Return data and tracking settings of the configs, as far as they have them.
 
-    So the data, which every trial needs, are known to be there.
+    Resolving them verifies that the data, which every trial needs, exist.
     """
     from monai.bundle import ConfigParser
 
@@ -235,7 +235,7 @@ def _resolved(
 
 
 def _tracker(known: Mapping[str, Any], request: SearchRequest, space: SearchSpace) -> Tracker:
-    """Return what tracks the search; nothing is tracked if the configs do not say where."""
+    """Return the tracker of the search; without tracking settings nothing is tracked."""
     return Tracker(
         tracking_uri=str(known.get("tracking_uri", "")),
         experiment_name=str(known.get("experiment_name", request.bundle.name)),
@@ -254,7 +254,7 @@ def _known(overrides: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str
 def _identity(
     content: Mapping[str, Any], known: Mapping[str, Any], request: SearchRequest, local: set[str]
 ) -> dict[str, Any]:
-    """Return what must be the same for all workers of a search."""
+    """Return the properties that must be the same for all workers of a search."""
     given = request.overrides or {}
     # Which may be another one on each machine.
     place = str(Path(str(known["dataset_dir"])).resolve()) if "dataset_dir" in known else ""
@@ -267,7 +267,7 @@ def _identity(
 
 
 def _hash(content: Any, without: str = "") -> str:
-    """Return the hash of a plain value, without a text that may stand in it."""
+    """Return the hash of a plain value, without a text that may occur in it."""
     text = json.dumps(content, default=str, ensure_ascii=False)
     return hashlib.sha256((text.replace(without, "") if without else text).encode()).hexdigest()
 
@@ -286,7 +286,7 @@ def _command(request: SearchRequest) -> str:
 
 
 def _refuse_empty(study: Study, request: SearchRequest) -> None:
-    """Say so if no trial had a value."""
+    """Raise if no trial had a value."""
     trials = study.get_trials(deepcopy=False)
     if any(trial.state == TrialState.COMPLETE for trial in trials):
         return

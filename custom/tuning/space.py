@@ -1,4 +1,4 @@
-"""The search space of a study as data, drawn define-by-run.
+"""The search space of an Optuna study as data, drawn define-by-run.
 
 A space is a YAML file beside the configs::
 
@@ -61,11 +61,11 @@ __all__ = ["SearchSpace", "TrialOverrides", "load_space"]
 
 @dataclass(frozen=True)
 class TrialOverrides:
-    """The config ids that a trial sets, by where they come from.
+    """The config ids that a trial sets, by their origin.
 
     Attributes:
         fixed: The same in every trial, and part of the result.
-        drawn: What the drawn parameters set, in the order of the file.
+        drawn: Ids set by the drawn parameters, in the order of the file.
         during_search: The same in every trial, and no part of the result.
     """
 
@@ -75,7 +75,7 @@ class TrialOverrides:
 
     @property
     def result(self) -> dict[str, Any]:
-        """What a training with this trial's configuration sets."""
+        """The ids of a training with this trial's configuration."""
         return {**self.fixed, **self.drawn}
 
 
@@ -85,8 +85,8 @@ class SearchSpace:
 
     Attributes:
         path: The file.
-        content: What the file says, as plain values.
-        parameters: What is drawn, in order, by name.
+        content: Content of the file, as plain values.
+        parameters: The parameters in order, by name.
     """
 
     path: Path
@@ -115,18 +115,18 @@ class SearchSpace:
 
     @property
     def local(self) -> set[str]:
-        """Config ids that each worker of a search may set in its own way."""
+        """Config ids that may differ between the workers of a search."""
         return set(map(str, self.content.get("local") or ()))
 
     def better(self, value: float, than: float) -> bool:
-        """Say whether a value of the metric is better than another."""
+        """Return True if a value of the metric is better than another."""
         return value < than if self.direction == "minimize" else value > than
 
     def draw(self, trial: BaseTrial) -> dict[str, Any]:
         """Draw the parameters of a trial, in order; those whose ``when`` fails are left out.
 
         Args:
-            trial: Optuna's trial, which keeps what is drawn.
+            trial: Optuna's trial, which keeps the drawn values.
 
         Returns:
             Values by name.
@@ -152,7 +152,7 @@ class SearchSpace:
         }
 
     def overrides(self, drawn: Mapping[str, Any]) -> TrialOverrides:
-        """Return all that a trial sets.
+        """Return all config ids that a trial sets.
 
         Args:
             drawn: Values by name, as of :meth:`draw` or :meth:`values`.
@@ -167,7 +167,7 @@ class SearchSpace:
         )
 
     def check_ids(self, config: Mapping[str, Any]) -> None:
-        """Refuse a space that names what the configs do not have, in any of its branches.
+        """Refuse a space with an id that the configs do not have, in any of its branches.
 
         Args:
             config: Content of the merged config files.
@@ -176,7 +176,7 @@ class SearchSpace:
             InputError: If a config id or the metric is unknown.
         """
         written = list(self._settings())
-        # An id may also lie in a block that the space itself puts in.
+        # An id may also lie in a block that the space itself sets.
         blocks = [((), config), *((id_parts(name), value) for _, name, value in written)]
         for owner, name, _ in written:
             parts = id_parts(name)
@@ -193,7 +193,7 @@ class SearchSpace:
         self._check_metric(config)
 
     def owners(self) -> dict[str, str]:
-        """Return for each config id that the space sets what of it does."""
+        """Return the section or parameter that sets each config id of the space."""
         return {name: owner for owner, name, _ in self._settings()}
 
     def _check_metric(self, config: Mapping[str, Any]) -> None:
@@ -209,7 +209,7 @@ class SearchSpace:
             )
 
     def _settings(self) -> Iterator[tuple[str, str, Any]]:
-        """Yield all that can be set: by what, which id, and the value."""
+        """Yield owner, id and value of everything that can be set."""
         for section in ("fixed", "during_search"):
             for name, value in (self.content.get(section) or {}).items():
                 yield section, name, value
@@ -220,13 +220,13 @@ class SearchSpace:
 
 
 def load_space(path: str | Path) -> SearchSpace:
-    """Read a search space and check all that can be checked without the configs.
+    """Read a search space and check it as far as possible without the configs.
 
     Args:
         path: The YAML file, in the form that this module describes.
 
     Raises:
-        InputError: If the file is missing or says something that cannot be used.
+        InputError: If the file is missing or invalid.
     """
     content, parameters = read_space_file(Path(path))
     return SearchSpace(Path(path), content, parameters)

@@ -20,15 +20,15 @@ _REQUIRED = ("metric", "direction", "parameters")
 _OPTIONAL = ("sampler", "pruner", "fixed", "during_search")
 _DIRECTIONS = ("minimize", "maximize")
 
-# For each parameter that must have been drawn, the values it must have had, as text.
+# Required values, as text, of each parameter that must have been drawn.
 Conditions = dict[str, set[str]]
 
 
 def read_space_file(path: Path) -> tuple[dict[str, Any], dict[str, Parameter]]:
-    """Return what the file says, and its parameters in order.
+    """Return the content of the file, and its parameters in order.
 
     Raises:
-        InputError: If the file is missing or says something that cannot be used.
+        InputError: If the file is missing or invalid.
     """
     try:
         content = _load(path)
@@ -50,7 +50,7 @@ def read_space_file(path: Path) -> tuple[dict[str, Any], dict[str, Parameter]]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """Return the content of a YAML file in which no key is there twice."""
+    """Return the content of a YAML file without repeated keys."""
     try:
         content = read_unique(path)
     except OSError as error:
@@ -63,7 +63,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _check_sections(content: Mapping[str, Any]) -> None:
-    """Refuse unknown, missing and unusable parts at the top of the file."""
+    """Refuse unknown, missing and invalid entries at the top of the file."""
     unknown = sorted(map(str, set(content) - {*_REQUIRED, *_OPTIONAL, "local"}))
     if unknown:
         known = ", ".join((*_REQUIRED, *_OPTIONAL, "local"))
@@ -110,7 +110,7 @@ def _check_references(content: Mapping[str, Any], parameters: Mapping[str, Param
 def _places(
     content: Mapping[str, Any], parameters: Mapping[str, Parameter]
 ) -> Iterator[tuple[str, Any, Conditions]]:
-    """Yield each value that is set, by what, and what is known to be drawn when it is."""
+    """Yield the owner of each value that is set, the value, and the draws that it implies."""
     for section in ("fixed", "during_search"):
         yield section, content.get(section), {}
     for name, parameter in parameters.items():
@@ -122,7 +122,7 @@ def _places(
 
 
 def _conditions(name: str, parameters: Mapping[str, Parameter]) -> Conditions:
-    """Return what must have been drawn for a parameter to be drawn."""
+    """Return the draws that are required for a parameter to be drawn."""
     needed: Conditions = {}
     for other, allowed in parameters[name].when.items():
         own = {other: {str(choice) for choice in allowed}}
@@ -132,7 +132,7 @@ def _conditions(name: str, parameters: Mapping[str, Parameter]) -> Conditions:
 
 
 def _check_owners(content: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> None:
-    """Refuse a config id that is set for all trials and lost to what a parameter sets."""
+    """Refuse a config id that is set for all trials and also by a parameter."""
     for section in ("fixed", "during_search"):
         for config_id in content.get(section) or {}:
             for name, parameter in parameters.items():

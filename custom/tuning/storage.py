@@ -1,4 +1,4 @@
-"""Where a search keeps its trials: a file, or a database that several machines share."""
+"""Storage of a search's trials: a file, or a database that several machines share."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ if TYPE_CHECKING:
 __all__ = ["SearchStorage"]
 
 _GRACE = 4  # heartbeats that may be missed
-_MAX_REPEATS = 3  # a trial that kills its process every time must not keep a search for ever
+_MAX_REPEATS = 3  # a trial that kills its process every time must not be repeated for ever
 _SQLITE_TIMEOUT = 60  # seconds that one process waits for another
 
 
 class SearchStorage:
-    """An Optuna storage with heartbeats, and a lock where the database has none of its own.
+    """An Optuna storage with heartbeats, and a lock if the database has none of its own.
 
-    A trial whose heartbeat stays away is failed, and lined up again with what it had drawn.
+    A trial without heartbeats is failed, and queued again with its drawn values.
 
     Args:
         url: Any URL of Optuna's, as ``sqlite:////data/study.db`` or ``postgresql://host/name``.
-        heartbeat_seconds: Time between two signs of life; a trial is given up after four.
+        heartbeat_seconds: Time between two heartbeats; a trial is failed after four missing ones.
 
     Attributes:
         backend: The storage.
-        repeat: Lines up a trial again, however often it was already; called with study and trial.
+        repeat: Queues a trial again, however often it was repeated; called with the Optuna study
+            and the trial.
 
     Raises:
         InputError: If the storage cannot be reached.
@@ -50,7 +51,7 @@ class SearchStorage:
             self.url = sqlalchemy.make_url(url)
             options = self._options()
             with self.lock(), warnings.catch_warnings():
-                # Heartbeats are Optuna's own way to find dead workers, yet called experimental.
+                # Heartbeats are Optuna's way to detect dead workers, though marked experimental.
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 # A repeated training begins with its first epoch, so it inherits no values.
                 self.repeat = RetryHeartbeatStaleTrialCallback()
@@ -74,7 +75,7 @@ class SearchStorage:
             ) from error
 
     def _options(self) -> dict[str, Any]:
-        """Return what SQLAlchemy is told, and note the file to lock."""
+        """Return the options of SQLAlchemy, and store the file to lock."""
         if self.url.get_backend_name() != "sqlite":
             return {"pool_pre_ping": True}  # a server may close a connection between two epochs
         if self.url.database not in (None, "", ":memory:"):
@@ -85,8 +86,8 @@ class SearchStorage:
     def lock(self) -> contextlib.AbstractContextManager[None]:
         """Keep other workers from beginning a trial.
 
-        Database servers see to it themselves. SQLite does not: two processes could take up the
-        same trial.
+        Database servers do so themselves. SQLite does not: two processes could start the same
+        trial.
         """
         if self._lock_file is None:
             return contextlib.nullcontext()
@@ -108,5 +109,5 @@ class SearchStorage:
 
 
 def _without_password(text: str) -> str:
-    """Return a text without the passwords of what looks like a URL, well formed or not."""
+    """Return a text without the passwords of anything like a URL, well formed or not."""
     return re.sub(r"(//[^\s:/@]*):[^\s/@]+@", r"\1:***@", text)

@@ -39,14 +39,14 @@ PRUNERS: dict[str, Callable[..., BasePruner]] = {
 
 
 class TrialSeededSampler(BaseSampler):
-    """A sampler that begins each trial with random numbers of that trial's own.
+    """A sampler that seeds each trial separately.
 
-    They follow from the seed and the trial's position in the search, a repeated trial having that
-    of the one it repeats. So a search that is stopped and taken up draws what it would have drawn
-    in one go, and several workers never draw the same numbers.
+    The random numbers follow from the seed and the trial's position in the search; a repeated trial
+    has the position of its original. So a search that is stopped and resumed draws the same values
+    as in one go, and several workers never draw the same numbers.
 
     Args:
-        make: Makes the sampler that does the work from a seed.
+        make: Makes the underlying sampler from a seed.
         seed: Seed of the search, 0 or more.
 
     Raises:
@@ -61,7 +61,7 @@ class TrialSeededSampler(BaseSampler):
         self._sampler = make(seed)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Take up the random numbers of this trial."""
+        """Seed the sampler for this trial."""
         root = root_number(trial)
         position = sum(other.number < root for other in planned(study.get_trials(deepcopy=False)))
         sequence = np.random.SeedSequence([self._seed, position])
@@ -71,13 +71,13 @@ class TrialSeededSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Return what is drawn together."""
+        """Return the parameters that are drawn together."""
         return self._sampler.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Draw what is drawn together."""
+        """Draw the parameters that are drawn together."""
         return self._sampler.sample_relative(study, trial, search_space)
 
     def sample_independent(
@@ -93,12 +93,12 @@ class TrialSeededSampler(BaseSampler):
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
-        """Let the sampler take note of the end of a trial."""
+        """Notify the sampler of the end of a trial."""
         self._sampler.after_trial(study, trial, state, values)
 
 
 def make_sampler(options: Mapping[str, Any], seed: int) -> TrialSeededSampler:
-    """Return the sampler that a search space asks for.
+    """Return the sampler of a search space.
 
     Args:
         options: ``name``, one of :data:`SAMPLERS`, and arguments of Optuna's class.
@@ -118,7 +118,7 @@ def make_sampler(options: Mapping[str, Any], seed: int) -> TrialSeededSampler:
 
 
 def make_pruner(options: Mapping[str, Any]) -> BasePruner:
-    """Return the pruner that a search space asks for.
+    """Return the pruner of a search space.
 
     Args:
         options: ``name``, one of :data:`PRUNERS`, and arguments of Optuna's class.

@@ -1,4 +1,4 @@
-"""Open the study of a search, new or taken up, and refuse one that belongs to another search."""
+"""Create or resume the Optuna study of a search, and refuse that of another search."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def open_study(
     identity: Mapping[str, Any],
     seed: int = 0,
 ) -> Study:
-    """Create a study, or take up the one of this name.
+    """Create an Optuna study, or resume the one of this name.
 
     Args:
-        storage: Where it is kept.
+        storage: Its storage.
         name: Its name in the storage.
-        space: What is searched.
-        identity: What must be the same for all workers, beside the space: by what it is called in
-            a message, as ``bundle``.
-        seed: Seed of what is drawn, 0 or more.
+        space: The search space.
+        identity: Properties that must be the same for all workers, besides the space, by their name
+            in a message, such as ``bundle``.
+        seed: Seed of the sampler, 0 or more.
 
     Raises:
-        InputError: If the study of this name was begun with something else, or the sampler or
-            pruner is unknown.
+        InputError: If the Optuna study of this name was begun with other properties, or the sampler
+            or pruner is unknown.
     """
-    # The search tells about its trials itself.
+    # The search logs its trials itself.
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler, pruner = make_sampler(space.sampler, seed), make_pruner(space.pruner)
     wanted = {"space": dict(space.content), **identity, "seed": seed}
@@ -68,7 +68,7 @@ def open_study(
 def _refuse_another(
     study: Study, storage: SearchStorage, begun: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> None:
-    """Refuse a study that was begun with something else than is wanted now."""
+    """Refuse an Optuna study that was begun with other properties than the requested ones."""
     differing = [key for key in wanted if begun.get(key) != wanted[key]]
     if differing:
         raise InputError(

@@ -25,10 +25,10 @@ logger = logging.getLogger(__name__)
 
 TRIAL_TAG = "optuna_trial"
 STATE_TAG = "optuna_state"
-_PARENT_TAG = "mlflow.parentRunId"  # what MLflow's own pages nest runs by
+_PARENT_TAG = "mlflow.parentRunId"  # by which MLflow's own pages nest runs
 _ATTRIBUTE = "mlflow_run:"
 _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
-# Workers of several machines that begin in the same moment see each other's run after this time.
+# Seconds after which workers that start at the same moment see each other's run.
 _SETTLE_SECONDS = 1.0
 
 

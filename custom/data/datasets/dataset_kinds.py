@@ -1,4 +1,4 @@
-"""What the datasets of the studies hold."""
+"""Specifications of the bundles' datasets."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ DIFFUSION_SERIES = DatasetKind(
 def volume_pair(label: NDArray[Any], affine: NDArray[np.float64]) -> dict[str, Placed]:
     """Return a volume in whole numbers and its partner at half the resolution.
 
-    The partner is made by antialiased linear downsampling, and lies on the grid that belongs to
-    it. Training and evaluation read the volume alone and lower its resolution themselves.
+    The partner is made by antialiased linear downsampling, on the corresponding grid. Training and
+    evaluation read only the volume and downsample it themselves.
 
     Args:
         label: ``(X, Y, Z)`` in scanner units.

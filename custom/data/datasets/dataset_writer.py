@@ -46,7 +46,7 @@ class Table(Protocol):
 
 @dataclass(frozen=True)
 class StoredImage:
-    """How one image of a scan is stored.
+    """Storage of one image of a scan.
 
     Attributes:
         folder: Folder of the NIfTI files.
@@ -63,7 +63,7 @@ class StoredImage:
 
 @dataclass(frozen=True)
 class DatasetKind:
-    """What a dataset holds of every scan.
+    """Specification of a dataset: the images of every scan.
 
     Attributes:
         images: By the key of an item; ``image`` and ``label`` must be there, others may.
@@ -78,14 +78,14 @@ class DatasetKind:
 
 
 class DatasetWriter:
-    """Write the scans of a dataset, and the list of them when all are there.
+    """Write the scans of a dataset, and their list at the end.
 
-    ``datalist.json`` has the Decathlon form and appears only in :meth:`close`: where it is, the
-    dataset is complete. What an interrupted writer left is cleared by the next one.
+    ``datalist.json`` has the Decathlon form and is written only in :meth:`close`, so its presence
+    means that the dataset is complete. Files of an interrupted writer are removed by the next one.
 
     Args:
         folder: The dataset's folder. Other files in it, such as ``exclusions.csv``, stay.
-        kind: What is written of every scan.
+        kind: Specification of the dataset.
         name: Name of the dataset.
         description: One line on what it is and where it comes from.
         demonstration: Whether it is synthetic demonstration data.
@@ -147,7 +147,7 @@ class DatasetWriter:
             The item as it stands in the list.
 
         Raises:
-            ValueError: If the split or an image is unknown, the scan is there already, or shapes
+            ValueError: If the split or an image is unknown, the scan exists already, or shapes
                 or values do not fit.
         """
         self._check_name(split, scan)
@@ -187,7 +187,7 @@ class DatasetWriter:
             raise ValueError(f"scan must be a new name without '/' or '#', got {scan!r}")
 
     def _check_images(self, scan: str, images: Mapping[str, Placed], table: Table | None) -> None:
-        """Refuse what would make a broken dataset."""
+        """Refuse images that do not form a valid dataset."""
         known = self.kind.images
         if not {"image", "label"} <= images.keys() <= known.keys():
             raise ValueError(f"{scan}: image and label, and of {tuple(known)}, got {[*images]}")

@@ -168,7 +168,7 @@ class LatticeSignals(IterableDataset[Batch]):
             for index in torch.split(order, self.batch_size):
                 if len(index) < self.batch_size:
                     continue
-                # Tensors are gathered, signals computed: a table of signals would not fit the cache.
+                # Gather tensors and compute signals: a table of signals would not fit the cache.
                 tensors = self.tensors[index]
                 signal = tensor_signal(tensors, self.b_rows)
                 yield self.simulation.add_noise(signal, tensors, sigma[index], generator)
