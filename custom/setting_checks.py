@@ -8,7 +8,7 @@ from typing import Any
 
 from custom.errors import InputError
 
-__all__ = ["check_above_zero", "check_not_negative", "check_whole"]
+__all__ = ["check_above_zero", "check_bounds", "check_not_negative", "check_share", "check_whole"]
 
 
 def check_whole(name: str, value: Any, least: int) -> None:
@@ -35,23 +35,29 @@ def check_whole(name: str, value: Any, least: int) -> None:
 
 
 def check_above_zero(name: str, value: Any) -> None:
-    """Refuse a value that is no finite number above 0.
-
-    Raises:
-        InputError: If it is refused.
-    """
+    """Raise ``InputError`` unless a value is a finite number above 0."""
     if not _finite(value) or value <= 0:
         raise InputError(f"{name} must be positive, got {value!r}")
 
 
 def check_not_negative(name: str, value: Any) -> None:
-    """Refuse a value that is no finite number of 0 or more.
-
-    Raises:
-        InputError: If it is refused.
-    """
+    """Raise ``InputError`` unless a value is a finite number of 0 or more."""
     if not _finite(value) or value < 0:
         raise InputError(f"{name} must be 0 or more, got {value!r}")
+
+
+def check_share(name: str, value: Any) -> None:
+    """Raise ``InputError`` unless a value is a number between 0 and 1."""
+    if not _finite(value) or not 0 <= value <= 1:
+        raise InputError(f"{name} must be between 0 and 1, got {value!r}")
+
+
+def check_bounds(lowest: Any, highest: Any) -> None:
+    """Raise ``InputError`` unless two bounds are finite numbers above 0, and in order."""
+    check_above_zero("lowest", lowest)
+    check_above_zero("highest", highest)
+    if lowest >= highest:
+        raise InputError(f"lowest must be below highest, got {lowest} and {highest}")
 
 
 def _finite(value: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from monai.deploy.conditions import CountCondition
 from monai.deploy.core import Application
 
-from custom.bundle.launch import find_cause
+from custom.bundle.launch import user_error
 from custom.deploy.operators import (
     BundleOperator,
     DerivedSeriesWriter,
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Exception as error:
         if "DEBUG" in given:
             raise
-        refusal = find_cause(error, InputError)
+        refusal = user_error(error)
         # What an unexpected error says may quote a header.
         said = str(refusal or f"failed by a {type(error).__name__}: --log-level DEBUG shows where")
         for line in said.splitlines():

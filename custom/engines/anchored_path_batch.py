@@ -9,11 +9,10 @@ from monai.engines import PrepareBatch
 from monai.utils.enums import CommonKeys
 from torch import Tensor
 
-from custom.errors import InputError
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
 from custom.networks.schedulers.residual_noise import ResidualNoise
 from custom.physics.image_moments import standardise
-from custom.setting_checks import check_not_negative
+from custom.setting_checks import check_share
 
 __all__ = ["AnchoredPathPrepareBatch"]
 
@@ -51,9 +50,7 @@ class AnchoredPathPrepareBatch(PrepareBatch):
     def __init__(
         self, scheduler: AnchoredPathScheduler, noise: ResidualNoise, end_share: float = 0.0
     ) -> None:
-        check_not_negative("end_share", end_share)
-        if end_share > 1:
-            raise InputError(f"end_share must be at most 1, got {end_share}")
+        check_share("end_share", end_share)
         self.scheduler = scheduler
         self.noise = noise
         self.end_share = end_share

@@ -35,9 +35,8 @@ import torch
 from scipy import fft
 from torch import Tensor
 
-from custom.errors import InputError
 from custom.physics.downsampling import Degradation, downsample, grid_offset
-from custom.setting_checks import check_above_zero, check_not_negative
+from custom.setting_checks import check_above_zero, check_share
 
 __all__ = ["check_consistency", "data_consistency", "transfer_function"]
 
@@ -104,9 +103,7 @@ def transfer_function(
 
 def check_consistency(strength: float, max_gain: float) -> None:
     """Refuse settings that are out of range, by an error that the user reads."""
-    check_not_negative("data_consistency", strength)
-    if strength > 1:
-        raise InputError(f"data_consistency must be between 0 and 1, got {strength}")
+    check_share("data_consistency", strength)
     if max_gain != math.inf:
         check_above_zero("max_gain", max_gain)
 

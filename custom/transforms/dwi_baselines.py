@@ -80,7 +80,7 @@ class TensorFitd(_Baselined):
         allow_missing_keys: Whether ``keys`` may be absent.
 
     Raises:
-        InputError: If ``method`` is unknown.
+        ValueError: If ``method`` is unknown.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class TensorFitd(_Baselined):
     ) -> None:
         super().__init__(keys, mask_key, allow_missing_keys)
         if method not in _FITS:
-            raise InputError(f"method must be one of {_FITS}, got {method!r}")
+            raise ValueError(f"method must be one of {_FITS}, got {method!r}")
         self.method = method
 
     def _restore(self, series: Tensor, mask: Tensor, data: Mapping[Hashable, Any]) -> Tensor:

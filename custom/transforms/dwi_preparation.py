@@ -16,7 +16,6 @@ from monai.utils import ensure_tuple
 from numpy.typing import NDArray
 from torch import Tensor
 
-from custom.errors import InputError
 from custom.files.voxel_map import read_mask, read_voxel_map
 from custom.physics.diffusion.noise import LevelDistribution
 from custom.physics.diffusion.noise_estimate import (
@@ -82,7 +81,8 @@ class DwiPreparationd(MapTransform):
 
     Raises:
         ValueError: If ``keys`` is more than one key.
-        InputError: If ``noise_estimate`` is unknown; at the call for files that do not fit.
+        ValueError: If ``noise_estimate`` is unknown.
+        InputError: At the call, for files that do not fit.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class DwiPreparationd(MapTransform):
         if len(ensure_tuple(keys)) != 1:
             raise ValueError(f"keys must be one key, since the maps are named once, got {keys}")
         if noise_estimate not in NOISE_ESTIMATES:
-            raise InputError(f"noise_estimate must be one of {NOISE_ESTIMATES}: {noise_estimate!r}")
+            raise ValueError(f"noise_estimate must be one of {NOISE_ESTIMATES}: {noise_estimate!r}")
         self.scale_rule: ScaleRule = scale_rule
         self.mask, self.s0, self.sigma = mask, s0, sigma
         self.noise_estimate: NoiseEstimate = noise_estimate

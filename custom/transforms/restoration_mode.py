@@ -13,7 +13,6 @@ from monai.utils import convert_to_dst_type
 from torch import Tensor
 from torch.nn.functional import pad
 
-from custom.errors import InputError
 from custom.physics.downsampling import Degradation, downsample, high_affine, low_affine
 
 __all__ = ["DifferenceMapd", "ModelInputd", "OutputGridd", "RestorationMode", "check_mode"]
@@ -27,10 +26,10 @@ def check_mode(mode: str) -> None:
     """Refuse an unknown mode, by an error that the user reads.
 
     Raises:
-        InputError: If ``mode`` is neither ``super_resolve`` nor ``denoise``.
+        ValueError: If ``mode`` is neither ``super_resolve`` nor ``denoise``.
     """
     if mode not in ("super_resolve", "denoise"):
-        raise InputError(f"mode must be super_resolve or denoise, got {mode!r}")
+        raise ValueError(f"mode must be super_resolve or denoise, got {mode!r}")
 
 
 class ModelInputd(MapTransform):
@@ -51,7 +50,7 @@ class ModelInputd(MapTransform):
         ``(C, D, H, W)``; output the same, or ``ceil`` of each axis divided by ``scale``.
 
     Raises:
-        InputError: If ``mode`` is unknown.
+        ValueError: If ``mode`` is unknown.
         ValueError: If ``keys`` are several.
 
     Source:

@@ -12,8 +12,6 @@ from monai.data.utils import to_affine_nd
 from monai.transforms import MapTransform
 from torch import Tensor
 
-from custom.errors import InputError
-
 __all__ = ["SliceAxis", "SliceAxisBackd", "SliceAxisLastd", "check_slice_axis", "find_slice_axis"]
 
 SliceAxis = Literal["auto", 0, 1, 2]
@@ -29,10 +27,10 @@ def check_slice_axis(slice_axis: SliceAxis) -> None:
     """Refuse an unknown axis, by an error that the user reads.
 
     Raises:
-        InputError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
+        ValueError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
     """
     if slice_axis not in ("auto", 0, 1, 2):
-        raise InputError(f"slice_axis must be auto, 0, 1 or 2, got {slice_axis!r}")
+        raise ValueError(f"slice_axis must be auto, 0, 1 or 2, got {slice_axis!r}")
 
 
 def find_slice_axis(affine: Any, shape: Sequence[int], slice_axis: SliceAxis = "auto") -> int:
@@ -47,7 +45,7 @@ def find_slice_axis(affine: Any, shape: Sequence[int], slice_axis: SliceAxis = "
         slice_axis: ``auto``, or the axis.
 
     Raises:
-        InputError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
+        ValueError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
     """
     check_slice_axis(slice_axis)
     if slice_axis != "auto":
@@ -75,7 +73,7 @@ class SliceAxisLastd(MapTransform):
         ``(C, X, Y, Z)`` or ``(C, X, Y)``; output ``(C, A, B, S)``.
 
     Raises:
-        InputError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
+        ValueError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
     """
 
     def __init__(

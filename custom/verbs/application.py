@@ -94,12 +94,12 @@ def _bundle(name: str) -> Path:
 
 def _run(application: Any) -> None:
     """Run, and let no error message pass but the user's."""
-    from custom.bundle.launch import find_cause
+    from custom.bundle.launch import user_error
 
     try:
         application.run()
     except Exception as error:
-        refusal = find_cause(error, InputError)
+        refusal = user_error(error)
         if refusal is None:
             # The message of an unexpected error may quote a header.
             raise RuntimeError(f"deploy failed by a {type(error).__name__}") from error

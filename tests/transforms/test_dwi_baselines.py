@@ -144,5 +144,5 @@ def test_a_patch_has_more_voxels_than_there_are_volumes(
 def test_what_cannot_be_done_is_refused() -> None:
     with pytest.raises(InputError, match="too small for patches"):
         patch_radii((2, 1, 1), 32)
-    with pytest.raises(InputError, match="method must be one of"):
+    with pytest.raises(ValueError, match="method must be one of"):
         TensorFitd("dwi", "ols")

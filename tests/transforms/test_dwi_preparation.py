@@ -11,7 +11,6 @@ from diffusion_series import make_series, save_image, study_table, volumes_first
 from monai.data import MetaTensor
 from scipy.ndimage import binary_dilation
 
-from custom.errors import InputError
 from custom.physics.diffusion.noise import MixedLevels
 from custom.physics.diffusion.noise_estimate import volume_noise
 from custom.transforms.dwi_preparation import DwiPreparationd, head_mask
@@ -173,7 +172,7 @@ def test_maps_scale_with_the_image() -> None:
 
 
 def test_settings_out_of_range() -> None:
-    with pytest.raises(InputError, match="noise_estimate"):
+    with pytest.raises(ValueError, match="noise_estimate"):
         prepare(noise_estimate="guess")
     with pytest.raises(ValueError, match="keys"):
         DwiPreparationd(["image", "label"], "b0")

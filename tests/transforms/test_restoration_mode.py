@@ -12,7 +12,6 @@ from monai.data import MetaTensor
 from monai.transforms import Compose
 from torch import Tensor
 
-from custom.errors import InputError
 from custom.physics.downsampling import Degradation, downsample, upsample
 from custom.transforms.restoration_mode import DifferenceMapd, ModelInputd, OutputGridd
 
@@ -118,7 +117,7 @@ def test_super_resolution_takes_the_volume_as_it_is() -> None:
 
 
 def test_unknown_modes_and_several_keys_are_refused() -> None:
-    with pytest.raises(InputError, match="mode"):
+    with pytest.raises(ValueError, match="mode"):
         ModelInputd("image", "denoising")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="keys"):
         ModelInputd(("a", "b"))

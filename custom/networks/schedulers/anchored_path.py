@@ -49,7 +49,7 @@ class AnchoredPathScheduler(nn.Module):
         ``0..T``. Deviations: ``(B, 1, ...)``, to broadcast.
 
     Raises:
-        InputError: If an argument is out of its range.
+        ValueError: If an argument is out of its range.
 
     Erratum:
         ``beta`` was printed under the root of ``sigma``, so that the variance of the end was
@@ -75,7 +75,7 @@ class AnchoredPathScheduler(nn.Module):
         check_above_zero("end_std", end_std)
         if parameterisation not in get_args(Parameterisation):
             known = ", ".join(get_args(Parameterisation))
-            raise InputError(f"parameterisation must be one of {known}, got {parameterisation!r}")
+            raise ValueError(f"parameterisation must be one of {known}, got {parameterisation!r}")
         profile = _chain_profile(noise_profile, num_steps)
         energy = profile.square().cumsum(0)
         self.num_steps = num_steps

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from custom.errors import InputError
 from custom.setting_checks import check_whole
 
 __all__ = ["NOISE_PROFILES", "noise_profile", "parabola_variance"]
@@ -60,7 +59,7 @@ def noise_profile(name: str, num_steps: int) -> Tensor:
         ``(T + 1,)``, float64. The entry of ``t = 0`` belongs to no step of the chain.
 
     Raises:
-        InputError: If the name is unknown or ``num_steps < 2``.
+        ValueError: If the name is unknown or ``num_steps < 2``.
 
     Source:
         docs/methods/micro_mri_denoise.md, "Anchored path diffusion"; Conejo Rupp et al. 2025,
@@ -71,7 +70,7 @@ def noise_profile(name: str, num_steps: int) -> Tensor:
         tensor([0.0000, 0.7500, 1.0000, 0.7500, 0.0000], dtype=torch.float64)
     """
     if name not in NOISE_PROFILES:
-        raise InputError(f"noise_profile must be one of {', '.join(NOISE_PROFILES)}, got {name!r}")
+        raise ValueError(f"noise_profile must be one of {', '.join(NOISE_PROFILES)}, got {name!r}")
     check_whole("num_steps", num_steps, 2)
     position = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
     return NOISE_PROFILES[name](position)

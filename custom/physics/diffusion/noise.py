@@ -8,8 +8,7 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor
 
-from custom.errors import InputError
-from custom.setting_checks import check_above_zero, check_not_negative, check_whole
+from custom.setting_checks import check_bounds, check_share, check_whole
 
 __all__ = [
     "ClippedGaussianNoise",
@@ -155,14 +154,8 @@ class MixedLevels:
     def __init__(
         self, lowest: float = 0.01, highest: float = 0.95, clean_share: float = 0.0
     ) -> None:
-        check_above_zero("lowest", lowest)
-        check_above_zero("highest", highest)
-        check_not_negative("clean_share", clean_share)
-        if lowest >= highest or clean_share > 1:
-            raise InputError(
-                f"lowest must be below highest and clean_share at most 1, got {lowest}, {highest}, "
-                f"{clean_share}"
-            )
+        check_bounds(lowest, highest)
+        check_share("clean_share", clean_share)
         self.lowest, self.highest, self.clean_share = lowest, highest, clean_share
 
     @property

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from custom.errors import InputError
 from custom.physics.diffusion.tensor import tensor_signal
-from custom.setting_checks import check_above_zero, check_whole
+from custom.setting_checks import check_bounds, check_share, check_whole
 
 __all__ = [
     "BallAndSticksPrior",
@@ -167,12 +167,8 @@ class EigenvaluePrior:
     def __init__(
         self, lowest: float = 0.05, highest: float = 3.2, fibre_share: float = 0.5
     ) -> None:
-        check_above_zero("lowest", lowest)
-        check_above_zero("highest", highest)
-        if lowest >= highest:
-            raise InputError(f"lowest must be below highest, got {lowest} and {highest}")
-        if not 0 <= fibre_share <= 1:
-            raise InputError(f"fibre_share must be 0 to 1, got {fibre_share}")
+        check_bounds(lowest, highest)
+        check_share("fibre_share", fibre_share)
         self.lowest, self.highest, self.fibre_share = lowest, highest, fibre_share
 
     def draw(self, count: int, b_rows: Tensor, generator: Generator) -> Draw:
@@ -217,10 +213,7 @@ class BallAndSticksPrior:
         check_whole("sticks", sticks, 1)
         if sticks > 3:
             raise InputError(f"sticks must be at most 3, got {sticks}")
-        check_above_zero("lowest", lowest)
-        check_above_zero("highest", highest)
-        if lowest >= highest:
-            raise InputError(f"lowest must be below highest, got {lowest} and {highest}")
+        check_bounds(lowest, highest)
         self.sticks: Literal[1, 2, 3] = sticks  # type: ignore[assignment]  # checked above
         self.lowest, self.highest = lowest, highest
         self.num_parameters = 1 + 3 * sticks

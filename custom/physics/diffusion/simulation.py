@@ -37,7 +37,8 @@ class SignalSimulation:
             that the error of this estimate is part of the noise.
 
     Raises:
-        InputError: If ``scale_rule`` is unknown, or is ``b0`` and the protocol has no such
+        ValueError: If ``scale_rule`` is unknown.
+        InputError: If it is ``b0`` and the protocol has no such
             measurement.
 
     Source:
@@ -53,7 +54,7 @@ class SignalSimulation:
         scale_rule: ScaleRule = "known",
     ) -> None:
         if scale_rule not in SCALE_RULES:
-            raise InputError(f"scale_rule must be one of {SCALE_RULES}, got {scale_rule!r}")
+            raise ValueError(f"scale_rule must be one of {SCALE_RULES}, got {scale_rule!r}")
         if scale_rule == "b0" and not table.unweighted.any():
             raise InputError(
                 f"scale_rule b0 needs a volume of b <= {UNWEIGHTED_UP_TO:g} s/mm²: there is none"

@@ -284,5 +284,5 @@ def test_positions_are_what_the_network_sees(num_steps):
     ],
 )
 def test_bad_arguments_are_named(arguments, name):
-    with pytest.raises(InputError, match=f"{name} must be .*{next(iter(arguments.values()))}"):
+    with pytest.raises(ValueError, match=f"{name} must be .*{next(iter(arguments.values()))}"):
         AnchoredPathScheduler(**arguments)

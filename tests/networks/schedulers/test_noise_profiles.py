@@ -5,7 +5,6 @@ import pytest
 import torch
 from scipy.signal import windows
 
-from custom.errors import InputError
 from custom.networks.schedulers.noise_profiles import (
     NOISE_PROFILES,
     noise_profile,
@@ -64,5 +63,5 @@ def test_parabola_variance_of_the_end(num_steps):
     [("gauss", 10, "noise_profile .* parabola.*'gauss'"), ("sine", 1, "num_steps .*least 2.*1")],
 )
 def test_bad_arguments_are_named(name, num_steps, message):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(ValueError, match=message):
         noise_profile(name, num_steps)

@@ -183,8 +183,8 @@ def test_levels_are_seeded(levels):
         (lambda: PublishedLevels(0), "levels must be at least 1"),
         (lambda: MixedLevels(lowest=0.0), "lowest must be positive"),
         (lambda: MixedLevels(lowest=0.5, highest=0.5), "lowest must be below highest"),
-        (lambda: MixedLevels(clean_share=1.1), "clean_share at most 1"),
-        (lambda: MixedLevels(clean_share=-0.1), "clean_share must be 0 or more"),
+        (lambda: MixedLevels(clean_share=1.1), "clean_share must be between 0 and 1"),
+        (lambda: MixedLevels(clean_share=-0.1), "clean_share must be between 0 and 1"),
     ],
 )
 def test_wrong_settings_are_named(make, said):

@@ -258,7 +258,7 @@ def test_every_prior_keeps_its_promises(prior, b_rows):
         (lambda: TensorLattice(1), "points must be at least 2"),
         (lambda: EigenvaluePrior(lowest=0.0), "lowest must be positive"),
         (lambda: EigenvaluePrior(lowest=2.0, highest=1.0), "lowest must be below highest"),
-        (lambda: EigenvaluePrior(fibre_share=1.5), "fibre_share must be 0 to 1"),
+        (lambda: EigenvaluePrior(fibre_share=1.5), "fibre_share must be between 0 and 1"),
         (lambda: BallAndSticksPrior(0), "sticks must be at least 1"),
         (lambda: BallAndSticksPrior(4), "sticks must be at most 3"),
         (lambda: BallAndSticksPrior(2, highest=-1.0), "highest must be positive"),

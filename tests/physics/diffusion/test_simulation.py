@@ -73,7 +73,7 @@ def test_the_scale_s_variance_is_found_in_the_draws():
 
 
 def test_settings_are_refused_in_one_line():
-    with pytest.raises(InputError, match="scale_rule"):
+    with pytest.raises(ValueError, match="scale_rule"):
         simulation("fit")
     table = published_scheme().select(np.arange(1, 31))
     with pytest.raises(InputError, match="b <= 55"):
