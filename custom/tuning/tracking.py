@@ -44,7 +44,7 @@ class Tracker:
         experiment_name: Experiment, that of the bundle's trainings.
         folder: The search's output folder.
         metric: Name of the value that the search follows.
-        settings: What the search was told, kept as parameters of its run.
+        settings: Settings of the search, kept as parameters of its run.
         enabled: ``False`` tracks nothing.
     """
 
@@ -79,9 +79,9 @@ class Tracker:
         if not optional_import("mlflow")[1]:
             raise InputError("mlflow is not installed: pip install mlflow, or set use_mlflow false")
         try:
-            # Two processes that make one SQLite store at once break it.
+            # Two processes that create one SQLite store at the same time break it.
             with process_lock(self.folder / ".tracking.lock"):
-                # MONAI's handler knows which stores work, and where their files go.
+                # MONAI's handler checks the store and places its files.
                 self._store = MLFlowHandler(self.tracking_uri, experiment_name=self.experiment_name)
                 self._store._set_experiment()
                 self.run_id = self._known_run() or self._begin()
@@ -102,9 +102,9 @@ class Tracker:
         }
 
     def finish_trial(self, trial: FrozenTrial) -> None:
-        """Log what a trial drew and how it ended, and the best value so far.
+        """Log a trial's drawn values and its state, and the best value so far.
 
-        A store that is away for a while costs entries, not the search.
+        If the store is temporarily unreachable, entries are missing but the search continues.
         """
         if not self.enabled:
             return
@@ -117,8 +117,8 @@ class Tracker:
         """Log the result; the run ends unless another worker still runs trials.
 
         Args:
-            study: The search.
-            files: What to keep with the run; those of a folder ``plots`` stay in it.
+            study: The Optuna study.
+            files: Files to keep with the run; those of a folder ``plots`` stay in it.
         """
         if not self.enabled:
             return
@@ -134,7 +134,7 @@ class Tracker:
             self._store._dispose_sqlite_store()
 
     def stop(self, status: str) -> None:
-        """Mark the run as ended before its time, unless another worker still runs trials."""
+        """Mark the run as stopped, unless another worker still runs trials."""
         if not self.enabled:
             return
         try:
@@ -156,7 +156,7 @@ class Tracker:
         return self._store.client
 
     def _known_run(self) -> str | None:
-        """Return the oldest run of this study that the store holds."""
+        """Return the oldest run of this Optuna study in the store."""
         from mlflow.exceptions import MlflowException
 
         held = []
@@ -172,7 +172,7 @@ class Tracker:
         return min(held)[1] if held else None
 
     def _begin(self) -> str:
-        """Begin the search's run; of workers that do so at once, all take the oldest."""
+        """Begin the search's run; workers that do so at the same time all use the oldest."""
         name = f"{self._study.study_name}-search"
         run = self._client.create_run(self._store.experiment.experiment_id, run_name=name)
         own = str(run.info.run_id)
@@ -187,7 +187,7 @@ class Tracker:
         return own
 
     def _trial_runs(self, number: int | None = None) -> dict[int, Any]:
-        """Return the runs below the search's by trial; of this trial alone, if given."""
+        """Return the runs below the search's by trial; only those of a trial, if given."""
         wanted = f"tags.`{_PARENT_TAG}` = '{self.run_id}'"
         if number is not None:
             wanted += f" and tags.{TRIAL_TAG} = '{number}'"
@@ -203,7 +203,7 @@ class Tracker:
                 return runs
 
     def _mark_missing(self, study: Study) -> None:
-        """Mark the runs of trials that nobody marked, as their worker was killed."""
+        """Mark the runs of trials whose worker was killed before it could."""
         runs = self._trial_runs()
         for trial in study.get_trials(deepcopy=False):
             run = runs.get(trial.number)

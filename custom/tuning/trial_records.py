@@ -1,4 +1,4 @@
-"""What a study's record of its trials says about them."""
+"""Information in an Optuna study's record of its trials."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 __all__ = ["FAILURE", "failure_reason", "planned", "root_number"]
 
-FAILURE = "failure"  # user attribute: why a trial ended without a value
+FAILURE = "failure"  # user attribute: the reason why a trial has no value
 
 
 def root_number(trial: FrozenTrial) -> int:
     """Return the trial's number, or that of the trial which it repeats."""
-    # What optuna.storages.RetryHeartbeatStaleTrialCallback notes.
+    # As recorded by optuna.storages.RetryHeartbeatStaleTrialCallback.
     return int(trial.system_attrs.get("failed_trial", trial.number))
 
 
@@ -25,5 +25,5 @@ def planned(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def failure_reason(trial: FrozenTrial) -> str:
-    """Return why a failed trial has no value, as one line."""
+    """Return the reason why a failed trial has no value, as one line."""
     return str(trial.user_attrs.get(FAILURE, "its process died"))

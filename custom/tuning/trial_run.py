@@ -1,4 +1,4 @@
-"""Run one trial: a training of the bundle with what the trial drew."""
+"""Run one trial: a training of the bundle with the trial's drawn values."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ __all__ = ["TrialReport", "train_trial"]
 class TrialReport:
     """Report the validation of each epoch to a trial, and end a training that is to be pruned.
 
-    Attach it to the trainer, after the handler that validates. The exception that Optuna wants
-    for a pruned trial is left to the caller: raised here, MONAI would wrap it into an error.
+    Attach it to the trainer, after the handler that validates. Optuna's exception for a pruned
+    trial is left to the caller: raised here, MONAI would wrap it into an error.
 
     Args:
         trial: Optuna's trial.
@@ -130,7 +130,7 @@ def train_trial(
 
 
 def _free_memory() -> None:
-    """Let go of what the last training left in memory; engines and handlers form cycles."""
+    """Free the memory of the last training; engines and handlers form reference cycles."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""Run the trials of a search, one after another, whatever becomes of each."""
+"""Run the trials of a search one after another; a failed one does not stop the others."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def trial_folder(output: Path, number: int) -> Path:
 
 
 class _TrialFailedError(Exception):
-    """A trial failed for a reason of its own, and the search goes on."""
+    """A trial failed for a reason of its own, and the search continues."""
 
 
 @dataclass
@@ -61,14 +61,14 @@ class Worker:
     """One process of a search; all of them share its trials.
 
     Attributes:
-        study: The study.
-        storage: Where it is kept.
-        total: Trials that the study is to have, repeated ones not counted.
-        space: What they draw.
+        study: The Optuna study.
+        storage: Its storage.
+        total: Number of trials of the search, repeated ones not counted.
+        space: The search space.
         files: Config files of a training.
         output: Folder of the search; trial 7 writes to ``trials/0007`` in it.
-        run: What runs a trial.
-        overrides: Config ids that the user set; they go over the space's ``during_search``.
+        run: Runs a trial.
+        overrides: Config ids that the user set; they override the space's ``during_search``.
         extra: Returns more config ids for a trial, by its number.
         finished: Called with each trial that has ended.
     """
@@ -114,7 +114,7 @@ class Worker:
                 return False
 
             def objective(trial: Trial) -> float:
-                beginning.close()  # the study holds the trial now, so that others count it
+                beginning.close()  # the Optuna study holds the trial now, so that others count it
                 return self._value(trial)
 
             try:
@@ -162,7 +162,7 @@ class Worker:
         return value
 
     def _give_back(self, trial: Trial) -> None:
-        """Line up a trial that the user stopped, for whoever goes on with the search."""
+        """Queue a trial that the user stopped, for the continuation of the search."""
         frozen = self.study.get_trials()[trial.number]
         if frozen.state == TrialState.RUNNING:  # else another worker has it
             self.storage.repeat(self.study, frozen)
@@ -184,7 +184,7 @@ class Worker:
         }
 
     def _keep_error(self, trial: Trial, error: Exception) -> None:
-        """Record why a trial failed: one line in the study, all of it in the trial's folder."""
+        """Record a trial's failure: one line in the Optuna study, all of it in its folder."""
         trial.set_user_attr(FAILURE, _reason(error))
         file = trial_folder(self.output, trial.number) / "error.txt"
         try:
@@ -195,7 +195,7 @@ class Worker:
             logger.warning("%s cannot be written: %s", file, problem)
 
     def _ended(self, study: Study, trial: FrozenTrial) -> None:
-        """Tell the user how a trial ended."""
+        """Log the state of a trial."""
         note = trial.user_attrs.get(FAILURE, f"{self.space.metric} {_short(trial.value)}")
         if study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
             best = study.best_trial
@@ -205,7 +205,7 @@ class Worker:
 
 
 def _reason(error: BaseException) -> str:
-    """Return an error of a run as one line: the user's own words, else what began it."""
+    """Return an error of a run as one line: the user's error, else the first cause."""
     cause = user_error(error)
     if cause is not None:
         return str(cause)
