@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from custom.errors import InputError
 
-__all__ = ["check_ids", "has_value", "holds", "id_parts", "known_ids"]
+__all__ = ["check_ids", "has_value", "holds", "id_parts", "known_ids", "walk"]
 
 
 def id_parts(name: str) -> tuple[str, ...]:
@@ -77,3 +77,15 @@ def holds(name: str, other: str) -> bool:
     """
     parts = id_parts(name)
     return id_parts(other)[: len(parts)] == parts
+
+
+def walk(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Go through nested mappings and lists; yield each value with its id (``a::b::0``)."""
+    yield place, content
+    pairs: Any = ()
+    if isinstance(content, dict):
+        pairs = content.items()
+    elif isinstance(content, list):
+        pairs = enumerate(content)
+    for key, value in pairs:
+        yield from walk(value, f"{place}::{key}" if place else str(key))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from custom.bundle.code_names import check_names
 from custom.bundle.config_ids import check_ids
 from custom.bundle.locate import find_config
 from custom.errors import InputError
@@ -38,6 +39,7 @@ def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any
 
     files = find_config(bundle, configs)
     content: Any = ConfigParser.load_config_files(files)
+    check_names(content, f"configs/{Path(files[0]).name}")
     check_ids(content, overrides)
     logging_file = bundle / "configs" / "logging.conf"
     # MONAI logs a page on its own arguments before anything happens.

@@ -289,7 +289,7 @@ def write(folder):
         for word, value in (("WORKFLOW", name), ("KEYS", keys), ("DATA", data[name])):
             text = text.replace(word, value)
         (root / "configs" / f"{name}.yaml").write_text(text)
-    (root / "configs" / "tiny.yaml").write_text("demo_size: tiny\n")
+    (root / "configs" / "tiny.yaml").write_text("demo_size: tiny\nuse_mlflow: false\n")
     (root / "docs" / "README.md").write_text(_CARD)
     (root / "docs" / "data_license.txt").write_text("made by the test")
     shutil.copyfile(REPOSITORY / "LICENSE", root / "LICENSE")

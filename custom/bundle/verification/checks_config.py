@@ -6,8 +6,8 @@ import inspect
 from pydoc import locate
 from typing import Any
 
+from custom.bundle.config_ids import walk
 from custom.bundle.verification.bundle_folder import TINY, BundleFolder
-from custom.bundle.verification.checks_text import walk
 from custom.bundle.verification.outcome import CheckFailed
 
 __all__ = ["one_network", "parse", "targets", "zoo_key_names"]

@@ -11,10 +11,10 @@ from typing import Any
 
 import jsonschema
 
+from custom.bundle.config_ids import walk
 from custom.bundle.result_maps import result_maps
 from custom.bundle.training_range import TrainingRange
 from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
-from custom.bundle.verification.checks_text import walk
 from custom.bundle.verification.outcome import CheckFailed
 from custom.errors import InputError
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
-from typing import Any
 
 import yaml
 
+from custom.bundle.config_ids import walk
 from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
 from custom.bundle.verification.outcome import CheckFailed
 from custom.files.unique_keys import read_unique
 
-__all__ = ["no_absolute_paths", "no_duplicate_keys", "numbers", "walk"]
+__all__ = ["no_absolute_paths", "no_duplicate_keys", "numbers"]
 
 # Numbers that YAML 1.1 reads as text: no dot, or no sign of the exponent.
 _EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
@@ -24,18 +23,6 @@ _ABSOLUTE_IN_PROSE = re.compile(
     r"(?<![\w.:/)\]}>@$*\"'+-])(~/[\w.-]+|/(?!path/to\b)[A-Za-z][\w.-]*/[\w./-]+)|\b[A-Z]:\\\w+"
 )
 _REFERENCE = re.compile(r"[@%][\w:#]+")
-
-
-def walk(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Go through nested mappings and lists; yield each value with its id (``a::b::0``)."""
-    yield place, content
-    pairs: Any = ()
-    if isinstance(content, dict):
-        pairs = content.items()
-    elif isinstance(content, list):
-        pairs = enumerate(content)
-    for key, value in pairs:
-        yield from walk(value, f"{place}::{key}" if place else str(key))
 
 
 def no_duplicate_keys(bundle: BundleFolder) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from custom.bundle.verification.checks_text import walk
+from custom.bundle.config_ids import walk
 from custom.deploy.packaging.vendored_code import SourceTree
 
 __all__ = ["BUNDLE_ROOT", "code_imports", "modules_in_configs", "packaged_content", "write_config"]
