@@ -17,11 +17,11 @@ _LOWEST_OFFSET = 6000  # above that of restored images
 
 @dataclass(frozen=True)
 class ResultMap:
-    """How a map is told from others when it travels as a DICOM series.
+    """Description and numbering of a result map that is written as a DICOM series.
 
     Attributes:
         description: One sentence in ASCII.
-        series_number_offset: What is added to the number of the source's series.
+        series_number_offset: Added to the number of the source's series.
         code: Value and meaning of a code of CID 7203 (scheme DCM) that says how it was derived;
             None if none fits.
     """

@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if "DEBUG" in given:
             raise
         refusal = user_error(error)
-        # What an unexpected error says may quote a header.
+        # The message of an unexpected error may quote a DICOM header, hence only its type.
         said = str(refusal or f"failed by a {type(error).__name__}: --log-level DEBUG shows where")
         for line in said.splitlines():
             print(f"restoration: {line}", file=sys.stderr)  # noqa: T201

@@ -47,7 +47,7 @@ class Settings:
 
     @property
     def model(self) -> str:
-        """Names of the overlays, which say which model of the bundle it is; empty for its own."""
+        """Names of the overlays that select a model variant; empty for the bundle's own model."""
         return ", ".join(Path(name).stem for name in self.overlays)
 
     @classmethod

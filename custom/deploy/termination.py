@@ -1,4 +1,4 @@
-"""What to do when a process is told to end, as a container is by its engine."""
+"""Orderly end of a process on a termination signal, such as a container engine sends."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def process_lock(path: str | Path) -> Iterator[None]:
-    """Hold a lock file; a second process or thread waits, and says so, until the first has left.
+    """Hold a lock file; a second process or thread waits, with a message, until it is released.
 
     The operating system frees the lock of a killed process. The file is removed at the end, so that
     a user's folder stays as it was.

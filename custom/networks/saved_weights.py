@@ -69,7 +69,7 @@ def load_weights(
         raise _other(path)
     try:
         network.load_state_dict(state)
-    except Exception as error:  # RuntimeError for other shapes, others for what is no tensor
+    except Exception as error:  # RuntimeError for other shapes, other types for values not tensors
         raise _other(path) from error
     if not all(bool(torch.isfinite(values).all()) for values in network.state_dict().values()):
         raise InputError(

@@ -240,7 +240,7 @@ def _name(result: Mapping[Hashable, Any]) -> str:
 
 
 def _log(result: Mapping[Hashable, Any]) -> None:
-    """Say what was found."""
+    """Log the findings."""
     logger.log(
         logging.INFO if result["voxels_restored"] else logging.WARNING,
         "%s: %d voxels to restore (mask: %s), %d without a usable scale (%s) left as they are; "

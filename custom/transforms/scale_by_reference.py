@@ -15,7 +15,7 @@ __all__ = ["ScaleByReferenced", "UnscaleByReferenced"]
 
 
 class ScaleByReferenced(MapTransform):
-    r"""Divide images by one number that says how bright the reference image is.
+    r"""Divide images by a brightness statistic of the reference image.
 
     .. math:: y = x / m, \qquad m = \operatorname{statistic}(x_\mathrm{reference})
 

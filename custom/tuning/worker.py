@@ -34,8 +34,8 @@ __all__ = ["TrialRunner", "Worker", "trial_folder"]
 
 logger = logging.getLogger(__name__)
 
-# What runs one trial, as custom.tuning.trial_run.train_trial does: from the trial, config files,
-# overrides, the metric's name and what is better, it returns a value or raises TrialPruned.
+# Runs one trial, as custom.tuning.trial_run.train_trial does: from the trial, config files,
+# overrides, the metric's name and its comparison, it returns a value or raises TrialPruned.
 TrialRunner = Callable[
     ["Trial", Sequence[str], Mapping[str, Any], str, Callable[[float, float], bool]], float
 ]

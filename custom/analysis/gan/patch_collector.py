@@ -1,4 +1,4 @@
-"""Keep patches of references and of what the model made of them, for later looks at features."""
+"""Collect patches of references and of restored images for a later comparison of features."""
 
 from __future__ import annotations
 

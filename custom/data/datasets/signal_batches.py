@@ -19,7 +19,7 @@ from custom.setting_checks import check_whole
 __all__ = ["HeldOutSignals", "LatticeSignals", "LatticeSplit", "SimulatedSignals"]
 
 Batch = dict[str, Tensor]
-# Batches drawn at once: the cost of a call is shared, and what is drawn still fits the cache.
+# Batches drawn at once: they share the cost of a call and still fit the processor's cache.
 _AT_ONCE = 8
 # Offsets that give each use different random numbers for the same seed.
 _TRAINING, _SPLIT, _HELD_OUT = 100, 101, 102

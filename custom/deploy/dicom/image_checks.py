@@ -22,7 +22,7 @@ from custom.deploy.dicom.refusals import Refusal
 __all__ = ["check_images", "component_of"]
 
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
-# The other values of the standard (PS3.3 C.7.6.3.1.2); what is none of them is not quoted.
+# The other values of the standard (PS3.3 C.7.6.3.1.2); a value outside this list is not quoted.
 _COLOURS = (
     *("RGB", "PALETTE COLOR", "HSV", "ARGB", "CMYK", "YBR_FULL", "YBR_FULL_422"),
     *("YBR_PARTIAL_420", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT", "XYB"),

@@ -7,7 +7,7 @@ from custom.errors import InputError
 __all__ = ["Refusal"]
 
 
-class Refusal(InputError):  # noqa: N818 - what it is, in the words of the audit log
+class Refusal(InputError):  # noqa: N818 - the audit log's term
     """An input that is refused before anything is computed or written.
 
     Args:

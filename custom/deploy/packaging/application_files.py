@@ -106,7 +106,7 @@ def write_application(
 
 
 def _app_config(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the packager asks of ``app.yaml``."""
+    """Return the content of ``app.yaml`` that the packager requires."""
     return {
         "apiVersion": "1.0.0",
         "application": {

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 MANIFEST = "manifest.json"
-CODE_FILE = "parts.zip"  # what a TorchScript file carries besides configs: code, and files it needs
+CODE_FILE = "parts.zip"  # in a TorchScript file, besides the configs: code and the files it needs
 FORMAT = 1
 # Folders that runs of an unpacked bundle write, and Python's compiled code.
 _GROWN = ("data", "output")
@@ -52,7 +52,7 @@ def write_zip(folder: str | Path, path: str | Path, top: str | None = None) -> P
             name = PurePosixPath(top or "", file.relative_to(folder).as_posix()).as_posix()
             entry = zipfile.ZipInfo(name, _TIME)
             entry.external_attr = _PERMISSIONS
-            entry.create_system = 3  # else it would say on which system it was made
+            entry.create_system = 3  # Unix; the default depends on the system, the archive must not
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, file.read_bytes(), compresslevel=9)
     return Path(path)

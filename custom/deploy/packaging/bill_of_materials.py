@@ -106,9 +106,9 @@ def bill_of_materials(
 
 
 def license_of(found: Distribution) -> list[dict[str, Any]]:
-    """Return the licence of an installed package as CycloneDX writes it; empty if none is said.
+    """Return the licence of an installed package in CycloneDX form; empty if it states none.
 
-    An SPDX expression where the package gives one or says the same in other words; else its words.
+    An SPDX expression if the package gives one or a known equivalent; otherwise its own text.
     """
     about: Any = found.metadata
     words = " ".join(str(about.get("License-Expression") or about.get("License") or "").split())

@@ -132,7 +132,7 @@ def _edited(
     root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     for name, value in reversed(root.value):  # from below, so that what is above stays in place
         if name.value in changed:
-            # A list in lines of its own ends, to the parser, where the next key begins.
+            # For a block list, the parser's end mark is the start of the next key.
             is_block = isinstance(value, yaml.SequenceNode) and not value.flow_style
             last = value.value[-1] if is_block else value
             entry = changed.pop(name.value)

@@ -56,7 +56,7 @@ _ACQUISITION = (  # C.7.6.1, C.7.6.4, C.8.3.1
     "LossyImageCompression LossyImageCompressionRatio LossyImageCompressionMethod"
 )
 _COPIED = _words(_PATIENT, _STUDY, _SCANNER, _ACQUISITION)
-# Type 2 of the MR Image IOD (PS3.3 A.4): present, be it without a value.
+# Type 2 of the MR Image IOD (PS3.3 A.4): must be present, but may be empty.
 _NEVER_ABSENT = _words(
     "PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime StudyID AccessionNumber "
     "ReferringPhysicianName Manufacturer PositionReferenceIndicator PatientPosition ScanOptions "

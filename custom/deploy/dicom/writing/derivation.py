@@ -102,7 +102,7 @@ def describe(header: Dataset, derivation: Derivation, source: Frame, *, same_gri
     if codes:  # no code of CID 7203 fits a map of uncertainty
         header.DerivationCodeSequence = [coded(*code) for code in codes]
     burned = value_of(source.header, "BurnedInAnnotation")
-    if burned is not None:  # what the source does not state was not looked at
+    if burned is not None:  # without it in the source, nobody has looked for burned-in text
         header.BurnedInAnnotation = burned
 
 
