@@ -57,7 +57,8 @@ def write_dataset(folder):
             name = f"{animal}_{plane}_head"
             fine = AFFINE @ np.diag([0.5, 0.5, 1, 1])
             where = {"animal": animal, "plane": plane, "region": "head"}
-            images = {"image": (low, AFFINE), "label": (high, fine), "mask": (mask, fine)}
+            images = {"image": (low, AFFINE), "label": (high, fine)}
+            images |= {} if mask is None else {"mask": (mask, fine)}
             writer.add("test", name, images, **where)
     (folder / "exclusions.csv").write_text("scan,slice,exclude,reason\nm1_axial_head,2,yes,ghost\n")
     return folder
