@@ -17,7 +17,7 @@ def absolute(value: Any) -> str:
 
 
 def given(**values: Any) -> dict[str, Any]:
-    """Return what was given."""
+    """Return the arguments that are not None."""
     return {key: value for key, value in values.items() if value is not None}
 
 

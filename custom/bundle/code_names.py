@@ -1,4 +1,4 @@
-"""What a config names of our code, and whether it still exists."""
+"""Names of our code in a config, and a check that they still exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a bundle's metadata state of the maps that it may write beside a restored image."""
+"""Entries of a bundle's metadata on the maps that it may write beside a restored image."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class TrainingRange:
         """Yield each property that is far from the training data: a short name, and one line.
 
         Args:
-            facts: Of the series.
+            facts: Properties of the series.
         """
         given: dict[tuple[str, str], tuple[float, ...]] = {
             ("spacing_mm", "in_plane"): facts.in_plane_mm,

@@ -33,8 +33,8 @@ class RestoredVolumes:
     """Images of a series restored by a bundle.
 
     Attributes:
-        images: By name (``restored``, ``uncertainty``, ...): values ``(X, Y, Z[, N])`` in the
-            input's units and the affine ``(4, 4)`` of their grid, in mm.
+        images: Images by name (``restored``, ``uncertainty``, ...): values ``(X, Y, Z[, N])`` in
+            the input's units and the affine ``(4, 4)`` of their grid, in mm.
         sidecar: The bundle's sidecar of the run.
     """
 

@@ -57,17 +57,17 @@ class AdversarialTrainer(Trainer):
         max_epochs: Epochs to train.
         train_data_loader: Batches, as ``prepare_batch`` takes them.
         network: Generator.
-        optimizer: Of the generator.
+        optimizer: Optimizer of the generator.
         critic: Gives logits, one a volume or a map.
-        critic_optimizer: Of the critic.
+        critic_optimizer: Optimizer of the critic.
         extractor: Gives features ``(B, F, *spatial)``; None: there is no feature loss.
-        extractor_optimizer: Of the extractor; may be None if it is not trained.
+        extractor_optimizer: Optimizer of the extractor; may be None if it is not trained.
         train_extractor: False freezes the extractor, in evaluation mode.
         adversarial_loss: With methods ``critic(real, fake)`` and ``generator(real, fake)``.
         critic_penalty: Added to the critic's loss, a function of the critic and of its inputs of
             both kinds, as :class:`custom.losses.gradient_penalty.GradientPenalty`; None: none.
-        pixel_loss: Of prediction and label.
-        feature_loss: Of their features.
+        pixel_loss: Loss of prediction and label.
+        feature_loss: Loss of their features.
         feature_weight: ``w_f``.
         pixel_weight: ``w_p``.
         adversarial_weight: ``w_a``.

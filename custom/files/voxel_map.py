@@ -32,8 +32,8 @@ def read_voxel_map(
     Args:
         name: The setting, for messages.
         given: A number, or a NIfTI file.
-        shape: Of the scan's grid, three numbers.
-        affine: Of the scan, ``(4, 4)``.
+        shape: Shape of the scan's grid, three numbers.
+        affine: Affine of the scan, ``(4, 4)``.
         zero_allowed: Whether the number may be 0. An image may have zeros in any case, for voxels
             where nothing is known.
 

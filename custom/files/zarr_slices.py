@@ -29,7 +29,7 @@ def write_stack(
         path: Folder of the array, for example ``slices.zarr/mouse01_axial_head-thorax/image``.
         stack: Intensities, ``(X, Y, S)``; stored as ``(S, X, Y)``.
         affine: ``(4, 4)``, voxel index to RAS millimetres.
-        dtype: On disk: ``float32``, or ``float16`` for intensities of the order of 1.
+        dtype: Type on disk: ``float32``, or ``float16`` for intensities of the order of 1.
 
     Raises:
         ValueError: If an intensity is too large for the type.

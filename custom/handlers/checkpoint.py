@@ -56,7 +56,7 @@ class CheckpointWriter:
 
     Args:
         folder: Folder of the files.
-        items: What to save, by name; ``model`` is the network. Each has ``state_dict``.
+        items: Objects to save, by name; ``model`` is the network. Each has ``state_dict``.
         evaluator: Evaluator that keeps the best epoch.
         trusted: Returns at the end of an epoch whether its state may replace the last one; None: it
             always may.

@@ -40,9 +40,10 @@ class StandardTraining:
 
     Args:
         validator: Evaluator of the validation.
-        items: What a checkpoint holds, without what is None: ``model`` and ``lr_scheduler``, and
-            everything else that a resumed training needs. A ``weight_average`` and ``watchdogs``
-            among them are attached too. Early stopping, epoch seed and best metric are added here.
+        items: Content of a checkpoint, without entries that are None: ``model`` and
+            ``lr_scheduler``, and everything else that a resumed training needs. A
+            ``weight_average`` and ``watchdogs`` among them are attached too. Early stopping, epoch
+            seed and best metric are added here.
         output_dir: Folder of ``metrics.csv``, ``config.yaml`` and ``previews``.
         ckpt_dir: Folder of ``model.pt`` and ``last.pt``.
         dataset: Training set, which is seeded and gets the epoch.

@@ -1,1 +1,1 @@
-"""How a network is applied to an image."""
+"""Application of a network to a whole image."""

@@ -67,13 +67,13 @@ class AnchoredPathInferer(IterativeInferer):
 
     Args:
         scheduler: The path and its parameterisation.
-        num_inference_steps: Of a pass, at most those of the path; all of them by default.
+        num_inference_steps: Steps of a pass, at most those of the path; all of them by default.
         noise_scale: Factor of the noise of each reverse step; 0: deterministic.
         num_samples: Passes; more than one needs two steps or more.
         noise: Draws the noise; not needed without noise.
         form: Standardisation of the slices, as in training.
         slices_per_batch: Slices restored at once.
-        seed: Of the noise.
+        seed: Seed of the noise.
 
     Source:
         docs/methods/micro_mri_denoise.md, "Reverse process"; the paper gives none.

@@ -33,7 +33,7 @@ def white_noise(images: Tensor, generators: list[Generator]) -> DrawNoise:
 
     Args:
         images: Images of the pass, ``(n, C, X, Y)``, for shape, type and device.
-        generators: Of the CPU, one an image.
+        generators: Random generators on the CPU, one for each image.
     """
 
     def draw(start: int, end: int) -> Tensor:
@@ -61,7 +61,7 @@ class IterativeInferer(Inferer):
             the mean.
         conditioned: Whether the network sees the degraded image as a second channel.
         slices_per_batch: Slices restored at once.
-        seed: Of the noise.
+        seed: Seed of the noise.
 
     Shape:
         ``inputs``: ``(B, 1, X, Y)``, or ``(B, 1, X, Y, S)`` with slices last. The output has two
@@ -113,8 +113,8 @@ class IterativeInferer(Inferer):
         Args:
             inputs: The degraded images.
             network: Predicts from an image of the process and its position.
-            args: What else the network takes.
-            kwargs: What else the network takes.
+            args: Further arguments of the network.
+            kwargs: Further keyword arguments of the network.
 
         Raises:
             ValueError: If ``inputs`` are neither slices nor stacks of one channel.
@@ -148,8 +148,8 @@ class IterativeInferer(Inferer):
             anchor: The degraded slices, ``(n, 1, X, Y)``.
             first: Number of the first one, on which the noise depends.
             network: Predicts from an image of the process and its position.
-            args: What else the network takes.
-            kwargs: What else the network takes.
+            args: Further arguments of the network.
+            kwargs: Further keyword arguments of the network.
         """
         generators = [_generator(self.seed, first + index) for index in range(len(anchor))]
         passes = [

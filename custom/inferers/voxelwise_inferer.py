@@ -33,7 +33,7 @@ class VoxelwiseInferer(Inferer):
         num_samples: Samples of the latent distribution, for the mean and the sample standard
             deviation; for networks that are ``variational``, with ``encode`` and ``decode``. 1: no
             sampling.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Shape:
         ``inputs``: ``(B, M, X, Y, Z)``; maps: ``(B, 1, X, Y, Z)``; output: ``(B, M, X, Y, Z)``, or

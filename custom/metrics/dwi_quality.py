@@ -32,8 +32,8 @@ def refit_tensors(signals: Tensor, b_rows: Tensor) -> Tensor:
     """Fit tensors by weighted log-linear least squares, with ``S_0`` known and a floor of 0.01.
 
     Args:
-        signals: In units of the true ``S_0``.
-        b_rows: Of :func:`custom.physics.diffusion.tensor.b_matrix`.
+        signals: Signals in units of the true ``S_0``.
+        b_rows: b-matrix rows, from :func:`custom.physics.diffusion.tensor.b_matrix`.
 
     Shape:
         ``signals``: ``(n, M)``; ``b_rows``: ``(M, 6)``; output: ``(n, 6)`` in µm²/ms.

@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 RangeRule: TypeAlias = Literal["max - min"] | tuple[float, float] | float
-"""How the data range of PSNR and SSIM follows from the reference: see :func:`data_range_of`."""
+"""Rule for the data range of PSNR and SSIM: see :func:`data_range_of`."""
 
 
 def data_range_of(
@@ -118,7 +118,7 @@ class PairMetric(RegressionMetric):
 
     Args:
         measure: Takes predicted and reference images and their data ranges ``(B,)``.
-        rule: Of the data range, see :func:`data_range_of`.
+        rule: Rule for the data range, see :func:`data_range_of`.
 
     Shape:
         ``y_pred``, ``y``: ``(B, 1, *spatial)``; value: ``(B, 1)``; aggregate: ``()``.

@@ -17,7 +17,7 @@ def spectrum_band(shape: Sequence[int], scale: int = 2, most: int = 50) -> tuple
     the low-resolution image are compared.
 
     Args:
-        shape: Of the high-resolution volume.
+        shape: Shape of the high-resolution volume.
         scale: Ratio of the grids, at least 1.
         most: Samples along an axis of a large volume (the thesis has 50).
     """

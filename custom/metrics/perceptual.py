@@ -104,8 +104,8 @@ def slicewise_distance(
     Args:
         predicted: Volumes to judge.
         reference: Volumes to compare with.
-        data_range: In the units of the volumes; one number, or one a volume.
-        distance: Of slices ``(B, 1, H, W)``, given the data range ``(B,)``.
+        data_range: Data range in the units of the volumes; one number, or one a volume.
+        distance: Distance of slices ``(B, 1, H, W)``, given the data range ``(B,)``.
 
     Shape:
         Volumes: ``(B, 1, D, H, W)``; output: ``(B,)``, float64.

@@ -85,7 +85,7 @@ class PSNR(PairMetric):
     """Mean PSNR over images; see :class:`~custom.metrics.image_pairs.PairMetric`.
 
     Args:
-        rule: Of the data range, see :func:`~custom.metrics.image_pairs.data_range_of`.
+        rule: Rule for the data range, see :func:`~custom.metrics.image_pairs.data_range_of`.
     """
 
     def __init__(self, rule: RangeRule = "max - min") -> None:

@@ -256,7 +256,7 @@ def local_outlier_scores(
     """Return each value's distance from its neighbours; anatomy changes slowly along slices.
 
     Args:
-        values: One measure along a stack, ``(S,)``; may hold NaN.
+        values: Values of one measure along a stack, ``(S,)``; may hold NaN.
         least_share: Smallest standard deviation, as a share of the stack's median.
         half_width: Neighbours on each side whose median is compared.
 

@@ -33,7 +33,7 @@ def similarity_map(predicted: Tensor, reference: Tensor, data_range: float | Ten
     Args:
         predicted: Images to judge.
         reference: Images to compare with.
-        data_range: In the units of the images; one number, or one an image.
+        data_range: Data range in the units of the images; one number, or one an image.
 
     Shape:
         Images: ``(B, 1, *spatial)``, at least 11 voxels along each axis; ``data_range``: ``()`` or
@@ -80,7 +80,7 @@ def structural_similarity(
     Args:
         predicted: Images to judge.
         reference: Images to compare with.
-        data_range: In the units of the images; one number, or one an image.
+        data_range: Data range in the units of the images; one number, or one an image.
         mask: The voxels that count; by default all whose window lies inside.
 
     Shape:
@@ -109,7 +109,7 @@ class SSIM(PairMetric):
     """Mean SSIM over images; see :class:`~custom.metrics.image_pairs.PairMetric`.
 
     Args:
-        rule: Of the data range, see :func:`~custom.metrics.image_pairs.data_range_of`.
+        rule: Rule for the data range, see :func:`~custom.metrics.image_pairs.data_range_of`.
     """
 
     def __init__(self, rule: RangeRule = "max - min") -> None:

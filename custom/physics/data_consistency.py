@@ -89,7 +89,7 @@ def transfer_function(
     """Return the transfer function of a degradation along one axis, at the coarse voxel centres.
 
     Args:
-        frequency: In radians per high-resolution voxel.
+        frequency: Frequency in radians per high-resolution voxel.
         degradation: ``linear``, ``kspace`` or ``nearest``.
         scale: How many times finer the high-resolution grid is.
     """

@@ -213,7 +213,7 @@ def patch_radii(shape: tuple[int, ...], measurements: int) -> NDArray[np.int64]:
     measurements; less along an axis that is too short.
 
     Args:
-        shape: Of the volume, three numbers.
+        shape: Shape of the volume, three numbers.
         measurements: Number of volumes.
 
     Raises:

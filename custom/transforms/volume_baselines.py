@@ -32,7 +32,7 @@ def at_noise_levels(
     """Return every item once for each noise level, with its ``noise_level``.
 
     Args:
-        items: Of a dataset.
+        items: Items of a dataset.
         levels: Deviations of the noise, in units of the volume's own deviation.
 
     Raises:

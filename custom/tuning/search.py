@@ -84,7 +84,7 @@ class SearchRequest:
 
     @property
     def study_name(self) -> str:
-        """Name of the study."""
+        """Name of the Optuna study."""
         return self.name or f"{self.bundle.name}-{self.space.stem}"
 
     @property

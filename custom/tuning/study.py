@@ -72,7 +72,7 @@ def _refuse_another(
     differing = [key for key in wanted if begun.get(key) != wanted[key]]
     if differing:
         raise InputError(
-            f"study {study.study_name!r} in {storage.shown(str(storage.url))} was begun with "
-            f"another {' and '.join(differing)}: go on with what it was begun with, or give "
-            "--name for a study of its own"
+            f"Optuna study {study.study_name!r} in {storage.shown(str(storage.url))} was begun "
+            f"with another {' and '.join(differing)}: go on with what it was begun with, or give "
+            "--name for a new one"
         )

@@ -135,7 +135,7 @@ def draw_edges(columns: Sequence[AccumulatedNoise]) -> Figure:
     """Draw accumulated noise of several kinds side by side.
 
     Args:
-        columns: One entry a kind, of equally many chains.
+        columns: One entry for each kind, all with the same number of chains.
 
     Returns:
         Upper row one chain each, lower row the mean over all chains, which would be close to zero

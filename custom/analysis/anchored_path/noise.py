@@ -35,7 +35,7 @@ class PathVariance:
     Args:
         steps: ``t``.
         theory: For independent noise of zero mean and unit variance at every pixel.
-        chain: Of chains simulated link by link: mean over chains, and its standard error.
+        chain: Result for chains simulated link by link: mean over chains, and its standard error.
         one_shot: The same for draws from the marginal.
 
     Shape:
@@ -74,7 +74,7 @@ class AccumulatedNoise:
     Args:
         rotated: Whether each draw was rotated by a random multiple of 90 degrees.
         centred: Whether the mean of every pixel over the bank was subtracted.
-        example: One chain's.
+        example: Result of one chain.
         mean: Mean over the chains.
         draws: Number of chains.
         direction: Size of the preferred direction of its edges (:func:`preferred_direction`),

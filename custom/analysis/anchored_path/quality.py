@@ -40,8 +40,8 @@ class StepQuality:
     Args:
         steps: Reverse steps.
         stochastic: Whether noise was added on the way.
-        mse: In squared means of the fast slice.
-        psnr: In dB.
+        mse: Mean squared error in squared means of the fast slice.
+        psnr: PSNR in dB.
         ssim: Structural similarity.
         seconds: Median time a slice.
     """

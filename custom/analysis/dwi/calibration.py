@@ -35,7 +35,7 @@ def sampling_estimator(
     Args:
         network: The autoencoder.
         samples: Draws of each signal's latents, at least 2.
-        seed: Of the draws.
+        seed: Seed of the draws.
     """
 
     def estimate(noisy: Tensor, _: Tensor) -> Estimates:

@@ -27,7 +27,7 @@ class ComparedNetwork:
     """A network with its name.
 
     Attributes:
-        name: In tables and figures.
+        name: Name in tables and figures.
         network: The network.
         checkpoint: Its weights; None: the network holds them already.
         metrics: The ``metrics.csv`` of its training, for the loss curves, if it exists.
@@ -89,7 +89,7 @@ def network_estimators(
     """Return networks as estimators; and those that give deviations by drawing latents.
 
     Args:
-        networks: Of :func:`usable_networks`.
+        networks: Networks from :func:`usable_networks`.
         table: The protocol.
     """
     plain = [SignalEstimator(n, network_estimator(i.network, table)) for n, i in networks.items()]

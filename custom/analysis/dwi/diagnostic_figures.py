@@ -51,8 +51,8 @@ class SignalResults:
 
     Attributes:
         tables: Name to columns and rows.
-        styles: Of :func:`custom.analysis.dwi.drawing.line_figures.styles_of`.
-        latents: Of every autoencoder.
+        styles: Styles from :func:`custom.analysis.dwi.drawing.line_figures.styles_of`.
+        latents: Latents of every autoencoder.
         reconstructions: At the strongest noise.
         curves: Name of a network to those of its training.
         b_rows: ``(M, 6)`` of the protocol.

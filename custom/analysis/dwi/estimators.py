@@ -57,8 +57,9 @@ class SignalEstimator:
     """An estimator with its name.
 
     Attributes:
-        name: In tables and figures.
-        estimate: From noisy signals ``(n, M)`` and noise levels ``(n, 1)``, in units of ``S_0``.
+        name: Name in tables and figures.
+        estimate: Function of noisy signals ``(n, M)`` and noise levels ``(n, 1)``, in units of
+            ``S_0``.
         most_signals: Number of signals that a slow estimator is limited to.
     """
 

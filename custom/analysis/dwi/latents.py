@@ -40,7 +40,7 @@ class LatentMeasures:
     """Latents over many signals.
 
     Attributes:
-        name: Of the network.
+        name: Name of the network.
         means: ``(n, L)``: inputs of the decoder.
         posterior_std: ``(L,)``: root mean square of the deviations that the encoder gives; 0
             without any.
@@ -78,7 +78,7 @@ def measure_latents(
     """Measure the latents of noisy signals.
 
     Args:
-        name: Of the network.
+        name: Name of the network.
         network: The autoencoder.
         noisy: ``(n, M)``.
         clean: The same without noise, ``(n, M)``.

@@ -59,11 +59,11 @@ class SignalMixture:
 
     Args:
         split: The lattice's tensors; those of its test part are used.
-        noise: Of the measurements.
+        noise: Noise of the measurements.
         count: Number of signals, over all levels; at least two a level.
         limit_count: Number of these for which the limits are computed, at least two a level; 0 for
             none.
-        seed: Of the choice and of the noise.
+        seed: Seed of the choice and of the noise.
         levels: The noise levels.
         draws: See :class:`custom.physics.diffusion.posterior.mean.PosteriorMean`.
         own_draws: Likewise.

@@ -81,8 +81,8 @@ class MixtureErrors:
     """Squared errors of each signal, ``(n,)``, None where an estimator gives no signals.
 
     Attributes:
-        signal: In units of ``S_0`` squared.
-        tensor: In (mm²/s)², refitted by WLS where signals are given.
+        signal: Error of the signal in units of ``S_0`` squared.
+        tensor: Error of the tensor in (mm²/s)², refitted by WLS where signals are given.
         tensor_absolute: The same in mm²/s.
         ols: As ``tensor``, refitted by OLS with the floor 1e-4; None where tensors are given.
         ols_absolute: The same in mm²/s.
@@ -182,12 +182,12 @@ def extended_row(
     other is the one with the least error.
 
     Args:
-        row: Of :func:`mixture_row`, over some of the signals.
+        row: A row from :func:`mixture_row`, over some of the signals.
         errors: Errors of the row.
-        complete: Of estimators measured on all signals; with none only the factor of the row
+        complete: Rows of estimators measured on all signals; with none only the factor of the row
             changes.
         index: Numbers of the signals of ``errors`` among all.
-        noisy: Of all noisy signals, for the factor.
+        noisy: Errors of all noisy signals, for the factor.
     """
     extended = dict(row)
     for column, kind in _COLUMNS.items():

@@ -34,8 +34,8 @@ def ratio_of(values: Tensor, reference: Tensor) -> Measured:
     that both share, from signals that are hard for every estimator, cancels.
 
     Args:
-        values: Of one estimator.
-        reference: Of the other, with a mean above 0.
+        values: Values of one estimator.
+        reference: Values of the other, with a mean above 0.
 
     Shape:
         ``(n,)`` both, n at least 2.

@@ -1,4 +1,4 @@
-"""What the figures of an evaluation show of a diffusion series."""
+"""Panels of an evaluation's figures that show a diffusion series."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def anisotropy_row(view: View) -> Row:
     """Show the fractional anisotropy of refitted tensors, from 0 to 1, within the mask alone.
 
     Args:
-        view: Of :func:`series_view`.
+        view: View from :func:`series_view`.
     """
     voxels = TrueVoxels(view.item)
     inside = voxels.inside[..., view.index]

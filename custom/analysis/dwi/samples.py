@@ -108,12 +108,12 @@ class SignalSamples:
     """Signals of a prior at any noise level, each level computed once.
 
     Args:
-        prior: Of the signals.
-        noise: Of the measurements.
+        prior: Prior of the signals.
+        noise: Noise of the measurements.
         b_rows: ``(M, 6)`` of :func:`custom.physics.diffusion.tensor.b_matrix`.
         count: Number of signals, the same at each level.
-        seed: Of everything random.
-        settings: Of :class:`custom.physics.diffusion.posterior.mean.PosteriorMean`.
+        seed: Seed of everything random.
+        settings: Settings of :class:`custom.physics.diffusion.posterior.mean.PosteriorMean`.
     """
 
     def __init__(

@@ -65,19 +65,19 @@ class SignalDiagnostics:
         networks: The networks to compare; one without weights, or for another protocol, is left out
             with a warning, and with none nothing is written.
         table: The protocol.
-        prior: Of the signals, except for the mixture of levels. A lattice is replaced by the box
-            that it fills: on its own points an estimator can cheat at weak noise.
-        noise: Of the measurements.
+        prior: Prior of the signals, except for the mixture of levels. A lattice is replaced by the
+            box that it fills: on its own points an estimator can cheat at weak noise.
+        noise: Noise of the measurements.
         output_dir: Output folder of the evaluation.
         sigmas: Noise levels of the tables, in units of ``S_0``.
         signals: Number of signals at each.
-        mixture_signals: Of the mixture, by default six times as many.
+        mixture_signals: Number of signals of the mixture, by default six times as many.
         limit_signals: Number of these for which the limit is computed, by default a tenth.
         dipy_signals: Number of signals that DIPY fits; 0 for none.
         lattice_points: Values of each element of the mixture's tensors.
-        draws: Of the prior for the posterior mean, shared by all signals.
-        own_draws: Of each signal, at weak noise.
-        seed: Of all random draws.
+        draws: Draws from the prior for the posterior mean, shared by all signals.
+        own_draws: Draws for each signal, at weak noise.
+        seed: Seed of all random draws.
 
     Raises:
         InputError: If a number is out of its range.
@@ -138,7 +138,7 @@ class SignalDiagnostics:
         """Return all results.
 
         Args:
-            networks: Of :func:`custom.analysis.dwi.compared_networks.usable_networks`.
+            networks: Networks from :func:`custom.analysis.dwi.compared_networks.usable_networks`.
         """
         plain, drawn = network_estimators(networks, self.table)
         classical = classical_estimators(self.table, self.dipy_signals)

@@ -99,7 +99,7 @@ def embed(values: NDArray[Any], seed: int = 0) -> NDArray[np.float64]:
 
     Args:
         values: ``(n, F)``, ``n`` at least 4.
-        seed: Of the embedding.
+        seed: Seed of the embedding.
 
     Returns:
         ``(n, 2)``.
@@ -124,7 +124,7 @@ def neighbour_share(values: NDArray[Any], labels: Sequence[str], count: int = _N
 
     Args:
         values: ``(n, F)``.
-        labels: One a point.
+        labels: One label for each point.
         count: Neighbours, fewer than points.
     """
     from sklearn.neighbors import NearestNeighbors  # type: ignore[import-untyped]
@@ -142,7 +142,7 @@ def embedding_diagnostic(
     Args:
         patches: References and restorations.
         extractor: With its weights.
-        seed: Of the embeddings.
+        seed: Seed of the embeddings.
 
     Returns:
         ``None``, with a line in the log, where there are too few patches.
@@ -188,8 +188,8 @@ def draw_embedding(
 
     Args:
         places: Name of a space to ``(n, 2)``.
-        groups: Of each point; its colour.
-        kinds: Of each point; the first kind is filled, others are open.
+        groups: Group of each point, shown by its colour.
+        kinds: Kind of each point; the first kind is filled, others are open.
     """
     figure = empty_figure(4.4 * len(places), 4.5)
     axes = np.atleast_1d(figure.subplots(1, len(places)))

@@ -1,4 +1,4 @@
-"""What the figures of an evaluation show of a volume in k-space."""
+"""Panels of an evaluation's figures that show a volume in k-space."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Patch:
     """A cube of a volume.
 
     Attributes:
-        group: What the volume is one of: its scan, its contrast, ...
+        group: Group of the volume: its scan, its contrast, ...
         kind: ``reference`` or ``model``.
         values: ``(size, size, size)``, float32, in units of the foreground mean.
     """
@@ -43,7 +43,8 @@ class PatchCollector:
     Args:
         size: Voxels along each side.
         each: Cubes of a volume, at most; fewer where twenty times as many places do not do.
-        group_key: What a volume is told apart by; the scan where an item does not have it.
+        group_key: Key of an item by which volumes are grouped; the scan where an item does not have
+            it.
         seed: Chooses other places.
 
     Raises:

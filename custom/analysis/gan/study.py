@@ -34,8 +34,8 @@ class VolumeStudy:
         extractor: The training's feature extractor, without weights.
         extractor_checkpoint: ``last.pt`` of the training.
         training_metrics: ``metrics.csv`` of the training.
-        method_names: What methods are called.
-        seed: Of the embedding.
+        method_names: Names of methods.
+        seed: Seed of the embedding.
     """
 
     def __init__(

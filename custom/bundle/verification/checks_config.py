@@ -12,8 +12,8 @@ from custom.bundle.verification.outcome import CheckFailed
 
 __all__ = ["one_network", "parse", "targets", "zoo_key_names"]
 
-# What every workflow has, what evaluation and inference share, and what each needs besides: the ids
-# that MONAI's tools, the Model Zoo's contribution rules and our command line look for.
+# Ids of every workflow, ids that evaluation and inference share, and further ids of each: MONAI's
+# tools, the Model Zoo's contribution rules and our command line look for them.
 _COMMON = (
     *("bundle_root", "dataset_dir", "output_dir", "demo_dir", "demo_size", "demo", "datalist"),
     *("seed", "device", "network_def", "network", "initialize", "run"),

@@ -51,7 +51,7 @@ def license_file(bundle: BundleFolder) -> None:
 
 
 def data_license(bundle: BundleFolder) -> None:
-    """The licence of the data, and so of what was learned from them, is stated."""
+    """The licence of the data, and so of the weights trained on them, is stated."""
     if not bundle.read_text("docs/data_license.txt").strip():
         raise CheckFailed("docs/data_license.txt is empty: say under which terms the data are used")
 

@@ -31,7 +31,7 @@ def no_duplicate_keys(bundle: BundleFolder) -> None:
         try:
             read_unique(path)
         except (yaml.YAMLError, json.JSONDecodeError):
-            continue  # config.parse and meta.schema say what is wrong
+            continue  # config.parse and meta.schema report the fault
         except ValueError as error:
             raise CheckFailed(f"{path.relative_to(bundle.root).as_posix()}: {error}") from error
 

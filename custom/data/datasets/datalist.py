@@ -48,9 +48,9 @@ def load_datalist(
         paths: Keys of files in the folder; an item need not have all.
 
     Returns:
-        The items of ``training``, ``validation`` and ``test``, without the fields that are
-        null. Each also carries ``exclusions``,
-        the path of the dataset's list of bad slices, when there is one.
+        The items of ``training``, ``validation`` and ``test``, without the fields that are null.
+        Each also carries ``exclusions``, the path of the dataset's list of bad slices, when there
+        is one.
 
     Raises:
         InputError: If the folder or its list is missing or invalid, or an item lacks a required key
@@ -116,7 +116,7 @@ def _name_of(item: Mapping[str, Any]) -> str:
 
 
 def _check_needed(item: Mapping[str, Any], needed: Sequence[str], file: Path) -> None:
-    """Refuse an item that lacks a required key."""
+    """Raise if an item lacks a required key."""
     wanted = (*needed, *(("num_slices",) if "store" in item else ()))
     missing = [key for key in wanted if key not in item]
     if missing:

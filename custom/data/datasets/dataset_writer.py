@@ -50,7 +50,7 @@ class StoredImage:
 
     Attributes:
         folder: Folder of the NIfTI files.
-        dtype: On disk (NIfTI has no float16). Whole numbers are rounded and must fit.
+        dtype: Type on disk (NIfTI has no float16). Whole numbers are rounded and must fit.
         scale: Voxels for one of the scan's ``image``, along each axis; None: any grid.
         values: Length of a further axis; None: of no further axis.
     """
@@ -66,7 +66,7 @@ class DatasetKind:
     """Specification of a dataset: the images of every scan.
 
     Attributes:
-        images: By the key of an item; ``image`` and ``label`` must be there, others may.
+        images: Images by the key of an item; ``image`` and ``label`` must be there, others may.
         slices: Type of the single slices of image and label in a Zarr store beside the NIfTI
             files, from which training reads; None: there is no store.
         series: Whether image and label are series, with a table of their measurements beside each.
@@ -140,7 +140,7 @@ class DatasetWriter:
             split: ``training``, ``validation`` or ``test``.
             scan: Unique name of it, for example ``mouse01_axial_head-thorax``.
             images: Images by the keys of the kind, each with its affine.
-            table: Of the measurements of a series.
+            table: Table of the measurements of a series.
             fields: More entries of the item: ``animal``, ``plane``, ``region``, ...
 
         Returns:

@@ -33,7 +33,7 @@ _LEAST_STD = 1e-6  # of standardised images: less is rounding
 
 
 class _Content(NamedTuple):
-    """What a file holds."""
+    """Content of a file."""
 
     residuals: Tensor
     rms: float
@@ -55,7 +55,7 @@ class ResidualBank:
         path: The file, ``residuals.zarr.zip`` by convention.
         size: ``S``, side of a window in pixels, for :meth:`build`.
         max_megabytes: Size of the file that :meth:`build` does not exceed, in 1e6 bytes.
-        seed: Of the positions of the windows.
+        seed: Seed of the positions of the windows.
 
     Raises:
         InputError: If ``size < 1``, or ``max_megabytes`` has no room for one window.

@@ -31,7 +31,7 @@ def training_protocol(
     Args:
         bval: File of b-values, or None.
         bvec: File of directions, or None.
-        datalist: Of :func:`custom.data.datasets.datalist.load_datalist`.
+        datalist: Lists of scans, from :func:`custom.data.datasets.datalist.load_datalist`.
 
     Raises:
         InputError: If only one file is given, a file cannot be used, or the dataset has no training
@@ -49,7 +49,7 @@ def training_protocol(
 
 
 def _told(table: GradientTable) -> GradientTable:
-    """Log the protocol, and warn of b-values for which one tensor may be no model."""
+    """Log the protocol, and warn of b-values at which one tensor may not describe the signal."""
     shells = ", ".join(f"{value:g}" for value in sorted(set(table.bvals.round(-1).tolist())))
     logger.info("protocol: %d measurements, b = %s s/mm²", len(table), shells)
     if table.bvals.max() > _HIGHEST_OF_A_TENSOR:

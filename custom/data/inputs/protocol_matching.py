@@ -28,8 +28,8 @@ def match_volumes(
     the order of the volumes nor the sign of a direction matters. Equal volumes keep their order.
 
     Args:
-        table: Of the scan.
-        b_rows: Of the model, ``(M, 6)``.
+        table: Gradient table of the scan.
+        b_rows: b-matrix rows of the model, ``(M, 6)``.
         b_tolerance: Largest difference of a b-value, as a share of the model's (of 100 s/mm² at
             least).
         direction_tolerance_deg: Largest angle between directions, for weighted volumes.

@@ -195,7 +195,7 @@ def _header(meta: Mapping[Any, Any], shape: tuple[int, ...]) -> nib.Nifti1Header
     Args:
         meta: MONAI's meta data: ``affine`` of the image, ``original_affine`` of the input, and
             the geometry fields of the input's NIfTI header if it had one.
-        shape: Of the image.
+        shape: Shape of the image.
     """
     affine = _matrix(meta.get(MetaKeys.AFFINE))
     original = _matrix(meta.get(MetaKeys.ORIGINAL_AFFINE, affine))

@@ -22,7 +22,7 @@ class VolumeChecks:
     Args:
         min_size: Smallest number of voxels along each axis of the network's input.
         mode: With ``denoise`` the network's input is smaller by ``1 / scale``.
-        scale: Of the model.
+        scale: Scale factor of the model.
         check_memory: Raises :class:`~custom.errors.InputError` if a network input of that many
             voxels along its axes does not fit the memory.
 

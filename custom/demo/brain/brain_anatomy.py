@@ -55,7 +55,7 @@ def make_head(grid: BrainGrid, seed: np.random.SeedSequence) -> Array:
 
     Args:
         grid: Voxels of the scan.
-        seed: Of the person and of the noise.
+        seed: Seed of the person and of the noise.
 
     Returns:
         Magnitude in scanner units, ``grid.shape``, about 0 to 2000.
@@ -133,7 +133,7 @@ class _Person:
         """Add membranes, bone with marrow, fat and skin around the brain."""
         outside = ndimage.distance_transform_edt(brain < 0.5) * self.grid.voxel_mm
         depth = (outside * (1 + 0.12 * self.field(40)) + 0.3 * self.field(10)).astype(np.float32)
-        # Where each layer ends, in millimetres from the brain, and its signal.
+        # Outer edge of each layer, in millimetres from the brain, and its signal.
         layers = ((2.0, 0.25), (3.5, 0.06), (5.5, 0.45), (7.0, 0.06), (10.0, 1.15), (12.0, 0.55))
         shell, above = np.zeros_like(image), np.float32(0)
         for end, signal in reversed(layers):

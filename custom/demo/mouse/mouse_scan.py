@@ -89,7 +89,7 @@ class ScanPair:
         image_affine: Its affine to RAS millimetres.
         label: Default scan, ``(2X, 2Y, S)``.
         label_affine: Its affine.
-        mask: On the grid of ``label``: 1 in the organ, 2 in muscle.
+        mask: Mask on the grid of ``label``: 1 in the organ, 2 in muscle.
         organ: Name of the organ.
     """
 

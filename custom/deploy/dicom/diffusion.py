@@ -27,7 +27,7 @@ class Weighting:
     """Diffusion weighting of an image.
 
     Attributes:
-        bval: In s/mm².
+        bval: b-value in s/mm².
         direction: Unit vector in patient axes (LPS); zeros if there is none.
     """
 

@@ -40,8 +40,8 @@ class SeriesVolume:
             positive.
         sources: The image that each slice came from, volume by volume: ``N * Z`` of them. Not
             shown in the text form, since they hold the patient's attributes.
-        sha256: Of the stored pixels, the attributes that define their meaning, the geometry and the
-            diffusion weighting; not of file names, compression or patient attributes.
+        sha256: SHA-256 of the stored pixels, the attributes that define their meaning, the geometry
+            and the diffusion weighting; not of file names, compression or patient attributes.
         bvals: ``(N,)`` in s/mm²; None without diffusion weighting.
         bvecs: ``(N, 3)`` in FSL's axes (those of the voxels, the first one reversed); None without
             diffusion weighting.

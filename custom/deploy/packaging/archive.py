@@ -38,7 +38,7 @@ def write_zip(folder: str | Path, path: str | Path, top: str | None = None) -> P
     Sorted, with one time and one set of permissions: the same files give the same bytes.
 
     Args:
-        folder: Whose files to write.
+        folder: Folder with the files to write.
         path: The zip file.
         top: Name of the one folder in it; without it the files are at the top.
     """

@@ -55,7 +55,7 @@ class HaarWavelet3d(nn.Module):
         """Return the volume of bands.
 
         Args:
-            bands: What ``forward`` returns.
+            bands: Output of ``forward``.
             size: ``[D, H, W]`` of the volume; half of it, rounded up, is the size of the bands.
 
         Raises:

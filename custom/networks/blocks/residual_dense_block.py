@@ -26,7 +26,7 @@ class ResidualDenseBlock(nn.Module):
         growth: Channels of ``h_1 .. h_{n-1}``.
         convs: ``n``, number of convolutions, at least 2.
         residual_scale: ``s``.
-        negative_slope: Of the LeakyReLU ``phi``.
+        negative_slope: Negative slope of the LeakyReLU ``phi``.
 
     Shape:
         Input and output: ``(B, channels, D, H, W)``.
@@ -88,11 +88,11 @@ class ResidualInResidualBlock(nn.Module):
 
     Args:
         channels: Channels of input and output.
-        growth: Of each dense block.
+        growth: Growth rate of each dense block.
         dense_blocks: Number of dense blocks, at least 1.
         convs: Convolutions of each.
-        residual_scale: Of each dense block, and of the row.
-        negative_slope: Of the LeakyReLU.
+        residual_scale: Residual scale of each dense block, and of the row.
+        negative_slope: Negative slope of the LeakyReLU.
 
     Shape:
         Input and output: ``(B, channels, D, H, W)``.

@@ -24,9 +24,9 @@ class VoxelShuffleHead(nn.Module):
     3`` times as large as all others, exist for one slab only.
 
     Args:
-        channels: Of the features.
+        channels: Channels of the features.
         scale: How many times finer the output is.
-        negative_slope: Of the LeakyReLU.
+        negative_slope: Negative slope of the LeakyReLU.
         near_zero: Whether ``kaiming_init`` leaves the last convolution small, for an output that is
             added to an image.
         slab: Low-resolution planes processed at once without gradients; 0: all.

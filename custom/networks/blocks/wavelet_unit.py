@@ -28,9 +28,9 @@ class WaveletUnit(nn.Module):
     seven: how one voxel of eight differs from their mean.
 
     Args:
-        channels: Of the input.
-        low_channels: Of the low-frequency features.
-        high_channels: Of the high-frequency features.
+        channels: Channels of the input.
+        low_channels: Channels of the low-frequency features.
+        high_channels: Channels of the high-frequency features.
         high: How the seven bands are combined before their convolution.
 
     Shape:

@@ -43,7 +43,7 @@ class ResidualCritic(nn.Module):
     Args:
         features: Channels of the first block.
         num_blocks: Number of blocks; the source has 4.
-        negative_slope: Of the LeakyReLU.
+        negative_slope: Negative slope of the LeakyReLU.
         residual: Whether the input of a block, average-pooled by 2 and through a convolution of
             size 1, is added to its result, as the paper's text has it. The published code has no
             such shortcut; without it the network has that code's 14,066,369 parameters.

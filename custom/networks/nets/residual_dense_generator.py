@@ -26,8 +26,9 @@ class ResidualDenseGenerator(nn.Module):
         dense_blocks: Dense blocks of each.
         convs: Convolutions of each dense block.
         scale: How many times finer the output is.
-        residual_scale: Of every residue in a block.
-        negative_slope: Of the LeakyReLU; the published code has 0.01, the text does not say.
+        residual_scale: Factor of every residue in a block.
+        negative_slope: Negative slope of the LeakyReLU; the published code has 0.01, the text does
+            not say.
         degradation: Operator that made the input; only the grid of the interpolated input depends
             on it.
         interpolated_skip: Whether the input, interpolated, is added to the output, and the last

@@ -77,7 +77,7 @@ class SwinGenerator(nn.Module):
         num_heads: Heads of attention.
         window_size: Low-resolution voxels of a window along each axis.
         scale: How many times finer the output is.
-        negative_slope: Of the head's LeakyReLU.
+        negative_slope: Negative slope of the head's LeakyReLU.
         degradation: Operator that made the input; only the grid of the interpolated input depends
             on it.
         interpolated_skip: Whether the interpolated input is added to the output.

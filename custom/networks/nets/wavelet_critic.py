@@ -70,7 +70,7 @@ class WaveletCritic(nn.Module):
         features: Channels of the first level, at least 2.
         depth: Number of levels down; the axes of a volume must be multiples of ``2 ** depth``. The
             published critic has 6 (multiples of 64).
-        negative_slope: Of the LeakyReLU.
+        negative_slope: Negative slope of the LeakyReLU.
         high: See :class:`WaveletUnit`.
 
     Shape:

@@ -66,7 +66,7 @@ class ResidualNoise:
 
         Args:
             shape: Shape of the images, ``(B, 1, H, W)``.
-            generator: Of the CPU; the global one by default.
+            generator: Random generator on the CPU; the global one by default.
 
         Returns:
             ``(B, 2)``, int64: rows and columns. Any place inside the field along an axis that
@@ -94,7 +94,7 @@ class ResidualNoise:
         Args:
             shape: Shape of the noise, ``(B, 1, H, W)``.
             device: Where it is wanted.
-            generator: Of the CPU; the global one by default.
+            generator: Random generator on the CPU; the global one by default.
             offset: Where the window of each sample lies, ``(B, 2)``; drawn by default.
 
         Returns:
@@ -126,7 +126,7 @@ class ResidualNoise:
             step: ``t`` of each sample, ``(B,)``, int64, in ``0..T``.
             shape: Shape of the noise, ``(B, 1, H, W)``.
             device: Where it is wanted.
-            generator: Of the CPU; the global one by default.
+            generator: Random generator on the CPU; the global one by default.
             offset: Where the window of each sample lies, ``(B, 2)``; drawn by default.
 
         Returns:

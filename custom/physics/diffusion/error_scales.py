@@ -76,8 +76,8 @@ def error_scales_of(
         signal: Clean signals in units of ``S_0``.
         tensor: Their tensors. Signals of mixtures have none: the moments are then those of the
             best-fitting tensors.
-        b_rows: Of :func:`custom.physics.diffusion.tensor.b_matrix`.
-        num_parameters: Of the signal model, without its scale.
+        b_rows: b-matrix rows, from :func:`custom.physics.diffusion.tensor.b_matrix`.
+        num_parameters: Number of parameters of the signal model, without its scale.
         scale_variance: Variance of the true scale in units of the estimated one; None where it is
             known.
 

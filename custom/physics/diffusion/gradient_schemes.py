@@ -21,7 +21,7 @@ def spread_directions(count: int, seed: int = 0) -> NDArray[np.float64]:
 
     Args:
         count: Number of directions.
-        seed: Of the random start.
+        seed: Seed of the random start.
 
     Shape:
         ``(count, 3)`` unit vectors.

@@ -76,7 +76,7 @@ def fit_noise(signals: Tensor, b_rows: Tensor) -> float:
 
     Args:
         signals: ``(n, M)``, all of which have a positive mean.
-        b_rows: Of the scan, ``(M, 6)``.
+        b_rows: b-matrix rows of the scan, ``(M, 6)``.
 
     Raises:
         ValueError: If there are fewer than eight measurements.

@@ -29,7 +29,7 @@ def estimate_scale(
 
     Args:
         signals: Measured signals.
-        b_rows: Of :func:`custom.physics.diffusion.tensor.b_matrix`.
+        b_rows: b-matrix rows, from :func:`custom.physics.diffusion.tensor.b_matrix`.
         unweighted: Which measurements count as b = 0.
         estimate: ``b0`` or ``fit``.
 

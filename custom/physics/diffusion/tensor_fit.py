@@ -27,8 +27,8 @@ def fit_log_linear(
     :math:`\sigma / S`. Signals below ``floor`` count as ``floor``.
 
     Args:
-        signals: In units of a known ``S_0`` if ``scale_known``.
-        b_rows: Of :func:`custom.physics.diffusion.tensor.b_matrix`.
+        signals: Signals in units of a known ``S_0`` if ``scale_known``.
+        b_rows: b-matrix rows, from :func:`custom.physics.diffusion.tensor.b_matrix`.
         floor: Smallest value whose logarithm is taken, above 0, in the unit of ``signals``.
         weighted: Whether the second, weighted fit is made.
         scale_known: Whether ``S_0`` is 1; otherwise it is fitted too.
@@ -66,8 +66,8 @@ def fit_non_linear(
     lower its error is rejected.
 
     Args:
-        signals: In units of a known ``S_0`` if ``scale_known``.
-        b_rows: Of :func:`custom.physics.diffusion.tensor.b_matrix`.
+        signals: Signals in units of a known ``S_0`` if ``scale_known``.
+        b_rows: b-matrix rows, from :func:`custom.physics.diffusion.tensor.b_matrix`.
         scale_known: Whether ``S_0`` is 1; otherwise it is fitted too.
         steps: Steps tried.
 
@@ -110,12 +110,12 @@ def regularised_gauss_newton(
     can be exported to TorchScript.
 
     Args:
-        signals: In units of ``S_0``, or of an estimate of it.
-        b_rows: Of :func:`custom.physics.diffusion.tensor.b_matrix`.
+        signals: Signals in units of ``S_0``, or of an estimate of it.
+        b_rows: b-matrix rows, from :func:`custom.physics.diffusion.tensor.b_matrix`.
         prior_mean: Mean of the prior.
         prior_precision: Inverse covariance of the prior.
-        noise_variance: Of each signal's noise; where it is 0 or less, it is estimated from the
-            residual before every step.
+        noise_variance: Variance of each signal's noise; where it is 0 or less, it is estimated from
+            the residual before every step.
         steps: Number of steps.
 
     Shape:

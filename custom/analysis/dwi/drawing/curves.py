@@ -35,7 +35,7 @@ def draw_reconstructions(
         clean: ``(n, M)``, one column each; measurements are sorted by it.
         noisy: ``(n, M)``.
         restored: Name to ``(n, M)``.
-        styles: Of :func:`custom.analysis.dwi.drawing.line_figures.styles_of`.
+        styles: Styles from :func:`custom.analysis.dwi.drawing.line_figures.styles_of`.
 
     Returns:
         Signals above, below the error of each network, which names the lines too.
@@ -83,7 +83,7 @@ def draw_loss_curves(
 
     Args:
         curves: Name to the result of :func:`custom.report.training_curves.read_curves`.
-        styles: Of :func:`custom.analysis.dwi.drawing.line_figures.styles_of`.
+        styles: Styles from :func:`custom.analysis.dwi.drawing.line_figures.styles_of`.
 
     Returns:
         None if no training wrote any of the quantities.

@@ -24,8 +24,9 @@ def draw_by_noise(rows: Rows, styles: Mapping[str, Mapping[str, Any]], quantity:
     """Draw errors over the limit against the noise level, and the excess on a separate scale.
 
     Args:
-        rows: Of :func:`custom.analysis.dwi.by_noise.errors_by_noise`.
-        styles: Of :func:`custom.analysis.dwi.drawing.line_figures.styles_of`; others are left out.
+        rows: Rows from :func:`custom.analysis.dwi.by_noise.errors_by_noise`.
+        styles: Styles from :func:`custom.analysis.dwi.drawing.line_figures.styles_of`; others are
+            left out.
         quantity: ``signal`` or ``tensor``.
     """
     figure = empty_figure(12.5, 5.2)
@@ -60,8 +61,8 @@ def draw_mixture(rows: Rows, styles: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Draw the errors over the paper's mixture, one line an estimator, beside the printed ones.
 
     Args:
-        rows: Of :meth:`custom.analysis.dwi.mixture.SignalMixture.table`.
-        styles: Of :func:`custom.analysis.dwi.drawing.line_figures.styles_of`.
+        rows: Rows from :meth:`custom.analysis.dwi.mixture.SignalMixture.table`.
+        styles: Styles from :func:`custom.analysis.dwi.drawing.line_figures.styles_of`.
     """
     figure = empty_figure(11.0, 0.27 * len(rows) + 1.2)
     axes = figure.subplots(1, 3, sharey=True)
@@ -99,9 +100,9 @@ def draw_calibration(rows: Rows, styles: Mapping[str, Mapping[str, Any]]) -> Fig
     """Draw the calibration of predicted deviations against the noise level.
 
     Args:
-        rows: Of :func:`custom.analysis.dwi.calibration.calibration_by_noise`.
-        styles: Of :func:`custom.analysis.dwi.drawing.line_figures.styles_of`; the posterior itself
-            is black.
+        rows: Rows from :func:`custom.analysis.dwi.calibration.calibration_by_noise`.
+        styles: Styles from :func:`custom.analysis.dwi.drawing.line_figures.styles_of`; the
+            posterior itself is black.
     """
     names = [n for n in dict.fromkeys(str(row["estimator"]) for row in rows) if n != "limit"]
     shown = {**{name: styles[name] for name in names}, "limit": {"color": INK, "linestyle": "-"}}
@@ -133,9 +134,9 @@ def draw_scale(rows: Rows, styles: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Draw the error of signals with a known and with estimated scales, over the limit.
 
     Args:
-        rows: Of :func:`custom.analysis.dwi.scale_errors.errors_by_scale`.
-        styles: Of :func:`custom.analysis.dwi.drawing.line_figures.styles_of`; the line is that of
-            the scale.
+        rows: Rows from :func:`custom.analysis.dwi.scale_errors.errors_by_scale`.
+        styles: Styles from :func:`custom.analysis.dwi.drawing.line_figures.styles_of`; the line is
+            that of the scale.
     """
     figure = empty_figure(7.6, 4.8)
     ax = figure.subplots()

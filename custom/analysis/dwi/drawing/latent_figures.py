@@ -76,7 +76,7 @@ def draw_latent_changes(item: LatentMeasures, b_rows: Tensor) -> Figure:
     """Draw how decoded signals change along each latent.
 
     Args:
-        item: Of one network.
+        item: Latents of one network.
         b_rows: ``(M, 6)``; weighted measurements are shown in the order of their direction's angle
             from the z axis.
     """

@@ -35,12 +35,12 @@ class Derivation:
         what: Kind of the image: ``restored``, or the name of a map.
         bundle: Name of the bundle.
         version: Its version.
-        weights_sha256: Of its weights; empty if there are none.
+        weights_sha256: SHA-256 of its weights; empty if there are none.
         description: One or two sentences in ASCII.
         code: Value and meaning of a code of CID 7203 of the scheme DCM; None if none fits. Spatial
             resampling (113085) is added on another grid.
         model: Which of the bundle's models; empty for its own.
-        series_number_offset: What is added to the number of the source's series.
+        series_number_offset: Number added to the number of the source's series.
     """
 
     what: str

@@ -70,8 +70,8 @@ class WeightedSums:
 
         Args:
             log_weights: Minus infinity where a draw has no weight.
-            signal: Of the draws.
-            tensor: Of the draws.
+            signal: Signals of the draws.
+            tensor: Tensors of the draws.
             factor: Mean and mean square of each signal's scale, each ``(n, K)``; None for 1.
         """
         top = torch.maximum(self._top, log_weights.amax(1, keepdim=True).double())

@@ -22,7 +22,7 @@ class LimitEstimate:
     """The mean squared error of the posterior mean over some signals, and its uncertainty.
 
     Attributes:
-        signal_mse: Of the noiseless signal, in units of ``S_0`` squared.
+        signal_mse: Mean squared error of the noiseless signal, in units of ``S_0`` squared.
         signal_mse_se: Its standard error, over the signals.
         signal_variance: Mean posterior variance. It has the expectation of ``signal_mse`` and
             varies less; a significant difference of the two means that the draws were too few.
@@ -65,14 +65,14 @@ def bayes_limit(
     """Return the error of the posterior mean on fresh signals of the prior with fresh noise.
 
     Args:
-        prior: Of the signals.
-        noise: Of the measurements.
+        prior: Prior of the signals.
+        noise: Noise of the measurements.
         b_rows: ``(M, 6)`` of :func:`custom.physics.diffusion.tensor.b_matrix`.
         sigma: Standard deviation of the noise, in units of ``S_0``, above 0.
         count: Number of signals, at least 2.
         generator: Random generator. The signals are drawn first, so that one seed gives the
             same ones for any noise model, noise level and setting.
-        settings: Of :class:`custom.physics.diffusion.posterior.mean.PosteriorMean`.
+        settings: Settings of :class:`custom.physics.diffusion.posterior.mean.PosteriorMean`.
 
     Raises:
         InputError: If ``count`` or ``sigma`` is out of range.
@@ -92,7 +92,7 @@ def limit_of(truth: Draw, posterior: Posterior) -> LimitEstimate:
 
     Args:
         truth: ``n`` signals, at least 2.
-        posterior: Of their noisy measurements.
+        posterior: Posterior of their noisy measurements.
     """
     whole = posterior.whole
     error, variance = _mean_error(whole.signal, truth.signal), _mean(whole.signal_variance)

@@ -52,9 +52,9 @@ class Posterior:
     """Posterior moments of noisy signals.
 
     Attributes:
-        whole: From all draws.
-        halves: From one half of the draws and from the other, which are independent; None where the
-            sum is exact.
+        whole: Estimate from all draws.
+        halves: Estimates from each half of the draws, which are independent; None where the sum is
+            exact.
     """
 
     whole: Moments
@@ -77,8 +77,8 @@ class PosteriorMean:
     at every level, and a small effective size shows where they are too few.
 
     Args:
-        prior: Of the signals.
-        noise: Of the measurements.
+        prior: Prior of the signals.
+        noise: Noise of the measurements.
         b_rows: ``(M, 6)`` of :func:`custom.physics.diffusion.tensor.b_matrix`.
         draws: Number of shared draws.
         own_draws: Number of draws of each signal.
@@ -124,7 +124,7 @@ class PosteriorMean:
         """Return the posterior moments of noisy signals of one noise level.
 
         Args:
-            noisy: In units of ``S_0``.
+            noisy: Noisy signals in units of ``S_0``.
             sigma: Standard deviation of the noise, in the same units, above 0.
             generator: Random generator; shared draws are made once, when first needed.
 

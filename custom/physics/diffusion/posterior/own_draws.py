@@ -28,7 +28,7 @@ class StudentProposal:
 
     Args:
         centre: ``(n, P)``.
-        covariance: Of the Gaussian, ``(n, P, P)``.
+        covariance: Covariance of the Gaussian, ``(n, P, P)``.
         freedom: Degrees of freedom; fewer give heavier tails.
     """
 
@@ -63,9 +63,9 @@ class OwnDraws:
     used come after that.
 
     Args:
-        noise: Of the measurements.
+        noise: Noise of the measurements.
         b_rows: ``(M, 6)`` of :func:`custom.physics.diffusion.tensor.b_matrix`.
-        draws: Of each signal, at least 2.
+        draws: Draws for each signal, at least 2.
         scale_known: Whether ``S_0`` is 1; otherwise it is integrated out
             (:func:`custom.physics.diffusion.posterior.importance_sampling.unknown_scale`).
 
