@@ -8,8 +8,7 @@ from typing import Any
 
 from benchmarks.measure import environment
 from benchmarks.publishing import markdown
-from custom.evaluation.names import method_name
-from custom.evaluation.slice_summary import format_mean, summary_table
+from custom.evaluation.summary_file import summary_text
 from custom.files.csv_table import read_table
 
 TEMPLATE = Path(__file__).with_name("publish_apddm.md")
@@ -18,6 +17,8 @@ NAMES = {
     "uniform": "APDDM, path, t uniform",
     "noise_schedule": "APDDM, noise_schedule",
     "unet": "plain U-Net",
+    "input": "input (nearest)",
+    "nlm": "non-local means",
 }
 TRAINED = {
     "model": "path",
@@ -41,7 +42,7 @@ def page(work: Path, summary: dict[str, Any], slices: dict[str, Path], training:
         environment=record,
         training=training,
         trainings=training_table(work),
-        table=summary_table(summary),
+        table=summary_text(summary),
         cnr=cnr_table(summary),
         gains=gain_table(summary),
         times=time_table(summary),
@@ -71,12 +72,13 @@ def training_table(work: Path) -> str:
 
 def cnr_table(summary: dict[str, Any]) -> str:
     """Return the mean contrast-to-noise ratios."""
-    names = {"LR CNR": "input (nearest)", "DL CNR": NAMES["model"], "HR CNR": "reference"}
-    rows = [["image", "CNR"]]
-    for column, value in summary["cnr"]["mean"].items():
-        method = column.removesuffix(" CNR")
-        rows.append([names.get(column, method_name(method, NAMES)), format_mean(value)])
-    return markdown(rows[0], rows[1:])
+    names = {"LR": "input (nearest)", "DL": NAMES["model"], "HR": "reference", **NAMES}
+    (table,) = summary["tables"]
+    rows = []
+    for image, mean, deviation, _ in table["rows"]:
+        spread = "" if deviation is None else f" ± {deviation:.2f}"
+        rows.append([names.get(image, image), "-" if mean is None else f"{mean:.2f}{spread}"])
+    return markdown(["image", "CNR"], rows)
 
 
 def gain_table(summary: dict[str, Any]) -> str:
@@ -87,7 +89,7 @@ def gain_table(summary: dict[str, Any]) -> str:
         row = [NAMES[method]]
         for measure, digits in (("psnr", 2), ("ssim", 4)):
             value = gain[measure]
-            row += [f"{value['mean']:+.{digits}f}", f"{value['better']} of {value['slices']}"]
+            row += [f"{value['mean']:+.{digits}f}", f"{value['better']} of {value['of']}"]
         rows.append(row)
     return markdown(rows[0], rows[1:])
 
@@ -95,9 +97,9 @@ def gain_table(summary: dict[str, Any]) -> str:
 def time_table(summary: dict[str, Any]) -> str:
     """Return the time a slice takes."""
     rows = [["model", "seconds a slice, median (range)"]]
-    for method, value in summary["seconds_per_slice"].items():
+    for method, value in summary["seconds"].items():
         spread = f"{value['median']:.3g} ({value['min']:.3g} to {value['max']:.3g})"
-        rows.append([method_name(method, NAMES), spread])
+        rows.append([NAMES.get(method, method), spread])
     return markdown(rows[0], rows[1:])
 
 

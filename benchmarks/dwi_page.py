@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.publishing import markdown, number, pivot
 from custom.evaluation.diagnostics_folder import read_diagnostics
-from custom.evaluation.dwi_summary import dwi_table
+from custom.evaluation.summary_file import summary_text
 from custom.files.csv_table import read_table
 
 TEMPLATE = Path(__file__).with_name("publish_dwi.md")
@@ -49,7 +49,7 @@ def page(
         calibration=calibration_table(read_table(gaussian / "calibration.csv")),
         latents=latents_table(read_table(gaussian / "latents.csv")),
         pictures=pictures(gaussian),
-        phantoms=dwi_table(phantoms),
+        phantoms=summary_text(phantoms),
         clean=number(clean, 2),
     )
 

@@ -7,16 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.publishing import markdown
-from custom.evaluation.names import (
-    format_measure,
-    higher_is_better,
-    measure_name,
-    method_name,
-)
+from custom.evaluation.measure import best_method, format_value, title
 from custom.report.training_curves import OPTIMUM, Curves
 
 TEMPLATE = Path(__file__).with_name("publish_gan.md")
 Summary = Mapping[str, Any]
+TITLES = {"three_player": "three-player GAN", "disgan": "DISGAN"}
 
 
 def page(
@@ -34,7 +30,7 @@ def page(
         pictures: ``real``, ``demo`` and ``study`` to file name and caption of each picture.
     """
     return TEMPLATE.read_text(encoding="utf-8").format(
-        degradation=real["degradation"],
+        degradation=real["facts"]["degradation"],
         trainings=trainings_table(trainings),
         real_data=about_data(real),
         real_quality=quality_table(real),
@@ -42,7 +38,7 @@ def page(
         real_gains=gains(real),
         real_psnr=noise_table(real, "psnr"),
         real_ssim=noise_table(real, "ssim"),
-        real_lpips=noise_table(real, "lpips") if "lpips" in real["metrics"] else "",
+        real_lpips=noise_table(real, "lpips") if "lpips" in real["measures"] else "",
         consistency=consistency(real),
         real_pictures=show(pictures["real"]),
         demo_data=about_data(demo),
@@ -65,51 +61,55 @@ def about_data(summary: Summary) -> str:
     """Say in a line what was evaluated."""
     about = summary["dataset"]
     told = about.get("description") or about.get("name", "")
-    lpips = "" if summary["lpips"]["computed"] else " LPIPS was not measured: no backbone file."
-    plural = "" if summary["scans"] == 1 else "s"
+    lpips = " LPIPS was not measured: no backbone file."
+    lpips = "" if "lpips" in summary["measures"] else lpips
+    volumes = summary["counts"]["volume"]
+    plural = "" if volumes == 1 else "s"
     return (
-        f"{told}: {summary['scans']} volume{plural} of the split `{summary['split']}`, means, "
-        f"noise {summary['lowest_noise']}.{lpips}"
+        f"{told}: {volumes} volume{plural} of the split `{summary['split']}`, means, "
+        f"noise {next(iter(summary['groups']['noise_level']))}.{lpips}"
     )
 
 
 def quality_table(summary: Summary) -> str:
     """Return all measures without noise: a line a method, the best in bold."""
-    names, metrics = summary["method_names"], summary["metrics"]
+    names, measures = summary["method_names"], summary["measures"]
     values = summary["overall"]
     times = summary["seconds"]
     rows = [
         [
-            method_name(method, names),
-            *(_cell(values, summary["methods"], method, name) for name in metrics),
+            names[method],
+            *(_cell(measures[name], values, method, name) for name in measures),
             f"{times[method]['median']:.3g}" if method in times else "",
         ]
         for method in summary["methods"]
     ]
-    return markdown(["method", *map(measure_name, metrics), "s/volume"], rows)
+    return markdown(["method", *map(title, measures.values()), "s/volume"], rows)
 
 
 def noise_table(summary: Summary, measure: str) -> str:
     """Return one measure by noise level: a line a method, the best in bold."""
-    levels, names = summary["by_noise_level"], summary["method_names"]
+    levels, names = summary["groups"]["noise_level"], summary["method_names"]
+    about = summary["measures"][measure]
     rows = [
         [
-            method_name(method, names),
-            *(_cell(values, summary["methods"], method, measure) for values in levels.values()),
+            names[method],
+            *(_cell(about, values, method, measure) for values in levels.values()),
         ]
         for method in summary["methods"]
     ]
-    return markdown([measure_name(measure), *(f"noise {level}" for level in levels)], rows)
+    return markdown([title(about), *(f"noise {level}" for level in levels)], rows)
 
 
 def volumes_table(summary: Summary) -> str:
     """Return the PSNR of each volume: a line a volume, a column a method."""
     names, methods = summary["method_names"], summary["methods"]
     rows = []
-    for scan, values in summary["by_scan"].items():
+    for scan, values in summary["each"].items():
         wrapped = {method: {"psnr": {"mean": row["psnr"]}} for method, row in values.items()}
-        rows.append([scan, *(_cell(wrapped, methods, method, "psnr") for method in methods)])
-    return markdown(["PSNR [dB]", *(method_name(method, names) for method in methods)], rows)
+        cells = [_cell(summary["measures"]["psnr"], wrapped, method, "psnr") for method in methods]
+        rows.append([scan, *cells])
+    return markdown(["PSNR [dB]", *(names[method] for method in methods)], rows)
 
 
 def gains(summary: Summary) -> str:
@@ -121,18 +121,18 @@ def gains(summary: Summary) -> str:
         if psnr["mean"] is None:
             continue
         lines.append(
-            f"- Against {method_name(method, names)}: {psnr['mean']:+.2f} dB (better on "
-            f"{psnr['better']} of {psnr['volumes']} volumes), SSIM {ssim['mean']:+.4f} (better on "
+            f"- Against {names[method]}: {psnr['mean']:+.2f} dB (better on "
+            f"{psnr['better']} of {psnr['of']} volumes), SSIM {ssim['mean']:+.4f} (better on "
             f"{ssim['better']})."
         )
-    return f"{method_name('model', names)}:\n\n" + "\n".join(lines)
+    return f"{names['model']}:\n\n" + "\n".join(lines)
 
 
 def consistency(summary: Summary) -> str:
     """Say what data consistency changes, at each noise level."""
-    names, levels = summary["method_names"], summary["by_noise_level"]
+    names, levels = summary["method_names"], summary["groups"]["noise_level"]
     shown = [
-        name for name in ("psnr", "ssim", "kspace_error", "lpips") if name in summary["metrics"]
+        name for name in ("psnr", "ssim", "kspace_error", "lpips") if name in summary["measures"]
     ]
     if "model_consistent" not in summary["methods"]:
         return "It was not evaluated."
@@ -140,16 +140,17 @@ def consistency(summary: Summary) -> str:
         [
             level,
             *(
-                f"{_value(values['model'], name)} → {_value(values['model_consistent'], name)}"
+                " → ".join(
+                    format_value(summary["measures"][name], values[method][name]["mean"])
+                    for method in ("model", "model_consistent")
+                )
                 for name in shown
             ),
         ]
         for level, values in levels.items()
     ]
-    head = ["noise", *map(measure_name, shown)]
-    text = (
-        f"{method_name('model', names)}, without → with (strength {summary['data_consistency']}):"
-    )
+    head = ["noise", *(title(summary["measures"][name]) for name in shown)]
+    text = f"{names['model']}, without → with (strength {summary['facts']['data consistency']}):"
     return f"{text}\n\n{markdown(head, rows)}"
 
 
@@ -162,7 +163,7 @@ def trainings_table(trainings: Mapping[str, tuple[Mapping[str, Any], Curves]]) -
         ends = [_last(curves, f"train_{term}") for term in (*OPTIMUM, "pixel_loss", "feature_loss")]
         critic = str(config.get("critic_def", {}).get("_target_", "")).rpartition(".")[2]
         width = str(config["network_def"].get("channels", "-"))
-        rows.append([method_name(name), width, critic, str(epochs), f"{seconds / 60:.0f}", *ends])
+        rows.append([TITLES[name], width, critic, str(epochs), f"{seconds / 60:.0f}", *ends])
     head = ["training", "generator channels", "critic", "epochs", "minutes"]
     return markdown([*head, "critic loss", "adversarial loss", "pixel loss", "feature loss"], rows)
 
@@ -178,18 +179,8 @@ def _last(curves: Curves, name: str) -> str:
     return f"{curve[max(curve)]:.3f}" if curve else "-"
 
 
-def _value(row: Mapping[str, Any], name: str) -> str:
-    """Return a mean, or a dash."""
-    mean = row[name]["mean"]
-    return "-" if mean is None else format_measure(name, mean)
-
-
-def _cell(values: Mapping[str, Any], methods: Sequence[str], method: str, name: str) -> str:
+def _cell(about: Mapping[str, Any], values: Mapping[str, Any], method: str, name: str) -> str:
     """Return a mean, in bold if it is the best."""
-    known = {one: values[one][name]["mean"] for one in methods}
-    known = {one: mean for one, mean in known.items() if mean is not None}
-    text = _value(values[method], name)
-    if method not in known:
-        return text
-    best = (max if higher_is_better(name) else min)(known.values())
-    return f"**{text}**" if known[method] == best else text
+    means = {one: of[name]["mean"] for one, of in values.items()}
+    text, best = format_value(about, means[method]), best_method(about, means)
+    return f"**{text}**" if best and means[method] == means[best] else text

@@ -21,7 +21,7 @@ from benchmarks.publishing import (
     record_measures,
     save_small,
 )
-from custom.evaluation.slice_summary import summary_table
+from custom.evaluation.summary_file import summary_text
 
 BUNDLE = REPOSITORY / "bundles" / "micro_mri_denoise"
 EVALUATION = BUNDLE / "output" / "evaluate"
@@ -42,7 +42,7 @@ def page(summary: dict[str, Any], figures: dict[str, Path]) -> str:
     pictures = "\n\n".join(
         f"![{path.stem}](../images/demo_{plane}.jpg)" for plane, path in figures.items()
     )
-    return HEAD + f"```\n{summary_table(summary)}\n```\n\n{pictures}\n"
+    return HEAD + f"```\n{summary_text(summary)}\n```\n\n{pictures}\n"
 
 
 def one_a_plane(figures: list[Path]) -> dict[str, Path]:
@@ -65,7 +65,7 @@ def main() -> None:
         save_small(path, PICTURES / f"demo_{plane}.jpg")
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "demo.md").write_text(page(summary, figures), encoding="utf-8")
-    put_between("demo table", f"```\n{summary_table(summary)}\n```\n", *PAGES)
+    put_between("demo table", f"```\n{summary_text(summary)}\n```\n", *PAGES)
     print(RESULTS / "demo.md")
 
 

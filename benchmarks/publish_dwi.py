@@ -29,7 +29,7 @@ from benchmarks.publishing import (
     save_small,
 )
 from custom.bundle.launch import run_bundle
-from custom.evaluation.dwi_summary import dwi_table
+from custom.evaluation.summary_file import summary_text
 from custom.files.atomic import write_json
 from custom.files.csv_table import read_table
 from custom.physics.diffusion.gradient_table import read_gradient_table
@@ -62,7 +62,7 @@ def publish_card(bundle: Path, phantoms: dict[str, Any], study_folder: Path) -> 
     """Put the tables into the model card."""
     rows = read_table(study_folder / "by_noise.csv")
     text = (
-        f"```\n{dwi_table(phantoms)}\n```\n\nMean squared error of simulated signals over the "
+        f"```\n{summary_text(phantoms)}\n```\n\nMean squared error of simulated signals over the "
         f"least possible:\n\n{pivot(rows, ['estimator'], 'sigma', 'signal_times_limit')}\n"
     )
     put_between("dwi tables", text, bundle / "docs" / "README.md")

@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.gan_page import card_tables, page
+from benchmarks.gan_page import TITLES, card_tables, page
 from benchmarks.measure import REPOSITORY
 from benchmarks.publishing import (
     check_evaluated,
@@ -34,7 +34,6 @@ from benchmarks.publishing import (
 )
 from custom.bundle.launch import run_bundle
 from custom.evaluation.diagnostics_folder import read_diagnostics
-from custom.evaluation.names import method_name
 from custom.files.csv_table import read_table
 from custom.report.training_curves import draw_curves, read_curves
 
@@ -104,7 +103,7 @@ def side_by_side(first: str, work: Path) -> dict[str, Any]:
     ]
     # As the model's own result: a magnitude is never negative.
     magnitude = {"_target_": "Activationsd", "keys": others, "other": "$torch.relu"}
-    title = method_name(first)
+    title = TITLES[first]
     return {
         "degradation": degradations.pop(),
         "network_def": configs[first]["network_def"],
@@ -112,7 +111,9 @@ def side_by_side(first: str, work: Path) -> dict[str, Any]:
         **{f"{name}_def": configs[name]["network_def"] for name in others},
         "peers": [*peers, magnitude],
         "method_names": {
+            "cubic": "cubic B-spline",
             "nlm": "non-local means + cubic",
+            **TITLES,
             "model": title,
             "model_consistent": f"{title}, data-consistent",
         },
@@ -155,7 +156,7 @@ def study_pictures(first: str, work: Path, target: Path) -> list[tuple[str, str]
             draw_curves(read_curves(work / name / "metrics.csv")).savefig(drawn, dpi=110)
             file = f"gan3d_training_{name}.jpg"
             save_small(drawn, target / file, _MOST_BYTES)
-            found.append((file, f"**The training of {method_name(name)}.**"))
+            found.append((file, f"**The training of {TITLES[name]}.**"))
     return found
 
 

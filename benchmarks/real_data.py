@@ -29,7 +29,7 @@ from scipy import ndimage
 
 from benchmarks.measure import REPOSITORY, RESULTS
 from custom.bundle.launch import run_bundle
-from custom.evaluation.slice_summary import summary_table
+from custom.evaluation.summary_file import summary_text
 from custom.physics.kspace_acquisition import (
     DEFAULT_SCAN,
     FAST_SCAN,
@@ -240,8 +240,8 @@ def main() -> None:
         noise_high=max(noise),
         animals=len(noise),
         max_epochs=given.max_epochs,
-        own=summary_table(found["summaries"]["own"]),
-        shipped=summary_table(found["summaries"]["shipped"]),
+        own=summary_text(found["summaries"]["own"]),
+        shipped=summary_text(found["summaries"]["shipped"]),
         **others,
     )
     RESULTS.mkdir(parents=True, exist_ok=True)

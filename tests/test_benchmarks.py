@@ -136,11 +136,7 @@ def test_the_tables_of_the_anchored_path_page(tmp_path):
     assert apddm_page.training_table(tmp_path).splitlines()[2:] == [
         "| APDDM, path | 3 | 2 | 0.2 | 1.5 |"
     ]
-    summary = {
-        "cnr": {
-            "mean": {"DL CNR": {"mean": 2.0, "std": 0.5}, "unet CNR": {"mean": None, "std": None}}
-        }
-    }
+    summary = {"tables": [{"rows": [["DL", 2.0, 0.5, 3], ["unet", None, None, 0]]}]}
     assert apddm_page.cnr_table(summary).splitlines()[2:] == [
         "| APDDM, path | 2.00 ± 0.50 |",
         "| plain U-Net | - |",

@@ -2,7 +2,7 @@ import json
 
 import pytest
 import yaml
-from small_volume_evaluation import write_volume_evaluation
+from small_evaluation import write_volume_evaluation
 
 from benchmarks import gan_page, publish_gan
 
@@ -51,7 +51,7 @@ def test_tables_by_hand(summary):
 def test_the_effect_of_data_consistency(summary):
     assert "not evaluated" in gan_page.consistency(summary)
     summary["methods"].append("model_consistent")
-    for values in summary["by_noise_level"].values():
+    for values in summary["groups"]["noise_level"].values():
         mean = values["model"]["psnr"]["mean"]
         values["model_consistent"] = {**values["model"], "psnr": {"mean": mean + 1}}
     rows = gan_page.consistency(summary).splitlines()

@@ -17,22 +17,23 @@ from custom.evaluation.drawing import (
     method_colours,
     plain_axes,
 )
-from custom.evaluation.names import higher_is_better, measure_name, method_name
+from custom.evaluation.measure import higher_is_better, title
 
 __all__ = ["draw_distributions", "draw_means"]
 
 _MARKERS = "osD^vPX*"
 Rows = Sequence[Mapping[str, Any]]
+About = Mapping[str, Mapping[str, Any]]
 
 
 def draw_distributions(
-    rows: Rows, measures: Sequence[str], names: Mapping[str, str] | None = None
+    rows: Rows, measures: About, names: Mapping[str, str] | None = None
 ) -> Figure:
     """Draw every unit's measures, one panel a measure and one column a method.
 
     Args:
         rows: Rows of the table, with numbers.
-        measures: Columns to draw.
+        measures: Columns to draw, and what ``summary.json`` says of each measure.
         names: What methods are called.
 
     Returns:
@@ -42,13 +43,14 @@ def draw_distributions(
     colours = method_colours(_methods(rows))
     figure = empty_figure(3.6 * len(measures), 3.4)
     spread = np.random.default_rng(0)
-    for ax, measure in zip(np.atleast_1d(figure.subplots(1, len(measures))), measures, strict=True):
+    axes = np.atleast_1d(figure.subplots(1, len(measures)))
+    for ax, (name, about) in zip(axes, measures.items(), strict=True):
         for position, (method, colour) in enumerate(colours.items()):
-            values = np.array([row[measure] for row in rows if row["method"] == method], float)
+            values = np.array([row[name] for row in rows if row["method"] == method], float)
             _draw_column(ax, position, values[np.isfinite(values)], colour, spread)
-        labels = [method_name(method, names).replace(" ", "\n", 1) for method in colours]
+        labels = [(names or {}).get(method, method).replace(" ", "\n", 1) for method in colours]
         ax.set_xticks(range(len(colours)), labels)
-        _name_panel(ax, measure)
+        _name_panel(ax, about)
         ax.grid(axis="x", visible=False)
     return figure
 
@@ -57,7 +59,7 @@ def draw_means(
     rows: Rows,
     column: str,
     label: str,
-    measures: Sequence[str],
+    measures: About,
     names: Mapping[str, str] | None = None,
 ) -> Figure:
     """Draw how each method fares along a column of the table: means over units.
@@ -66,7 +68,8 @@ def draw_means(
         rows: Rows of the table, with numbers, and None where there is none.
         column: What runs along the axis, as the noise level; numbers.
         label: Of that axis.
-        measures: What to draw; a measure that no row has is left out.
+        measures: What to draw, and what ``summary.json`` says of it; a measure that no row has is
+            left out.
         names: What methods are called.
 
     Returns:
@@ -94,9 +97,9 @@ def draw_means(
                 marker=_MARKERS[place % len(_MARKERS)],
                 markersize=5,
                 linewidth=1.6,
-                label=method_name(method, names),
+                label=(names or {}).get(method, method),
             )
-        _name_panel(ax, measure)
+        _name_panel(ax, measures[measure])
         ax.set_xlabel(label, fontsize=9, color=INK)
     legend_below(figure, axes, 2 * len(known))
     return figure
@@ -113,10 +116,10 @@ def _number(row: Mapping[str, Any], measure: str) -> float | None:
     return value if isinstance(value, (int, float)) and np.isfinite(value) else None
 
 
-def _name_panel(ax: Axes, measure: str) -> None:
+def _name_panel(ax: Axes, about: Mapping[str, Any]) -> None:
     """Say what a panel shows, and which way is better."""
-    way = "higher" if higher_is_better(measure) else "lower"
-    ax.set_title(f"{measure_name(measure)} ({way} is better)", fontsize=10, color=INK)
+    way = "higher" if higher_is_better(about) else "lower"
+    ax.set_title(f"{title(about)} ({way} is better)", fontsize=10, color=INK)
     plain_axes(ax)
 
 

@@ -13,16 +13,17 @@ from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 
 from custom.evaluation.diagnostics_folder import write_figures
-from custom.evaluation.measure_figures import draw_distributions
-from custom.evaluation.names import (
-    format_measure,
+from custom.evaluation.measure import (
+    Measure,
+    best_method,
+    format_value,
     higher_is_better,
-    measure_name,
-    method_name,
+    title,
 )
+from custom.evaluation.measure_figures import draw_distributions
 from custom.evaluation.panel_figure import draw_rows
 from custom.evaluation.panel_rows import REFERENCE, Row, View, slice_view
-from custom.evaluation.slice_table import restored_items
+from custom.evaluation.table import restored_items
 
 __all__ = ["FIGURE_COLUMNS", "Choice", "Panels"]
 
@@ -32,10 +33,11 @@ Measures = Mapping[str, Mapping[str, Any]]
 
 
 class Table(Protocol):
-    """What is asked of the handler that measures: its rows, its methods and their keys."""
+    """What is asked of the handler that measures: rows, methods with their keys, measures."""
 
     rows: list[dict[str, Any]]
     methods: dict[str, str]
+    measures: list[Measure]
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,8 @@ class Panels:
         self.view = view
         self.columns = dict(columns or {"slice": "slice {}"})
         self.measures = list(measures)
-        self.names = names
+        self.names = dict(names or {})
+        self.about = {measure.name: measure.about() for measure in table.measures}
         self.inches = inches
         self.distributions = list(distributions)
         self.dots_per_inch = dots_per_inch
@@ -194,7 +197,7 @@ class Panels:
         name = choice.worst
         if name is None:
             return
-        sign = 1 if higher_is_better(name) else -1
+        sign = 1 if higher_is_better(self.about[name]) else -1
 
         def score(measures: Measures) -> float:
             return sign * float(measures["model"][name])
@@ -203,7 +206,7 @@ class Panels:
         before = self.worst.get(group)
         if before is None or score(slices[worst]) < score(before.measures):
             end = "lowest" if sign > 0 else "highest"
-            chosen = f"{end} {measure_name(name)} of the model"
+            chosen = f"{end} {title(self.about[name])} of the model"
             self.worst[group] = self._panel(item, worst, slices[worst], chosen)
 
     def _panel(
@@ -235,25 +238,27 @@ class Panels:
         shown = [name for name in self.measures if name in panel.measures["model"]]
         titles = {
             method: (
-                method_name(method, self.names),
-                " / ".join(format_measure(name, panel.measures[method][name]) for name in shown),
+                self.names.get(method, method),
+                " / ".join(
+                    format_value(self.about[name], panel.measures[method][name]) for name in shown
+                ),
             )
             for method in self.table.methods
         }
-        titles[REFERENCE] = (method_name(REFERENCE, self.names), "")
+        titles[REFERENCE] = (self.names.get(REFERENCE, REFERENCE), "")
         heading = f"{self._place(panel)}: {panel.chosen}"
         if shown:
-            heading += f" ({' / '.join(map(measure_name, shown))})"
+            heading += f" ({' / '.join(title(self.about[name]) for name in shown)})"
         best = ""
         if shown:
-            choose = max if higher_is_better(shown[0]) else min
-            best = choose(panel.measures, key=lambda method: panel.measures[method][shown[0]])
+            first = {method: row[shown[0]] for method, row in panel.measures.items()}
+            best = best_method(self.about[shown[0]], first)
         return draw_rows(panel.rows, titles, heading, self.inches, best)
 
     def _distributions(self) -> Figure:
         """Draw every measure of every slice."""
         rows = self.table.rows
-        known = [name for name in self.distributions if rows and name in rows[0]]
+        known = {name: about for name, about in self.about.items() if name in self.distributions}
         return draw_distributions(rows, known, self.names)
 
 

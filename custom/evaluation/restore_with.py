@@ -14,7 +14,7 @@ from monai.transforms import MapTransform
 from monai.utils import convert_to_dst_type
 from torch import Tensor, nn
 
-from custom.evaluation.timed_inferer import TimedInferer
+from custom.inferers.timed_inferer import TimedInferer
 from custom.networks.saved_weights import load_weights
 
 __all__ = ["RestoreWithd"]
@@ -27,9 +27,9 @@ class RestoreWithd(MapTransform):
     the same units. The weights are loaded at once, so that what is wrong with them is said before
     anything is restored.
 
-    Stores the restored image under ``output_key``, and under ``f"{output_key}_seconds"`` and
-    ``f"{output_key}_seconds_per_slice"`` the time it took, as
-    :class:`~custom.evaluation.timed_inferer.TimedInferer` measures it.
+    Stores the restored image under ``output_key``, and under ``f"{output_key}_seconds"`` the time
+    it took, as
+    :class:`~custom.inferers.timed_inferer.TimedInferer` measures it.
 
     Args:
         keys: The model's input; one key.
@@ -81,7 +81,6 @@ class RestoreWithd(MapTransform):
             **data,
             self.output_key: convert_to_dst_type(restored[0], image)[0],
             f"{self.output_key}_seconds": self.inferer.seconds,
-            f"{self.output_key}_seconds_per_slice": self.inferer.seconds_per_slice,
         }
 
     def _batch(self, values: Tensor) -> Tensor:

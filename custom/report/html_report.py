@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +14,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from custom.bundle.locate import all_bundles
 from custom.errors import InputError
 from custom.evaluation.diagnostics_folder import read_diagnostics
-from custom.evaluation.dwi_summary import DWI_KIND, format_small
-from custom.evaluation.names import higher_is_better, measure_name, method_name
-from custom.evaluation.slice_summary import EvaluationSummary, format_mean
-from custom.evaluation.volume_summary import VOLUME_KIND
 from custom.files.atomic import atomic_path
-from custom.report.dwi_page import dwi_content
+from custom.report.evaluation_page import evaluation_content
 from custom.report.mlflow_run import TrackedRun, find_run
 from custom.report.page_parts import as_source, embed
 from custom.report.search_page import SEARCH_SUMMARY, format_setting, search_content
-from custom.report.slice_page import slice_content
 from custom.report.training_curves import Curves, draw_curves, read_curves
-from custom.report.volume_page import volume_content
 
 __all__ = ["write_report"]
 
 logger = logging.getLogger(__name__)
 
-# Template and content of an evaluation's page, by its kind.
-_PAGES: dict[str, tuple[str, Callable[[Path, dict[str, Any]], dict[str, Any]]]] = {
-    EvaluationSummary.kind: ("evaluation.html", slice_content),
-    DWI_KIND: ("dwi_evaluation.html", dwi_content),
-    VOLUME_KIND: ("volume_evaluation.html", volume_content),
-}
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -101,14 +89,7 @@ def _write(path: Path, template: str, content: Mapping[str, Any]) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {
-        "mean": format_mean,
-        "small": format_small,
-        "measure": measure_name,
-        "method": method_name,
-        "setting": format_setting,
-        "arrow": lambda name: "↑" if higher_is_better(name) else "↓",
-    }
+    pages.filters["setting"] = format_setting
     with atomic_path(path) as temporary:
         temporary.write_text(pages.get_template(template).render(content), encoding="utf-8")
     logger.info("report: %s", path)
@@ -116,11 +97,10 @@ def _write(path: Path, template: str, content: Mapping[str, Any]) -> Path:
 
 
 def _write_evaluation(folder: Path) -> Path:
-    """Write the report of an evaluation; each study's shows what it measures."""
+    """Write the report of an evaluation."""
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        template, gather = _PAGES[summary["kind"]]
-        content = gather(folder, summary)
+        content = evaluation_content(folder, summary)
     except InputError:
         raise
     except (ValueError, KeyError, TypeError) as error:
@@ -130,7 +110,7 @@ def _write_evaluation(folder: Path) -> Path:
     content["diagnostics"] = [
         {**row, "source": as_source(row["path"].read_bytes())} for row in read_diagnostics(folder)
     ]
-    return _write(folder / "report.html", template, content)
+    return _write(folder / "report.html", "any_evaluation.html", content)
 
 
 def _training(title: str, curves: Curves, facts: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -71,8 +71,8 @@ def _demonstration(bundle: Path) -> Any:
 
 def _closing(evaluation: Path, restored: Path, trained: Path) -> str:
     """Return the results and their paths, in words."""
+    from custom.evaluation.summary_file import summary_text
     from custom.files.csv_table import read_table
-    from custom.report.evaluation_kinds import console_table
 
     summary = json.loads((evaluation / "summary.json").read_text(encoding="utf-8"))
     table = evaluation / "figures" / "figures.csv"
@@ -80,7 +80,7 @@ def _closing(evaluation: Path, restored: Path, trained: Path) -> str:
     return "\n".join(
         [
             "",
-            console_table(summary),
+            summary_text(summary),
             "",
             f"figure         {figures[0] if figures else 'none'}",
             f"report         {evaluation / 'report.html'}",

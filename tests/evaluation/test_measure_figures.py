@@ -1,14 +1,19 @@
 import numpy as np
 import pytest
-from small_evaluation import metric_rows
+from small_evaluation import NAMES, metric_rows
 
+from custom.evaluation.image_measures import lpips, mse, psnr
 from custom.evaluation.measure_figures import draw_distributions, draw_means
+
+ABOUT = {measure.name: measure.about() for measure in (mse(), psnr(), lpips())}
 
 
 def test_every_slice_is_a_point():
     rows = metric_rows()
     rows[0]["psnr"] = float("inf")  # equal to its reference: no place on the axis
-    figure = draw_distributions(rows, ["mse", "psnr"], {"model": "APDDM"})
+    figure = draw_distributions(
+        rows, {name: ABOUT[name] for name in ("mse", "psnr")}, NAMES | {"model": "APDDM"}
+    )
     assert [ax.get_title() for ax in figure.axes] == [
         "MSE (lower is better)",
         "PSNR [dB] (higher is better)",
@@ -29,11 +34,13 @@ def test_curves_are_means_of_what_is_finite():
         for method in ("cubic", "model")
     ]
     rows.append({"method": "model", "noise_level": 0.0, "psnr": float("inf"), "lpips": None})
-    figure = draw_means(rows, "noise_level", "noise", ("psnr", "lpips"))
+    figure = draw_means(
+        rows, "noise_level", "noise", {"psnr": ABOUT["psnr"], "lpips": ABOUT["lpips"]}
+    )
     (panel,) = figure.axes
     assert len(panel.lines) == 2
     for line in panel.lines:
         np.testing.assert_allclose(line.get_xdata(), [0, 0.3])
         np.testing.assert_allclose(line.get_ydata(), [31, 28])
     with pytest.raises(ValueError, match="measures"):
-        draw_means(rows, "noise_level", "noise", ("lpips",))
+        draw_means(rows, "noise_level", "noise", {"lpips": ABOUT["lpips"]})

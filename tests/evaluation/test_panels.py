@@ -7,6 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from custom.evaluation import panels as module
+from custom.evaluation.image_measures import mse, psnr, ssim
 from custom.evaluation.panel_rows import image_row
 from custom.evaluation.panels import Choice, Panels
 
@@ -29,7 +30,7 @@ def drawn(monkeypatch):
 
 def evaluate(folder, scans, **options):
     """Run the handler over ``(scan, columns, PSNR of the model by slice)``; return the table."""
-    table = SimpleNamespace(rows=[], methods=METHODS)
+    table = SimpleNamespace(rows=[], methods=METHODS, measures=[psnr(), ssim()])
     handler = Panels(
         table, folder, [image_row], columns=COLUMNS, measures=["psnr", "ssim"], **options
     )
@@ -117,7 +118,7 @@ def test_all_scans_unless_told_otherwise_and_a_last_figure_of_all_measures(tmp_p
 
 
 def test_a_measure_that_should_be_small_is_worst_where_it_is_large(tmp_path, drawn):
-    table = SimpleNamespace(rows=[], methods={"model": "pred"})
+    table = SimpleNamespace(rows=[], methods={"model": "pred"}, measures=[mse()])
     handler = Panels(table, tmp_path, [image_row], [Choice(0, "mse")], measures=["mse"])
     for scan, error in (("a", 0.1), ("b", 0.4), ("c", 0.2)):
         table.rows.append({"scan": scan, "method": "model", "mse": error})

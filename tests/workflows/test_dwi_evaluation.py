@@ -118,10 +118,10 @@ def test_only_the_model_has_a_coverage(evaluated: Path) -> None:
 
 def test_the_summary_says_how_it_was_measured(evaluated: Path, weights: Path) -> None:
     summary = json.loads((evaluated / "summary.json").read_text())
-    assert summary["kind"] == "dwi evaluation"
+    assert summary["unit"] == "series"
     assert summary["checkpoint"]["path"] == str((weights / "model.pt").resolve())
     assert list(summary["peers"]) == ["vae", "dae"]
-    assert list(summary["by_noise_level"]) == ["0.1", "unknown"]
+    assert list(summary["groups"]["noise_level"]) == ["0.1", "unknown"]
     assert set(summary["seconds"]) == {*CLASSICAL[1:], "vae", "dae", "model"}
 
 
@@ -147,7 +147,8 @@ def test_the_datasets_own_noise_level_can_be_told(
     # 60 of an S0 of about 600
     assert float(rows["known", "model"]["noise_estimate"]) == pytest.approx(0.1, rel=0.1)
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["noise"] == ["data", "fit residuals"], "the other scan does not tell"
+    told = summary["facts"]["noise of the model"]
+    assert told == "data, fit residuals", "the other scan does not tell"
 
 
 def test_networks_of_other_measurements_are_no_peers(

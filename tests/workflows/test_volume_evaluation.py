@@ -14,7 +14,7 @@ from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, struct
 from torch.nn.functional import interpolate
 
 from custom.bundle.launch import run_bundle
-from custom.evaluation.volume_summary import read_volume_metrics
+from custom.evaluation.table import read_rows
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "gan3d_sr_denoise"
 
@@ -34,9 +34,8 @@ def test_the_table_is_that_of_the_files(tmp_path: Any) -> None:
         "device": "cpu",
     }
     run_bundle(BUNDLE, ["evaluate", "tiny"], {**settings, "output_dir": str(tmp_path / "out")})
-    rows = {
-        (row["method"], row["noise_level"]): row for row in read_volume_metrics(tmp_path / "out")
-    }
+    found = read_rows(tmp_path / "out", ["psnr", "ssim", "nrmse", "kspace_error"])
+    rows = {(row["method"], float(row["noise_level"])): row for row in found}
     assert len(rows) == 10
     row = rows["trilinear", 0.0]
     file = tmp_path / "demo" / "labels" / f"{row['scan']}.nii.gz"

@@ -21,7 +21,8 @@ from custom.evaluation.drawing import (
     show_slice,
     tissue_box,
 )
-from custom.evaluation.names import higher_is_better, measure_name
+from custom.evaluation.image_measures import mse, psnr, ssim
+from custom.evaluation.measure import higher_is_better, title
 
 __all__ = ["draw_steps", "draw_uncertainty"]
 
@@ -97,9 +98,9 @@ def draw_uncertainty(
         ("deviation of the passes", item.deviation, maps | _upto(item.deviation)),
         ("|mean - reference|", error, maps | _upto(error)),
     )
-    for ax, (title, image, style) in zip(axes.ravel(), panels, strict=False):
+    for ax, (name, image, style) in zip(axes.ravel(), panels, strict=False):
         shown = show_slice(ax, image[cut], pair.pixel_mm, **style)
-        ax.set_title(title, fontsize=10, color=INK)
+        ax.set_title(name, fontsize=10, color=INK)
         if "cmap" in style and style["cmap"] == "magma":
             bar = figure.colorbar(
                 shown, ax=ax, location="bottom", shrink=0.85, aspect=28, pad=0.02, extend="max"
@@ -147,5 +148,6 @@ def _panel_title(measure: str, untouched: Mapping[str, float]) -> str:
     """Return the title of a panel: its measure, which way is better, and the input's value."""
     if measure == "seconds":
         return "seconds a slice (lower is better)"
-    way = "higher" if higher_is_better(measure) else "lower"
-    return f"{measure_name(measure)} ({way} is better; input {untouched[measure]:.3g})"
+    about = {of.name: of.about() for of in (mse(), psnr(), ssim())}[measure]
+    way = "higher" if higher_is_better(about) else "lower"
+    return f"{title(about)} ({way} is better; input {untouched[measure]:.3g})"

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from custom.evaluation.dwi_table import TrueVoxels
+from custom.analysis.dwi.true_voxels import TrueVoxels
 from custom.evaluation.panel_rows import REFERENCE, Row, View
 from custom.metrics.dwi_quality import refit_tensors
 from custom.physics.diffusion.tensor import fractional_anisotropy
@@ -24,7 +24,7 @@ def series_view(
     """Look at a slice of the middle weighted volume, in units of the scan's median ``S_0``.
 
     Args:
-        item: The truth, as :class:`~custom.evaluation.dwi_table.TrueVoxels` takes it, and the
+        item: The truth, as :class:`~custom.analysis.dwi.true_voxels.TrueVoxels` takes it, and the
             series of all methods, ``(M, X, Y, Z)``.
         methods: Name of a method to the key of its series.
         index: Place along the last axis; the middle by default.

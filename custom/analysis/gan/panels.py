@@ -13,7 +13,7 @@ from torch import Tensor
 from custom.evaluation.panel_rows import Row, View
 from custom.metrics.kspace_error import central_spectrum, spectrum_band
 
-__all__ = ["kspace_row"]
+__all__ = ["kspace_row", "volume_values"]
 
 _DECADES = 3  # of the logarithmic scale
 
@@ -28,12 +28,12 @@ def kspace_row(view: View, scale: int = 2) -> Row:
         view: A slice of volumes ``(1, D, H, W)``.
         scale: Ratio of the grids, which bounds the centre of k-space.
     """
-    reference = _values(view.item["label"])
+    reference = volume_values(view.item["label"])
     band = spectrum_band(reference.shape[:2], scale)
     spectrum = _plane(reference, band)
     unit = float(np.sqrt(np.mean(np.abs(spectrum) ** 2))) or 1.0
     found = {
-        method: np.abs(_plane(_values(view.item[key]), band) - spectrum) / unit
+        method: np.abs(_plane(volume_values(view.item[key]), band) - spectrum) / unit
         for method, key in view.methods.items()
     }
     top = max(float(residual.max()) for residual in found.values()) or 1.0
@@ -48,7 +48,7 @@ def kspace_row(view: View, scale: int = 2) -> Row:
     )
 
 
-def _values(volume: Tensor) -> NDArray[Any]:
+def volume_values(volume: Tensor) -> NDArray[Any]:
     """Return the values ``(D, H, W)`` of a volume ``(1, D, H, W)``, float32 on the CPU."""
     return np.asarray(torch.as_tensor(volume).as_subclass(Tensor).detach()[0].float().cpu())
 

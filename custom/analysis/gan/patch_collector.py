@@ -11,8 +11,8 @@ import numpy as np
 from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 
-from custom.evaluation.slice_table import restored_items
-from custom.evaluation.volume_table import volume_values
+from custom.analysis.gan.panels import volume_values
+from custom.evaluation.table import restored_items
 from custom.metrics.foreground import foreground
 
 __all__ = ["Patch", "PatchCollector"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,8 +14,7 @@ from custom.analysis.gan.feature_embedding import embedding_diagnostic, load_ext
 from custom.analysis.gan.patch_collector import PatchCollector
 from custom.evaluation.diagnostics_folder import Diagnostic, write_diagnostics
 from custom.evaluation.measure_figures import draw_means
-from custom.evaluation.volume_summary import read_volume_metrics, summarise_volumes
-from custom.evaluation.volume_table import VolumeQualityTable
+from custom.evaluation.table import QualityTable, read_rows
 from custom.report.training_curves import draw_curves, read_curves
 
 __all__ = ["VolumeStudy"]
@@ -40,7 +40,7 @@ class VolumeStudy:
 
     def __init__(
         self,
-        table: VolumeQualityTable,
+        table: QualityTable,
         patches: PatchCollector,
         extractor: nn.Module,
         extractor_checkpoint: str | Path | None = None,
@@ -68,8 +68,9 @@ class VolumeStudy:
 
     def _noise(self) -> Diagnostic | None:
         """Return the curves over the noise."""
-        rows = read_volume_metrics(self.table.output_dir)
-        levels = summarise_volumes(rows)["by_noise_level"]
+        folder = self.table.output_dir
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        levels = summary["groups"]["noise_level"]
         if len(levels) < 2:
             logger.info("no curves over the noise: one noise level was evaluated")
             return None
@@ -77,16 +78,18 @@ class VolumeStudy:
             level: {method: values["psnr"]["mean"] for method, values in found.items()}
             for level, found in levels.items()
         }
+        measures = summary["measures"]
+        drawn = {name: measures[name] for name in ("psnr", "ssim", "lpips") if name in measures}
         return Diagnostic(
             "noise",
             "Robustness to noise",
             "Means over volumes against the reference without noise; the noise was added before "
             "downsampling, which takes most of it away again.",
             draw_means(
-                rows,
+                read_rows(folder, drawn),
                 "noise_level",
                 "noise / deviation of the reference",
-                ("psnr", "ssim", "lpips"),
+                drawn,
                 self.method_names,
             ),
             {"psnr": numbers},

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from small_volume_evaluation import write_volume_evaluation
+from small_evaluation import write_volume_evaluation
 from torch import nn
 
 from custom.analysis.gan.patch_collector import Patch

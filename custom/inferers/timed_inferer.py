@@ -14,7 +14,7 @@ __all__ = ["TimedInferer"]
 
 
 class TimedInferer(Inferer):
-    """Restore with another inferer, and keep the seconds that each slice took.
+    """Restore with another inferer, and keep the seconds that it took.
 
     The first stack is restored twice, the first time without the clock, so that what a device
     prepares only once does not count (one slice would not do: that costs the same again for a
@@ -28,15 +28,13 @@ class TimedInferer(Inferer):
         Stacks with the slices last, ``(B, C, X, Y, S)``, or slices ``(B, C, X, Y)``.
     """
 
-    seconds_per_slice: float
-    """Of the last call; NaN before the first."""
     seconds: float
-    """The last call's in all; NaN before the first."""
+    """Of the last call; NaN before the first."""
 
     def __init__(self, inferer: Inferer) -> None:
         super().__init__()
         self.inferer = inferer
-        self.seconds = self.seconds_per_slice = float("nan")
+        self.seconds = float("nan")
         self._warm = False
 
     def __call__(
@@ -50,8 +48,6 @@ class TimedInferer(Inferer):
         restored = self.inferer(inputs, network, *args, **kwargs)
         _wait_for(inputs.device)
         self.seconds = perf_counter() - start
-        slices = inputs.shape[0] * (inputs.shape[-1] if inputs.ndim == 5 else 1)
-        self.seconds_per_slice = self.seconds / slices
         return restored
 
     def _warm_up(

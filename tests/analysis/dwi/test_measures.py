@@ -10,13 +10,21 @@ import torch
 from diffusion_series import make_series, restored_item, study_table, volumes_first
 from monai.inferers import SimpleInferer
 
+from custom.analysis.dwi.measures import dwi_measures
+from custom.analysis.dwi.true_voxels import Series, TrueVoxels
 from custom.errors import InputError
-from custom.evaluation.dwi_table import ABOUT_COLUMNS, MEASURES, DwiQualityTable, TrueVoxels
 from custom.evaluation.restore_with import RestoreWithd
+from custom.evaluation.table import QualityTable
 from custom.metrics.dwi_quality import refit_tensors
 
 SERIES = make_series((9, 8, 7), sigma=0.1)
 TABLE = study_table()
+COLUMNS = {
+    "scan": "scan",
+    "subject": "subject",
+    "noise_level": "true_noise_level",
+    "noise_estimate": "noise_level",
+}
 
 
 def item(**more: Any) -> dict[str, Any]:
@@ -27,19 +35,20 @@ def measure(
     tmp_path: Any, *items: dict[str, Any], methods: Any = None, **settings: Any
 ) -> dict[tuple[str, str], dict[str, str]]:
     methods = methods or {"model": "pred", "input": "image"}
-    table = DwiQualityTable(tmp_path, methods, **settings)
+    units = Series(COLUMNS, settings.pop("deviations", None))
+    table = QualityTable(tmp_path, units, methods, dwi_measures(), **settings)
     for data in items:
         table.measure(SimpleNamespace(state=SimpleNamespace(batch=[data], output=[{}])))
     table.write()
     with (tmp_path / "metrics.csv").open(newline="") as text:
         rows = list(csv.DictReader(text))
-    assert tuple(rows[0]) == (*ABOUT_COLUMNS, *MEASURES)
+    assert tuple(rows[0])[: len(COLUMNS) + 2] == (*COLUMNS, "voxels", "method")
     return {(row["scan"], row["method"]): row for row in rows}
 
 
 def test_the_truth_itself_has_no_error(tmp_path: Any) -> None:
     rows = measure(tmp_path, item())
-    for name in MEASURES[:6]:
+    for name in ("mse", "nrmse", "d_mse", "d_mae", "md_mae", "fa_mae"):
         assert float(rows["head", "model"][name]) == pytest.approx(0, abs=1e-6)
         assert float(rows["head", "input"][name]) > 1e-3
     assert list(rows) == [("head", "input"), ("head", "model")], "the model comes last"
@@ -127,7 +136,7 @@ def test_networks_beside_the_model_are_methods(tmp_path: Any) -> None:
 
 def test_what_cannot_be_measured_is_refused(tmp_path: Any) -> None:
     with pytest.raises(ValueError, match="methods must have 'model'"):
-        DwiQualityTable(tmp_path, {"input": "image"})
+        measure(tmp_path, item(), methods={"input": "image"})
     doubled = volumes_first(SERIES.clean).repeat(2, 1, 1, 1)
     with pytest.raises(ValueError, match=r"model must give .*: part deviations off"):
         measure(tmp_path, item(pred=doubled))
@@ -135,3 +144,24 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Any) -> None:
         measure(tmp_path, item(pred=volumes_first(SERIES.clean * np.nan)))
     with pytest.raises(InputError, match="head has no voxel to evaluate"):
         measure(tmp_path, item(mask=torch.zeros(1, 9, 8, 7)))
+
+
+def test_estimates_of_the_noise_are_told_by_its_true_level() -> None:
+    rows = [
+        {"scan": scan, "method": method, "noise_level": level, "noise_estimate": estimate}
+        for scan, level, estimate in (
+            ("a", "0.2", "0.22"),
+            ("b", "0.05", "0.05"),
+            ("c", "0.05", "0.06"),
+            ("d", "", ""),
+        )
+        for method in ("input", "model")
+    ]
+    (told,) = Series(COLUMNS).tables(rows)
+    assert told["rows"] == [
+        ["unknown", None, None, 0],
+        ["0.05", pytest.approx(0.055), pytest.approx(0.005 * 2**0.5), 2],
+        ["0.2", pytest.approx(0.22), None, 1],
+    ], "a scan counts once"
+    with pytest.raises(KeyError):
+        dwi_measures("mse", "rmse")

@@ -10,13 +10,20 @@ import torch
 from monai.inferers import SimpleInferer
 
 from custom.errors import InputError
+from custom.evaluation import image_measures as of
 from custom.evaluation.restore_with import RestoreWithd
-from custom.evaluation.volume_table import (
-    ABOUT_COLUMNS,
-    MEASURES,
-    VolumeQualityTable,
-    volume_measures,
-)
+from custom.evaluation.table import QualityTable
+from custom.evaluation.units import Volumes
+
+MEASURES = [
+    of.psnr(),
+    of.ssim(),
+    of.psnr("foreground"),
+    of.ssim("foreground"),
+    of.nrmse(),
+    of.kspace_error(),
+    of.lpips(),
+]
 
 
 def reference(shape: tuple[int, ...] = (18, 20, 22)) -> torch.Tensor:
@@ -29,19 +36,27 @@ def reference(shape: tuple[int, ...] = (18, 20, 22)) -> torch.Tensor:
 
 def measure(folder: Any, *items: dict[str, Any], **settings: Any) -> dict[tuple[str, ...], Any]:
     methods = settings.pop("methods", {"model": "pred", "cubic": "cubic"})
-    table = VolumeQualityTable(folder, methods, **settings)
+    units = Volumes(["scan", "subject", "noise_level"], {"foreground": of.bright_voxels})
+    table = QualityTable(folder, units, methods, settings.pop("measures", MEASURES), **settings)
     for data in items:
         table.measure(SimpleNamespace(state=SimpleNamespace(batch=[data], output=[{}])))
     table.write()
     with (folder / "metrics.csv").open(newline="") as text:
         rows = list(csv.DictReader(text))
-    assert tuple(rows[0]) == (*ABOUT_COLUMNS, *MEASURES, "data_range")
+    columns = ("scan", "subject", "noise_level", "method", *(m.name for m in MEASURES))
+    assert tuple(rows[0]) == (*columns, "data_range")
     return {(row["scan"], row["noise_level"], row["method"]): row for row in rows}
 
 
 def item(**more: Any) -> dict[str, Any]:
     label = reference()
-    return {"scan": "a", "label": label, "pred": label, "cubic": label + 0.1} | more
+    return {
+        "scan": "a",
+        "noise_level": 0.0,
+        "label": label,
+        "pred": label,
+        "cubic": label + 0.1,
+    } | more
 
 
 def test_the_reference_itself_is_perfect(tmp_path: Any) -> None:
@@ -71,14 +86,26 @@ def test_a_constant_error_by_hand(tmp_path: Any) -> None:
     assert float(row["kspace_error"]) == pytest.approx(expected, rel=1e-5)
 
 
-def test_errors_in_the_air_are_not_those_of_the_foreground() -> None:
-    label = reference()[0].numpy()
-    spoilt = label.copy()
-    spoilt[0, 0, 0] = 1.0
-    found = volume_measures(spoilt, label, (9, 10, 11))
-    assert found["psnr_foreground"] == float("inf")
-    assert np.isfinite(found["psnr"])
-    assert found["ssim_foreground"] >= found["ssim"] - 1e-12
+def test_errors_in_the_air_are_not_those_of_the_foreground(tmp_path: Any) -> None:
+    """No window of a voxel of the block reaches the corner that is spoilt; others do."""
+    label = torch.zeros(1, 30, 30, 30)
+    label[0, 12:, 12:, 12:] = 1 + torch.rand(18, 18, 18, generator=torch.Generator().manual_seed(0))
+    spoilt = label.clone()
+    spoilt[0, :6, :6, :6] = 0.5
+    row = measure(tmp_path, item(label=label, pred=label, cubic=spoilt))["a", "0", "cubic"]
+    assert float(row["psnr_foreground"]) == float("inf")
+    error = 0.25 * 6**3 / 30**3
+    expected = 10 * np.log10(float(label.max()) ** 2 / error)
+    assert float(row["psnr"]) == pytest.approx(expected, rel=1e-6)
+    assert float(row["ssim_foreground"]) == pytest.approx(1, abs=1e-12)
+    assert float(row["ssim"]) < 0.999
+
+
+def test_a_foreground_at_the_border_has_no_ssim(tmp_path: Any) -> None:
+    label = torch.zeros(1, 16, 16, 16)
+    label[0, :3] = 1.0
+    with pytest.raises(InputError, match=r"a cannot be evaluated: .* farther than 5 voxels"):
+        measure(tmp_path, item(label=label, pred=label, cubic=label))
 
 
 def test_each_noise_level_has_its_rows(tmp_path: Any) -> None:
@@ -87,11 +114,13 @@ def test_each_noise_level_has_its_rows(tmp_path: Any) -> None:
     assert len(rows) == 4
 
 
-def test_lpips_is_asked_slice_by_slice(tmp_path: Any) -> None:
+def test_lpips_is_asked_slice_by_slice(tmp_path: Any, monkeypatch: Any) -> None:
     def distance(found: Any, wanted: Any, width: Any) -> Any:
+        assert found.shape[1:] == (1, 18, 20)
         return (found - wanted).abs().amax((1, 2, 3)) / width
 
-    row = measure(tmp_path, item(), lpips=distance)["a", "0", "cubic"]
+    monkeypatch.setattr(of, "load_perceptual_distance", lambda _: distance)
+    row = measure(tmp_path, item(), measures=[*MEASURES[:-1], of.lpips("a.pth")])["a", "0", "cubic"]
     assert float(row["lpips"]) == pytest.approx(0.1 / float(reference().max()), rel=1e-4)
 
 
@@ -106,11 +135,11 @@ def test_peers_are_methods(tmp_path: Any) -> None:
 
 def test_what_cannot_be_measured_is_refused(tmp_path: Any) -> None:
     with pytest.raises(ValueError, match="must have 'model'"):
-        VolumeQualityTable(tmp_path, {"cubic": "cubic"})
+        measure(tmp_path, item(), methods={"cubic": "cubic"})
     with pytest.raises(ValueError, match="cubic must give"):
         measure(tmp_path, item(cubic=reference()[:, 1:]))
     with pytest.raises(InputError, match="model gives values that are not finite for a"):
         measure(tmp_path, item(pred=reference() * torch.nan))
     constant = torch.ones(1, 18, 20, 22)
-    with pytest.raises(InputError, match="a cannot be evaluated"):
+    with pytest.raises(InputError, match="the reference of a is constant"):
         measure(tmp_path, item(label=constant))

@@ -1,0 +1,1 @@
+"""What only evaluations of micro-MRI tabulate."""

@@ -1,0 +1,189 @@
+"""The measures of images, of slices and of volumes, whole or in a region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from custom.evaluation.measure import Measure
+from custom.evaluation.units import Compared, Images
+from custom.metrics.foreground import foreground
+from custom.metrics.image_pairs import mean_of_each
+from custom.metrics.kspace_error import central_spectrum_error, spectrum_band
+from custom.metrics.perceptual import load_perceptual_distance, slicewise_distance
+from custom.metrics.psnr import mean_squared_error, normalised_error, peak_signal_to_noise_ratio
+from custom.metrics.ssim import within_windows
+
+__all__ = [
+    "MaskRegion",
+    "bright_voxels",
+    "kspace_error",
+    "lpips",
+    "mse",
+    "nrmse",
+    "psnr",
+    "ssim",
+]
+
+# Each takes the name of a region (of the table's units; the whole image without) and what is to be
+# said otherwise: label, unit, digits, convention.
+
+
+def mse(region: str | None = None, **said: Any) -> Measure:
+    """Return the mean squared error."""
+    return _measure(
+        Measure("mse", "MSE", "", "lower", None, "in squared units of the images", _mse),
+        region,
+        said,
+    )
+
+
+def nrmse(region: str | None = None, **said: Any) -> Measure:
+    """Return the normalised root mean squared error."""
+    text = "norm of the error over norm of the reference"
+    return _measure(Measure("nrmse", "NRMSE", "", "lower", None, text, _nrmse), region, said)
+
+
+def psnr(region: str | None = None, **said: Any) -> Measure:
+    """Return the peak signal-to-noise ratio."""
+    text = "10 log10(data range² / MSE); images equal to the reference are counted, not averaged"
+    return _measure(Measure("psnr", "PSNR", "dB", "higher", 2, text, _psnr), region, said)
+
+
+def ssim(region: str | None = None, **said: Any) -> Measure:
+    """Return the structural similarity."""
+    text = (
+        "Gaussian window of 1.5 voxels, 11 wide, K1 0.01, K2 0.03; mean over the voxels whose "
+        "window lies inside the image"
+    )
+    return _measure(Measure("ssim", "SSIM", "", "higher", 3, text, _ssim), region, said)
+
+
+def kspace_error(scale: int = 2, most: int = 50, **said: Any) -> Measure:
+    """Return the normalised error of the centre of k-space of volumes.
+
+    Args:
+        scale: Ratio of the grids, which bounds the centre.
+        most: Samples of it along each axis of a large volume.
+        **said: What is to be said otherwise.
+    """
+
+    def measure(compared: Compared) -> list[float]:
+        pairs = zip(compared.predicted[:, 0], compared.reference[:, 0], strict=True)
+        return [
+            central_spectrum_error(one, other, spectrum_band(other.shape, scale, most))
+            for one, other in pairs
+        ]
+
+    text = (
+        f"norm of the error over norm of the reference in the central {most} samples of k-space "
+        "along each axis, or what the low-resolution grid holds if that is less"
+    )
+    return _measure(
+        Measure("kspace_error", "k-space error", "", "lower", None, text, measure), None, said
+    )
+
+
+def lpips(weights: str | Path | None = None, **said: Any) -> Measure:
+    """Return the learned perceptual distance; of volumes the mean over slices of the last axis.
+
+    Args:
+        weights: See :class:`~custom.metrics.perceptual.PerceptualDistance`; without them the
+            measure has no values.
+        **said: What is to be said otherwise.
+    """
+    distance = load_perceptual_distance(weights)
+
+    def measure(compared: Compared) -> Tensor | None:
+        if distance is None:
+            return None
+        pair = (compared.predicted, compared.reference)
+        if pair[0].ndim == 5:
+            return slicewise_distance(*pair, compared.data_range, distance)
+        return torch.as_tensor(distance(*pair, compared.data_range))
+
+    text = "AlexNet, of volumes the mean over the slices of the last axis; trained on photographs"
+    return _measure(Measure("lpips", "LPIPS", "", "lower", 3, text, measure), None, said)
+
+
+def _measure(measure: Measure, region: str | None, said: dict[str, Any]) -> Measure:
+    """Return a measure, of a region, with what is said otherwise."""
+    if region is not None:
+        measure = replace(
+            measure,
+            name=f"{measure.name}_{region}",
+            label=f"{measure.label}, {region}",
+            function=_within(measure.function, region),
+        )
+    return replace(measure, **said)
+
+
+def _within(function: Callable[..., Any], region: str) -> Callable[[Compared], Any]:
+    """Return a function of the voxels of a region; None where the region is unknown."""
+
+    def within(compared: Compared) -> Any:
+        mask = compared.images.mask(region)
+        return None if mask is None else function(compared, mask)
+
+    return within
+
+
+def _mse(compared: Compared, mask: Tensor | None = None) -> Tensor:
+    return mean_squared_error(compared.predicted, compared.reference, mask)
+
+
+def _nrmse(compared: Compared, mask: Tensor | None = None) -> Tensor:
+    return normalised_error(compared.predicted, compared.reference, mask)
+
+
+def _psnr(compared: Compared, mask: Tensor | None = None) -> Tensor:
+    return peak_signal_to_noise_ratio(
+        compared.predicted, compared.reference, compared.data_range, mask
+    )
+
+
+def _ssim(compared: Compared, mask: Tensor | None = None) -> Tensor:
+    if mask is None:
+        return mean_of_each(compared.similarity)
+    inside = within_windows(mask)
+    if not bool(inside.flatten(1).any(1).all()):
+        raise ValueError("nothing of a region is farther than 5 voxels from the border")
+    return mean_of_each(compared.similarity, inside)
+
+
+def bright_voxels(images: Images) -> Tensor:
+    """Return the voxels of each reference above Otsu's threshold, a region of :class:`Volumes`."""
+    masks = [foreground(reference[0].cpu().numpy()) for reference in images.reference]
+    return torch.from_numpy(np.stack(masks)).unsqueeze(1)
+
+
+class MaskRegion:
+    """A region that is drawn in a mask of the item, as an organ or a lesion.
+
+    Args:
+        key: Of the mask; what is not 0 counts. An item without it has no such region.
+        erode: Voxels of its edge that do not count, since a masked edge is an easy gain.
+    """
+
+    def __init__(self, key: str, erode: int = 0) -> None:
+        self.key = key
+        self.erode = erode
+
+    def __call__(self, images: Images) -> Tensor | None:
+        """Return the region."""
+        mask = images.image(self.key)
+        if mask is None:
+            return None
+        drawn = (mask > 0).cpu().numpy()
+        if self.erode:
+            drawn = np.stack(
+                [ndimage.binary_erosion(unit[0], iterations=self.erode)[None] for unit in drawn]
+            )
+        return torch.from_numpy(drawn)

@@ -1,0 +1,224 @@
+"""Write ``summary.json`` of an evaluation, and say it in a few lines of text."""
+
+from __future__ import annotations
+
+import json
+import logging
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from custom.evaluation.measure import format_value, title
+from custom.evaluation.restore_with import RestoreWithd
+from custom.evaluation.summary import rows_at_lowest, summarise
+from custom.evaluation.table import QualityTable, read_rows
+from custom.evaluation.times import Times, summarise_seconds
+from custom.files.atomic import sha256_of, write_json
+from custom.versions import package_versions
+
+__all__ = ["KIND", "Part", "Summary", "summary_text"]
+
+logger = logging.getLogger(__name__)
+
+KIND = "evaluation"
+_PACKAGES = ("mri-restoration-bundles", "monai", "torch", "numpy", "scipy")
+
+
+class Part(Protocol):
+    """What one bundle adds to the summary of its evaluation."""
+
+    def facts(self) -> dict[str, str]:
+        """Return what the page lists besides."""
+        ...
+
+    def tables(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return further tables: ``title``, ``columns``, ``rows`` and ``caption`` of each.
+
+        Args:
+            rows: Of ``metrics.csv``.
+        """
+        ...
+
+
+class Summary:
+    """Write ``summary.json`` beside the tables of an evaluation, and log its result.
+
+    Args:
+        table: The measures, after the evaluator has run.
+        ckpt_path: Weights that were evaluated.
+        dataset_dir: The dataset's folder.
+        split: The split that was evaluated.
+        method_names: What methods are called; those that are not named are called as in the table.
+        unit: What a unit is called: ``slice``, ``series`` or ``volume``.
+        subject: Whose units these are: ``animal`` or ``person``.
+        subject_column: Where the table names them.
+        groups: Columns whose values tell groups apart.
+        lowest: See :func:`~custom.evaluation.summary.summarise`.
+        each: See there.
+        times: How long the methods took, if that was measured.
+        seconds_per: Times are those of a ``scan`` or of a ``slice``.
+        peers: What the evaluator ran besides; of each network among it the weights are named.
+        conventions: What the measures do not say: name to sentence.
+        facts: What else the page lists; what is None is left out.
+        parts: What only this bundle adds.
+        packages: Further packages whose versions count.
+        seed: Of the bootstrap.
+    """
+
+    def __init__(
+        self,
+        table: QualityTable,
+        ckpt_path: str | Path,
+        dataset_dir: str | Path,
+        split: str,
+        method_names: Mapping[str, str],
+        unit: str,
+        subject: str = "person",
+        subject_column: str = "subject",
+        groups: Sequence[str] = (),
+        lowest: str | None = None,
+        each: str | None = None,
+        times: Times | None = None,
+        seconds_per: str = "scan",
+        peers: Iterable[Any] = (),
+        conventions: Mapping[str, str] | None = None,
+        facts: Mapping[str, Any] | None = None,
+        parts: Sequence[Part] = (),
+        packages: Sequence[str] = (),
+        seed: int = 0,
+    ) -> None:
+        self.table = table
+        self.ckpt_path = Path(ckpt_path)
+        self.dataset_dir = Path(dataset_dir)
+        self.split = split
+        self.method_names = dict(method_names)
+        self.unit = unit
+        self.subject = (subject, subject_column)
+        self.how: dict[str, Any] = {"groups": groups, "lowest": lowest, "each": each, "seed": seed}
+        self.times = times
+        self.seconds_per = seconds_per
+        self.peers = [peer for peer in peers if isinstance(peer, RestoreWithd)]
+        self.conventions = dict(conventions or {})
+        self.facts = {name: str(of) for name, of in (facts or {}).items() if of is not None}
+        self.parts = (table.units, *parts)
+        self.packages = packages
+
+    def write(self) -> Path:
+        """Write the file and return its path."""
+        table = self.table
+        rows = read_rows(table.output_dir, [measure.name for measure in table.measures])
+        columns = table.units.columns
+        found = summarise(rows, table.measures, unit=columns, subject=self.subject[1], **self.how)
+        names = {method: self.method_names.get(method, method) for method in found["methods"]}
+        times = self.times.rows if self.times else []
+        summary = {
+            "kind": KIND,
+            "unit": self.unit,
+            "subject": self.subject[0],
+            "dataset": about_dataset(self.dataset_dir),
+            "split": self.split,
+            "counts": self._counts(rows),
+            **found,
+            "method_names": names,
+            "seconds": summarise_seconds(times, self.seconds_per),
+            "seconds_per": self.seconds_per,
+            "conventions": self.conventions,
+            "facts": self._facts(rows),
+            "tables": [one for part in self.parts for one in part.tables(rows)],
+            "checkpoint": about_checkpoint(self.ckpt_path),
+            "peers": {peer.output_key: about_checkpoint(peer.ckpt_path) for peer in self.peers},
+            "versions": package_versions((*_PACKAGES, *self.packages)),
+            "use": "research use only",
+        }
+        path = write_json(table.output_dir / "summary.json", summary)
+        logger.info("%s\n\n%s\n", path, summary_text(summary))
+        return path
+
+    def _counts(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+        """Return how many units, scans and subjects these are."""
+        label, column = self.subject
+        rows = rows_at_lowest(rows, self.how["lowest"])
+        units = {tuple(row[name] for name in self.table.units.columns) for row in rows}
+        return {
+            self.unit: len(units),
+            "scan": len({row["scan"] for row in rows}),
+            label: len({row.get(column) or row["scan"] for row in rows}),
+            **self.table.units.counts(),
+        }
+
+    def _facts(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """Return what the page lists besides."""
+        found = dict(self.facts)
+        lowest = self.how["lowest"]
+        if lowest is not None:
+            found[f"overall and gains at {lowest}"] = rows_at_lowest(rows, lowest)[0][lowest]
+        for column in self.table.units.further:
+            mean = statistics.fmean(float(row[column]) for row in rows)
+            found[column] = f"{mean:.3g} on average"
+        for part in self.parts:
+            found |= part.facts()
+        return found
+
+
+def summary_text(summary: Mapping[str, Any]) -> str:
+    """Return the result as plain text: a line a method, mean and deviation of each measure.
+
+    The first measure is told once more for each value of the first group.
+
+    Args:
+        summary: Content of ``summary.json``.
+    """
+    measures, times = summary["measures"], summary["seconds"]
+    first = next(iter(measures))
+    group, parts = next(iter(summary["groups"].items()), ("", {}))
+    parts = parts if len(parts) > 1 else {}
+    per = f"s/{summary['seconds_per']}"
+    lines = [
+        [
+            "",
+            *map(title, measures.values()),
+            *([per] if times else []),
+            *(f"{measures[first]['label']}, {group} {value}" for value in parts),
+        ]
+    ]
+    for method in summary["methods"]:
+        values = summary["overall"][method]
+        cells = [_mean(about, values[name]) for name, about in measures.items()]
+        if times:
+            cells.append(f"{times[method]['median']:.3g}" if method in times else "")
+        cells += [format_value(measures[first], of[method][first]["mean"]) for of in parts.values()]
+        lines.append([summary["method_names"][method], *cells])
+    counts = ", ".join(f"{name} {number}" for name, number in summary["counts"].items())
+    return _text_table(lines, f"Mean ± deviation over the split {summary['split']!r} ({counts}).")
+
+
+def about_checkpoint(path: Path) -> dict[str, str]:
+    """Return which weights these were: ``path`` and ``sha256``."""
+    return {"path": str(path.resolve()), "sha256": sha256_of(path)}
+
+
+def about_dataset(folder: Path) -> dict[str, Any]:
+    """Return what the data are, in the words of the dataset's ``datalist.json``."""
+    content = json.loads((folder / "datalist.json").read_text(encoding="utf-8"))
+    told = ("name", "description", "demonstration")
+    return {"folder": str(folder.resolve())} | {
+        name: content[name] for name in told if name in content
+    }
+
+
+def _mean(about: Mapping[str, Any], value: Mapping[str, Any]) -> str:
+    """Return mean and deviation of a measure."""
+    mean, deviation = value["mean"], value["std"]
+    beside = "" if deviation is None else f" ± {format_value(about, deviation)}"
+    return format_value(about, mean) + beside
+
+
+def _text_table(lines: Sequence[Sequence[str]], caption: str) -> str:
+    """Return lines of cells as plain text, the first ruled off, the caption below."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    return "\n".join([text[0], "-" * len(max(text, key=len)), *text[1:], caption])

@@ -1,0 +1,153 @@
+"""Measure every method on every unit while an evaluator runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from custom.errors import InputError
+from custom.evaluation.measure import Measure
+from custom.evaluation.restore_with import RestoreWithd
+from custom.evaluation.units import Units
+from custom.files.csv_table import read_table, write_table
+
+__all__ = ["QualityTable", "compared_methods", "read_rows", "restored_items"]
+
+
+class QualityTable:
+    """Collect the measures of each unit and method, and write them as CSV.
+
+    Writes ``metrics.csv`` when the evaluator has completed: a row for each unit and method with
+    what identifies the unit, the method, the measures, and what the units add. A cell is empty
+    where there is no such number.
+
+    Args:
+        output_dir: Folder of the table.
+        units: Makes units of an item, as :class:`~custom.evaluation.units.Slices` does.
+        methods: Name of a method to the key of its images in the batch or the output.
+        measures: What is measured.
+        peers: What the evaluator ran besides; the networks among it are methods too.
+
+    Attributes:
+        rows: Of the table, while it grows.
+
+    Raises:
+        ValueError: If ``methods`` lacks ``model``.
+        InputError: While running, if a unit cannot be measured, or none is left.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        units: Units,
+        methods: Mapping[str, str],
+        measures: Iterable[Measure],
+        peers: Iterable[Any] = (),
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.units: Any = units
+        self.methods = compared_methods(methods, peers)
+        self.measures = list(measures)
+        self.start()
+
+    def attach(self, engine: Engine) -> None:
+        """Measure each item as it is restored, and write the table at the end."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.measure)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def start(self) -> None:
+        """Forget what an earlier run measured."""
+        self.rows: list[dict[str, Any]] = []
+        self.units.start()
+
+    def measure(self, engine: Engine) -> None:
+        """Measure what the engine has just restored."""
+        for item in restored_items(engine):
+            units = self.units(item)
+            if units is None:
+                continue
+            for method, key in self.methods.items():
+                compared = units.compare(method, key)
+                columns = [self._cells(measure, units, compared) for measure in self.measures]
+                names = [measure.name for measure in self.measures]
+                lines = zip(units.rows, zip(*columns, strict=True), units.further, strict=True)
+                self.rows += [
+                    {**about, "method": method, **dict(zip(names, cells, strict=True)), **further}
+                    for about, cells, further in lines
+                ]
+
+    def write(self) -> None:
+        """Write the table.
+
+        Raises:
+            InputError: If nothing was measured.
+        """
+        if not self.rows:
+            raise InputError("nothing is left to evaluate: the exclusion list names all of it")
+        columns = (*self.units.columns, "method", *(m.name for m in self.measures))
+        write_table(self.output_dir / "metrics.csv", (*columns, *self.units.further), self.rows)
+
+    def _cells(self, measure: Measure, units: Any, compared: Any) -> list[float | str]:
+        """Return a measure of each unit."""
+        try:
+            found = measure.function(compared)
+        except ValueError as error:
+            raise InputError(f"{units.name} cannot be evaluated: {error}") from error
+        return [""] * len(units.rows) if found is None else [float(value) for value in found]
+
+
+def compared_methods(methods: Mapping[str, str], peers: Iterable[Any] = ()) -> dict[str, str]:
+    """Return name and key of every method: classical ones, networks run besides, the model last.
+
+    Args:
+        methods: Name of a method to the key of its images in the batch or the output; ``model``,
+            and what is made of its result, as ``model_consistent``, come last.
+        peers: What the evaluator ran besides; the networks among it are methods too, under their
+            output key unless ``methods`` names them.
+
+    Raises:
+        ValueError: If ``methods`` lacks ``model``.
+    """
+    if "model" not in methods:
+        raise ValueError(f"methods must have 'model', got {sorted(methods)}")
+    keys = [peer.output_key for peer in peers if isinstance(peer, RestoreWithd)]
+    named = {key: key for key in keys if key not in methods.values()}
+    own = {n: key for n, key in methods.items() if n == "model" or n.startswith("model_")}
+    return {**{name: key for name, key in methods.items() if name not in own}, **named, **own}
+
+
+def restored_items(engine: Engine) -> list[dict[str, Any]]:
+    """Return each item of the evaluator's last batch together with what was made of it.
+
+    Args:
+        engine: A MONAI evaluator that splits its batches into lists of items.
+    """
+    batch: Any = engine.state.batch
+    output: Any = engine.state.output
+    return [{**given, **made} for given, made in zip(batch, output, strict=True)]
+
+
+def read_rows(folder: str | Path, measures: Iterable[str]) -> list[dict[str, Any]]:
+    """Read ``metrics.csv`` of an evaluation.
+
+    Args:
+        folder: Output folder of an evaluation.
+        measures: Columns that are numbers; their empty cells are None.
+
+    Raises:
+        InputError: If the table is missing, empty, lacks a measure, or holds something else there.
+    """
+    path, names = Path(folder) / "metrics.csv", list(measures)
+    rows: list[dict[str, Any]] = list(read_table(path, ("scan", "method", *names)))
+    if not rows:
+        raise InputError(f"{path} holds no row: evaluate again")
+    try:
+        for row in rows:
+            row.update({name: float(row[name]) if row[name] else None for name in names})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path} holds something that is no number: {error}") from error
+    return rows

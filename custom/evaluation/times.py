@@ -1,0 +1,105 @@
+"""Collect how long each method of an evaluation took, and write it as CSV."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from custom.evaluation.table import QualityTable, restored_items
+from custom.files.csv_table import write_table
+from custom.inferers.timed_inferer import TimedInferer
+
+__all__ = ["Times", "summarise_seconds"]
+
+
+class Times:
+    """Keep the seconds that each method took for a scan, on the same machine, one by one.
+
+    Those of the model and of its peers are measured by
+    :class:`~custom.inferers.timed_inferer.TimedInferer`, those of the classical methods as they
+    run while loading, where they tell it under their key with ``_seconds`` behind
+    (:mod:`custom.transforms.dwi_baselines`). Loading, the estimates of scale and noise, and
+    measuring do not count.
+
+    Writes ``times.csv`` (``scan, method, slices, voxels, seconds``) when the evaluator has
+    completed; voxels are those of ``image_mask``, which are what most methods look at, else of the
+    volume that was restored.
+
+    Args:
+        table: The measures of the same evaluator; it must stand before this handler.
+        inferer: The evaluator's, which restores with the model.
+    """
+
+    def __init__(self, table: QualityTable, inferer: TimedInferer) -> None:
+        self.table = table
+        self.inferer = inferer
+        self.start()
+
+    def attach(self, engine: Engine) -> None:
+        """Take the times of each item, and write the table at the end."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def start(self) -> None:
+        """Forget the times of an earlier run."""
+        self.rows: list[dict[str, Any]] = []
+
+    def collect(self, engine: Engine) -> None:
+        """Keep the times of what the engine has just restored."""
+        for item in restored_items(engine):
+            inside, restored = item.get("image_mask"), item["pred"]
+            about = {
+                "scan": str(item.get("scan", "")),
+                "slices": restored.shape[-1],
+                "voxels": restored[0].numel() if inside is None else int(inside.sum()),
+            }
+            keys = {method: f"{key}_seconds" for method, key in self.table.methods.items()}
+            seconds = {method: float(item[key]) for method, key in keys.items() if key in item}
+            seconds["model"] = self.inferer.seconds
+            self.rows += [
+                {**about, "method": method, "seconds": taken} for method, taken in seconds.items()
+            ]
+
+    def write(self) -> None:
+        """Write the table."""
+        columns = ("scan", "method", "slices", "voxels", "seconds")
+        write_table(self.table.output_dir / "times.csv", columns, self.rows)
+
+
+def summarise_seconds(
+    rows: Sequence[Mapping[str, Any]], per: str = "scan"
+) -> dict[str, dict[str, Any]]:
+    """Return what a scan, or one of its slices, takes, by method.
+
+    Medians, since a scan restored while the machine did something else is no measure of a method.
+
+    Args:
+        rows: One for each scan and method, the scans in the same order for all, as
+            :class:`Times` collects them.
+        per: ``scan`` or ``slice``.
+
+    Returns:
+        Method, the model first, to ``median``, ``min`` and ``max`` of the seconds, ``scans``, and,
+        but for the model itself, ``model_ratio``: the median over scans of the model's time
+        divided by the method's.
+    """
+    taken: dict[str, list[float]] = {}
+    for row in sorted(rows, key=lambda row: row["method"] != "model"):
+        parts = row["slices"] if per == "slice" else 1
+        taken.setdefault(row["method"], []).append(row["seconds"] / parts)
+    result: dict[str, dict[str, Any]] = {}
+    for method, seconds in taken.items():
+        result[method] = {
+            "median": statistics.median(seconds),
+            "min": min(seconds),
+            "max": max(seconds),
+            "scans": len(seconds),
+        }
+        if method != "model":
+            ratios = [model / other for model, other in zip(taken["model"], seconds, strict=True)]
+            result[method]["model_ratio"] = statistics.median(ratios)
+    return result

@@ -1,0 +1,277 @@
+"""What an evaluation measures one by one: the slices of a stack, or whole volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from custom.data.datasets.exclusions import read_exclusions
+from custom.errors import InputError
+from custom.metrics.image_pairs import RangeRule, data_range_of
+from custom.metrics.ssim import similarity_map
+
+__all__ = ["Compared", "Images", "Region", "Slices", "Units", "Volumes"]
+
+Region = Callable[["Images"], Tensor | None]
+"""Returns which voxels of the references count, ``(n, 1, *spatial)``; None where it is unknown."""
+
+
+class Compared:
+    """The images of one method beside their references, as measures of images take them.
+
+    Attributes:
+        predicted: The method's.
+        reference: What they should be.
+        data_range: Of each reference, in its units.
+
+    Shape:
+        Images: ``(n, 1, *spatial)``, one a unit; ``data_range``: ``(n,)``.
+    """
+
+    def __init__(self, images: Images, predicted: Tensor) -> None:
+        self.images = images
+        self.predicted = predicted
+        self.reference = images.reference
+        self.data_range = images.data_range
+
+    @cached_property
+    def similarity(self) -> Tensor:
+        """The map of :func:`~custom.metrics.ssim.similarity_map`, made once for all regions."""
+        return similarity_map(self.predicted, self.reference, self.data_range)
+
+
+class Images:
+    """The units of one item.
+
+    Attributes:
+        rows: What identifies each.
+        further: What else a row holds behind the measures.
+        reference: ``(n, 1, *spatial)``.
+        data_range: ``(n,)``.
+
+    Args:
+        item: Its ``label``, and the images of all methods.
+        name: Of the item, for messages.
+        rows: See above.
+        values: Brings an image of the item to units ``(n, 1, *spatial)``.
+        data_range: Of the references.
+        regions: Name to region.
+
+    Raises:
+        InputError: If a reference has no range.
+    """
+
+    def __init__(
+        self,
+        item: Mapping[str, Any],
+        name: str,
+        rows: Sequence[dict[str, Any]],
+        values: Callable[[Tensor], Tensor],
+        data_range: Tensor,
+        regions: Mapping[str, Region],
+    ) -> None:
+        if not bool((data_range > 0).all()):
+            raise InputError(f"the reference of {name} is constant: leave it out of the evaluation")
+        self.item = item
+        self.name = name
+        self.rows = rows
+        self.values = values
+        self.reference = values(item["label"])
+        self.data_range = data_range
+        self.further = [{"data_range": float(width)} for width in data_range]
+        self._regions = regions
+        self._masks: dict[str, Tensor | None] = {}
+
+    def image(self, key: str) -> Tensor | None:
+        """Return an image of the item as units, or None if there is no such image."""
+        return self.values(self.item[key]) if key in self.item else None
+
+    def mask(self, region: str) -> Tensor | None:
+        """Return which voxels a region has, the same for every method."""
+        if region not in self._masks:
+            self._masks[region] = self._regions[region](self)
+        return self._masks[region]
+
+    def compare(self, method: str, key: str) -> Compared:
+        """Return a method's images beside the references.
+
+        Raises:
+            ValueError: If they have another shape.
+            InputError: If they are not finite.
+        """
+        predicted = self.values(self.item[key])
+        if predicted.shape != self.reference.shape:
+            raise ValueError(
+                f"{method} must give {tuple(self.reference.shape[1:])} for {self.name}, "
+                f"got {tuple(predicted.shape[1:])}"
+            )
+        if not bool(torch.isfinite(predicted).all()):
+            raise InputError(f"{method} gives values that are not finite for {self.name}")
+        return Compared(self, predicted)
+
+
+class Units:
+    """How items become units, and what the summary tells of them.
+
+    Args:
+        columns: What identifies an item in the table: keys of the item, or names of columns to
+            these.
+
+    Attributes:
+        columns: Of the table, before the method; what a subclass adds stands behind.
+        further: Behind the measures.
+    """
+
+    further: tuple[str, ...] = ()
+
+    def __init__(self, columns: Iterable[str] | Mapping[str, str]) -> None:
+        self.keys = (
+            dict(columns) if isinstance(columns, Mapping) else {name: name for name in columns}
+        )
+        self.columns: tuple[str, ...] = tuple(self.keys)
+        self.start()
+
+    def start(self) -> None:
+        """Forget what an earlier run told."""
+
+    def about(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what identifies an item; a cell is empty where the item does not tell."""
+        return {name: _cell(item.get(key)) for name, key in self.keys.items()}
+
+    def counts(self) -> dict[str, int]:
+        """Return further counts for the summary."""
+        return {}
+
+    def facts(self) -> dict[str, str]:
+        """Return what the page lists besides."""
+        return {}
+
+    def tables(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return further tables, see :class:`~custom.evaluation.summary_file.Part`."""
+        return []
+
+
+class Volumes(Units):
+    """Every item is a unit.
+
+    Args:
+        columns: See :class:`Units`.
+        regions: Name to region, for measures of a region.
+        rule: Of the data range, see :func:`~custom.metrics.image_pairs.data_range_of`.
+
+    Shape:
+        Images of the items: ``(1, D, H, W)``.
+    """
+
+    further = ("data_range",)
+
+    def __init__(
+        self,
+        columns: Iterable[str] | Mapping[str, str],
+        regions: Mapping[str, Region] | None = None,
+        rule: RangeRule = "max - min",
+    ) -> None:
+        super().__init__(columns)
+        self.regions = dict(regions or {})
+        self.rule = rule
+
+    def __call__(self, item: Mapping[str, Any]) -> Images:
+        """Return the unit of an item."""
+        width = data_range_of(_volume(item["label"]), self.rule)
+        name = str(item.get("scan", ""))
+        return Images(item, name, [self.about(item)], _volume, width, self.regions)
+
+
+class Slices(Units):
+    """The slices of a stack that are not excluded, each divided by a factor of its own.
+
+    The data range follows from the scan's kept reference slices together, as acquired, brought to
+    the units of the slice, so PSNR and SSIM are what they would be on the acquired intensities. An
+    excluded slice plays no part in it.
+
+    Args:
+        columns: See :class:`Units`; ``slice`` is added, counted from 0.
+        exclusions: A list of bad slices to leave out; by default the dataset's own, if any.
+        scale_key: Key of the factors in the item.
+        regions: Name to region, for measures of a region.
+        rule: Of the data range, see :func:`~custom.metrics.image_pairs.data_range_of`.
+
+    Attributes:
+        excluded: Scan to the slices that were left out.
+
+    Shape:
+        Images of the items: ``(1, X, Y, S)``; factors: ``(S,)``.
+    """
+
+    further = ("data_range",)
+
+    def __init__(
+        self,
+        columns: Iterable[str] | Mapping[str, str],
+        exclusions: str | Path | None = None,
+        scale_key: str = "image_scale",
+        regions: Mapping[str, Region] | None = None,
+        rule: RangeRule = "max - min",
+    ) -> None:
+        super().__init__(columns)
+        self.columns = (*self.columns, "slice")
+        self.exclusions = exclusions
+        self.scale_key = scale_key
+        self.regions = dict(regions or {})
+        self.rule = rule
+
+    def start(self) -> None:
+        """Forget what an earlier run left out."""
+        self.excluded: dict[str, list[int]] = {}
+
+    def __call__(self, item: Mapping[str, Any]) -> Images | None:
+        """Return the kept slices of an item, or None if all are excluded."""
+        name, reference = str(item.get("scan", "")), _stack(item["label"])
+        bad = read_exclusions(self.exclusions or item.get("exclusions")).get(name, set())
+        excluded = sorted(index for index in bad if index < len(reference))
+        if excluded:
+            self.excluded[name] = excluded
+        kept = [index for index in range(len(reference)) if index not in bad]
+        if not kept:
+            return None
+        factors = torch.as_tensor(item.get(self.scale_key, torch.ones(len(reference))))
+        factors = factors.cpu().double()[kept]
+        acquired = reference[kept] * factors.reshape(-1, 1, 1, 1)
+        width = data_range_of(acquired.unsqueeze(0), self.rule)[0]
+        rows = [self.about(item) | {"slice": index} for index in kept]
+        return Images(
+            item, name, rows, lambda stack: _stack(stack)[kept], width / factors, self.regions
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Return how many slices were left out."""
+        return {"excluded": sum(map(len, self.excluded.values()))}
+
+    def facts(self) -> dict[str, str]:
+        """Return which slices were left out."""
+        lists = [f"{scan}: {', '.join(map(str, found))}" for scan, found in self.excluded.items()]
+        return {"excluded slices": "; ".join(lists)} if lists else {}
+
+
+def _cell(value: Any) -> float | str:
+    """Return a number, a text, or nothing."""
+    if isinstance(value, (int, float, Tensor, np.number)) and not isinstance(value, bool):
+        return float(value)
+    return "" if value is None else str(value)
+
+
+def _volume(volume: Tensor) -> Tensor:
+    """Bring a volume ``(1, D, H, W)`` to ``(1, 1, D, H, W)``, float32 on the CPU."""
+    return torch.as_tensor(volume).as_subclass(Tensor).detach().float().cpu().unsqueeze(0)
+
+
+def _stack(stack: Tensor) -> Tensor:
+    """Bring a stack ``(1, X, Y, S)`` to slices ``(S, 1, X, Y)`` in double precision, on the CPU."""
+    values = torch.as_tensor(stack).as_subclass(Tensor).detach()
+    return values.cpu().double().permute(3, 0, 1, 2)

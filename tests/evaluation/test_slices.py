@@ -1,0 +1,172 @@
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from slice_scans import METHODS, read, run, scan
+
+from custom.errors import InputError
+from custom.evaluation.image_measures import MaskRegion, mse, psnr, ssim
+from custom.evaluation.measure import Measure
+from custom.evaluation.table import QualityTable
+from custom.evaluation.units import Slices
+
+MEASURES = [mse(), psnr(), ssim()]
+
+
+def table(folder, measures=MEASURES, methods=METHODS, **options):
+    """A table of slices."""
+    return QualityTable(
+        folder, Slices(["scan", "animal", "plane", "region"], **options), methods, measures
+    )
+
+
+def test_measures_are_those_of_the_acquired_intensities(tmp_path):
+    item, raw = scan()
+    run([item], table(tmp_path))
+    rows = read(tmp_path / "metrics.csv")
+    assert [(row["slice"], row["method"]) for row in rows[:4]] == [
+        ("0", "input"),
+        ("1", "input"),
+        ("2", "input"),
+        ("0", "model"),
+    ]
+    width = np.ptp(raw["high"])
+    for row in rows:
+        index = int(row["slice"])
+        high, image = raw["high"][..., index], raw[row["method"]][..., index]
+        factor = raw["input"][..., index].mean()
+        assert float(row["data_range"]) == pytest.approx(width / factor, rel=1e-6)
+        assert float(row["mse"]) == pytest.approx(
+            ((image - high) ** 2).mean() / factor**2, rel=1e-6
+        )
+        expected = peak_signal_noise_ratio(high, image, data_range=width)
+        assert float(row["psnr"]) == pytest.approx(expected, abs=1e-5)
+        expected = structural_similarity(
+            high,
+            image,
+            data_range=width,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        assert float(row["ssim"]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_excluded_slices_are_left_out_and_counted(tmp_path):
+    (tmp_path / "bad.csv").write_text(
+        "scan,slice,exclude,reason\nm1_axial_head,1,yes,ghost\nm1_axial_head,2,no,\n"
+        "m1_axial_head,9,yes,beyond the stack\nother,0,yes,\n"
+    )
+    item, _ = scan(exclusions=str(tmp_path / "bad.csv"))
+    without = table(tmp_path)
+    run([item], without)
+    run([scan()[0]], table(tmp_path / "all"))
+    kept = read(tmp_path / "metrics.csv")
+    assert {row["slice"] for row in kept} == {"0", "2"}
+    others = [row for row in read(tmp_path / "all" / "metrics.csv") if row["slice"] != "1"]
+    # PSNR and SSIM have the range of what is kept.
+    assert [(row["slice"], row["method"], row["mse"]) for row in kept] == [
+        (row["slice"], row["method"], row["mse"]) for row in others
+    ]
+    assert without.units.excluded == {"m1_axial_head": [1]}
+    assert without.units.counts() == {"excluded": 1}
+    assert without.units.facts() == {"excluded slices": "m1_axial_head: 1"}
+
+
+def test_an_excluded_slice_does_not_widen_the_data_range(tmp_path):
+    (tmp_path / "bad.json").write_text('{"m1_axial_head": [1]}')
+    (batch, output), raw = scan(exclusions=str(tmp_path / "bad.json"))
+    output["label"][0, 4, 4, 1] *= 20  # a spike
+    run([(batch, output)], table(tmp_path))
+    width = np.ptp(raw["high"][..., [0, 2]])
+    rows = read(tmp_path / "metrics.csv")
+    assert [row["slice"] for row in rows] == ["0", "2"] * 2
+    for row in rows:
+        index = int(row["slice"])
+        factor = raw["input"][..., index].mean()
+        assert float(row["data_range"]) == pytest.approx(width / factor, rel=1e-6)
+        high, image = raw["high"][..., index], raw[row["method"]][..., index]
+        expected = peak_signal_noise_ratio(high, image, data_range=width)
+        assert float(row["psnr"]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_nothing_left_is_said(tmp_path):
+    (tmp_path / "bad.json").write_text('{"m1_axial_head": [0, 1, 2]}')
+    item, _ = scan()
+    with pytest.raises(InputError, match="nothing is left to evaluate"):
+        run([item], table(tmp_path, exclusions=tmp_path / "bad.json"))
+
+
+def test_a_region_is_measured_alone_and_unknown_where_it_is_not_drawn(tmp_path):
+    drawn = torch.zeros(1, 32, 28, 3)
+    drawn[:, 4:12, 6:16] = 2
+    (batch, output), raw = scan(lesion=drawn)
+    regions = {"lesion": MaskRegion("lesion"), "inside": MaskRegion("lesion", erode=2)}
+    measures = [psnr("lesion"), psnr("inside"), ssim("lesion")]
+    run([(batch, output), scan("m2")[0]], table(tmp_path, measures, regions=regions))
+    rows = [row for row in read(tmp_path / "metrics.csv") if row["method"] == "model"]
+    width = np.ptp(raw["high"])
+    for row in rows[:3]:
+        high, image = (raw[name][..., int(row["slice"])] for name in ("high", "model"))
+        for name, place in (
+            ("psnr_lesion", np.s_[4:12, 6:16]),
+            ("psnr_inside", np.s_[6:10, 8:14]),
+        ):
+            expected = peak_signal_noise_ratio(high[place], image[place], data_range=width)
+            assert float(row[name]) == pytest.approx(expected, abs=1e-5)
+        _, whole = structural_similarity(
+            high,
+            image,
+            data_range=width,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            full=True,
+        )
+        # Of the region what lies farther than 5 pixels from the border.
+        assert float(row["ssim_lesion"]) == pytest.approx(whole[5:12, 6:16].mean(), abs=5e-5)
+    assert {row[name] for row in rows[3:] for name in ("psnr_lesion", "ssim_lesion")} == {""}
+
+
+def test_a_measure_of_ones_own_has_its_column(tmp_path):
+    item, _ = scan()
+
+    def mean_difference(compared):
+        return (compared.predicted - compared.reference).abs().mean((1, 2, 3))
+
+    own = Measure("mae", "MAE", "", "lower", None, "", mean_difference)
+    run([item], table(tmp_path, [*MEASURES, own]))
+    rows = read(tmp_path / "metrics.csv")
+    assert all(0 < float(row["mae"]) ** 2 < float(row["mse"]) for row in rows)
+    assert list(rows[0])[-2:] == ["mae", "data_range"]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda output: output["pred"].fill_(torch.nan), "model gives values that are not finite"),
+        (lambda output: output["label"].fill_(2.0), "constant"),
+    ],
+)
+def test_what_cannot_be_measured_names_the_scan(tmp_path, change, word):
+    (batch, output), _ = scan()
+    change(output)
+    batch["image_scale"] = torch.ones(3)
+    with pytest.raises(InputError, match=word) as caught:
+        run([(batch, output)], table(tmp_path))
+    assert "m1_axial_head" in str(caught.value)
+
+
+def test_slices_too_small_for_ssim_name_the_scan(tmp_path):
+    (batch, output), _ = scan()
+    batch["image"] = batch["image"][:, :8]
+    small = {key: stack[:, :8] for key, stack in output.items()}
+    with pytest.raises(InputError, match=r"m1_axial_head .* at least 11 voxels"):
+        run([(batch, small)], table(tmp_path))
+
+
+def test_a_stack_of_another_shape_is_refused(tmp_path):
+    (batch, output), _ = scan()
+    output["pred"] = output["pred"][:, 1:]
+    with pytest.raises(ValueError, match=r"model must give .* for m1_axial_head"):
+        run([(batch, output)], table(tmp_path))
