@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-__all__ = ["Measure", "best_method", "format_value", "higher_is_better", "title"]
+__all__ = ["Measure", "best_method", "format_mean", "format_value", "higher_is_better", "title"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,17 @@ def format_value(about: Mapping[str, Any], value: float | None) -> str:
         return "-"
     digits = about["digits"]
     return f"{value:.3g}" if digits is None else f"{value:.{digits}f}"
+
+
+def format_mean(about: Mapping[str, Any], value: Mapping[str, Any]) -> str:
+    """Return mean and deviation of a measure.
+
+    Args:
+        about: Of the measure.
+        value: ``mean`` and ``std``; None where there is none.
+    """
+    beside = "" if value["std"] is None else f" ± {format_value(about, value['std'])}"
+    return format_value(about, value["mean"]) + beside
 
 
 def higher_is_better(about: Mapping[str, Any]) -> bool:

@@ -1,15 +1,23 @@
-"""What the page of an evaluation shows, from its ``summary.json`` alone."""
+"""What the page of an evaluation shows, from its summary and its folders of figures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from custom.evaluation.measure import best_method, format_value, title
-from custom.report.page_parts import chosen_figures
+from markupsafe import Markup
 
-__all__ = ["evaluation_content"]
+from custom.evaluation.diagnostics_folder import read_diagnostics
+from custom.evaluation.measure import best_method, format_mean, format_value, title
+from custom.evaluation.panels import FIGURE_COLUMNS
+from custom.files.csv_table import read_table
+from custom.report.page_parts import as_source
+
+__all__ = ["FILTERS", "evaluation_content"]
+
+
+_ARROWS = {"higher": "\u00a0↑", "lower": "\u00a0↓", "target": ""}  # not on a line of its own
 
 
 def evaluation_content(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,38 +27,103 @@ def evaluation_content(folder: Path, summary: Mapping[str, Any]) -> dict[str, An
         folder: Output folder of an evaluation.
         summary: Content of its ``summary.json``.
 
+    Returns:
+        The summary; ``tables`` (title to value of the group to method to measure to mean);
+        ``best`` (title, value and measure to the best method, and scan to the best of the first
+        measure); ``others``, with which the model is compared; figures and diagnostics.
+
     Raises:
         KeyError: If the summary is not that of an evaluation.
     """
-    measures, names = summary["measures"], summary["method_names"]
-    tables = {"Overall": summary["overall"]} | {
-        f"{group.replace('_', ' ')} {value}": values
-        for group, parts in summary["groups"].items()
-        for value, values in parts.items()
+    measures = summary["measures"]
+    tables = {_overall_title(summary): {"": summary["overall"]}} | {
+        f"By {_words(group)}": values
+        for group, values in summary["groups"].items()
+        if len(values) > 1
     }
+    best = {
+        (title, value, name): best_method(
+            about, {method: of[name]["mean"] for method, of in methods.items()}
+        )
+        for title, values in tables.items()
+        for value, methods in values.items()
+        for name, about in measures.items()
+    }
+    first = next(iter(measures))
+    for scan, methods in summary.get("each", {}).items():
+        values = {method: of[first] for method, of in methods.items()}
+        best[scan] = best_method(measures[first], values)
     return {
         "title": f"Evaluation on {summary['dataset'].get('name', 'a dataset')}",
         "summary": summary,
-        "columns": [title(about) for about in measures.values()],
-        "tables": {
-            name: [
-                (
-                    names[method],
-                    [_cell(about, values, method, of) for of, about in measures.items()],
-                )
-                for method in values
-            ]
-            for name, values in tables.items()
-        },
-        "figures": chosen_figures(folder),
+        "names": summary["method_names"],
+        "measures": measures,
+        "first": first,
+        "tables": tables,
+        "best": best,
+        "others": [method for method in summary["methods"] if method in summary["model_against"]],
+        "figures": _figures(folder),
+        "diagnostics": [
+            {**row, "source": as_source(row["path"].read_bytes())}
+            for row in read_diagnostics(folder)
+        ],
     }
 
 
-def _cell(
-    about: Mapping[str, Any], values: Mapping[str, Any], method: str, measure: str
-) -> tuple[str, bool]:
-    """Return a mean with its deviation, and whether it is the best."""
-    value = values[method][measure]
-    beside = "" if value["std"] is None else f" ± {format_value(about, value['std'])}"
-    best = best_method(about, {name: of[measure]["mean"] for name, of in values.items()})
-    return format_value(about, value["mean"]) + beside, best == method
+def _gain(gain: Mapping[str, Any] | None, about: Mapping[str, Any]) -> Markup:
+    """Return a gain of the model with its interval, and on how many units it is better.
+
+    Args:
+        gain: Of one measure, above 0 where the model is better, or None where none is better.
+        about: What the summary says of the measure.
+    """
+    if gain is None or gain["mean"] is None:
+        return Markup("-")
+
+    def signed(value: float) -> str:
+        return f"{'+' if value >= 0 else '-'}{format_value(about, abs(value))}"
+
+    ends = gain["ci95"]
+    interval = f" ({signed(ends[0])} to {signed(ends[1])})" if ends else ""
+    of = f"{gain['better']} of {gain['of']}"
+    return Markup('{}{}<br><span class="soft">{}</span>').format(signed(gain["mean"]), interval, of)
+
+
+def _overall_title(summary: Mapping[str, Any]) -> str:
+    """Return what the overall result is of: all units, or those of one value of a group."""
+    for group, values in summary["groups"].items():
+        for value, methods in values.items():
+            if len(values) > 1 and methods == summary["overall"]:
+                return f"{_words(group).capitalize()} {value}"
+    return "Overall"
+
+
+def _words(column: str) -> str:
+    """Return the name of a column in words."""
+    return column.replace("_", " ")
+
+
+def _figures(folder: Path) -> list[dict[str, Any]]:
+    """Return the figures of an evaluation with what their table says, and their ``source``."""
+    table = folder / "figures" / "figures.csv"
+    rows = read_table(table, FIGURE_COLUMNS) if table.is_file() else []
+    files = [(row, table.parent / row["file"]) for row in rows]
+    return [
+        {**row, "source": as_source(file.read_bytes())} for row, file in files if file.is_file()
+    ]
+
+
+def _mean(value: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    """Return mean and deviation of a measure, and how many values were infinite."""
+    infinite = value.get("infinite")
+    return format_mean(about, value) + (f" ({infinite} equal)" if infinite else "")
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "mean": _mean,
+    "gain": _gain,
+    "number": lambda value, about: format_value(about, value),
+    "measure": title,
+    "arrow": lambda about: _ARROWS[about["better"]],
+}
+"""Of the template; ``about`` is what the summary says of a measure."""

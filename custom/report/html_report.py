@@ -13,9 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from custom.bundle.locate import all_bundles
 from custom.errors import InputError
-from custom.evaluation.diagnostics_folder import read_diagnostics
 from custom.files.atomic import atomic_path
-from custom.report.evaluation_page import evaluation_content
+from custom.report.evaluation_page import FILTERS, evaluation_content
 from custom.report.mlflow_run import TrackedRun, find_run
 from custom.report.page_parts import as_source, embed
 from custom.report.search_page import SEARCH_SUMMARY, format_setting, search_content
@@ -89,7 +88,7 @@ def _write(path: Path, template: str, content: Mapping[str, Any]) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters["setting"] = format_setting
+    pages.filters |= FILTERS | {"setting": format_setting}
     with atomic_path(path) as temporary:
         temporary.write_text(pages.get_template(template).render(content), encoding="utf-8")
     logger.info("report: %s", path)
@@ -107,10 +106,7 @@ def _write_evaluation(folder: Path) -> Path:
         raise InputError(
             f"{folder / 'summary.json'} is not the summary of an evaluation: evaluate again"
         ) from error
-    content["diagnostics"] = [
-        {**row, "source": as_source(row["path"].read_bytes())} for row in read_diagnostics(folder)
-    ]
-    return _write(folder / "report.html", "any_evaluation.html", content)
+    return _write(folder / "report.html", "evaluation.html", content)
 
 
 def _training(title: str, curves: Curves, facts: Mapping[str, str] | None = None) -> dict[str, Any]:

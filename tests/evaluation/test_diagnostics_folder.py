@@ -30,10 +30,10 @@ def test_figures_numbers_and_captions_are_kept_in_order(evaluation):
 
 
 def test_the_report_shows_them(evaluation):
-    assert "The study's figures" not in write_report(evaluation).read_text()
+    assert "<h2>Further figures" not in write_report(evaluation).read_text()
     write_diagnostics(evaluation, found("a", "b"))
     text = write_report(evaluation).read_text()
-    assert "The study's figures" in text
+    assert "<h2>Further figures" in text
     assert text.index("About a") < text.index("&lt;a&gt;") < text.index("About b")
 
 

@@ -1,10 +1,8 @@
 import base64
-import json
-import re
-from html.parser import HTMLParser
 
 import pytest
-from small_evaluation import write_evaluation
+from made_evaluation import write_made_evaluation
+from page_reader import Page
 
 from custom.errors import InputError
 from custom.report.html_report import write_report
@@ -13,84 +11,7 @@ from custom.report.mlflow_run import find_run
 
 @pytest.fixture
 def evaluation(tmp_path):
-    return write_evaluation(tmp_path / "evaluate")
-
-
-class Page(HTMLParser):
-    """Collect what the page refers to, its tables and whether its elements are closed."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.sources, self.tables, self.open, self.cell = [], [], [], None
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        attributes = dict(attrs)
-        self.sources += [attributes[name] for name in ("src", "href") if name in attributes]
-        if tag not in ("meta", "img", "br"):
-            self.open.append(tag)
-        if tag == "table":
-            self.tables.append([])
-        if tag == "tr":
-            self.tables[-1].append([])
-        if tag in ("td", "th"):
-            self.tables[-1][-1].append("")
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if {"td", "th"} & set(self.open):
-            self.tables[-1][-1][-1] += data.strip()
-
-
-@pytest.fixture
-def page(evaluation):
-    path = write_report(evaluation)
-    assert path == evaluation / "report.html"
-    return Page(path.read_text()), path.read_text()
-
-
-def test_the_page_stands_alone_and_is_well_formed(page):
-    parsed, text = page
-    assert parsed.open == []
-    assert len(parsed.sources) == 1  # one slice
-    assert all(source.startswith("data:image/png;base64,") for source in parsed.sources)
-    assert base64.b64decode(parsed.sources[0].split(",")[1]) == b"\x89PNG figure"
-    assert "http" not in re.sub('base64,[^"]*', "", text)
-
-
-def test_the_page_says_what_it_is(page):
-    _, text = page
-    assert "Research use only" in text
-    assert "mice &amp; men" in text
-    assert "Demonstration data: no real animal" in text
-    assert "&lt;middle&gt;" in text
-    assert "no backbone weights" in text
-    assert "m1_axial: 7" in text
-    assert "ab" * 32 in text
-
-
-def test_the_tables_hold_the_means(page):
-    parsed, _ = page
-    overall, by_plane = parsed.tables[:2]
-    assert overall[0] == ["method", "MSE", "PSNR [dB]", "SSIM"]
-    assert overall[3][:1] + overall[3][2:] == ["our model", "24.50 ± 2.38", "0.700 ± 0.000"]
-    assert by_plane[1][2] == "20.50 ± 0.71"
-    assert parsed.tables[-1][1] == ["LR", "1.25", "", "1"]
-
-
-def test_names_and_times_are_those_of_the_summary(evaluation):
-    summary = json.loads((evaluation / "summary.json").read_text())
-    summary["method_names"] |= {"model": "APDDM", "bicubic": "plain U-Net"}
-    summary["seconds"]["bicubic"] = {"median": 0.25, "min": 0.1, "max": 5.0, "scans": 3}
-    (evaluation / "summary.json").write_text(json.dumps(summary))
-    text = write_report(evaluation).read_text()
-    overall, *_, times, _ = Page(text).tables
-    assert [row[0] for row in overall[1:]] == ["input (nearest)", "plain U-Net", "APDDM"]
-    assert times[2] == ["plain U-Net", "0.25", "0.1 to 5"]
-    assert "our model" not in text
+    return write_made_evaluation(tmp_path / "evaluate")
 
 
 def test_a_training_folder_has_curves(tmp_path):
