@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import environment
-from benchmarks.publishing import markdown
+from benchmarks.publishing import markdown, show
+from benchmarks.summary_tables import gain_table, time_table
 from custom.evaluation.summary_file import summary_text
 from custom.files.csv_table import read_table
 
@@ -28,27 +29,24 @@ TRAINED = {
 }
 
 
-def page(work: Path, summary: dict[str, Any], slices: dict[str, Path], training: str) -> str:
+def page(work: Path, summary: dict[str, Any], slices: list[tuple[str, str]], training: str) -> str:
     """Return the results page."""
     shown, printed = (
         json.loads((folder / "evaluate/diagnostics/diagnostics.json").read_text(encoding="utf-8"))
         for folder in (work, work / "noise_schedule")
     )
     record = ", ".join(f"{key} {value}" for key, value in environment().items())
-    pictures = "\n\n".join(
-        f"![{plane}: {file.stem}](../images/apddm_{plane}.jpg)" for plane, file in slices.items()
-    )
     return TEMPLATE.read_text(encoding="utf-8").format(
         environment=record,
         training=training,
         trainings=training_table(work),
         table=summary_text(summary),
         cnr=cnr_table(summary),
-        gains=gain_table(summary),
+        gains=gain_table(summary, others=("unet", "uniform", "noise_schedule")),
         times=time_table(summary),
         steps=steps_table(shown["steps"], printed["steps"]),
         kinds=kinds_table(shown["edges"]),
-        slices=pictures,
+        slices=show(slices),
         **{name: shown[name] for name in ("variance", "endpoint", "uncertainty")},
     )
 
@@ -79,28 +77,6 @@ def cnr_table(summary: dict[str, Any]) -> str:
         spread = "" if deviation is None else f" ± {deviation:.2f}"
         rows.append([names.get(image, image), "-" if mean is None else f"{mean:.2f}{spread}"])
     return markdown(["image", "CNR"], rows)
-
-
-def gain_table(summary: dict[str, Any]) -> str:
-    """Return the mean gain of the model over the others, slice by slice."""
-    rows = [["against", "PSNR gain [dB]", "slices better", "SSIM gain", "slices better"]]
-    for method in ("unet", "uniform", "noise_schedule"):
-        gain = summary["model_against"][method]
-        row = [NAMES[method]]
-        for measure, digits in (("psnr", 2), ("ssim", 4)):
-            value = gain[measure]
-            row += [f"{value['mean']:+.{digits}f}", f"{value['better']} of {value['of']}"]
-        rows.append(row)
-    return markdown(rows[0], rows[1:])
-
-
-def time_table(summary: dict[str, Any]) -> str:
-    """Return the time a slice takes."""
-    rows = [["model", "seconds a slice, median (range)"]]
-    for method, value in summary["seconds"].items():
-        spread = f"{value['median']:.3g} ({value['min']:.3g} to {value['max']:.3g})"
-        rows.append([NAMES.get(method, method), spread])
-    return markdown(rows[0], rows[1:])
 
 
 def steps_table(path: dict[str, Any], printed: dict[str, Any]) -> str:

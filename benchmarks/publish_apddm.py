@@ -28,10 +28,10 @@ from benchmarks.publishing import (
     check_evaluated,
     copy_weights,
     measures_of,
+    publish_diagnostics,
+    publish_figures,
     record_measures,
-    save_small,
 )
-from custom.files.csv_table import read_table
 
 BUNDLE = REPOSITORY / "bundles" / "micro_mri_denoise"
 COMMAND = Path(sys.executable).with_name("mri-bundles")
@@ -47,7 +47,6 @@ MODELS: dict[str, dict[str, Any]] = {
         "num_inference_steps": 10,
     },
 }
-DIAGNOSTICS = ("path", "variance", "endpoint", "edges", "steps", "uncertainty")
 
 
 def train(work: Path, given: list[str], plain: bool) -> None:
@@ -130,19 +129,6 @@ def run(verb: str, *words: Any) -> None:
     subprocess.run([COMMAND, verb, BUNDLE, *map(str, words)], check=True)
 
 
-def publish_pictures(evaluated: Path, target: Path) -> dict[str, Path]:
-    """Write the pictures as small JPEG files; return those of the slices by plane."""
-    for name in DIAGNOSTICS:
-        save_small(evaluated / "diagnostics" / f"{name}.png", target / f"apddm_{name}.jpg")
-    rows = read_table(evaluated / "figures" / "figures.csv")
-    slices = {}
-    for row in reversed(rows):  # the first of a plane remains
-        slices[row["plane"]] = evaluated / "figures" / row["file"]
-    for plane, file in slices.items():
-        save_small(file, target / f"apddm_{plane}.jpg")
-    return slices
-
-
 def main() -> None:
     """Train, evaluate and publish."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -171,7 +157,9 @@ def main() -> None:
     weights = {"models/apddm.pt": models / "model.pt", bank: models / Path(bank).name}
     copy_weights(given.bundle, weights)
     record_measures(given.bundle, measures_of(summary), "apddm")
-    slices = publish_pictures(evaluated, given.docs / "images")
+    images = given.docs / "images"
+    publish_diagnostics(evaluated, images, "apddm")
+    slices = publish_figures(evaluated, images, "apddm", first_of="plane")
     said = "trained here" if own else "the bundle's own weights"
     target = given.docs / "results" / "apddm.md"
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -28,13 +28,13 @@ from benchmarks.publishing import (
     check_evaluated,
     copy_weights,
     measures_of,
+    publish_diagnostics,
+    publish_figures,
     put_between,
     record_measures,
     save_small,
 )
 from custom.bundle.launch import run_bundle
-from custom.evaluation.diagnostics_folder import read_diagnostics
-from custom.files.csv_table import read_table
 from custom.report.training_curves import draw_curves, read_curves
 
 BUNDLE = REPOSITORY / "bundles" / "gan3d_sr_denoise"
@@ -132,24 +132,9 @@ def evaluate(name: str, first: str, work: Path, settings: dict[str, Any]) -> dic
     return summary
 
 
-def slice_pictures(name: str, work: Path, target: Path) -> list[tuple[str, str]]:
-    """Copy the slices of an evaluation; return file and caption of each."""
-    folder = work / f"evaluate_{name}" / "figures"
+def training_pictures(first: str, work: Path, target: Path) -> list[tuple[str, str]]:
+    """Draw the curves of every training but the first."""
     found = []
-    for row in read_table(folder / "figures.csv"):
-        file = f"gan3d_{name}_{Path(row['file']).stem}.jpg"
-        save_small(folder / row["file"], target / file, _MOST_BYTES)
-        found.append((file, row["caption"]))
-    return found
-
-
-def study_pictures(first: str, work: Path, target: Path) -> list[tuple[str, str]]:
-    """Copy the diagnostic figures, and draw the curves of every other training."""
-    found = []
-    for row in read_diagnostics(work / "evaluate_real"):
-        file = f"gan3d_{row['path'].stem}.jpg"
-        save_small(row["path"], target / file, _MOST_BYTES)
-        found.append((file, f"**{row['title']}.** {row['caption']}"))
     for name in TRAININGS:
         if name != first:
             drawn = work / f"training_{name}.png"
@@ -194,8 +179,14 @@ def main() -> None:
     place = {"demo_dir": str(given.demo_dir.resolve())} if given.demo_dir else {}
     demo = evaluate("demo", given.first, work, settings | place | {"demo_size": given.demo})
     images = given.docs / "images"
-    pictures = {name: slice_pictures(name, work, images) for name in ("real", "demo")}
-    pictures["study"] = study_pictures(given.first, work, images)
+    pictures = {
+        name: publish_figures(work / f"evaluate_{name}", images, f"gan3d_{name}", _MOST_BYTES)
+        for name in ("real", "demo")
+    }
+    pictures["study"] = [
+        *publish_diagnostics(work / "evaluate_real", images, "gan3d", _MOST_BYTES),
+        *training_pictures(given.first, work, images),
+    ]
     trainings = {
         name: (trained_config(work / name), read_curves(work / name / "metrics.csv"))
         for name in TRAININGS

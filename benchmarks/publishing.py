@@ -12,7 +12,9 @@ from typing import Any
 
 from PIL import Image
 
+from custom.evaluation.diagnostics_folder import read_diagnostics
 from custom.files.atomic import sha256_of
+from custom.files.csv_table import read_table
 
 MOST_BYTES = 150_000  # of a picture in the repository
 
@@ -65,6 +67,48 @@ def save_small(source: Path, target: Path, most: int = MOST_BYTES) -> None:
                 target.write_bytes(memory.getvalue())
                 return
     raise SystemExit(f"{source} does not fit into {most} bytes")
+
+
+def publish_figures(
+    evaluation: Path, target: Path, prefix: str, most: int = MOST_BYTES, first_of: str = ""
+) -> list[tuple[str, str]]:
+    """Copy the figures of an evaluation as small pictures.
+
+    Args:
+        evaluation: Its output folder.
+        target: Folder of the pictures.
+        prefix: What their names begin with.
+        most: Bytes of a picture.
+        first_of: A column of ``figures.csv``: only the first figure of each of its values is
+            taken, and named after it.
+
+    Returns:
+        File and caption of each picture.
+    """
+    found: dict[str, str] = {}
+    for row in read_table(evaluation / "figures" / "figures.csv"):
+        file = f"{prefix}_{row[first_of] if first_of else Path(row['file']).stem}.jpg"
+        if file not in found:
+            save_small(evaluation / "figures" / row["file"], target / file, most)
+            found[file] = row["caption"]
+    return list(found.items())
+
+
+def publish_diagnostics(
+    evaluation: Path, target: Path, prefix: str, most: int = MOST_BYTES
+) -> list[tuple[str, str]]:
+    """Copy the diagnostic figures of an evaluation; return file and caption of each."""
+    found = []
+    for row in read_diagnostics(evaluation):
+        file = f"{prefix}_{row['path'].stem}.jpg"
+        save_small(row["path"], target / file, most)
+        found.append((file, f"**{row['title']}.** {row['caption']}"))
+    return found
+
+
+def show(pictures: Iterable[tuple[str, str]]) -> str:
+    """Return pictures with their captions."""
+    return "\n\n".join(f"{caption}\n\n![{file}](../images/{file})" for file, caption in pictures)
 
 
 def put_between(name: str, text: str, *files: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from small_evaluation import write_volume_evaluation
 
-from benchmarks import gan_page, publish_gan
+from benchmarks import gan_page, publish_gan, summary_tables
 
 
 @pytest.fixture
@@ -34,15 +34,17 @@ def write_training(folder, **more):
 
 
 def test_tables_by_hand(summary):
-    lines = gan_page.noise_table(summary, "psnr").splitlines()
+    lines = summary_tables.group_table(summary, "noise_level", "psnr", "noise").splitlines()
     assert lines[0] == "| PSNR [dB] | noise 0 | noise 0.3 |"
     assert lines[2:] == ["| splines | 30.00 | 27.00 |", "| our model | **30.50** | **27.50** |"]
-    assert gan_page.volumes_table(summary).splitlines()[2:] == [
+    assert summary_tables.each_table(summary, "psnr").splitlines()[2:] == [
         "| v1 | 30.00 | **32.00** |",
         "| v2 | **30.00** | 29.00 |",
     ]
-    assert "+0.50 dB (better on 1 of 2 volumes)" in gan_page.gains(summary)
-    head, _, cubic, model = gan_page.quality_table(summary).splitlines()
+    gains = summary_tables.gain_table(summary).splitlines()
+    assert gains[0].startswith("| our model against | gain in PSNR [dB] | volumes better |")
+    assert gains[2].startswith("| splines | +0.50 | 1 of 2 |")
+    head, _, cubic, model = summary_tables.quality_table(summary).splitlines()
     assert "LPIPS" not in head
     assert cubic.endswith("|  |")
     assert model.endswith("| 0.5 |")
