@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -16,8 +14,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
+from custom.engines.batch_groups import BatchGroups
 from custom.engines.running_terms import RunningTerms
 from custom.losses.relativistic_loss import RelativisticAverageLoss
+from custom.setting_checks import check_above_zero, check_not_negative, check_whole
 
 __all__ = ["AdversarialTrainer"]
 
@@ -35,13 +35,11 @@ class AdversarialTrainer(Trainer):
     ``WassersteinLoss``, a ``GradientPenalty`` and five ``critic_steps``. A frozen extractor makes a
     perceptual loss of the features.
 
-    Nothing is computed twice. The generator runs once. One pass of the critic over each kind of
-    volume serves its own loss (gradient of its weights alone) and the generator's (gradient of the
-    generated volume alone); so does one pass of the extractor. The players' gradients of the
-    generated volume are summed and go through the generator once. The graphs of extractor and
-    critic are freed one after the other, before the generator's is used. Real and generated volumes
-    have separate passes: the backward pass to the generated volume then leaves the real half out,
-    and batch normalisation, if any, gets one kind at a time.
+    Nothing is computed twice. One pass of the critic over each kind of volume serves its own loss
+    (gradient of its weights alone) and the generator's (gradient of the generated volume alone); so
+    does one pass of the extractor. The players' gradients of the generated volume are summed and go
+    through the generator once. Real and generated volumes have separate passes: the backward pass
+    to the generated volume then leaves the real half out.
 
     ``output`` holds ``image``, ``label``, ``pred`` (detached), ``loss`` (of the generator),
     ``critic_loss``, ``critic_penalty``, ``adversarial_loss``, ``pixel_loss``, ``feature_loss``,
@@ -49,51 +47,36 @@ class AdversarialTrainer(Trainer):
     over channels and positions: 0 if the features ignore the volume, however they vary over
     positions; with one volume a step over positions, where only constant features give 0),
     ``critic_real`` and ``critic_fake`` (mean scores). Their means over an epoch, but for ``loss``,
-    are metrics, as ``train_critic_loss``. ``LOSS_COMPLETED`` fires before any of the simultaneous
-    steps.
+    are metrics, as ``train_critic_loss``. ``LOSS_COMPLETED`` fires before the simultaneous steps.
 
     Args:
-        device: Device of the batches.
-        max_epochs: Epochs to train.
-        train_data_loader: Batches, as ``prepare_batch`` takes them.
-        network: Generator.
-        optimizer: Optimizer of the generator.
-        critic: Gives logits, one a volume or a map.
-        critic_optimizer: Optimizer of the critic.
+        device, max_epochs, train_data_loader, key_train_metric, train_handlers: As in MONAI.
+        network, optimizer: The generator and its optimizer.
+        critic, critic_optimizer: The critic, which gives logits, one a volume or a map.
         extractor: Gives features ``(B, F, *spatial)``; None: there is no feature loss.
         extractor_optimizer: Optimizer of the extractor; may be None if it is not trained.
         train_extractor: False freezes the extractor, in evaluation mode.
         adversarial_loss: With methods ``critic(real, fake)`` and ``generator(real, fake)``.
         critic_penalty: Added to the critic's loss, a function of the critic and of its inputs of
             both kinds, as :class:`custom.losses.gradient_penalty.GradientPenalty`; None: none.
-        pixel_loss: Loss of prediction and label.
-        feature_loss: Loss of their features.
-        feature_weight: ``w_f``.
-        pixel_weight: ``w_p``.
-        adversarial_weight: ``w_a``.
-        instance_noise: Applied to every input of the critic, as
-            :class:`custom.handlers.instance_noise.InstanceNoise`; it is attached if it is a
-            handler.
-        critic_steps: Updates of the critic per update of the others. All but the last are made
-            beforehand. Each takes a batch of its own: an iteration takes ``critic_steps`` batches,
-            and an epoch has as many fewer iterations. Where the loader has too few left, its last
-            ones are used again, with fresh noise.
+        pixel_loss, feature_loss: Losses of prediction and label, and of their features.
+        feature_weight, pixel_weight, adversarial_weight: ``w_f``, ``w_p``, ``w_a``.
+        instance_noise: Applied to every input of the critic; attached if it is a handler, as
+            :class:`custom.handlers.instance_noise.InstanceNoise`.
+        critic_steps: Updates of the critic per update of the others, all but the last beforehand.
+            Each has a batch of its own: an iteration takes ``critic_steps`` batches of the loader.
+            Where it has too few left, the last ones are used again, with fresh noise.
         clip_norm: Largest norm of a player's gradient; None: not bounded.
         inferer: Applies the generator.
-        key_train_metric: Metrics, the first of which is the key one.
-        train_handlers: Handlers, attached in this order.
         amp: Mixed precision, on a CUDA device only.
         scaler: Gradient scaler of mixed precision; give one to keep its state in a checkpoint.
-        settings: Further arguments of MONAI's trainers: ``epoch_length``, ``prepare_batch``,
-            ``postprocessing``, ``additional_metrics``, ``metric_cmp_fn``, ``decollate``,
-            ``non_blocking``, ``to_kwargs``, ``amp_kwargs``.
+        settings: Further arguments of MONAI's trainers, as ``epoch_length``, ``prepare_batch``.
 
     Shape:
         ``image``: ``(B, 1, *low)``; ``label``: ``(B, 1, *high)``, the generator's output.
 
     Raises:
-        ValueError: If a weight is negative, ``critic_steps < 1``, ``clip_norm <= 0``, or an
-            extractor that is trained has no optimizer.
+        ValueError: If a number is out of its range, or a trained extractor has no optimizer.
 
     Source:
         docs/methods/gan3d_sr_denoise.md, "Losses" and "Optimisation". The published code
@@ -129,12 +112,18 @@ class AdversarialTrainer(Trainer):
         scaler: torch.amp.GradScaler | None = None,
         **settings: Any,
     ) -> None:
-        _check(feature_weight, pixel_weight, adversarial_weight, critic_steps, clip_norm)
+        self.feature_weight, self.pixel_weight = feature_weight, pixel_weight
+        self.adversarial_weight = adversarial_weight
+        for name in ("feature_weight", "pixel_weight", "adversarial_weight"):
+            check_not_negative(name, getattr(self, name))
+        check_whole("critic_steps", critic_steps, 1)
+        if clip_norm is not None:
+            check_above_zero("clip_norm", clip_norm)
         trained = extractor is not None and train_extractor
         if trained and extractor_optimizer is None:
             raise ValueError("extractor_optimizer must be given, or train_extractor be False")
         self.terms = RunningTerms()
-        groups = _BatchGroups(train_data_loader, critic_steps)
+        groups = BatchGroups(train_data_loader, critic_steps)
         settings["epoch_length"] = settings.get("epoch_length") or len(groups)
         own = [self.terms, *([instance_noise] if hasattr(instance_noise, "attach") else [])]
         super().__init__(
@@ -156,12 +145,8 @@ class AdversarialTrainer(Trainer):
         self.critic_penalty = critic_penalty
         self.pixel_loss = pixel_loss or nn.L1Loss()
         self.feature_loss = feature_loss or nn.L1Loss()
-        self.feature_weight = feature_weight
-        self.pixel_weight = pixel_weight
-        self.adversarial_weight = adversarial_weight
         self.instance_noise = instance_noise or (lambda volume: volume)
-        self.critic_steps = critic_steps
-        self.clip_norm = clip_norm
+        self.critic_steps, self.clip_norm = critic_steps, clip_norm
         self.inferer = inferer or SimpleInferer()
         self.grad_scaler = scaler or torch.amp.GradScaler("cuda", enabled=self.amp)
 
@@ -214,9 +199,8 @@ class AdversarialTrainer(Trainer):
 
     def _generate(self, batchdata: Any) -> tuple[Any, Tensor]:
         """Return the generator's volumes for a batch, and the references."""
-        batch = self.prepare_batch(
-            batchdata, self.state.device, self.non_blocking, **self.to_kwargs
-        )
+        place = (self.state.device, self.non_blocking)
+        batch = self.prepare_batch(batchdata, *place, **self.to_kwargs)
         inputs, targets, args, kwargs = batch if len(batch) == 4 else (*batch, (), {})
         # Plain tensors: the losses need no geometry, and it slows every operation.
         image, label = (convert_to_tensor(x, track_meta=False) for x in (inputs, targets))
@@ -315,37 +299,3 @@ class AdversarialTrainer(Trainer):
 def _full(volume: Tensor) -> Tensor:
     """Return a volume in single precision at least."""
     return volume.float() if volume.dtype in (torch.float16, torch.bfloat16) else volume
-
-
-class _BatchGroups:
-    """A loader's batches in lists of ``size``; the last list of an epoch may be shorter."""
-
-    def __init__(self, loader: Iterable[Any], size: int) -> None:
-        self.loader, self.size = loader, size
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.loader) / self.size)  # type: ignore[arg-type]
-
-    def __iter__(self) -> Iterator[list[Any]]:
-        batches = iter(self.loader)
-        while group := list(islice(batches, self.size)):
-            yield group
-
-
-def _check(
-    feature_weight: float,
-    pixel_weight: float,
-    adversarial_weight: float,
-    critic_steps: int,
-    clip_norm: float | None,
-) -> None:
-    """Raise if a number is out of its range."""
-    if not min(feature_weight, pixel_weight, adversarial_weight) >= 0:
-        raise ValueError(
-            "feature_weight, pixel_weight and adversarial_weight must be 0 or more, got "
-            f"{feature_weight}, {pixel_weight}, {adversarial_weight}"
-        )
-    if critic_steps < 1:
-        raise ValueError(f"critic_steps must be at least 1, got {critic_steps}")
-    if clip_norm is not None and not clip_norm > 0:
-        raise ValueError(f"clip_norm must be positive or None, got {clip_norm}")

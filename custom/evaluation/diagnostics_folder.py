@@ -1,4 +1,4 @@
-"""Folders of figures with the tables that say what they show: of an evaluation, of a study."""
+"""Folders of figures with a table of their captions."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ CAPTION_COLUMNS = ("file", "title", "caption")
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One figure and what was measured for it.
+    """One figure and its numbers.
 
     Args:
-        name: Name of the file without its suffix, and of the numbers.
-        title: A few words.
-        caption: What is to be seen.
+        name: Name of the file without its suffix; also the key of the numbers.
+        title: Short title.
+        caption: Caption.
         figure: The figure.
-        numbers: What ``diagnostics.json`` says under ``name``; only what JSON can hold.
+        numbers: Entry ``name`` of ``diagnostics.json``; only values that JSON can hold.
     """
 
     name: str
@@ -50,7 +50,7 @@ def write_diagnostics(
 ) -> Path:
     """Write ``diagnostics/*.png``, ``captions.csv`` and ``diagnostics.json``.
 
-    Figures of an earlier evaluation go. The numbers carry the hash of the evaluation's
+    Figures of an earlier evaluation are removed. The numbers carry the hash of the evaluation's
     ``summary.json``, if there is one, so that they are never shown beside another evaluation.
 
     Args:
@@ -84,12 +84,12 @@ def write_figures(
     dots_per_inch: int,
     table: str = "figures.csv",
 ) -> None:
-    """Draw figures one after the other, and write the table of them; earlier figures go.
+    """Draw figures one after the other and write their table; earlier figures are removed.
 
     Args:
-        folder: Where the pictures go.
-        columns: Of the table.
-        found: The row of each figure, with its ``file``, and a function that draws it.
+        folder: Folder of the pictures.
+        columns: Columns of the table.
+        found: For each figure its row of the table, with ``file``, and a function that draws it.
         dots_per_inch: Resolution of the pictures.
         table: Name of the table.
     """
@@ -111,7 +111,7 @@ def read_diagnostics(output_dir: str | Path) -> list[dict[str, Any]]:
         output_dir: Output folder of an evaluation.
 
     Returns:
-        Nothing if there are no diagnostics, or only those of an earlier evaluation.
+        An empty list if there are no diagnostics, or only those of an earlier evaluation.
 
     Raises:
         InputError: If they are broken.
@@ -133,6 +133,6 @@ def read_diagnostics(output_dir: str | Path) -> list[dict[str, Any]]:
 
 
 def _evaluation(output_dir: str | Path) -> str | None:
-    """Return what tells one evaluation from another."""
+    """Return the hash that identifies an evaluation."""
     summary = Path(output_dir) / "summary.json"
     return sha256_of(summary) if summary.is_file() else None

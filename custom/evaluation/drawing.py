@@ -1,4 +1,4 @@
-"""What all figures share: colours, empty figures, plain axes, legends, slices in true shape."""
+"""Parts of all figures: colours, empty figures, plain axes, legends, slices in true shape."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ __all__ = [
     "tissue_box",
 ]
 
-# Okabe and Ito's palette, told apart by colour-blind readers too.
+# Okabe and Ito's palette, which colour-blind readers can distinguish too.
 INK = "#1d2733"
 MEASURED = "#009e73"
 OTHER = "#d55e00"
 SOFT = "#8a8f98"
 GRID = "#e6e9ee"
 FRAME = "#e69f00"
-# The same without yellow, then four of Tol's; grey and black are for what needs no training.
+# The same without yellow, then four of Tol's; grey and black are for methods without training.
 COLOURS = (
     *(MEASURED, "#0072b2", OTHER, "#cc79a7", FRAME, "#56b4e9"),
     *("#882255", "#999933", "#332288", "#8c564b"),
@@ -71,12 +71,12 @@ def plain_axes(ax: Axes) -> None:
 
 
 def legend_below(figure: Figure, axes: Iterable[Axes], columns: int | None = None) -> None:
-    """Explain the lines of all panels once, below them, where no line is.
+    """Add one legend for all panels below them, where it hides no line.
 
     Args:
-        figure: Of :func:`empty_figure`.
+        figure: Figure from :func:`empty_figure`.
         axes: Its panels; a name that several have is listed once.
-        columns: Of the legend; by default as many as its width has room for.
+        columns: Columns of the legend; by default as many as fit its width.
     """
     found: dict[str, Any] = {}
     for ax in axes:
@@ -99,10 +99,10 @@ def show_slice(
     """Show an array ``(X, Y)`` with X to the right and Y upwards, in the pixels' true shape.
 
     Args:
-        ax: Where to show it.
+        ax: Axes to draw on.
         image: The array.
         pixel_mm: Size of a pixel along ``X`` and ``Y``; None for an array that fills the axes.
-        style: Colour map and window, as ``imshow`` has them.
+        style: Colour map and window, as arguments of ``imshow``.
     """
     ax.set_axis_off()
     aspect: Any = "auto" if pixel_mm is None else pixel_mm[1] / pixel_mm[0]
@@ -113,8 +113,8 @@ def add_scale_bar(ax: Axes, shape: Sequence[int], pixel_mm: tuple[float, float])
     """Draw a bar of a round length, about a fifth of the image wide, at its lower left.
 
     Args:
-        ax: Where an image of ``shape`` ``(X, Y)`` is shown.
-        shape: Of the image.
+        ax: Axes that show an image of ``shape`` ``(X, Y)``.
+        shape: Shape of the image.
         pixel_mm: Size of a pixel along ``X`` and ``Y``.
     """
     width_mm = shape[0] * pixel_mm[0]

@@ -32,8 +32,8 @@ __all__ = [
     "ssim",
 ]
 
-# Each takes the name of a region (of the table's units; the whole image without) and what is to be
-# said otherwise: label, unit, digits, convention.
+# Each takes the name of a region (by default the whole image) and fields of the measure to
+# override: label, unit, digits, convention.
 
 
 def mse(region: str | None = None, **said: Any) -> Measure:
@@ -71,8 +71,8 @@ def kspace_error(scale: int = 2, most: int = 50, **said: Any) -> Measure:
 
     Args:
         scale: Ratio of the grids, which bounds the centre.
-        most: Samples of it along each axis of a large volume.
-        **said: What is to be said otherwise.
+        most: Largest number of samples along each axis.
+        **said: Fields of the measure to override.
     """
 
     def measure(compared: Compared) -> list[float]:
@@ -97,7 +97,7 @@ def lpips(weights: str | Path | None = None, **said: Any) -> Measure:
     Args:
         weights: See :class:`~custom.metrics.perceptual.PerceptualDistance`; without them the
             measure has no values.
-        **said: What is to be said otherwise.
+        **said: Fields of the measure to override.
     """
     distance = load_perceptual_distance(weights)
 
@@ -114,7 +114,7 @@ def lpips(weights: str | Path | None = None, **said: Any) -> Measure:
 
 
 def _measure(measure: Measure, region: str | None, said: dict[str, Any]) -> Measure:
-    """Return a measure, of a region, with what is said otherwise."""
+    """Return a measure, of a region, with the given fields overridden."""
     if region is not None:
         measure = replace(
             measure,
@@ -168,8 +168,8 @@ class MaskRegion:
     """A region that is drawn in a mask of the item, as an organ or a lesion.
 
     Args:
-        key: Of the mask; what is not 0 counts. An item without it has no such region.
-        erode: Voxels of its edge that do not count, since a masked edge is an easy gain.
+        key: Key of the mask; voxels that are not 0 count. An item without it has no such region.
+        erode: Voxels to remove from its edge, since a masked edge is easily improved.
     """
 
     def __init__(self, key: str, erode: int = 0) -> None:

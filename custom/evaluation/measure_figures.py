@@ -1,4 +1,4 @@
-"""Figures of the measures of an evaluation: every unit by method, and means along a column."""
+"""Figures of the measures of an evaluation: distributions by method, means along a column."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def draw_distributions(
 
     Args:
         rows: Rows of the table, with numbers.
-        measures: Columns to draw, and what ``summary.json`` says of each measure.
-        names: What methods are called.
+        measures: Columns to draw, each with its entry in ``summary.json``.
+        names: Names of methods.
 
     Returns:
-        A figure with a box (quartiles, median) over the points of each method; what is not finite
+        A figure with a box (quartiles, median) over the points of each method; a value not finite
         has no point.
     """
     colours = method_colours(_methods(rows))
@@ -62,15 +62,15 @@ def draw_means(
     measures: About,
     names: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Draw how each method fares along a column of the table: means over units.
+    """Draw the mean over units of each method against a column of the table.
 
     Args:
         rows: Rows of the table, with numbers, and None where there is none.
-        column: What runs along the axis, as the noise level; numbers.
-        label: Of that axis.
-        measures: What to draw, and what ``summary.json`` says of it; a measure that no row has is
+        column: Column of the horizontal axis, for example the noise level; numbers.
+        label: Label of that axis.
+        measures: Measures to draw, with their entries in ``summary.json``; one that no row has is
             left out.
-        names: What methods are called.
+        names: Names of methods.
 
     Returns:
         A figure with a panel for each measure.
@@ -117,7 +117,7 @@ def _number(row: Mapping[str, Any], measure: str) -> float | None:
 
 
 def _name_panel(ax: Axes, about: Mapping[str, Any]) -> None:
-    """Say what a panel shows, and which way is better."""
+    """Set a panel's title: the measure and the direction that is better."""
     way = "higher" if higher_is_better(about) else "lower"
     ax.set_title(f"{title(about)} ({way} is better)", fontsize=10, color=INK)
     plain_axes(ax)

@@ -1,4 +1,4 @@
-"""Draw rows of images, one column a method, with one scale a row."""
+"""Draw rows of images: a column for each method, one scale in a row."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def draw_rows(
     """Draw rows of images.
 
     Args:
-        rows: From the top; all images of a row share its window.
-        titles: Method to what it is called and what was measured, from the left.
-        heading: Of the figure.
+        rows: Rows from the top; all images of a row share its window.
+        titles: Method to its title, the name and the measures, from the left.
+        heading: Heading of the figure.
         inches: Width of a panel.
         best: The method whose title is bold.
     """

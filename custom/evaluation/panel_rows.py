@@ -1,4 +1,4 @@
-"""What a row of a figure shows of one slice by every method: images, details, residuals."""
+"""Rows of a figure for one slice by every method: images, details, residuals."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Row:
 
     Attributes:
         images: Method, or ``reference``, to image, ``(X, Y)``.
-        text: What is shown, for the caption.
-        style: Colour map and window of them all, as ``imshow`` has them.
-        label: Of the colour bar; there is none without.
+        text: Description for the caption.
+        style: Colour map and window of all, as arguments of ``imshow``.
+        label: Label of the colour bar; without one there is no bar.
         pixel_mm: Size of a pixel along ``X`` and ``Y``; None for a plane that has no millimetres.
         frame: A part to frame: first row, first column, rows, columns.
         scale_bar: Whether the first image has a bar of some millimetres.
@@ -54,16 +54,16 @@ class Row:
 
 @dataclass(frozen=True)
 class View:
-    """One slice of what was restored.
+    """One slice of a restored item.
 
     Attributes:
-        item: ``label`` and the images of all methods, with what is known of the scan.
+        item: ``label``, the images of all methods, and the fields of the scan.
         methods: Name of a method that is shown to the key of its image.
         index: Place along the last axis; None where images are single slices.
-        channel: Of images of several channels.
-        unit: What images are divided by.
-        inside: ``(X, Y)``: where residuals count; None for everywhere.
-        told: What else tells which slice it is.
+        channel: Channel, for images of several.
+        unit: Divisor of images.
+        inside: ``(X, Y)``: mask of the residuals that count; None for all.
+        told: Further fields that identify the slice.
 
     Shape:
         Images of the item: ``(C, X, Y, S)``, or ``(C, X, Y)`` without ``index``.
@@ -85,7 +85,7 @@ class View:
 
     @cached_property
     def reference(self) -> Image:
-        """What the slice should be."""
+        """The reference slice."""
         return self.slice_of("label")
 
     @cached_property
@@ -120,7 +120,7 @@ class View:
 def slice_view(
     item: Mapping[str, Any], methods: Mapping[str, str], index: int | None = None
 ) -> View:
-    """Look at a slice of a stack or of a volume.
+    """Return the view of a slice of a stack or of a volume.
 
     Args:
         item: ``label`` and the images of all methods.
@@ -131,12 +131,12 @@ def slice_view(
 
 
 def image_row(view: View, label: str = "", *, frame: bool = False) -> Row:
-    """Show the slice by every method, in one grey window.
+    """Return the row of the slice by every method, in one grey window.
 
     Args:
         view: The slice.
-        label: Of the colour bar; there is none without.
-        frame: Whether the part is framed that :func:`detail_row` enlarges.
+        label: Label of the colour bar; without one there is no bar.
+        frame: Whether to frame the part that :func:`detail_row` enlarges.
     """
     return Row(
         {**view.images, REFERENCE: view.reference},
@@ -150,7 +150,7 @@ def image_row(view: View, label: str = "", *, frame: bool = False) -> Row:
 
 
 def detail_row(view: View, label: str = "image") -> Row:
-    """Show the part with most detail, enlarged, in the grey window of the whole."""
+    """Return the row of the part with most detail, enlarged, in the grey window of the whole."""
     images = {**view.images, REFERENCE: view.reference}
     return Row(
         {name: view.detail(image) for name, image in images.items()},
@@ -164,13 +164,13 @@ def detail_row(view: View, label: str = "image") -> Row:
 def residual_row(
     view: View, label: str = "residual", percentile: float = 99.5, *, detail: bool = False
 ) -> Row:
-    """Show image minus reference, on one scale that is symmetric about zero.
+    """Return the row of image minus reference, on one scale that is symmetric about zero.
 
     Args:
         view: The slice.
-        label: Of the colour bar.
-        percentile: Of the absolute residuals of each method; the largest is the end of the scale.
-        detail: Whether the part with most detail is shown alone.
+        label: Label of the colour bar.
+        percentile: Percentile of each method's absolute residuals; the largest ends the scale.
+        detail: Whether to show only the part with most detail.
     """
     residuals = {}
     for method, image in view.images.items():
@@ -185,13 +185,13 @@ def residual_row(
 
 
 def detail_window(image: Image, share: float = _DETAIL) -> tuple[int, int, int, int]:
-    """Return where an image has most detail: first row, first column, rows, columns.
+    """Return the window with most detail: first row, first column, rows, columns.
 
     The window of ``share`` of each side in which the mean squared gradient is largest.
 
     Args:
         image: ``(X, Y)``.
-        share: Of the sides, above 0, at most 1.
+        share: Share of the sides, above 0, at most 1.
     """
     rows, columns = (max(2, round(share * length)) for length in image.shape)
     energy = sum(np.square(part) for part in np.gradient(np.asarray(image, dtype=np.float64)))

@@ -33,7 +33,7 @@ Measures = Mapping[str, Mapping[str, Any]]
 
 
 class Table(Protocol):
-    """What is asked of the handler that measures: rows, methods with their keys, measures."""
+    """Interface of the handler that measures: rows, methods with their keys, measures."""
 
     rows: list[dict[str, Any]]
     methods: dict[str, str]
@@ -42,14 +42,14 @@ class Table(Protocol):
 
 @dataclass(frozen=True)
 class Choice:
-    """A rule that says which slices are shown. Nobody picks them.
+    """A rule that chooses the slices to show, so that nobody picks them by eye.
 
     Attributes:
-        first: Scans whose middle slice is shown, in the order of the dataset; None for all.
+        first: Number of scans, in the dataset's order, whose middle slice is shown; None for all.
         worst: The measure by which the model's worst slice is shown too; None for none.
-        by: A column of the table: so many are shown of each of its values.
-        where: Column to value: the rule is for these alone.
-        reason: Why the first are shown.
+        by: Column of the table; the rule then applies to each of its values.
+        where: Column to value, to which the rule is restricted.
+        reason: Reason that captions give for the first.
     """
 
     first: int | None = None
@@ -59,12 +59,12 @@ class Choice:
     reason: str = "middle slice"
 
     def __post_init__(self) -> None:
-        """Refuse a negative number."""
+        """Raise if ``first`` is negative."""
         if self.first is not None and self.first < 0:
             raise ValueError(f"first must be at least 0, got {self.first}")
 
     def group_of(self, row: Mapping[str, Any]) -> tuple[Any, ...] | None:
-        """Return what a slice competes with others of, or None if the rule is not for it."""
+        """Return the group in which a slice is ranked, or None if the rule does not apply to it."""
         if any(not _equal(row[column], value) for column, value in self.where.items()):
             return None
         return (row[self.by] if self.by else "",)
@@ -72,7 +72,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Panel:
-    """One slice with all that its figure shows; ``place`` tells it from others."""
+    """One slice with the content of its figure; ``place`` identifies it."""
 
     scan: str
     place: dict[str, Any]
@@ -82,25 +82,25 @@ class Panel:
 
 
 class Panels:
-    """Draw chosen slices of an evaluation: a row of images for each thing shown, a column a method.
+    """Draw chosen slices of an evaluation: rows of images, a column for each method.
 
     Writes ``figures/<scan>_slice<k>.png`` and ``figures/figures.csv`` (``file, scan, caption``, the
     columns that identify the slice, ``chosen``) when the evaluator has completed; figures of an
-    earlier evaluation go.
+    earlier evaluation are removed.
 
     Args:
         table: Measures of the same evaluator; it must stand before this handler.
         output_dir: Folder in which ``figures`` is made.
-        rows: What is shown, from the top: functions of a
+        rows: Rows from the top: functions of a
             :class:`~custom.evaluation.panel_rows.View`.
-        choices: Which slices are shown.
+        choices: Rules that choose the slices.
         view: Takes an item, methods and their keys, and the index of a slice or None; gives a view.
-        columns: What identifies a slice (columns of the table, what the view tells) to how the
-            heading says it, as ``"noise {:g}"``; with ``""`` the heading leaves it out.
-        measures: Those in the titles; the best method by the first has a bold title.
-        names: What methods are called.
+        columns: Fields that identify a slice (of the table or of the view), each with its format
+            in the heading, as ``"noise {:g}"``; with ``""`` the heading leaves it out.
+        measures: Measures in the titles; the best method by the first has a bold title.
+        names: Names of methods.
         inches: Width of a panel.
-        distributions: Whether a last figure shows every measure of every slice.
+        distributions: Whether to add a last figure with every measure of every slice.
         dots_per_inch: Resolution of the figures.
     """
 
@@ -139,13 +139,13 @@ class Panels:
         engine.add_event_handler(Events.COMPLETED, self.write)
 
     def start(self) -> None:
-        """Forget what an earlier run kept."""
+        """Discard the slices of an earlier run."""
         self.seen = 0
         self.first: dict[tuple[Any, ...], list[Panel]] = {}
         self.worst: dict[tuple[Any, ...], Panel] = {}
 
     def keep(self, engine: Engine) -> None:
-        """Keep slices of what the engine has just restored, if they are to be shown."""
+        """Keep slices of the items just restored, if they are to be shown."""
         new, self.seen = self.table.rows[self.seen :], len(self.table.rows)
         for item in restored_items(engine):
             scan = str(item.get("scan", ""))
@@ -220,7 +220,7 @@ class Panels:
         return Panel(str(item.get("scan", "")), place, chosen, rows, measures)
 
     def _caption(self, panel: Panel) -> str:
-        """Say which slice a figure shows, why, and what its rows are."""
+        """Return the caption: the slice, the reason of its choice, and the rows."""
         rows = "; ".join(row.text for row in panel.rows)
         return f"{self._place(panel)}: {panel.chosen}. From the top: {rows}."
 

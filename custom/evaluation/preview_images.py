@@ -1,4 +1,4 @@
-"""Draw a validation slice beside its input, its reference and what is left of the error."""
+"""Draw a validation slice beside its input, its reference and the remaining error."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class PreviewImages:
     :class:`custom.handlers.earlier_run.EarlierRun` to keep an earlier training's pictures apart.
 
     Args:
-        folder: Where the pictures go.
-        rows: What is shown, see :class:`custom.evaluation.panels.Panels`.
+        folder: Folder of the pictures.
+        rows: Rows of the picture, see :class:`custom.evaluation.panels.Panels`.
         interval: Epochs from one picture to the next; the first epoch has one too.
-        slice_number: Which slice of the validation, counted from 1, in the order it is read.
+        slice_number: Number of the slice, from 1, in the order in which validation reads them.
         inches: Width of a panel.
         dots_per_inch: Resolution of the pictures.
 
@@ -64,11 +64,11 @@ class PreviewImages:
         self.dots_per_inch = dots_per_inch
 
     def attach(self, engine: Evaluator) -> None:
-        """Look at each validation step."""
+        """Add the handler to each validation step."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Evaluator) -> None:
-        """Save a picture if this is the slice and the epoch for one."""
+        """Save a picture if slice and epoch are those to draw."""
         epoch = engine.state.epoch
         wanted = min(self.slice_number, engine.state.epoch_length)
         if engine.state.iteration != wanted or (epoch > 1 and epoch % self.interval):

@@ -23,8 +23,8 @@ __all__ = ["RestoreWithd"]
 class RestoreWithd(MapTransform):
     """Restore the model's input with a peer: another trained network, in the same run.
 
-    The peer sees the very image that the model saw, so both are measured on the same slices in
-    the same units. The weights are loaded at once, so that what is wrong with them is said before
+    The peer gets the same image as the model, so both are measured on the same slices in
+    the same units. The weights are loaded at once, so that faulty weights are reported before
     anything is restored.
 
     Stores the restored image under ``output_key``, and under ``f"{output_key}_seconds"`` the time
@@ -36,9 +36,9 @@ class RestoreWithd(MapTransform):
         output_key: The peer's name.
         network: The peer's network.
         ckpt_path: The peer's weights.
-        inferer: How the peer restores.
-        device: Where the peer restores; the model's, if times are to be compared.
-        extra_keys: What else the inferer takes: its argument, and the key of that in the data; as
+        inferer: Inferer of the peer.
+        device: Device of the peer; that of the model if times are to be compared.
+        extra_keys: Further arguments of the inferer, each with the key of its value in the data; as
             MONAI's ``PrepareBatchExtraInput`` has it.
 
     Shape:

@@ -33,16 +33,15 @@ def summarise(
     """Average the measures of each method over all units and over groups of them.
 
     Args:
-        rows: One for each unit and method, as :func:`~custom.evaluation.table.read_rows` gives
-            them.
-        measures: What was measured; those that no method has are left out.
-        groups: Columns whose values tell groups apart.
+        rows: One row for each unit and method, from :func:`~custom.evaluation.table.read_rows`.
+        measures: Measures; those that no method has are left out.
+        groups: Columns that define the groups.
         unit: Columns that identify a unit, the same for every method.
         subject: Column of the person or animal; where it is empty, the scan stands for it.
-        lowest: A column of numbers: ``overall``, ``each`` and the gains are those of the rows in
-            which it is lowest, as without added noise.
-        each: A column whose every value is told, method by method.
-        seed: Of the bootstrap.
+        lowest: A column of numbers: ``overall``, ``each`` and the gains use only the rows in
+            which it is lowest, for example those without added noise.
+        each: A column; ``each`` lists the measures for each of its values.
+        seed: Seed of the bootstrap.
 
     Returns:
         ``methods``, ``measures``, ``overall``, ``groups``, ``model_against``, and ``each``, as in
@@ -110,18 +109,18 @@ def mean_gain(
     """Compare the model with another method on the same units.
 
     Args:
-        rows: One for each unit and method.
-        measure: What is compared.
+        rows: One row for each unit and method.
+        measure: The measure to compare.
         other: The method.
         unit: Columns that identify a unit.
         subject: Column of the person or animal; where it is empty, the scan stands for it.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
-        :func:`spread` of the gains (above 0 the model is better), ``better`` on how many ``of``
-        units and of how many ``subjects``, and ``ci95``: where the mean lies in 95 % of 10,000
+        :func:`spread` of the gains (positive: the model is better); ``better``, the number of
+        units with a gain among ``of``; ``subjects``; ``ci95``: range of the mean in 95 % of 10,000
         draws of as many subjects, each with all its units (None with fewer than three subjects:
-        units of one subject are no independent evidence). None where a measure has no better.
+        units of one subject are not independent). None for a measure without a better direction.
     """
     if measure.better == "target":
         return None
@@ -179,7 +178,7 @@ def _by_method(
 
 
 def _each(rows: Sequence[Row], names: Sequence[str], column: str) -> dict[str, Any]:
-    """Return value of a column to method to measure to what was measured, if JSON can hold it."""
+    """Return value of a column to method to measure to mean, if JSON can hold it."""
     found: dict[str, Any] = {}
     for row in rows:
         values = {name: row[name] for name in names}
@@ -191,7 +190,7 @@ def _each(rows: Sequence[Row], names: Sequence[str], column: str) -> dict[str, A
 
 
 def _order(value: str) -> tuple[int, float, str]:
-    """Return where a value of a column stands: numbers by size, then words, then nothing."""
+    """Return the sort key of a value of a column: numbers by size, then words, then empty."""
     try:
         return (0, float(value), "")
     except ValueError:

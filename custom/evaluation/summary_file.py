@@ -1,4 +1,4 @@
-"""Write ``summary.json`` of an evaluation, and say it in a few lines of text."""
+"""Write ``summary.json`` of an evaluation, and its result as a few lines of text."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _PACKAGES = ("mri-restoration-bundles", "monai", "torch", "numpy", "scipy")
 
 
 class Part(Protocol):
-    """What one bundle adds to the summary of its evaluation."""
+    """Addition of one bundle to the summary of its evaluation."""
 
     def facts(self) -> dict[str, str]:
-        """Return what the page lists besides."""
+        """Return further facts for the page."""
         ...
 
     def tables(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return further tables: ``title``, ``columns``, ``rows`` and ``caption`` of each.
 
         Args:
-            rows: Of ``metrics.csv``.
+            rows: Rows of ``metrics.csv``.
         """
         ...
 
@@ -49,21 +49,21 @@ class Summary:
         ckpt_path: Weights that were evaluated.
         dataset_dir: The dataset's folder.
         split: The split that was evaluated.
-        method_names: What methods are called; those that are not named are called as in the table.
-        unit: What a unit is called: ``slice``, ``series`` or ``volume``.
-        subject: Whose units these are: ``animal`` or ``person``.
-        subject_column: Where the table names them.
-        groups: Columns whose values tell groups apart.
+        method_names: Names of methods; by default those of the table.
+        unit: Word for a unit: ``slice``, ``series`` or ``volume``.
+        subject: Word for a subject: ``animal`` or ``person``.
+        subject_column: Column of the subjects.
+        groups: Columns that define the groups.
         lowest: See :func:`~custom.evaluation.summary.summarise`.
-        each: See there.
-        times: How long the methods took, if that was measured.
+        each: See :func:`~custom.evaluation.summary.summarise`.
+        times: Times of the methods, if measured.
         seconds_per: Times are those of a ``scan`` or of a ``slice``.
-        peers: What the evaluator ran besides; of each network among it the weights are named.
-        conventions: What the measures do not say: name to sentence.
-        facts: What else the page lists; what is None is left out.
-        parts: What only this bundle adds.
+        peers: Other components that the evaluator ran; the weights of networks are recorded.
+        conventions: Further conventions: name to sentence.
+        facts: Further facts for the page; those that are None are left out.
+        parts: Additions of this bundle.
         packages: Further packages whose versions count.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Summary:
         return path
 
     def _counts(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-        """Return how many units, scans and subjects these are."""
+        """Return the numbers of units, scans and subjects."""
         label, column = self.subject
         rows = rows_at_lowest(rows, self.how["lowest"])
         units = {tuple(row[name] for name in self.table.units.columns) for row in rows}
@@ -148,7 +148,7 @@ class Summary:
         }
 
     def _facts(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        """Return what the page lists besides."""
+        """Return further facts for the page."""
         found = dict(self.facts)
         lowest = self.how["lowest"]
         if lowest is not None:
@@ -162,9 +162,9 @@ class Summary:
 
 
 def summary_text(summary: Mapping[str, Any]) -> str:
-    """Return the result as plain text: a line a method, mean and deviation of each measure.
+    """Return the result as plain text: a line for each method, mean and deviation of each measure.
 
-    The first measure is told once more for each value of the first group.
+    The first measure is repeated for each value of the first group.
 
     Args:
         summary: Content of ``summary.json``.
@@ -194,12 +194,12 @@ def summary_text(summary: Mapping[str, Any]) -> str:
 
 
 def about_checkpoint(path: Path) -> dict[str, str]:
-    """Return which weights these were: ``path`` and ``sha256``."""
+    """Return ``path`` and ``sha256`` of weights."""
     return {"path": str(path.resolve()), "sha256": sha256_of(path)}
 
 
 def about_dataset(folder: Path) -> dict[str, Any]:
-    """Return what the data are, in the words of the dataset's ``datalist.json``."""
+    """Return the description of the data from the dataset's ``datalist.json``."""
     content = json.loads((folder / "datalist.json").read_text(encoding="utf-8"))
     told = ("name", "description", "demonstration")
     return {"folder": str(folder.resolve())} | {

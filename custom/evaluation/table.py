@@ -21,18 +21,18 @@ class QualityTable:
     """Collect the measures of each unit and method, and write them as CSV.
 
     Writes ``metrics.csv`` when the evaluator has completed: a row for each unit and method with
-    what identifies the unit, the method, the measures, and what the units add. A cell is empty
+    the unit's columns, the method, the measures, and the units' further columns. A cell is empty
     where there is no such number.
 
     Args:
         output_dir: Folder of the table.
-        units: Makes units of an item, as :class:`~custom.evaluation.units.Slices` does.
+        units: Converts an item to units, as :class:`~custom.evaluation.units.Slices` does.
         methods: Name of a method to the key of its images in the batch or the output.
-        measures: What is measured.
-        peers: What the evaluator ran besides; the networks among it are methods too.
+        measures: The measures.
+        peers: Other components that the evaluator ran; networks among them are methods too.
 
     Attributes:
-        rows: Of the table, while it grows.
+        rows: Rows of the table so far.
 
     Raises:
         ValueError: If ``methods`` lacks ``model``.
@@ -60,12 +60,12 @@ class QualityTable:
         engine.add_event_handler(Events.COMPLETED, self.write)
 
     def start(self) -> None:
-        """Forget what an earlier run measured."""
+        """Discard the rows of an earlier run."""
         self.rows: list[dict[str, Any]] = []
         self.units.start()
 
     def measure(self, engine: Engine) -> None:
-        """Measure what the engine has just restored."""
+        """Measure the items just restored."""
         for item in restored_items(engine):
             units = self.units(item)
             if units is None:
@@ -101,12 +101,12 @@ class QualityTable:
 
 
 def compared_methods(methods: Mapping[str, str], peers: Iterable[Any] = ()) -> dict[str, str]:
-    """Return name and key of every method: classical ones, networks run besides, the model last.
+    """Return name and key of every method: classical methods, other networks, the model last.
 
     Args:
         methods: Name of a method to the key of its images in the batch or the output; ``model``,
-            and what is made of its result, as ``model_consistent``, come last.
-        peers: What the evaluator ran besides; the networks among it are methods too, under their
+            and methods made from its result, as ``model_consistent``, come last.
+        peers: Other components that the evaluator ran; networks among them are methods, under their
             output key unless ``methods`` names them.
 
     Raises:
@@ -121,7 +121,7 @@ def compared_methods(methods: Mapping[str, str], peers: Iterable[Any] = ()) -> d
 
 
 def restored_items(engine: Engine) -> list[dict[str, Any]]:
-    """Return each item of the evaluator's last batch together with what was made of it.
+    """Return each item of the evaluator's last batch together with its outputs.
 
     Args:
         engine: A MONAI evaluator that splits its batches into lists of items.

@@ -1,4 +1,4 @@
-"""Collect how long each method of an evaluation took, and write it as CSV."""
+"""Collect the times of each method of an evaluation, and write them as CSV."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class Times:
 
     Those of the model and of its peers are measured by
     :class:`~custom.inferers.timed_inferer.TimedInferer`, those of the classical methods as they
-    run while loading, where they tell it under their key with ``_seconds`` behind
+    run while loading, where they store them under their key with the suffix ``_seconds``
     (:mod:`custom.transforms.dwi_baselines`). Loading, the estimates of scale and noise, and
     measuring do not count.
 
     Writes ``times.csv`` (``scan, method, slices, voxels, seconds``) when the evaluator has
-    completed; voxels are those of ``image_mask``, which are what most methods look at, else of the
+    completed; voxels are those of ``image_mask``, which most methods are restricted to, else of the
     volume that was restored.
 
     Args:
         table: The measures of the same evaluator; it must stand before this handler.
-        inferer: The evaluator's, which restores with the model.
+        inferer: The evaluator's inferer, which restores with the model.
     """
 
     def __init__(self, table: QualityTable, inferer: TimedInferer) -> None:
@@ -45,11 +45,11 @@ class Times:
         engine.add_event_handler(Events.COMPLETED, self.write)
 
     def start(self) -> None:
-        """Forget the times of an earlier run."""
+        """Discard the times of an earlier run."""
         self.rows: list[dict[str, Any]] = []
 
     def collect(self, engine: Engine) -> None:
-        """Keep the times of what the engine has just restored."""
+        """Keep the times of the items just restored."""
         for item in restored_items(engine):
             inside, restored = item.get("image_mask"), item["pred"]
             about = {
@@ -73,18 +73,18 @@ class Times:
 def summarise_seconds(
     rows: Sequence[Mapping[str, Any]], per: str = "scan"
 ) -> dict[str, dict[str, Any]]:
-    """Return what a scan, or one of its slices, takes, by method.
+    """Return the time for a scan, or for one of its slices, by method.
 
     Medians, since a scan restored while the machine did something else is no measure of a method.
 
     Args:
-        rows: One for each scan and method, the scans in the same order for all, as
+        rows: One row for each scan and method, the scans in the same order for all, as
             :class:`Times` collects them.
         per: ``scan`` or ``slice``.
 
     Returns:
         Method, the model first, to ``median``, ``min`` and ``max`` of the seconds, ``scans``, and,
-        but for the model itself, ``model_ratio``: the median over scans of the model's time
+        except for the model itself, ``model_ratio``: the median over scans of the model's time
         divided by the method's.
     """
     taken: dict[str, list[float]] = {}

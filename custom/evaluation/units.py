@@ -1,4 +1,4 @@
-"""What an evaluation measures one by one: the slices of a stack, or whole volumes."""
+"""Units of an evaluation: the slices of a stack, or whole volumes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from custom.metrics.ssim import similarity_map
 __all__ = ["Compared", "Images", "Region", "Slices", "Units", "Volumes"]
 
 Region = Callable[["Images"], Tensor | None]
-"""Returns which voxels of the references count, ``(n, 1, *spatial)``; None where it is unknown."""
+"""Returns a mask on the references, ``(n, 1, *spatial)``; None where the region is unknown."""
 
 
 class Compared:
-    """The images of one method beside their references, as measures of images take them.
+    """The images of one method with their references, the argument of measures of images.
 
     Attributes:
-        predicted: The method's.
-        reference: What they should be.
-        data_range: Of each reference, in its units.
+        predicted: Images of the method.
+        reference: The references.
+        data_range: Data range of each reference, in its units.
 
     Shape:
         Images: ``(n, 1, *spatial)``, one a unit; ``data_range``: ``(n,)``.
@@ -50,17 +50,17 @@ class Images:
     """The units of one item.
 
     Attributes:
-        rows: What identifies each.
-        further: What else a row holds behind the measures.
+        rows: Identifying columns of each unit.
+        further: Further columns, after the measures.
         reference: ``(n, 1, *spatial)``.
         data_range: ``(n,)``.
 
     Args:
         item: Its ``label``, and the images of all methods.
-        name: Of the item, for messages.
+        name: Name of the item in messages.
         rows: See above.
-        values: Brings an image of the item to units ``(n, 1, *spatial)``.
-        data_range: Of the references.
+        values: Function that converts an image of the item to units ``(n, 1, *spatial)``.
+        data_range: Data range of the references.
         regions: Name to region.
 
     Raises:
@@ -93,7 +93,7 @@ class Images:
         return self.values(self.item[key]) if key in self.item else None
 
     def mask(self, region: str) -> Tensor | None:
-        """Return which voxels a region has, the same for every method."""
+        """Return the mask of a region, the same for every method."""
         if region not in self._masks:
             self._masks[region] = self._regions[region](self)
         return self._masks[region]
@@ -117,15 +117,15 @@ class Images:
 
 
 class Units:
-    """How items become units, and what the summary tells of them.
+    """Conversion of items to units, and their counts and facts for the summary.
 
     Args:
-        columns: What identifies an item in the table: keys of the item, or names of columns to
+        columns: Columns that identify an item in the table: its keys, or names of columns to
             these.
 
     Attributes:
-        columns: Of the table, before the method; what a subclass adds stands behind.
-        further: Behind the measures.
+        columns: Columns of the table before the method; a subclass may append its own.
+        further: Columns after the measures.
     """
 
     further: tuple[str, ...] = ()
@@ -138,10 +138,10 @@ class Units:
         self.start()
 
     def start(self) -> None:
-        """Forget what an earlier run told."""
+        """Discard the state of an earlier run."""
 
     def about(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what identifies an item; a cell is empty where the item does not tell."""
+        """Return the identifying columns of an item; empty where it lacks the key."""
         return {name: _cell(item.get(key)) for name, key in self.keys.items()}
 
     def counts(self) -> dict[str, int]:
@@ -149,7 +149,7 @@ class Units:
         return {}
 
     def facts(self) -> dict[str, str]:
-        """Return what the page lists besides."""
+        """Return further facts for the page."""
         return {}
 
     def tables(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -163,7 +163,7 @@ class Volumes(Units):
     Args:
         columns: See :class:`Units`.
         regions: Name to region, for measures of a region.
-        rule: Of the data range, see :func:`~custom.metrics.image_pairs.data_range_of`.
+        rule: Rule for the data range, see :func:`~custom.metrics.image_pairs.data_range_of`.
 
     Shape:
         Images of the items: ``(1, D, H, W)``.
@@ -200,7 +200,7 @@ class Slices(Units):
         exclusions: A list of bad slices to leave out; by default the dataset's own, if any.
         scale_key: Key of the factors in the item.
         regions: Name to region, for measures of a region.
-        rule: Of the data range, see :func:`~custom.metrics.image_pairs.data_range_of`.
+        rule: Rule for the data range, see :func:`~custom.metrics.image_pairs.data_range_of`.
 
     Attributes:
         excluded: Scan to the slices that were left out.
@@ -227,7 +227,7 @@ class Slices(Units):
         self.rule = rule
 
     def start(self) -> None:
-        """Forget what an earlier run left out."""
+        """Discard the excluded slices of an earlier run."""
         self.excluded: dict[str, list[int]] = {}
 
     def __call__(self, item: Mapping[str, Any]) -> Images | None:
@@ -250,17 +250,17 @@ class Slices(Units):
         )
 
     def counts(self) -> dict[str, int]:
-        """Return how many slices were left out."""
+        """Return the number of slices left out."""
         return {"excluded": sum(map(len, self.excluded.values()))}
 
     def facts(self) -> dict[str, str]:
-        """Return which slices were left out."""
+        """Return the slices left out, as text."""
         lists = [f"{scan}: {', '.join(map(str, found))}" for scan, found in self.excluded.items()]
         return {"excluded slices": "; ".join(lists)} if lists else {}
 
 
 def _cell(value: Any) -> float | str:
-    """Return a number, a text, or nothing."""
+    """Return a cell: a number, a text, or the empty string."""
     if isinstance(value, (int, float, Tensor, np.number)) and not isinstance(value, bool):
         return float(value)
     return "" if value is None else str(value)

@@ -15,6 +15,7 @@ import torch
 from monai.transforms import MapTransform
 
 from custom.demo.demonstration_set import DemonstrationSet
+from custom.evaluation.measure import Measure
 from custom.files.atomic import write_json
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -70,6 +71,19 @@ class Removedd(MapTransform):
         return {**data, "removed": data["image"].to(data["pred"].device) - data["pred"]}
 
 
+def brightness():
+    """Return the measure of this study: how bright an image is beside its reference."""
+    return Measure(
+        name="brightness",
+        label="brightness of the image",
+        unit="",
+        better="target",
+        digits=3,
+        convention="mean of the image over that of the reference",
+        function=lambda pair: pair.predicted.mean((1, 2, 3, 4)) / pair.reference.mean((1, 2, 3, 4)),
+    )
+
+
 # What the three workflows share.
 _COMMON = """
 imports:
@@ -78,6 +92,7 @@ imports:
   - $from custom.data.datasets.datalist import load_datalist
   - $from custom.data.datasets.split_items import split_items
   - $from custom.handlers.executed_config import executed_config
+  - $from custom.report.html_report import write_report
 bundle_root: .
 output_dir: $@bundle_root + '/output/WORKFLOW'
 demo_dir: $@bundle_root + '/data/demo'
@@ -191,9 +206,43 @@ _LOADER = """
 """
 _EVALUATE = f"""
 split: test
+methods: {{input: image, model: pred}}
+method_names: {{input: as acquired, model: smoothing}}
 postprocessing: {{_target_: Compose, transforms: []}}
+table:
+  _target_: custom.evaluation.table.QualityTable
+  output_dir: '@output_dir'
+  units:
+    _target_: custom.evaluation.units.Volumes
+    columns: [scan, person]
+  methods: '@methods'
+  measures:
+    - {{_target_: custom.evaluation.image_measures.psnr}}
+    - {{_target_: fourth_study.brightness}}
+summary:
+  _target_: custom.evaluation.summary_file.Summary
+  table: '@table'
+  ckpt_path: '@ckpt_path'
+  dataset_dir: '@dataset_dir'
+  split: '@split'
+  method_names: '@method_names'
+  unit: volume
+  subject_column: person
+panels:
+  _target_: custom.evaluation.panels.Panels
+  table: '@table'
+  output_dir: '@output_dir'
+  choices: [{{_target_: custom.evaluation.panels.Choice, first: 1}}]
+  rows: [{{_target_: custom.evaluation.panel_rows.image_row, _mode_: callable}}]
+  measures: [psnr, brightness]
+  names: '@method_names'
 handlers:{_LOADER}
-run: [$@evaluator.run()]
+  - '@table'
+  - '@panels'
+run:
+  - $@evaluator.run()
+  - $@summary.write()
+  - $write_report(@output_dir)
 """
 _INFERENCE = f"""
 input: $[item['image'] for item in @datalist['test']]

@@ -12,6 +12,7 @@ from custom.bundle.verification.verify import verify_bundle
 from custom.data.inputs.restored_writer import is_result
 from custom.deploy.bundle_forms import importable, open_bundle
 from custom.deploy.packaging.package import package_bundle
+from custom.files.csv_table import read_table
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,16 @@ def test_it_passes_every_check_that_runs_nothing(bundle):
 
 
 def test_it_evaluates(bundle, tmp_path):
-    run_bundle(bundle, ["evaluate"], {"output_dir": str(tmp_path / "out")})
+    run_bundle(bundle, ["evaluate"], {"output_dir": str(tmp_path)})
+    rows = read_table(tmp_path / "metrics.csv", ("scan", "person", "method", "psnr", "brightness"))
+    assert len(rows) == 4  # two volumes, two methods
+    assert all(0.5 < float(row["brightness"]) < 2 for row in rows)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["measures"]["brightness"]["label"] == "brightness of the image"
+    assert (tmp_path / "figures" / "figures.csv").is_file()
+    page = (tmp_path / "report.html").read_text()
+    assert "brightness of the image" in page
+    assert "smoothing" in page
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The figures of the super-resolution study beside the tables of an evaluation."""
+"""Diagnostic figures of super-resolution beside the tables of an evaluation."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from custom.evaluation.measure_figures import draw_means
 from custom.evaluation.table import QualityTable, read_rows
 from custom.report.training_curves import draw_curves, read_curves
 
-__all__ = ["VolumeStudy"]
+__all__ = ["VolumeDiagnostics"]
 
 logger = logging.getLogger(__name__)
 
 
-class VolumeStudy:
+class VolumeDiagnostics:
     """Write the curves over the noise, the curves of the training, and the extractor's features.
 
-    What there is nothing for is left out with a line in the log: curves over the noise need two
-    levels, those of the training its ``metrics.csv``, features the checkpoint of the training.
+    A figure whose data are missing is left out, with a line in the log: curves over the noise need
+    two levels, those of the training its ``metrics.csv``, features the checkpoint of the training.
 
     Args:
         table: The measures, after the evaluator has run and the summary was written.

@@ -7,7 +7,7 @@ from small_evaluation import write_volume_evaluation
 from torch import nn
 
 from custom.analysis.gan.patch_collector import Patch
-from custom.analysis.gan.study import VolumeStudy
+from custom.analysis.gan.volume_diagnostics import VolumeDiagnostics
 from custom.evaluation.diagnostics_folder import read_diagnostics
 
 
@@ -21,7 +21,7 @@ def test_what_is_there_is_drawn(tmp_path):
     torch.save({"extractor": extractor.state_dict()}, tmp_path / "last.pt")
     training = tmp_path / "training.csv"
     training.write_text("epoch,train_critic_loss,train_pixel_loss\n1,0.5,0.2\n2,0.7,0.1\n")
-    study = VolumeStudy(table, patches, nn.Conv3d(1, 3, 2), tmp_path / "last.pt", training)
+    study = VolumeDiagnostics(table, patches, nn.Conv3d(1, 3, 2), tmp_path / "last.pt", training)
     folder = study.write()
     assert [row["file"] for row in read_diagnostics(tmp_path)] == [
         "noise.png",
@@ -31,6 +31,8 @@ def test_what_is_there_is_drawn(tmp_path):
     numbers = json.loads((folder / "diagnostics.json").read_text())
     assert numbers["noise"]["psnr"]["0.3"] == {"cubic": 27.0, "model": 27.5}
     assert numbers["training"]["epochs"] == 2
-    nothing = VolumeStudy(table, patches, extractor, tmp_path / "gone.pt", tmp_path / "gone.csv")
+    nothing = VolumeDiagnostics(
+        table, patches, extractor, tmp_path / "gone.pt", tmp_path / "gone.csv"
+    )
     nothing.write()
     assert [row["file"] for row in read_diagnostics(tmp_path)] == ["noise.png"]

@@ -1,0 +1,75 @@
+"""A study brings its own code, and nothing that all share knows of it (CONTRIBUTING.md, rule 1)."""
+
+import json
+import re
+
+import fourth_study
+import pytest
+
+from custom.bundle.result_maps import result_maps
+from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
+from custom.deploy.packaging.packaged_configs import modules_in_configs
+from custom.deploy.packaging.vendored_code import own_tree
+
+BUNDLES = sorted(
+    path.parents[1] for path in (fourth_study.REPOSITORY / "bundles").glob(f"*/{METADATA}")
+)
+# Rooms with a sub-room a subject, and rooms whose modules a config names for its study alone.
+SUBJECTS = ("analysis", "demo", "physics")
+SCIENCE = (*SUBJECTS, "networks", "losses", "inferers", "evaluation", "report")
+# Rooms to which a new study adds no line; the one bundle in them is what `mri-bundles demo` shows.
+SHARED = ("files", "evaluation", "report", "deploy", "tuning", "bundle", "verbs")
+DEFAULT = ("verbs/tools.py", "micro_mri_denoise")
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory):
+    """The modules that the configs of each bundle name, and of a fourth that needs little."""
+    work = tmp_path_factory.mktemp("work")
+    folders = [*BUNDLES, fourth_study.write(work)]
+    configs = {root.name: BundleFolder(root, work).configs.values() for root in folders}
+    return {name: modules_in_configs(content, own_tree()) for name, content in configs.items()}
+
+
+def room(module):
+    return module.split(".")[1] if "." in module else ""
+
+
+def subject(module):
+    """Return the sub-room of a subject that a module lies in, if any."""
+    parts = module.split(".")[:3]
+    is_folder = own_tree().modules[".".join(parts)].name == "__init__.py"
+    return ".".join(parts) if room(module) in SUBJECTS and len(parts) == 3 and is_folder else None
+
+
+@pytest.mark.parametrize("name", [*(path.name for path in BUNDLES), fourth_study.NAME])
+def test_an_archive_holds_no_module_of_another_study(name, named):
+    mine = named[name]
+    others = [names for other, names in named.items() if other != name]
+    of_one_other = {
+        module
+        for module in set().union(*others) - mine
+        if room(module) in SCIENCE and sum(module in names for names in others) == 1
+    }
+    subjects = {subject(module) for module in mine}
+    held = set(own_tree().reached(mine))
+    assert len(held) > 20
+    assert sorted(held & of_one_other) == []
+    assert sorted(module for module in held if subject(module) not in {None, *subjects}) == []
+
+
+def test_shared_rooms_name_no_bundle_and_no_map():
+    words = {path.name for path in BUNDLES}
+    for bundle in BUNDLES:
+        about = json.loads((bundle / METADATA).read_text())
+        words |= {*about.get("variants", {}), *result_maps(about)}
+    words -= {"uncertainty", "noise", "mask", "residual", "difference"}
+    assert len(words) > len(BUNDLES)
+    found = set()
+    for path in (path for part in SHARED for path in (own_tree().root / part).rglob("*")):
+        if path.suffix in (".py", ".html"):
+            text = re.sub(r"docs/methods/\w+\.md", "", path.read_text())
+            inside = {word for word in words if re.search(rf"\b{word}\b", text)}
+            file = path.relative_to(own_tree().root).as_posix()
+            found |= {(file, word) for word in inside}
+    assert found == {DEFAULT}
