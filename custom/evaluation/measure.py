@@ -1,4 +1,4 @@
-"""A measure of an evaluation: what is measured, how it is called, and which way is better."""
+"""A measure of an evaluation: its function, its label, and which direction is better."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["Measure", "best_method", "format_mean", "format_value", "higher_is_b
 
 @dataclass(frozen=True)
 class Measure:
-    """What a table has a column of.
+    """One column of a table of measures.
 
     Attributes:
-        name: Of the column.
-        label: For people.
-        unit: Of the values; empty for plain numbers.
-        better: ``higher``, ``lower``, or ``target`` where a value should be right.
-        digits: Decimals that mean something; None for three significant digits.
-        convention: How it is defined.
-        function: Takes what the table's units compare, gives a value a unit ``(n,)``, or None where
+        name: Name of the column.
+        label: Label in figures and on pages.
+        unit: Unit of the values; empty for plain numbers.
+        better: ``higher``, ``lower``, or ``target`` where there is a true value.
+        digits: Decimals to show; None for three significant digits.
+        convention: Definition.
+        function: Function of the compared images: one value for each unit, ``(n,)``, or None where
             there is none.
     """
 
@@ -35,12 +35,12 @@ class Measure:
     function: Callable[[Any], Sequence[float] | Tensor | None]
 
     def about(self) -> dict[str, Any]:
-        """Return what ``summary.json`` says of the measure."""
+        """Return the measure's entry in ``summary.json``."""
         told = ("label", "unit", "better", "digits", "convention")
         return {name: getattr(self, name) for name in told}
 
 
-# The following take what ``summary.json`` says of a measure.
+# The following take a measure's entry in ``summary.json``.
 
 
 def title(about: Mapping[str, Any]) -> str:
@@ -49,7 +49,7 @@ def title(about: Mapping[str, Any]) -> str:
 
 
 def format_value(about: Mapping[str, Any], value: float | None) -> str:
-    """Return a value with the digits that mean something; ``-`` where there is none."""
+    """Return a value with its significant digits; ``-`` where there is none."""
     if value is None:
         return "-"
     digits = about["digits"]
@@ -68,15 +68,15 @@ def format_mean(about: Mapping[str, Any], value: Mapping[str, Any]) -> str:
 
 
 def higher_is_better(about: Mapping[str, Any]) -> bool:
-    """Return True if a measure improves upwards."""
+    """Return True if higher values of a measure are better."""
     return bool(about["better"] == "higher")
 
 
 def best_method(about: Mapping[str, Any], values: Mapping[str, float | None]) -> str:
-    """Return the method with the best value, or nothing if there is none or no best.
+    """Return the method with the best value; empty if there is no value or no better direction.
 
     Args:
-        about: Of the measure.
+        about: Entry of the measure in ``summary.json``.
         values: Method to value.
     """
     known = {method: value for method, value in values.items() if value is not None}

@@ -225,7 +225,7 @@ class Panels:
         return f"{self._place(panel)}: {panel.chosen}. From the top: {rows}."
 
     def _place(self, panel: Panel) -> str:
-        """Say which slice it is."""
+        """Return the text that identifies the slice."""
         told = [
             text.format(panel.place[column])
             for column, text in self.columns.items()

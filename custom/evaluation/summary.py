@@ -178,7 +178,7 @@ def _by_method(
 
 
 def _each(rows: Sequence[Row], names: Sequence[str], column: str) -> dict[str, Any]:
-    """Return value of a column to method to measure to mean, if JSON can hold it."""
+    """Return value of a column to method to measure to number; None if JSON cannot hold it."""
     found: dict[str, Any] = {}
     for row in rows:
         values = {name: row[name] for name in names}

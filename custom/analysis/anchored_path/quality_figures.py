@@ -133,7 +133,7 @@ def _draw_reliability(
 
 
 def _widen(ax: Axes, least: float) -> None:
-    """Let an axis span no less than ``least``."""
+    """Widen an axis to span at least ``least``."""
     low, high = ax.get_ylim()
     missing = max(0.0, least - (high - low)) / 2
     ax.set_ylim(low - missing, high + missing)

@@ -53,7 +53,7 @@ def _error(name: str, label: str, unit: str, convention: str) -> Measure:
 
 
 def _coverage(times: int, share: str) -> Measure:
-    """Return the measure of how often the truth lies within so many deviations."""
+    """Return the measure of coverage: the share of true values within so many deviations."""
 
     def measure(compared: ComparedSignals) -> list[float] | None:
         if compared.deviation is None:

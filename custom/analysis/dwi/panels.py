@@ -21,7 +21,7 @@ __all__ = ["anisotropy_row", "series_view"]
 def series_view(
     item: Mapping[str, Any], methods: Mapping[str, str], index: int | None = None
 ) -> View:
-    """Look at a slice of the middle weighted volume, in units of the scan's median ``S_0``.
+    """Return the view of a slice of the middle weighted volume, in units of the median ``S_0``.
 
     Args:
         item: The truth, as :class:`~custom.analysis.dwi.true_voxels.TrueVoxels` takes it, and the
@@ -46,7 +46,7 @@ def series_view(
 
 
 def anisotropy_row(view: View) -> Row:
-    """Show the fractional anisotropy of refitted tensors, from 0 to 1, within the mask alone.
+    """Return the row of fractional anisotropy of refitted tensors, 0 to 1, inside the mask.
 
     Args:
         view: View from :func:`series_view`.

@@ -18,12 +18,12 @@ __all__ = ["ComparedSignals", "Series", "TrueVoxels"]
 
 
 class ComparedSignals:
-    """The signals of one method beside the truth, as measures of signals take them.
+    """The signals of one method with the truth, the argument of measures of signals.
 
     Attributes:
-        voxels: With the truth.
-        found: The method's, ``(n, M)`` in units of the true ``S_0``.
-        deviation: What the method says of their error, the same; None where it says nothing.
+        voxels: The voxels, with the truth.
+        found: Signals of the method, ``(n, M)`` in units of the true ``S_0``.
+        deviation: The method's estimate of their error, of the same shape; None if it gives none.
     """
 
     def __init__(self, voxels: TrueVoxels, found: Tensor, deviation: Tensor | None) -> None:
@@ -33,7 +33,7 @@ class ComparedSignals:
 
     @cached_property
     def errors(self) -> dict[str, float]:
-        """Those of the signals and of the tensors refitted from them, once for all measures."""
+        """Errors of the signals and of the refitted tensors, computed once for all measures."""
         tensors = refit_tensors(self.found, self.voxels.b_rows)
         of_signals = signal_measures(self.found, self.voxels.signals)
         return of_signals | tensor_measures(tensors, self.voxels.tensors)
@@ -50,11 +50,11 @@ class TrueVoxels:
     Args:
         item: ``label``, ``unweighted``, ``b_rows`` and, where they are known, ``mask`` (else
             ``image_mask``), ``s0`` and ``tensor``.
-        about: What identifies the scan in a table.
+        about: Columns that identify the scan in a table.
         deviations: Name of a method to the key of its deviations, where it has any.
 
     Attributes:
-        inside: ``(X, Y, Z)``: which voxels of the volume they are.
+        inside: ``(X, Y, Z)``: mask of the voxels in the volume.
         scale: ``(n, 1)``: their true ``S_0``.
         signals: ``(n, M)`` in units of ``S_0``.
         tensors: ``(n, 6)`` in µm²/ms.
@@ -149,7 +149,7 @@ class Series(Units):
         self.deviations = dict(deviations or {})
 
     def start(self) -> None:
-        """Forget what an earlier run told."""
+        """Discard the state of an earlier run."""
         self.noise_sources: set[str] = set()
 
     def __call__(self, item: Mapping[str, Any]) -> TrueVoxels:
@@ -158,7 +158,7 @@ class Series(Units):
         return TrueVoxels(item, self.about(item), self.deviations)
 
     def facts(self) -> dict[str, str]:
-        """Return how the model learnt of the noise."""
+        """Return the source of the model's noise level."""
         return {"noise of the model": ", ".join(sorted(self.noise_sources))}
 
     def tables(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ _DECADES = 3  # of the logarithmic scale
 
 
 def kspace_row(view: View, scale: int = 2) -> Row:
-    """Show ``|F (x - y)|`` of each method's volume ``x`` and the reference ``y``.
+    """Return the row of ``|F (x - y)|`` of each method's volume ``x`` and the reference ``y``.
 
     Of the whole volume at the frequency 0 of the last axis, in the centre of k-space, over the root
     mean square of ``|F y|`` there.

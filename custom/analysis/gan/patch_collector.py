@@ -37,15 +37,15 @@ class PatchCollector:
     """Keep cubes at the same random places of each reference and of its restoration.
 
     A place counts if at least half of its voxels are foreground. Only volumes without added noise
-    are looked at; those smaller than a cube are passed over. The places of a scan are the same in
+    are used; those smaller than a cube are skipped. The places of a scan are the same in
     every run.
 
     Args:
         size: Voxels along each side.
-        each: Cubes of a volume, at most; fewer where twenty times as many places do not do.
+        each: Most cubes of a volume; fewer if twenty times as many places do not suffice.
         group_key: Key of an item by which volumes are grouped; the scan where an item does not have
             it.
-        seed: Chooses other places.
+        seed: Seed of the places.
 
     Raises:
         ValueError: If ``size`` or ``each`` is below 1.
@@ -69,11 +69,11 @@ class PatchCollector:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.keep)
 
     def start(self) -> None:
-        """Forget what an earlier run kept."""
+        """Discard the slices of an earlier run."""
         self.patches: list[Patch] = []
 
     def keep(self, engine: Engine) -> None:
-        """Keep cubes of the volume that the engine has just restored."""
+        """Keep cubes of the volumes just restored."""
         for data in restored_items(engine):
             if float(data.get("noise_level", 0.0)) == 0:
                 self._keep(data)

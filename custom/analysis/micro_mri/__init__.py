@@ -1,1 +1,1 @@
-"""What only evaluations of micro-MRI tabulate."""
+"""Tables that only evaluations of micro-MRI have."""

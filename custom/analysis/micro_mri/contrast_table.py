@@ -17,7 +17,7 @@ from custom.metrics.contrast_to_noise import cnr_problem, contrast_to_noise_rati
 
 __all__ = ["CNR_COLUMNS", "ContrastTable"]
 
-# The first six are the source's Table 3; the region tells two stacks of one plane apart.
+# The first six are the paper's Table 3; the region distinguishes two stacks of one plane.
 CNR_COLUMNS = ("Mouse", "Plane", "Slice", "LR CNR", "DL CNR", "HR CNR", "Region")
 _REFERENCE = "reference"
 _SOURCE = {"LR CNR": "input", "DL CNR": "model", "HR CNR": _REFERENCE}
@@ -27,13 +27,13 @@ _PLACE = {"Mouse": "animal", "Plane": "plane", "Slice": "slice", "Region": "regi
 class ContrastTable:
     """Collect the contrast-to-noise ratios of every method, and write them as CSV.
 
-    Writes ``cnr.csv`` when the evaluator has completed: the columns of the source's table, and one
+    Writes ``cnr.csv`` when the evaluator has completed: the columns of the paper's table, and one
     more for each further method, ``<method> CNR``, which is empty where that method left a
     background without noise. A part of the :class:`~custom.evaluation.summary_file.Summary`.
 
     Args:
         table: Measures of the same evaluator, of slices; it must stand before this handler.
-        mask_key: Of the drawn regions: 1 the region of interest, 2 the background.
+        mask_key: Key of the drawn regions: 1 the region of interest, 2 the background.
 
     Raises:
         ValueError: If the table lacks the method ``input``.
@@ -55,12 +55,12 @@ class ContrastTable:
         engine.add_event_handler(Events.COMPLETED, self.write)
 
     def start(self) -> None:
-        """Forget what an earlier run measured."""
+        """Discard the rows of an earlier run."""
         self.rows: list[dict[str, Any]] = []
         self.left_out: Counter[str] = Counter()
 
     def measure(self, engine: Engine) -> None:
-        """Measure the stack that the engine has just restored."""
+        """Measure the stacks just restored."""
         for item in restored_items(engine):
             slices = self.table.units(item)
             if slices is not None:
@@ -72,7 +72,7 @@ class ContrastTable:
         write_table(self.table.output_dir / "cnr.csv", (*CNR_COLUMNS, *further), self.rows)
 
     def facts(self) -> dict[str, str]:
-        """Return why slices have no ratio."""
+        """Return the reasons for slices without a ratio."""
         reasons = [f"{number} of slices: {reason}" for reason, number in self.left_out.items()]
         return {"slices without a contrast-to-noise ratio": "; ".join(reasons)} if reasons else {}
 
