@@ -62,8 +62,11 @@ def method_colours(methods: Sequence[str]) -> dict[str, str]:
     return {m: MEASURED if m == "model" else colours.get(m, INK) for m in methods}
 
 
-def plain_axes(ax: Axes) -> None:
-    """Give a plot a light grid, small ticks and no box."""
+def plain_axes(ax: Axes, x: str = "", y: str = "", title: str = "") -> None:
+    """Give a plot a light grid, small ticks and no box; and name its axes and itself."""
+    for name, write in ((x, ax.set_xlabel), (y, ax.set_ylabel), (title, ax.set_title)):
+        if name:
+            write(name, fontsize=9, color=INK)
     ax.tick_params(labelsize=8)
     ax.grid(color=GRID, linewidth=0.8)
     ax.set_axisbelow(True)

@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from custom.analysis.dwi.estimators import Estimates, SignalEstimator, refit
-from custom.analysis.dwi.paired_errors import Measured, mean_of
-from custom.analysis.dwi.samples import NoisyLevel, SignalSamples, squared_error
+from custom.analysis.dwi.estimators import Estimates, SignalEstimator, network_estimator
+from custom.analysis.dwi.samples import (
+    MM2_PER_S,
+    Measured,
+    NoisyLevel,
+    SignalSamples,
+    columns_of,
+    mean_of,
+)
+from custom.networks.blocks.protocol_buffers import SCALE_RULE
+from custom.physics.diffusion.gradient_table import GradientTable
+from custom.physics.diffusion.scale import SCALE_RULES, ScaleEstimate
 from custom.physics.diffusion.tensor import fractional_anisotropy, mean_diffusivity
 
-__all__ = ["BY_NOISE_COLUMNS", "LIMIT", "LIMIT_REFITTED", "errors_by_noise"]
+__all__ = [
+    "LIMIT",
+    "LIMIT_KNOWN",
+    "LIMIT_REFITTED",
+    "LIMIT_UNKNOWN",
+    "errors_by_noise",
+    "errors_by_scale",
+]
 
 LIMIT, LIMIT_REFITTED = "limit", "limit (refitted)"
-_TENSOR_COLUMNS = (
-    "tensor_mse",
-    "tensor_mse_se",
-    "tensor_times_limit",
-    "tensor_times_limit_se",
-    "tensor_excess",
-    "tensor_excess_se",
-    "fa_mae",
-    "md_mae",
+LIMIT_KNOWN, LIMIT_UNKNOWN = "limit (S0 known)", "limit (S0 unknown)"
+_MEASURES = [f"{name}{se}" for name in ("mse", "times_limit", "excess") for se in ("", "_se")]
+_COLUMNS = (
+    *("sigma", "estimator", "signals"),
+    *(f"{quantity}_{name}" for quantity in ("signal", "tensor") for name in _MEASURES),
+    *("fa_mae", "md_mae"),
 )
-BY_NOISE_COLUMNS = (
-    "sigma",
-    "estimator",
-    "signals",
-    "signal_mse",
-    "signal_mse_se",
-    "signal_times_limit",
-    "signal_times_limit_se",
-    "signal_excess",
-    "signal_excess_se",
-    *_TENSOR_COLUMNS,
-)
-_MM2_PER_S = 1e-3  # one µm²/ms
+_ESTIMATES: dict[str, ScaleEstimate | None] = {"known": None, "mean b0": "b0", "fitted": "fit"}
 
 
 def errors_by_noise(
@@ -51,91 +52,93 @@ def errors_by_noise(
         sigmas: Noise levels above 0, in units of ``S_0``.
 
     Returns:
-        Rows of :data:`BY_NOISE_COLUMNS`. Errors of signals are in units of ``S_0`` squared, those
-        of the tensor's elements and of its mean diffusivity in mm²/s, squared or not. ``times``
-        are ratios of errors of the same signals, ``excess`` is the squared distance from the
-        posterior mean over the latter's error; ``se`` are standard errors. ``limit`` is the
-        posterior mean; refitted, its tensor is fitted to its signals, as a network's is. Missing
-        numbers are None.
+        Rows with ``sigma``, ``estimator``, the number of ``signals``, the measures of
+        :meth:`custom.analysis.dwi.samples.NoisyLevel.compared` as ``signal_...`` and ``tensor_...``
+        with their standard errors ``..._se``, and the mean absolute errors ``fa_mae`` and
+        ``md_mae``. Errors of signals are in units of ``S_0`` squared, those of the tensor's
+        elements and of its mean diffusivity in mm²/s, squared or not. ``limit`` is the posterior
+        mean; refitted, its tensor is fitted to its signals, as a network's is. Missing numbers are
+        None.
     """
     rows = []
-    for sigma in sigmas:
-        level = samples.level(sigma)
+    for level in map(samples.level, sigmas):
         for estimator in estimators:
             part = level.first(estimator.most_signals)
             found = estimator.estimate(part.noisy, part.levels)
             rows.append(_row(estimator.name, part, found, samples.b_rows))
-        rows += _limit_rows(level, samples.b_rows)
+        whole = level.posterior.whole
+        limits = {LIMIT: Estimates(whole.signal, whole.tensor)}
+        if level.truth.tensor is not None:
+            limits[LIMIT_REFITTED] = Estimates(whole.signal)
+        rows += [_row(name, level, found, samples.b_rows) for name, found in limits.items()]
     return rows
 
 
 def _row(name: str, level: NoisyLevel, found: Estimates, b_rows: Tensor) -> dict[str, Any]:
     """Return the errors of one estimator at one level."""
-    row: dict[str, Any] = {**_empty(name, level)}
+    row: dict[str, Any] = dict.fromkeys(_COLUMNS)
+    row |= {"sigma": level.sigma, "estimator": name, "signals": len(level.noisy)}
+    measured: dict[str, Measured] = {}
     if found.signal is not None:
-        errors = squared_error(found.signal, level.truth.signal)
-        row |= _pair("signal_mse", mean_of(errors))
-        row |= _pair("signal_times_limit", level.times_limit(found.signal))
-        row |= _pair("signal_excess", level.excess(found.signal))
+        measured |= {f"signal_{k}": value for k, value in level.compared(found.signal).items()}
     if level.truth.tensor is not None:
-        tensor = _tensor_of(found, b_rows)
-        row |= _tensor_errors(tensor, level.truth.tensor)
-        row |= _pair("tensor_times_limit", level.times_limit(tensor, True))
-        row |= _pair("tensor_excess", level.excess(tensor, True))
-    return row
+        tensor, truth = found.tensors(b_rows), level.truth.tensor.double()
+        measured |= {f"tensor_{k}": v for k, v in level.compared(tensor, "tensor").items()}
+        anisotropy = fractional_anisotropy(tensor.double()) - fractional_anisotropy(truth)
+        diffusivity = mean_diffusivity(tensor.double()) - mean_diffusivity(truth)
+        row["fa_mae"] = float(anisotropy.abs().mean())
+        row["md_mae"] = float(diffusivity.abs().mean()) * MM2_PER_S
+    return row | columns_of(measured)
 
 
-def _limit_rows(level: NoisyLevel, b_rows: Tensor) -> Iterator[dict[str, Any]]:
-    """Return the posterior mean's errors: of its tensor, and of the one fitted to its signals."""
-    whole, none = level.posterior.whole, Measured(0.0, 0.0)
-    for name in (LIMIT, LIMIT_REFITTED):
-        row = _empty(name, level) | _pair("signal_mse", mean_of(level.limit_errors()))
-        row |= _pair("signal_times_limit", Measured(1.0, 0.0)) | _pair("signal_excess", none)
-        if level.truth.tensor is not None and whole.tensor is not None:
-            if name == LIMIT:
-                row |= _tensor_errors(whole.tensor, level.truth.tensor)
-                errors = mean_of(level.limit_errors(True))
-                row |= _pair("tensor_mse", Measured(*(v * _MM2_PER_S**2 for v in errors)))
-                row |= _pair("tensor_times_limit", Measured(1.0, 0.0))
-                row |= _pair("tensor_excess", none)
-            else:
-                tensor = refit(whole.signal, b_rows)
-                row |= _tensor_errors(tensor, level.truth.tensor)
-                row |= _pair("tensor_times_limit", level.times_limit(tensor, True))
-                row |= _pair("tensor_excess", level.excess(tensor, True))
-            yield row
-        elif name == LIMIT:
-            yield row
+def errors_by_scale(
+    networks: Mapping[str, nn.Module],
+    table: GradientTable,
+    samples: SignalSamples,
+    sigmas: Sequence[float],
+    unknown: SignalSamples | None = None,
+) -> list[dict[str, Any]]:
+    """Measure networks whose signals are in units of the true or of an estimated ``S_0``.
+
+    Args:
+        networks: Name to network; a tensor does not depend on the scale, and has no row. One that
+            was trained with ``S_0`` known gets signals in units of the true one, of the mean of
+            their b <= 50 measurements, and of a log-linear fit; one that was trained for the second
+            gets that only.
+        table: The protocol.
+        samples: The signals, in units of their true ``S_0``.
+        sigmas: Noise levels above 0.
+        unknown: The same with the posterior mean for an unknown ``S_0``, under a flat prior, of
+            noise that is not cut at 0, which carries more information where noise is strong.
+
+    Returns:
+        Rows with ``sigma``, ``estimator``, ``scale``, ``signal_mse``, ``signal_times_limit`` and
+        their standard errors: errors in units of the true ``S_0`` squared, and over those of the
+        posterior mean for a known ``S_0``.
+    """
+    rows = []
+    for level in map(samples.level, sigmas):
+        for name, network in networks.items():
+            rule = SCALE_RULES[int(dict(network.named_buffers())[SCALE_RULE])]
+            for way, scale in _ESTIMATES.items():
+                if rule == "b0" and scale != "b0":
+                    continue
+                found = network_estimator(network, table, scale)(level.noisy, level.levels)
+                if found.signal is not None:
+                    rows.append(_scale_row(level, name, way, level.compared(found.signal)))
+        limit = level.compared(level.posterior.whole.signal)
+        rows.append(_scale_row(level, LIMIT_KNOWN, "known", limit))
+        if unknown is not None:
+            mse, best = mean_of(unknown.level(level.sigma).limit_errors()), limit["mse"].value
+            times = Measured(mse.value / best, mse.error / best)
+            measured = {"mse": mse, "times_limit": times}
+            rows.append(_scale_row(level, LIMIT_UNKNOWN, "unknown", measured))
+    return rows
 
 
-def _tensor_of(found: Estimates, b_rows: Tensor) -> Tensor:
-    """Return tensors, refitted if an estimator gives signals only."""
-    if found.tensor is not None:
-        return found.tensor
-    if found.signal is None:
-        raise ValueError("an estimator must give signals or tensors")
-    return refit(found.signal, b_rows)
-
-
-def _tensor_errors(tensor: Tensor, truth: Tensor) -> dict[str, Any]:
-    """Return errors of tensors, mean diffusivity and anisotropy, in units of mm²/s."""
-    tensor, truth = tensor.double(), truth.double()
-    squared = Measured(*(v * _MM2_PER_S**2 for v in mean_of(squared_error(tensor, truth))))
-    anisotropy = fractional_anisotropy(tensor) - fractional_anisotropy(truth)
-    diffusivity = mean_diffusivity(tensor) - mean_diffusivity(truth)
-    return {
-        **_pair("tensor_mse", squared),
-        "fa_mae": float(anisotropy.abs().mean()),
-        "md_mae": float(diffusivity.abs().mean()) * _MM2_PER_S,
-    }
-
-
-def _empty(name: str, level: NoisyLevel) -> dict[str, Any]:
-    """Return a row without numbers yet."""
-    row: dict[str, Any] = dict.fromkeys(BY_NOISE_COLUMNS)
-    return row | {"sigma": level.sigma, "estimator": name, "signals": len(level.noisy)}
-
-
-def _pair(name: str, measured: Measured) -> dict[str, float]:
-    """Return a number and its standard error as columns."""
-    return {name: measured.value, f"{name}_se": measured.error}
+def _scale_row(
+    level: NoisyLevel, name: str, way: str, measured: Mapping[str, Measured]
+) -> dict[str, Any]:
+    """Return the errors of one estimator with one scale at one level."""
+    pairs = {f"signal_{key}": measured[key] for key in ("mse", "times_limit")}
+    return {"sigma": level.sigma, "estimator": name, "scale": way, **columns_of(pairs)}

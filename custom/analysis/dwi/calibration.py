@@ -10,21 +10,10 @@ from monai.networks.utils import eval_mode
 from torch import Generator, Tensor
 
 from custom.analysis.dwi.estimators import Estimates, SignalEstimator
-from custom.analysis.dwi.samples import NoisyLevel, SignalSamples
+from custom.analysis.dwi.samples import SignalSamples
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
 
-__all__ = ["CALIBRATION_COLUMNS", "calibration", "calibration_by_noise", "sampling_estimator"]
-
-CALIBRATION_COLUMNS = (
-    "sigma",
-    "estimator",
-    "quantity",
-    "mean_squared_z",
-    "within_1",
-    "within_2",
-    "correlation",
-    "ratio",
-)
+__all__ = ["calibration", "calibration_by_noise", "sampling_estimator"]
 
 
 def sampling_estimator(
@@ -63,19 +52,24 @@ def calibration_by_noise(
         sigmas: Noise levels above 0.
 
     Returns:
-        Rows of :data:`CALIBRATION_COLUMNS`: level, name, ``signal`` or ``tensor``, and the numbers
-        of :func:`calibration`. The last of each level is the posterior itself.
+        Rows with ``sigma``, ``estimator``, ``quantity`` (``signal``, or ``tensor`` where no signals
+        are estimated), and the numbers of :func:`calibration`. The last of each level is the
+        posterior itself.
     """
     rows = []
-    for sigma in sigmas:
-        level = samples.level(sigma)
+    for level in map(samples.level, sigmas):
         whole = level.posterior.whole
-        for estimator in estimators:
-            found = estimator.estimate(level.noisy, level.levels)
-            if found.deviation is not None:
-                rows.append(_row(estimator.name, level, found))
-        own = Estimates(whole.signal, None, whole.signal_variance.sqrt())
-        rows.append(_row("limit", level, own))
+        found = [(e.name, e.estimate(level.noisy, level.levels)) for e in estimators]
+        found.append(("limit", Estimates(whole.signal, None, whole.signal_variance.sqrt())))
+        for name, own in found:
+            quantity = "tensor" if own.signal is None else "signal"
+            truth, estimate = getattr(level.truth, quantity), getattr(own, quantity)
+            if own.deviation is None or truth is None:
+                continue
+            best = getattr(whole, f"{quantity}_variance").sqrt()
+            numbers = calibration(estimate, own.deviation, truth, best)
+            row = {"sigma": level.sigma, "estimator": name, "quantity": quantity}
+            rows.append(row | numbers)
     return rows
 
 
@@ -109,20 +103,3 @@ def calibration(
         "correlation": float(torch.corrcoef(pair)[0, 1]),
         "ratio": float((deviation.square().mean() / best.square().mean()).sqrt()),
     }
-
-
-def _row(name: str, level: NoisyLevel, found: Estimates) -> dict[str, Any]:
-    """Return the numbers of one estimator at one level."""
-    whole = level.posterior.whole
-    row: dict[str, Any] = {"sigma": level.sigma, "estimator": name}
-    if found.deviation is None:
-        raise ValueError("deviation must be predicted")
-    if found.signal is not None:
-        best = whole.signal_variance.sqrt()
-        numbers = calibration(found.signal, found.deviation, level.truth.signal, best)
-        return {**row, "quantity": "signal", **numbers}
-    if found.tensor is None or level.truth.tensor is None or whole.tensor_variance is None:
-        raise ValueError("signals or tensors must be estimated, and be known")
-    best = whole.tensor_variance.sqrt()
-    numbers = calibration(found.tensor, found.deviation, level.truth.tensor, best)
-    return {**row, "quantity": "tensor", **numbers}

@@ -18,7 +18,6 @@ from custom.physics.diffusion.tensor import tensor_signal
 from custom.physics.diffusion.tensor_fit import clip_to_box, fit_log_linear, fit_non_linear
 
 __all__ = [
-    "CLASSICAL",
     "Estimates",
     "SignalEstimator",
     "classical_estimators",
@@ -28,8 +27,6 @@ __all__ = [
     "restore_scaled",
 ]
 
-# Names of the estimators without training.
-CLASSICAL = ("noisy", "WLS", "NLLS", "DIPY WLS", "DIPY NLLS")
 _LEAST_SCALE = 0.05  # smallest estimate of S_0, in units of the true one: it is divided by
 # Of the logarithm, units of S_0: nearest to the paper's table (docs/methods/dwi_vae.md).
 _FLOOR = 0.01
@@ -50,6 +47,14 @@ class Estimates:
     signal: Tensor | None
     tensor: Tensor | None = None
     deviation: Tensor | None = None
+
+    def tensors(self, b_rows: Tensor) -> Tensor:
+        """Return the tensors, fitted to the signals where an estimator gives signals only."""
+        if self.tensor is not None:
+            return self.tensor
+        if self.signal is None:
+            raise ValueError("an estimator must give signals or tensors")
+        return refit(self.signal, b_rows)
 
 
 @dataclass(frozen=True)

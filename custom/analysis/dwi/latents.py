@@ -12,27 +12,10 @@ from torch import Tensor
 from custom.losses.signal_losses import kl_divergence
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
 
-__all__ = [
-    "ACTIVE",
-    "LATENT_COLUMNS",
-    "LatentMeasures",
-    "divergence_of_each",
-    "latent_rows",
-    "measure_latents",
-]
+__all__ = ["LatentMeasures", "divergence_of_each", "latent_rows", "measure_latents"]
 
-ACTIVE = 0.01  # nats
+_ACTIVE = 0.01  # nats
 _STEPS = 9  # from -2 to 2 standard deviations
-LATENT_COLUMNS = (
-    "network",
-    "latent",
-    "mean",
-    "std",
-    "posterior_std",
-    "kl_nats",
-    "contribution",
-    "active",
-)
 
 
 @dataclass(frozen=True)
@@ -69,7 +52,12 @@ class LatentMeasures:
         """
         if self.divergence is None:
             return self.means.std(0) > 0
-        return self.divergence > ACTIVE
+        return self.divergence > _ACTIVE
+
+    @property
+    def order(self) -> list[int]:
+        """Numbers of the latents, the one that contributes most first."""
+        return [int(j) for j in self.contribution.argsort(descending=True)]
 
 
 def measure_latents(
@@ -103,17 +91,17 @@ def measure_latents(
         for j in range(network.latent):
             moved[j, :, j] += shifts.to(parameter) * spread[j]
         changes = network.decode(moved) - network.decode(centre)
+    variational = network.variational
+    spreads = log_variance.exp().mean(0).sqrt() if variational else torch.zeros(len(centre))
     return LatentMeasures(
-        name,
-        mean.cpu(),
-        log_variance.exp().mean(0).sqrt().cpu()
-        if network.variational
-        else torch.zeros(len(centre)),
-        divergence_of_each(mean, log_variance).cpu() if network.variational else None,
-        error,
-        torch.tensor(replaced, dtype=torch.float64) - error,
-        shifts,
-        changes.cpu(),
+        name=name,
+        means=mean.cpu(),
+        posterior_std=spreads.cpu(),
+        divergence=divergence_of_each(mean, log_variance).cpu() if variational else None,
+        error=error,
+        contribution=torch.tensor(replaced, dtype=torch.float64) - error,
+        shifts=shifts,
+        changes=changes.cpu(),
     )
 
 
@@ -123,24 +111,22 @@ def divergence_of_each(mean: Tensor, log_variance: Tensor) -> Tensor:
     Shape:
         ``(n, L)`` both; output: ``(L,)``.
     """
-    columns = [slice(j, j + 1) for j in range(mean.shape[1])]
-    return torch.stack([kl_divergence(mean[:, j], log_variance[:, j]).mean() for j in columns])
+    latents = range(mean.shape[1])
+    return torch.stack([kl_divergence(mean[:, [j]], log_variance[:, [j]]).mean() for j in latents])
 
 
 def latent_rows(found: LatentMeasures) -> list[dict[str, Any]]:
-    """Return rows of :data:`LATENT_COLUMNS`, the latent that contributes most first."""
-    rows = []
-    for j in found.contribution.argsort(descending=True).tolist():
-        divergence = None if found.divergence is None else float(found.divergence[j])
-        values = (
-            found.name,
-            j,
-            float(found.means[:, j].mean()),
-            float(found.means[:, j].std()),
-            float(found.posterior_std[j]),
-            divergence,
-            float(found.contribution[j]),
-            bool(found.active[j]),
-        )
-        rows.append(dict(zip(LATENT_COLUMNS, values, strict=True)))
-    return rows
+    """Return a row for each latent, the one that contributes most first."""
+    return [
+        {
+            "network": found.name,
+            "latent": j,
+            "mean": float(found.means[:, j].mean()),
+            "std": float(found.means[:, j].std()),
+            "posterior_std": float(found.posterior_std[j]),
+            "kl_nats": None if found.divergence is None else float(found.divergence[j]),
+            "contribution": float(found.contribution[j]),
+            "active": bool(found.active[j]),
+        }
+        for j in found.order
+    ]

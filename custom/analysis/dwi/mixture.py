@@ -12,24 +12,21 @@ from torch import Generator, Tensor
 from custom.analysis.dwi.estimators import Estimates, SignalEstimator
 from custom.analysis.dwi.mixture_errors import (
     CITED,
-    MixtureErrors,
+    Errors,
     errors_of,
     extended_row,
     joined,
     mixture_row,
     times_limit,
 )
-from custom.analysis.dwi.samples import NoisyLevel
+from custom.analysis.dwi.samples import MM2_PER_S, NoisyLevel
 from custom.data.datasets.signal_batches import LatticeSplit
 from custom.physics.diffusion.noise import NoiseModel, PublishedLevels
 from custom.physics.diffusion.posterior.mean import PosteriorMean
-from custom.physics.diffusion.priors import BoxPrior, Draw, TensorLattice
+from custom.physics.diffusion.priors import BoxPrior, Draw, SignalPrior, TensorLattice
 from custom.physics.diffusion.tensor import tensor_signal
-from custom.setting_checks import check_whole
 
 __all__ = ["Mixture", "SignalMixture"]
-
-_MM2_PER_S = 1e-3  # one µm²/ms
 
 
 @dataclass(frozen=True)
@@ -59,15 +56,12 @@ class SignalMixture:
 
     Args:
         split: The lattice's tensors; those of its test part are used.
+        lattice: Prior of the exact limit.
         noise: Noise of the measurements.
         count: Number of signals, over all levels; at least two a level.
-        limit_count: Number of these for which the limits are computed, at least two a level; 0 for
-            none.
+        limit_count: Number of these for which the limits are computed, at least two a level.
         seed: Seed of the choice and of the noise.
-        levels: The noise levels.
-        draws: See :class:`custom.physics.diffusion.posterior.mean.PosteriorMean`.
-        own_draws: Likewise.
-        lattice: Prior of the exact limit; by default the split's.
+        settings: Settings of :class:`custom.physics.diffusion.posterior.mean.PosteriorMean`.
 
     Source:
         docs/methods/dwi_vae.md, "Results" and "Limit".
@@ -78,46 +72,46 @@ class SignalMixture:
         split: LatticeSplit,
         lattice: TensorLattice,
         noise: NoiseModel,
-        count: int = 9000,
-        limit_count: int = 930,
+        count: int,
+        limit_count: int,
         seed: int = 0,
-        levels: PublishedLevels | None = None,
-        draws: int = 300_000,
-        own_draws: int = 4000,
+        **settings: Any,
     ) -> None:
-        values = (levels or PublishedLevels()).values
-        check_whole("mixture_signals", count, 2 * len(values))
         self.b_rows = split.simulation.b_rows
         self.noise, self.seed, self.lattice = noise, seed, lattice
-        self.draws, self.own_draws = draws, own_draws
-        self.values = values
-        self.mixture = _mixture(split, noise, values, count // len(values), seed)
-        each = min(limit_count // len(values), count // len(values))
-        block = torch.arange(len(values) * (count // len(values))).reshape(len(values), -1)
-        self.limit_index = block[:, :each].reshape(-1) if limit_count else block[:0].reshape(-1)
+        self.settings = settings
+        self.values = PublishedLevels().values
+        levels = len(self.values)
+        each = count // levels
+        self.mixture = _mixture(split, noise, self.values, each, seed)
+        numbers = torch.arange(levels * each).reshape(levels, each)
+        self.limits_of_level = numbers[:, : limit_count // levels]
+        self.limit_index = self.limits_of_level.reshape(-1)
 
     def table(self, estimators: Sequence[SignalEstimator]) -> list[dict[str, Any]]:
-        """Measure estimators, and return rows of ``MIXTURE_COLUMNS``, the published ones last.
+        """Measure estimators, and return a row for each, the limits and the published ones last.
 
-        ``tensor_factor`` is the error of the noisy signals' tensors over that of the estimator's;
-        ``times_limit`` is over the signals of the limit alone; the limit's own errors are those of
-        the whole mixture, see :func:`custom.analysis.dwi.mixture_errors.extended_row`.
+        Columns are those of :data:`custom.analysis.dwi.mixture_errors.Errors` with some standard
+        errors. ``tensor_factor`` is the error of the noisy signals' tensors over that of the
+        estimator's; ``times_limit`` is over the signals of the limit alone; the limit's own errors
+        are those of the whole mixture, see
+        :func:`custom.analysis.dwi.mixture_errors.extended_row`.
         """
         noisy = errors_of(Estimates(self.mixture.noisy), self.mixture.truth, self.b_rows)
         limits = self._limits()
-        exact = limits.get("limit")
         rows, complete = [], []
         for estimator in estimators:
             part, index = self._part(estimator.most_signals)
             found = estimator.estimate(part.noisy, part.sigma)
             errors = errors_of(found, part.truth, self.b_rows)
-            row = mixture_row(estimator.name, errors, float(noisy.tensor[index].mean()))
-            if len(index) == len(noisy.tensor):
+            unrestored = float(noisy["tensor_mse"][index].mean())
+            row = mixture_row(estimator.name, errors, unrestored)
+            if len(index) == len(self.mixture.noisy):
                 complete.append(errors)
-                row |= times_limit(errors, exact, self.limit_index) if exact else {}
+                row |= times_limit(errors, limits["limit"], self.limit_index)
             rows.append(row)
         for name, errors in limits.items():
-            row = mixture_row(name, errors, 1.0) | (times_limit(errors, exact) if exact else {})
+            row = mixture_row(name, errors, 1.0) | times_limit(errors, limits["limit"])
             rows.append(extended_row(row, errors, complete, self.limit_index, noisy))
         return rows + [dict(row) for row in CITED]
 
@@ -129,38 +123,38 @@ class SignalMixture:
         index = torch.linspace(0, count - 1, most).round().long()
         return self.mixture.rows(index), index
 
-    def _limits(self) -> dict[str, MixtureErrors]:
-        """Return the errors of posterior means, unless ``limit_count`` is 0.
+    def _limits(self) -> dict[str, Errors]:
+        """Return the errors of posterior means.
 
         ``limit``: over the lattice, exact, with the mean tensor; ``limit (refitted)``: with the
         tensor fitted to its signals; the third is for the continuous prior, without the lattice.
         """
-        if len(self.limit_index) == 0:
-            return {}
-        settings: dict[str, Any] = {"draws": self.draws, "own_draws": self.own_draws}
-        found = {}
-        for name, prior in (("limit", self.lattice), ("posterior mean (any tensor)", BoxPrior())):
-            posterior_mean = PosteriorMean(prior, self.noise, self.b_rows, **settings)
-            parts = [self._level(posterior_mean, i) for i in range(len(self.values))]
-            found[name] = joined([own for own, _ in parts])
-            if name == "limit":
-                found["limit (refitted)"] = joined([refitted for _, refitted in parts])
-        return found
+        lattice = self._levels(self.lattice)
+        names = ("limit", "limit (refitted)", "posterior mean (any tensor)")
+        return dict(zip(names, (*lattice, self._levels(BoxPrior())[0]), strict=True))
 
-    def _level(self, mean: PosteriorMean, number: int) -> tuple[MixtureErrors, MixtureErrors]:
+    def _levels(self, prior: SignalPrior) -> tuple[Errors, Errors]:
+        """Return errors of the posterior mean at all levels: of its tensor, and of the refitted."""
+        mean = PosteriorMean(prior, self.noise, self.b_rows, **self.settings)
+        parts = [self._level(mean, number) for number in range(len(self.values))]
+        own, refitted = zip(*parts, strict=True)
+        return joined(own), joined(refitted)
+
+    def _level(self, mean: PosteriorMean, number: int) -> tuple[Errors, Errors]:
         """Return errors of the posterior mean at one level: of its tensor, and of the refitted."""
         sigma = float(self.values[number])
-        part = self.mixture.rows(self.limit_index.reshape(len(self.values), -1)[number])
-        if sigma == 0:  # the posterior is a point
-            exact = errors_of(Estimates(part.noisy, part.truth.tensor), part.truth, self.b_rows)
-            return exact, errors_of(Estimates(part.noisy), part.truth, self.b_rows)
-        posterior = mean(part.noisy, sigma, Generator().manual_seed(self.seed + 1))
-        whole = posterior.whole
-        signal = whole.signal.float()
-        refitted = errors_of(Estimates(signal), part.truth, self.b_rows)
-        own = errors_of(Estimates(signal, whole.tensor), part.truth, self.b_rows)
-        unbiased = _without_chance(own, NoisyLevel(sigma, part.truth, part.noisy, posterior))
-        return unbiased, refitted
+        part = self.mixture.rows(self.limits_of_level[number])
+        signal, tensor = part.noisy, part.truth.tensor
+        corrected: Errors = {}
+        if sigma > 0:  # else the posterior is a point
+            posterior = mean(part.noisy, sigma, Generator().manual_seed(self.seed + 1))
+            signal, tensor = posterior.whole.signal.float(), posterior.whole.tensor
+            # Squared errors without that of the finite number of draws.
+            level = NoisyLevel(sigma, part.truth, part.noisy, posterior)
+            corrected["signal_mse"] = level.limit_errors()
+            corrected["tensor_mse"] = level.limit_errors("tensor") * MM2_PER_S**2
+        own = errors_of(Estimates(signal, tensor), part.truth, self.b_rows) | corrected
+        return own, errors_of(Estimates(signal), part.truth, self.b_rows)
 
 
 def _mixture(
@@ -175,9 +169,3 @@ def _mixture(
     signal = tensor_signal(tensor, split.simulation.b_rows)
     sigma = values.repeat_interleave(each).unsqueeze(1)
     return Mixture(Draw(signal, tensor), noise.add(signal, sigma, generator), sigma)
-
-
-def _without_chance(errors: MixtureErrors, level: NoisyLevel) -> MixtureErrors:
-    """Correct the posterior mean's squared errors for the finite number of draws."""
-    tensor = level.limit_errors(True) * _MM2_PER_S**2
-    return MixtureErrors(level.limit_errors(), tensor, errors.tensor_absolute, None, None)

@@ -3,99 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from custom.analysis.dwi.estimators import Estimates, refit
-from custom.analysis.dwi.paired_errors import mean_of, ratio_of
-from custom.analysis.dwi.samples import squared_error
+from custom.analysis.dwi.estimators import Estimates
+from custom.analysis.dwi.samples import MM2_PER_S, columns_of, mean_of, ratio_of, squared_error
 from custom.physics.diffusion.priors import Draw
 from custom.physics.diffusion.tensor_fit import fit_log_linear
 
-__all__ = [
-    "CITED",
-    "MIXTURE_COLUMNS",
-    "MixtureErrors",
-    "errors_of",
-    "extended_row",
-    "joined",
-    "mixture_row",
-    "times_limit",
-]
+__all__ = ["CITED", "Errors", "errors_of", "extended_row", "joined", "mixture_row", "times_limit"]
 
-_MM2_PER_S = 1e-3  # one µm²/ms
-MIXTURE_COLUMNS = (
-    "estimator",
-    "signals",
-    "signal_mse",
-    "signal_mse_se",
-    "signal_times_limit",
-    "signal_times_limit_se",
-    "tensor_mse",
-    "tensor_mse_se",
-    "tensor_mae",
-    "tensor_times_limit",
-    "tensor_times_limit_se",
-    "tensor_factor",
-    "tensor_mse_ols",
-    "tensor_mae_ols",
-    "source",
+Errors = dict[str, Tensor]
+"""Errors of each signal, ``(n,)``, by the column of their mean; without those of signals where an
+estimator gives tensors only. Signals are in units of ``S_0`` squared, tensors in mm²/s, squared or
+not. ``tensor_mse`` and ``tensor_mae`` are of refits by WLS where signals are given; of the same by
+OLS with the floor 1e-4 are ``tensor_mse_ols`` and ``tensor_mae_ols``."""
+
+_BLANK: dict[str, Any] = dict.fromkeys(
+    (
+        *("estimator", "signals", "signal_mse", "signal_mse_se"),
+        *("signal_times_limit", "signal_times_limit_se"),
+        *("tensor_mse", "tensor_mse_se", "tensor_mae"),
+        *("tensor_times_limit", "tensor_times_limit_se", "tensor_factor"),
+        *("tensor_mse_ols", "tensor_mae_ols", "source"),
+    )
 )
-_COLUMNS = {
-    "signal_mse": "signal",
-    "tensor_mse": "tensor",
-    "tensor_mae": "tensor_absolute",
-    "tensor_mse_ols": "ols",
-    "tensor_mae_ols": "ols_absolute",
-}
-_BLANK = dict.fromkeys(MIXTURE_COLUMNS)
+_CITED_COLUMNS = ("estimator", "signal_mse", "tensor_mse", "tensor_mae", "tensor_factor")
 # The paper's two rows of noisy data differ, so each factor refers to its own row.
 CITED: tuple[dict[str, Any], ...] = tuple(
-    {**_BLANK, "source": "as printed", **row}
+    {**_BLANK, "source": "as printed", **dict(zip(_CITED_COLUMNS, row, strict=True))}
     for row in (
-        {"estimator": "study: noisy (VAE)", "tensor_mse": 2.48e-6, "tensor_mae": 9.56e-4},
-        {
-            "estimator": "study: VAE",
-            "signal_mse": 0.01262,
-            "tensor_mse": 2.85e-7,
-            "tensor_mae": 4.12e-4,
-            "tensor_factor": 2.48e-6 / 2.85e-7,
-        },
-        {"estimator": "study: noisy (DAE)", "tensor_mse": 1.74e-6, "tensor_mae": 8.40e-4},
-        {
-            "estimator": "study: DAE",
-            "tensor_mse": 4.03e-7,
-            "tensor_mae": 5.34e-4,
-            "tensor_factor": 1.74e-6 / 4.03e-7,
-        },
+        ("study: noisy (VAE)", None, 2.48e-6, 9.56e-4, None),
+        ("study: VAE", 0.01262, 2.85e-7, 4.12e-4, 2.48e-6 / 2.85e-7),
+        ("study: noisy (DAE)", None, 1.74e-6, 8.40e-4, None),
+        ("study: DAE", None, 4.03e-7, 5.34e-4, 1.74e-6 / 4.03e-7),
     )
 )
 
 
-@dataclass(frozen=True)
-class MixtureErrors:
-    """Squared errors of each signal, ``(n,)``, None where an estimator gives no signals.
-
-    Attributes:
-        signal: Error of the signal in units of ``S_0`` squared.
-        tensor: Error of the tensor in (mm²/s)², refitted by WLS where signals are given.
-        tensor_absolute: The same in mm²/s.
-        ols: As ``tensor``, refitted by OLS with the floor 1e-4; None where tensors are given.
-        ols_absolute: The same in mm²/s.
-    """
-
-    signal: Tensor | None
-    tensor: Tensor
-    tensor_absolute: Tensor
-    ols: Tensor | None
-    ols_absolute: Tensor | None
-
-
-def errors_of(found: Estimates, truth: Draw, b_rows: Tensor) -> MixtureErrors:
+def errors_of(found: Estimates, truth: Draw, b_rows: Tensor) -> Errors:
     """Return the errors of estimates.
 
     Args:
@@ -103,77 +52,50 @@ def errors_of(found: Estimates, truth: Draw, b_rows: Tensor) -> MixtureErrors:
         truth: The true signals and tensors.
         b_rows: ``(M, 6)``.
     """
+    errors: Errors = {}
+    if found.signal is not None:
+        errors["signal_mse"] = squared_error(found.signal, truth.signal)
+    tensors = {"": found.tensors(b_rows)}
+    if found.signal is not None and found.tensor is None:
+        signal = found.signal.double()
+        tensors["_ols"] = fit_log_linear(signal, b_rows.double(), floor=1e-4, weighted=False)[0]
     if truth.tensor is None:
         raise ValueError("a mixture is of tensors")
-    signal = None if found.signal is None else squared_error(found.signal, truth.signal)
-    ols = ols_absolute = None
-    if found.tensor is not None:
-        tensor = found.tensor
-    elif found.signal is not None:
-        tensor = refit(found.signal, b_rows)
-        plain = fit_log_linear(found.signal.double(), b_rows.double(), floor=1e-4, weighted=False)[
-            0
-        ]
-        ols, ols_absolute = _tensor_errors(plain, truth.tensor)
-    else:
-        raise ValueError("an estimator must give signals or tensors")
-    return MixtureErrors(signal, *_tensor_errors(tensor, truth.tensor), ols, ols_absolute)
+    for fit, tensor in tensors.items():
+        difference = (tensor.double() - truth.tensor.double()) * MM2_PER_S
+        errors[f"tensor_mse{fit}"] = difference.square().mean(1)
+        errors[f"tensor_mae{fit}"] = difference.abs().mean(1)
+    return errors
 
 
-def _tensor_errors(tensor: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Return squared and absolute errors of each tensor, in units of mm²/s."""
-    difference = (tensor.double() - truth.double()) * _MM2_PER_S
-    return difference.square().mean(1), difference.abs().mean(1)
-
-
-def joined(parts: Sequence[MixtureErrors]) -> MixtureErrors:
+def joined(parts: Sequence[Errors]) -> Errors:
     """Concatenate the errors of several levels."""
-
-    def column(name: str) -> Tensor | None:
-        values = [getattr(part, name) for part in parts]
-        return None if any(value is None for value in values) else torch.cat(values)
-
-    tensor, absolute = column("tensor"), column("tensor_absolute")
-    if tensor is None or absolute is None:
-        raise ValueError("errors of tensors must be there")
-    return MixtureErrors(column("signal"), tensor, absolute, column("ols"), column("ols_absolute"))
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-def mixture_row(name: str, errors: MixtureErrors, unrestored: float) -> dict[str, Any]:
+def mixture_row(name: str, errors: Errors, unrestored: float) -> dict[str, Any]:
     """Return mean errors; ``unrestored`` is the mean error of the noisy signals' tensors."""
-    tensor = mean_of(errors.tensor)
-    row: dict[str, Any] = {**_BLANK, "estimator": name, "signals": len(errors.tensor)}
-    row |= {"tensor_mse": tensor.value, "tensor_mse_se": tensor.error, "source": "measured"}
-    row |= {"tensor_mae": float(errors.tensor_absolute.mean())}
-    row |= {"tensor_factor": unrestored / tensor.value if tensor.value > 0 else None}
-    if errors.signal is not None:
-        row["signal_mse"], row["signal_mse_se"] = mean_of(errors.signal)
-    if errors.ols is not None and errors.ols_absolute is not None:
-        row["tensor_mse_ols"] = float(errors.ols.mean())
-        row["tensor_mae_ols"] = float(errors.ols_absolute.mean())
+    measured = columns_of({column: mean_of(values) for column, values in errors.items()})
+    row = _BLANK | {"estimator": name, "signals": len(errors["tensor_mse"]), "source": "measured"}
+    row |= {column: value for column, value in measured.items() if column in _BLANK}
+    row["tensor_factor"] = unrestored / row["tensor_mse"] if row["tensor_mse"] > 0 else None
     return row
 
 
-def times_limit(
-    errors: MixtureErrors, limit: MixtureErrors, index: Tensor | None = None
-) -> dict[str, float]:
-    """Return errors over those of the limit, on the limit's signals."""
+def times_limit(errors: Errors, limit: Errors, index: Tensor | None = None) -> dict[str, float]:
+    """Return errors over those of the limit, on the limit's signals: ``index`` among all."""
     chosen: Any = slice(None) if index is None else index
-    row: dict[str, float] = {}
-    pairs = {"signal": (errors.signal, limit.signal), "tensor": (errors.tensor, limit.tensor)}
-    for name, (values, least) in pairs.items():
-        if values is not None and least is not None:
-            found = ratio_of(values[chosen], least)
-            row |= {f"{name}_times_limit": found.value, f"{name}_times_limit_se": found.error}
-    return row
+    return columns_of(
+        {
+            f"{quantity}_times_limit": ratio_of(errors[column][chosen], limit[column])
+            for quantity in ("signal", "tensor")
+            if (column := f"{quantity}_mse") in errors
+        }
+    )
 
 
 def extended_row(
-    row: Mapping[str, Any],
-    errors: MixtureErrors,
-    complete: Sequence[MixtureErrors],
-    index: Tensor,
-    noisy: MixtureErrors,
+    row: dict[str, Any], errors: Errors, complete: Sequence[Errors], index: Tensor, noisy: Errors
 ) -> dict[str, Any]:
     """Extend means over some of the signals to all, by an estimator that was measured on all.
 
@@ -184,24 +106,21 @@ def extended_row(
     Args:
         row: A row from :func:`mixture_row`, over some of the signals.
         errors: Errors of the row.
-        complete: Rows of estimators measured on all signals; with none only the factor of the row
+        complete: Errors of estimators measured on all signals; with none only the factor of the row
             changes.
         index: Numbers of the signals of ``errors`` among all.
         noisy: Errors of all noisy signals, for the factor.
     """
     extended = dict(row)
-    for column, kind in _COLUMNS.items():
-        values = getattr(errors, kind)
-        others = [getattr(other, kind) for other in complete]
-        others = [other for other in others if other is not None]
-        if values is None or not others:
+    for column, values in errors.items():
+        others = [other[column] for other in complete if column in other]
+        if not others:
             continue
         other = min(others, key=lambda candidate: float(candidate.mean()))
         ratio, mean = ratio_of(values, other[index]), mean_of(other)
         extended[column] = ratio.value * mean.value
         if f"{column}_se" in extended:
-            extended[f"{column}_se"] = math.hypot(
-                ratio.error * mean.value, ratio.value * mean.error
-            )
-    extended["tensor_factor"] = float(noisy.tensor.mean()) / extended["tensor_mse"]
+            error = math.hypot(ratio.error * mean.value, ratio.value * mean.error)
+            extended[f"{column}_se"] = error
+    extended["tensor_factor"] = float(noisy["tensor_mse"].mean()) / extended["tensor_mse"]
     return extended

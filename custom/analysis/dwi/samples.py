@@ -1,27 +1,77 @@
-"""Simulated signals and their posterior means, computed once for all tables."""
+"""Simulated signals and their posterior means, computed once for all tables, and errors there."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
-from custom.analysis.dwi.paired_errors import Measured, mean_of, ratio_of
 from custom.physics.diffusion.noise import NoiseModel
 from custom.physics.diffusion.posterior.limit import LimitEstimate, limit_of
 from custom.physics.diffusion.posterior.mean import Posterior, PosteriorMean
 from custom.physics.diffusion.priors import Draw, SignalPrior
 
-__all__ = ["NoisyLevel", "SignalSamples", "squared_error"]
+__all__ = [
+    "MM2_PER_S",
+    "Measured",
+    "NoisyLevel",
+    "Quantity",
+    "SignalSamples",
+    "columns_of",
+    "mean_of",
+    "ratio_of",
+    "squared_error",
+]
 
 logger = logging.getLogger(__name__)
 
-_MM2_PER_S = 1e-3  # one µm²/ms
+MM2_PER_S = 1e-3  # one µm²/ms
 _LEAST_ESS = 20.0  # effective draws of a signal, in the median
+
+Quantity = Literal["signal", "tensor"]
+
+
+class Measured(NamedTuple):
+    """A value and its standard error."""
+
+    value: float
+    error: float
+
+
+def columns_of(measured: Mapping[str, Measured]) -> dict[str, float]:
+    """Return values by name, each followed by its standard error under ``<name>_se``."""
+    pairs = ({name: value, f"{name}_se": error} for name, (value, error) in measured.items())
+    return {name: number for pair in pairs for name, number in pair.items()}
+
+
+def mean_of(values: Tensor) -> Measured:
+    """Return the mean of independent values ``(n,)``, n at least 2."""
+    values = values.double()
+    return Measured(float(values.mean()), float(values.std()) / math.sqrt(len(values)))
+
+
+def ratio_of(values: Tensor, reference: Tensor) -> Measured:
+    r"""Return the ratio of the means of two errors of the same signals.
+
+    To the first order its error is that of the mean of :math:`(a_i - r b_i) / \bar b`: variation
+    that both share, from signals that are hard for every estimator, cancels.
+
+    Args:
+        values: Values of one estimator.
+        reference: Values of the other, with a mean above 0.
+
+    Shape:
+        ``(n,)`` both, n at least 2.
+    """
+    values, reference = values.double(), reference.double()
+    base = reference.mean()
+    ratio = values.mean() / base
+    return Measured(float(ratio), mean_of((values - ratio * reference) / base).error)
 
 
 def squared_error(estimate: Tensor, truth: Tensor) -> Tensor:
@@ -61,47 +111,45 @@ class NoisyLevel:
         """Return the error of the posterior mean, with its uncertainty."""
         return limit_of(self.truth, self.posterior)
 
-    def limit_errors(self, of_tensor: bool = False) -> Tensor:
+    def limit_errors(self, quantity: Quantity = "signal") -> Tensor:
         """Return the squared error of the posterior mean for each signal, ``(n,)``.
 
         The posterior mean is itself estimated from draws. The product of the errors of two
         independent halves of the draws is free of their sampling error.
         """
-        truth = self._truth(of_tensor)
-        first, second = self._halves(of_tensor)
+        truth, first, second = self._truth_and_halves(quantity)
         return ((first - truth) * (second - truth)).mean(1)
 
-    def excess_errors(self, estimate: Tensor, of_tensor: bool = False) -> Tensor:
-        """Return the squared distance of estimates from the posterior mean, ``(n,)``."""
-        first, second = self._halves(of_tensor)
-        return ((estimate - first) * (estimate - second)).mean(1)
+    def compared(self, estimate: Tensor, quantity: Quantity = "signal") -> dict[str, Measured]:
+        """Compare estimates with the truth and with the posterior mean.
 
-    def times_limit(self, estimate: Tensor, of_tensor: bool = False) -> Measured:
-        """Return the mean squared error of estimates over that of the posterior mean."""
-        errors = squared_error(estimate, self._truth(of_tensor))
-        return ratio_of(errors, self.limit_errors(of_tensor))
-
-    def excess(self, estimate: Tensor, of_tensor: bool = False) -> Measured:
-        """Return the mean squared distance from the posterior mean over the latter's error.
-
-        One less than :meth:`times_limit` in expectation, with a far smaller standard error.
+        Returns:
+            ``mse``: mean squared error, that of tensors in (mm²/s)²; ``times_limit``: the same over
+            that of the posterior mean; ``excess``: the mean squared distance from the posterior
+            mean over the latter's error, one less than ``times_limit`` in expectation, with a far
+            smaller standard error. For the posterior mean itself these are 1 and 0.
         """
-        return ratio_of(self.excess_errors(estimate, of_tensor), self.limit_errors(of_tensor))
+        limit = self.limit_errors(quantity)
+        truth, first, second = self._truth_and_halves(quantity)
+        if estimate is getattr(self.posterior.whole, quantity):
+            mse, times, excess = mean_of(limit), Measured(1.0, 0.0), Measured(0.0, 0.0)
+        else:
+            errors = squared_error(estimate, truth)
+            mse, times = mean_of(errors), ratio_of(errors, limit)
+            excess = ratio_of(((estimate - first) * (estimate - second)).mean(1), limit)
+        unit = MM2_PER_S**2 if quantity == "tensor" else 1.0
+        mse = Measured(mse.value * unit, mse.error * unit)
+        return {"mse": mse, "times_limit": times, "excess": excess}
 
-    def _truth(self, of_tensor: bool) -> Tensor:
-        value = self.truth.tensor if of_tensor else self.truth.signal
-        if value is None:
-            raise ValueError("of_tensor must be False: these signals are not of one tensor")
-        return value.double()
-
-    def _halves(self, of_tensor: bool) -> tuple[Tensor, Tensor]:
-        """Return two independent estimates of the posterior mean; the same twice if it is exact."""
+    def _truth_and_halves(self, quantity: Quantity) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the truth and two independent posterior means, the same twice if it is exact."""
         whole = self.posterior.whole
-        pair = self.posterior.halves or (whole, whole)
-        first, second = (half.tensor if of_tensor else half.signal for half in pair)
-        if first is None or second is None:
-            raise ValueError("of_tensor must be False: these signals are not of one tensor")
-        return first.double(), second.double()
+        sources = (self.truth, *(self.posterior.halves or (whole, whole)))
+        values = [getattr(source, quantity) for source in sources]
+        if any(value is None for value in values):
+            raise ValueError("quantity must be signal: these signals are not of one tensor")
+        truth, first, second = (value.double() for value in values)
+        return truth, first, second
 
 
 class SignalSamples:
@@ -133,18 +181,14 @@ class SignalSamples:
     def level(self, sigma: float) -> NoisyLevel:
         """Return the signals at a noise level above 0."""
         if sigma not in self._levels:
-            generator = Generator().manual_seed(self.seed + 2)  # the same noise, scaled
-            noisy = self.add_noise(sigma, generator)
-            # A separate generator: a level does not depend on those computed before.
-            own = Generator().manual_seed(self.seed + 1)
+            # The same noise at each level, scaled; and a separate generator for the posterior, so
+            # that a level does not depend on those computed before.
+            noise, own = (Generator().manual_seed(self.seed + use) for use in (2, 1))
+            levels = torch.full_like(self.truth.signal[:, :1], sigma)
+            noisy = self.noise.add(self.truth.signal, levels, noise)
             posterior = self.posterior_mean(noisy, sigma, own)
             self._levels[sigma] = NoisyLevel(sigma, self.truth, noisy, posterior)
         return self._levels[sigma]
-
-    def add_noise(self, sigma: float, generator: Generator) -> Tensor:
-        """Return the signals with noise, ``(n, M)``."""
-        level = torch.full_like(self.truth.signal[:, :1], sigma)
-        return self.noise.add(self.truth.signal, level, generator)
 
     def known(self, sigmas: Sequence[float]) -> list[float]:
         """Return the levels at which the posterior mean is known; a warning names the others.
@@ -162,18 +206,13 @@ class SignalSamples:
         return usable
 
     def limits(self, sigmas: Sequence[float]) -> list[dict[str, float | None]]:
-        """Return the limit at each level with its uncertainty, as rows of a table.
-
-        Tensors are in (mm²/s)².
-        """
+        """Return the limit at each level with its uncertainty, as rows; tensors in (mm²/s)²."""
         rows: list[dict[str, float | None]] = []
-        for sigma in sigmas:
-            found = self.level(sigma)
-            limit = found.limit()
-            errors = mean_of(found.limit_errors())
-            row: dict[str, float | None] = {"sigma": sigma, "limit_signal_mse": errors.value}
-            for name, value in vars(limit).items():
-                scaled = name.startswith("tensor") and value is not None
-                row[name] = value * _MM2_PER_S**2 if scaled else value
-            rows.append(row)
+        for level in map(self.level, sigmas):
+            limit = {
+                name: value * MM2_PER_S**2 if name.startswith("tensor") and value else value
+                for name, value in vars(level.limit()).items()
+            }
+            error = mean_of(level.limit_errors()).value
+            rows.append({"sigma": level.sigma, "limit_signal_mse": error, **limit})
         return rows

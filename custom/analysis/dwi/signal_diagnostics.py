@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
-from custom.analysis.dwi.by_noise import BY_NOISE_COLUMNS, errors_by_noise
-from custom.analysis.dwi.calibration import CALIBRATION_COLUMNS, calibration_by_noise
+from custom.analysis.dwi.by_noise import errors_by_noise, errors_by_scale
+from custom.analysis.dwi.calibration import calibration_by_noise
 from custom.analysis.dwi.compared_networks import (
     ComparedNetwork,
     network_estimators,
     usable_networks,
 )
-from custom.analysis.dwi.diagnostic_figures import Reconstructions, SignalResults, signal_figures
-from custom.analysis.dwi.drawing.line_figures import styles_of
+from custom.analysis.dwi.diagnostic_figures import STRONGEST, SignalResults, signal_figures
+from custom.analysis.dwi.error_figures import styles_of
 from custom.analysis.dwi.estimators import SignalEstimator, classical_estimators
-from custom.analysis.dwi.latents import (
-    LATENT_COLUMNS,
-    LatentMeasures,
-    latent_rows,
-    measure_latents,
-)
+from custom.analysis.dwi.latents import LatentMeasures, latent_rows, measure_latents
 from custom.analysis.dwi.mixture import SignalMixture
-from custom.analysis.dwi.mixture_errors import MIXTURE_COLUMNS
 from custom.analysis.dwi.samples import SignalSamples
-from custom.analysis.dwi.scale_errors import SCALE_COLUMNS, errors_by_scale
 from custom.data.datasets.signal_batches import LatticeSplit
 from custom.evaluation.diagnostics_folder import write_diagnostics
 from custom.files.csv_table import write_table
@@ -46,7 +39,6 @@ logger = logging.getLogger(__name__)
 
 _LATENT_SIGNALS = 9000
 _TEST_SHARE = 0.2  # as the paper's networks are trained (vae.yaml)
-_STRONGEST = 0.91  # the paper's strongest noise
 _RECONSTRUCTED = 4
 # Fewest signals of each level of the mixture.
 _LEAST_MIXTURE = 2 * len(PublishedLevels().values)
@@ -70,9 +62,8 @@ class SignalDiagnostics:
         noise: Noise of the measurements.
         output_dir: Output folder of the evaluation.
         sigmas: Noise levels of the tables, in units of ``S_0``.
-        signals: Number of signals at each.
-        mixture_signals: Number of signals of the mixture, by default six times as many.
-        limit_signals: Number of these for which the limit is computed, by default a tenth.
+        signals: Number of signals at each; the mixture has six times as many, and its limit is
+            computed for a tenth of these.
         dipy_signals: Number of signals that DIPY fits; 0 for none.
         lattice_points: Values of each element of the mixture's tensors.
         draws: Draws from the prior for the posterior mean, shared by all signals.
@@ -95,8 +86,6 @@ class SignalDiagnostics:
         output_dir: str | Path,
         sigmas: Sequence[float] = (0.02, 0.05, 0.1, 0.2, 0.4, 0.9),
         signals: int = 500,
-        mixture_signals: int | None = None,
-        limit_signals: int | None = None,
         dipy_signals: int = 100,
         lattice_points: int = 10,
         draws: int = 100_000,
@@ -111,10 +100,9 @@ class SignalDiagnostics:
         self.prior = BoxPrior() if isinstance(prior, TensorLattice) else prior
         self.output_dir = Path(output_dir)
         self.sigmas, self.signals, self.seed = sorted(sigmas), signals, seed
-        self.mixture_signals = max(mixture_signals or 6 * signals, _LEAST_MIXTURE)
-        self.limit_signals = max(limit_signals or self.mixture_signals // 10, _LEAST_MIXTURE)
         self.dipy_signals, self.lattice_points = min(dipy_signals, signals), lattice_points
         self.settings: dict[str, Any] = {"draws": draws, "own_draws": own_draws}
+        self.simulation = SignalSimulation(table, self.prior, noise, PublishedLevels())
 
     def write(self) -> Path | None:
         """Measure, draw, write, and return the folder, or None if no network can be used."""
@@ -123,14 +111,14 @@ class SignalDiagnostics:
             logger.warning("no signal diagnostics: no network was trained for this protocol")
             return None
         results = self.measure(networks)
-        if not results.tables["by_noise"][1]:
+        if not results.tables["by_noise"]:
             logger.warning("no signal diagnostics: the limit is known at none of the noise levels")
             return None
         folder = write_diagnostics(self.output_dir, signal_figures(results))
-        for name, (columns, rows) in results.tables.items():
+        for name, rows in results.tables.items():
             (folder / f"{name}.csv").unlink(missing_ok=True)
             if rows:
-                write_table(folder / f"{name}.csv", columns, rows)
+                write_table(folder / f"{name}.csv", tuple(rows[0]), rows)
         logger.info("signal diagnostics: %s", folder)
         return folder
 
@@ -141,27 +129,22 @@ class SignalDiagnostics:
             networks: Networks from :func:`custom.analysis.dwi.compared_networks.usable_networks`.
         """
         plain, drawn = network_estimators(networks, self.table)
-        classical = classical_estimators(self.table, self.dipy_signals)
-        samples = SignalSamples(
-            self.prior, self.noise, self.table.b_rows, self.signals, self.seed, **self.settings
-        )
+        estimators = [*classical_estimators(self.table, self.dipy_signals), *plain]
+        samples = self._samples(self.noise)
         sigmas = samples.known(self.sigmas)
-        by_noise = errors_by_noise([*classical, *plain], samples, sigmas)
-        limits: Rows = [dict(row) for row in samples.limits(sigmas)]
-        certain = calibration_by_noise([*plain, *drawn], samples, sigmas)
         latents = self._latents(networks)
-        tables: dict[str, tuple[Sequence[str], Rows]] = {
-            "by_noise": (BY_NOISE_COLUMNS, by_noise),
-            "limits": (tuple(limits[0]) if limits else (), limits),
-            "mixture": (MIXTURE_COLUMNS, self._mixture([*classical, *plain])),
-            "calibration": (CALIBRATION_COLUMNS, certain),
-            "scale": (SCALE_COLUMNS, self._scale(networks, samples, sigmas)),
-            "latents": (LATENT_COLUMNS, [row for item in latents for row in latent_rows(item)]),
+        tables: dict[str, Rows] = {
+            "by_noise": errors_by_noise(estimators, samples, sigmas),
+            "limits": samples.limits(sigmas),
+            "mixture": self._mixture(estimators),
+            "calibration": calibration_by_noise([*plain, *drawn], samples, sigmas),
+            "scale": self._scale(networks, samples, sigmas),
+            "latents": [row for item in latents for row in latent_rows(item)],
         }
         curves = {name: item.curves() for name, item in networks.items()}
         return SignalResults(
             tables=tables,
-            styles=styles_of([estimator.name for estimator in (*classical, *plain)]),
+            styles=styles_of([estimator.name for estimator in estimators]),
             latents=latents,
             reconstructions=self._reconstructions(plain),
             curves={name: found for name, found in curves.items() if found},
@@ -169,21 +152,24 @@ class SignalDiagnostics:
             signals=self.signals,
         )
 
+    def _samples(self, noise: NoiseModel, **settings: Any) -> SignalSamples:
+        """Return the signals of the tables by noise level."""
+        settings |= self.settings
+        return SignalSamples(
+            self.prior, noise, self.table.b_rows, self.signals, self.seed, **settings
+        )
+
     def _mixture(self, estimators: Sequence[SignalEstimator]) -> Rows:
         """Measure the paper's mixture of levels, if the prior is the paper's."""
         if not isinstance(self.prior, BoxPrior):
             return []
         lattice = TensorLattice(self.lattice_points)
-        counts = self.mixture_signals, self.limit_signals
-        mixture = SignalMixture(
-            self._split(lattice), lattice, self.noise, *counts, self.seed, **self.settings
-        )
+        # Tensors that the paper's networks were not trained on.
+        split = LatticeSplit(self.simulation, lattice, _TEST_SHARE)
+        count = max(6 * self.signals, _LEAST_MIXTURE)
+        counts = count, max(count // 10, _LEAST_MIXTURE)
+        mixture = SignalMixture(split, lattice, self.noise, *counts, self.seed, **self.settings)
         return mixture.table(estimators)
-
-    def _split(self, lattice: TensorLattice) -> LatticeSplit:
-        """Return the tensors that the paper's networks were not trained on."""
-        simulation = SignalSimulation(self.table, self.prior, self.noise, PublishedLevels())
-        return LatticeSplit(simulation, lattice, _TEST_SHARE)
 
     def _scale(
         self,
@@ -201,44 +187,29 @@ class SignalDiagnostics:
             return []
         unknown = None
         if isinstance(self.noise, ClippedGaussianNoise):
-            uncut = ClippedGaussianNoise(clip=False)
-            unknown = SignalSamples(
-                self.prior,
-                uncut,
-                self.table.b_rows,
-                self.signals,
-                self.seed,
-                scale_known=False,
-                **self.settings,
-            )
+            unknown = self._samples(ClippedGaussianNoise(clip=False), scale_known=False)
         # Autoencoders only where there is nothing else: their lines would hide the others.
         ours = {n: net for n, net in every.items() if not isinstance(net, SignalAutoencoder)}
         return errors_by_scale(ours or every, self.table, samples, sigmas, unknown)
 
     def _latents(self, networks: Mapping[str, ComparedNetwork]) -> list[LatentMeasures]:
         """Measure the latents of autoencoders over signals at the paper's levels."""
-        simulation = SignalSimulation(self.table, self.prior, self.noise, PublishedLevels())
-        drawn = simulation.draw(_LATENT_SIGNALS, Generator().manual_seed(self.seed + 10))
+        generator = Generator().manual_seed(self.seed + 10)
+        drawn = self.simulation.draw(_LATENT_SIGNALS, generator)
         return [
             measure_latents(name, item.network, drawn["image"], drawn["label"])
             for name, item in networks.items()
             if isinstance(item.network, SignalAutoencoder)
         ]
 
-    def _reconstructions(self, estimators: Sequence[SignalEstimator]) -> Reconstructions:
+    def _reconstructions(
+        self, estimators: Sequence[SignalEstimator]
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Restore a few signals at the paper's strongest noise."""
         generator = Generator().manual_seed(self.seed + 20)
         clean = self.prior.draw(_RECONSTRUCTED, self.table.b_rows, generator).signal
-        sigma = torch.full_like(clean[:, :1], _STRONGEST)
+        sigma = torch.full_like(clean[:, :1], STRONGEST)
         noisy = self.noise.add(clean, sigma, generator)
-        return Reconstructions(_STRONGEST, clean, noisy, dict(_signals(estimators, noisy, sigma)))
-
-
-def _signals(
-    estimators: Sequence[SignalEstimator], noisy: torch.Tensor, sigma: torch.Tensor
-) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield what estimators that give signals make of some."""
-    for estimator in estimators:
-        found = estimator.estimate(noisy, sigma).signal
-        if found is not None:
-            yield estimator.name, found
+        found = {item.name: item.estimate(noisy, sigma).signal for item in estimators}
+        restored = {name: signal for name, signal in found.items() if signal is not None}
+        return clean, noisy, restored

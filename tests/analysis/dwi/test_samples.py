@@ -1,10 +1,12 @@
+import math
+
 import pytest
 import torch
 from torch import Generator
 
 from custom.analysis.dwi.by_noise import LIMIT, LIMIT_REFITTED, errors_by_noise
 from custom.analysis.dwi.estimators import Estimates, SignalEstimator, classical_estimators
-from custom.analysis.dwi.samples import NoisyLevel, SignalSamples
+from custom.analysis.dwi.samples import NoisyLevel, SignalSamples, mean_of, ratio_of
 from custom.physics.diffusion.gradient_schemes import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise
 from custom.physics.diffusion.posterior.importance_sampling import Moments
@@ -39,7 +41,7 @@ def test_the_limit_does_not_count_what_the_draws_are_off_by():
 
 
 def test_the_excess_is_the_distance_from_the_exact_mean():
-    found = level().excess(torch.full((20000, 4), 0.2))
+    found = level().compared(torch.full((20000, 4), 0.2))["excess"]
     assert found.value == pytest.approx(0.04, abs=5 * found.error)
     assert 5 * found.error < 0.01
 
@@ -47,9 +49,9 @@ def test_the_excess_is_the_distance_from_the_exact_mean():
 def test_an_exact_posterior_mean_against_itself():
     exact = level(100)
     exact = NoisyLevel(0.5, exact.truth, exact.noisy, Posterior(exact.posterior.whole, None))
-    estimate = exact.posterior.whole.signal
-    assert exact.times_limit(estimate) == pytest.approx((1, 0), abs=1e-12)
-    assert exact.excess(estimate) == (0, 0)
+    found = exact.compared(exact.posterior.whole.signal.clone())
+    assert found["times_limit"] == pytest.approx((1, 0), abs=1e-12)
+    assert found["excess"] == (0, 0)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,7 @@ def test_a_level_is_the_same_whichever_came_before():
 
 def test_a_part_of_a_level_is_its_first_signals(samples):
     part = samples.level(0.5).first(7)
-    assert part.times_limit(part.noisy).value == pytest.approx(
+    assert part.compared(part.noisy)["times_limit"].value == pytest.approx(
         float((part.noisy - part.truth.signal).square().mean() / part.limit_errors().mean()),
         rel=1e-5,
     )
@@ -121,4 +123,28 @@ def test_mixtures_have_no_tensor():
     assert [row["estimator"] for row in rows] == ["noisy", "WLS", "NLLS", LIMIT]
     assert all(row["tensor_mse"] is None for row in rows)
     with pytest.raises(ValueError, match="not of one tensor"):
-        samples.level(0.5).limit_errors(True)
+        samples.level(0.5).limit_errors("tensor")
+
+
+def test_mean_and_its_error_by_hand():
+    found = mean_of(torch.tensor([1.0, 2.0, 3.0, 6.0]))
+    assert found.value == 3
+    assert found.error == pytest.approx(math.sqrt((4 + 1 + 0 + 9) / 3 / 4))
+
+
+def test_a_ratio_to_itself_is_one_without_error():
+    values = torch.rand(50, generator=torch.Generator().manual_seed(0))
+    assert ratio_of(values, values) == pytest.approx((1, 0), abs=1e-12)
+    assert ratio_of(3 * values, values).value == pytest.approx(3)
+    assert ratio_of(3 * values, values).error == pytest.approx(0, abs=1e-6)  # rounding of 3 x
+
+
+def test_the_error_of_a_ratio_is_its_scatter():
+    rng = torch.Generator().manual_seed(0)
+    hard = torch.rand(2000, 400, generator=rng) + 0.1
+    first = hard * (1 + 0.2 * torch.randn(hard.shape, generator=rng))
+    found = [ratio_of(*pair) for pair in zip(first, hard, strict=True)]
+    scatter = torch.tensor([item.value for item in found]).std()
+    errors = torch.tensor([item.error for item in found])
+    # The deviation of a deviation from 2000 samples: 1 / sqrt(4000), five of them.
+    assert float(errors.mean() / scatter) == pytest.approx(1, abs=0.08)

@@ -2,9 +2,8 @@ import pytest
 import torch
 
 from custom.analysis.dwi.compared_networks import ComparedNetwork
-from custom.analysis.dwi.drawing.curves import draw_loss_curves, draw_reconstructions
-from custom.analysis.dwi.drawing.figures import draw_calibration
-from custom.analysis.dwi.drawing.line_figures import styles_of
+from custom.analysis.dwi.error_figures import draw_calibration, styles_of
+from custom.analysis.dwi.network_figures import draw_loss_curves, draw_reconstructions
 from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser
 
 NINE = [f"network {i}" for i in range(9)]

@@ -1,1 +1,0 @@
-"""Figures of the diagnostics of diffusion-weighted signals."""
