@@ -1,22 +1,21 @@
-"""Figures of a search, drawn by Optuna and made legible for many trials and parameters."""
+"""Figures of a search: history, curves by epoch, importances, value by parameter."""
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
 
-from custom.evaluation.drawing import COLOURS, INK, MEASURED, plain_axes
+from custom.evaluation.drawing import COLOURS, MEASURED, empty_figure, legend_below, plain_axes
 from custom.files.atomic import atomic_path
 
 if TYPE_CHECKING:
@@ -25,10 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_search", "parameter_importances", "write_plots"]
 
-_CURVES = {
-    "completed": (COLOURS[1], 1.0),
-    "not completed": ("#b9bec6", 1.0),
-    "best": (MEASURED, 2.4),
+_POINTS = COLOURS[1]
+_CURVES: dict[str, dict[str, Any]] = {
+    "completed": {"color": _POINTS, "linewidth": 1.0},
+    "not completed": {"color": "#b9bec6", "linewidth": 1.0},
+    "best": {"color": MEASURED, "linewidth": 2.4, "zorder": 3},
 }
 _SLICES = 6  # panels in a row that can still be read
 # With fewer completed trials a split into good and other ones is meaningless.
@@ -37,16 +37,7 @@ _ENOUGH_GOOD = 5  # good trials that Optuna needs for a stable importance
 
 
 def write_plots(study: Study, folder: str | Path, metric: str) -> list[Path]:
-    """Write the figures of a search.
-
-    Args:
-        study: The Optuna study.
-        folder: Folder of ``history.png`` and the others; older ones are replaced.
-        metric: Name of the value on the axes.
-
-    Returns:
-        The files, in the order to read them.
-    """
+    """Write the figures of :func:`draw_search` as ``history.png`` and so on; replace older ones."""
     files = []
     for name, figure in draw_search(study, metric).items():
         with atomic_path(Path(folder) / f"{name}.png") as temporary:
@@ -64,34 +55,26 @@ def draw_search(study: Study, metric: str) -> dict[str, Figure]:
 
     Returns:
         Of ``history`` (value by trial), ``intermediate`` (value by epoch), ``importances`` and
-        ``slice`` (value by parameter) those that have data.
+        ``slice`` (value by parameter) those that have data, in the order to read them.
     """
-    import optuna.visualization.matplotlib as drawn
-
     completed = _completed(study)
     importances = parameter_importances(study)
+    shown = list(importances or dict.fromkeys(name for one in completed for name in one.params))
+    curves = [
+        trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.intermediate_values and trial.state != TrialState.FAIL
+    ]
     figures: dict[str, Figure] = {}
     if completed:
-        history = _draw(drawn.plot_optimization_history, study, target_name=metric)
-        figures["history"] = _tidy_history(history, metric)
-    # Optuna leaves the curves of failed trials out.
-    drawable = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name != "FAIL"]
-    if any(trial.intermediate_values for trial in drawable):
-        curves = _draw(drawn.plot_intermediate_values, study)
-        figures["intermediate"] = _tidy_curves(curves, study, metric)
+        figures["history"] = _history(completed, metric, study.direction)
+    if curves:
+        best = study.best_trial.number if completed else -1
+        figures["intermediate"] = _intermediate(curves, metric, best)
     if importances:
-        bars = _draw(
-            drawn.plot_param_importances,
-            study,
-            evaluator=_evaluator(len(completed)),
-            params=list(importances),
-            target_name=metric,
-        )
-        figures["importances"] = _tidy_importances(bars, len(completed))
-    shown = list(importances or dict.fromkeys(name for one in completed for name in one.params))
+        figures["importances"] = _importances(importances, len(completed))
     if len(completed) > 1 and shown:
-        panels = _draw(drawn.plot_slice, study, params=shown[:_SLICES], target_name=metric)
-        figures["slice"] = _tidy_slices(panels)
+        figures["slice"] = _slices(completed, metric, shown[:_SLICES])
     return figures
 
 
@@ -104,156 +87,108 @@ def parameter_importances(study: Study) -> dict[str, float]:
     Returns:
         Nothing if fewer than six trials were completed, or all are equally good.
     """
-    from optuna.importance import get_param_importances
-
     completed = _completed(study)
-    values = {trial.value for trial in completed}
-    drawn = {name for trial in completed for name in trial.params}
-    if len(completed) < _LEAST_FOR_IMPORTANCES or len(values) < 2 or not drawn:
+    drawn = any(trial.params for trial in completed)
+    equal = len({trial.value for trial in completed}) < 2
+    if len(completed) < _LEAST_FOR_IMPORTANCES or equal or not drawn:
         return {}
-    with _quiet():
-        return dict(get_param_importances(study, evaluator=_evaluator(len(completed))))
-
-
-def _evaluator(completed: int) -> Any:
-    """Return Optuna's measure of importance, for this many completed trials."""
-    from optuna.importance import PedAnovaImportanceEvaluator
-
-    return PedAnovaImportanceEvaluator(target_quantile=min(0.5, max(0.1, _ENOUGH_GOOD / completed)))
+    good = min(0.5, max(0.1, _ENOUGH_GOOD / len(completed)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna calls it experimental
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=good)
+        return get_param_importances(study, evaluator=evaluator)
 
 
 def _completed(study: Study) -> list[FrozenTrial]:
     """Return the trials that ran to their end."""
-    from optuna.trial import TrialState
-
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress warnings about experimental features, and advice on choices that are numbers."""
-    advice = logging.getLogger("matplotlib.category")
-    level = advice.level
-    advice.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        advice.setLevel(level)
-
-
-def _draw(plot: Callable[..., Any], study: Study, **options: Any) -> Figure:
-    """Let Optuna draw, and restore pyplot's style, backend and open figures."""
-    import matplotlib.pyplot as plt
-
-    backend = mpl.get_backend(auto_select=False)
-    # Optuna sets a style, which would stay for all figures to come.
-    with mpl.rc_context(), _quiet():
-        plt.switch_backend("agg")  # a figure on screen would need one
-        try:
-            axes = plot(study, **options)
-            first: Any = axes if isinstance(axes, Axes) else axes.flat[0]
-            figure: Figure = first.figure
-            plt.close(figure)
-        finally:
-            if backend is not None:
-                plt.switch_backend(backend)
-    for ax in figure.axes:
-        _tidy(ax)
-    figure.set_facecolor("white")
-    figure.set_layout_engine("constrained")
-    return figure
-
-
-def _tidy(ax: Axes) -> None:
-    """Give a panel the style of the other figures of a report."""
-    ax.set_facecolor("white")
+def _panel(size: tuple[float, float], title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+    """Return a figure, its size in inches, and its only panel."""
+    figure = empty_figure(*size)
+    ax = figure.subplots()
     plain_axes(ax)
-    ax.spines[["left", "bottom"]].set(visible=True, color=INK)
-    ax.tick_params(colors=INK)
-    for text in (ax.title, ax.xaxis.label, ax.yaxis.label):
-        text.set(color=INK, fontsize=10)
+    ax.set_title(title, fontsize=10)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    return figure, ax
 
 
-def _logarithmic(axes: Sequence[Axes]) -> None:
-    """Use logarithmic axes for positive values that span more than a factor of ten."""
-    shown = [np.asarray(points.get_offsets()) for ax in axes for points in ax.collections]
-    shown += [np.asarray(line.get_xydata()) for ax in axes for line in ax.lines]
-    values = np.concatenate(shown)[:, 1].astype(float)
-    values = values[np.isfinite(values)]
-    wide = values.size and values.min() > 0 and values.max() / values.min() > 10
-    for ax in axes:
-        if wide:
-            ax.set_yscale("log")
-        else:
-            ax.ticklabel_format(axis="y", useOffset=False)
+def _whole() -> MaxNLocator:
+    """Return ticks at whole numbers."""
+    return MaxNLocator(integer=True, min_n_ticks=1)
 
 
-def _tidy_history(figure: Figure, metric: str) -> Figure:
-    """Adjust the plot of values by trial."""
-    (ax,) = figure.axes
-    figure.set_size_inches(7, 3.6)
-    ax.set_title("Value of each completed trial, and the best so far")
-    ax.set(xlabel="trial", ylabel=metric)
+def _scale(ax: Axes, values: Iterable[float]) -> None:
+    """Use a logarithmic axis for positive values that span more than a factor of ten."""
+    finite = [value for value in values if np.isfinite(value)]
+    if finite and 0 < 10 * min(finite) < max(finite):
+        ax.set_yscale("log")
+    else:
+        ax.ticklabel_format(axis="y", useOffset=False)
+
+
+def _history(trials: Sequence[FrozenTrial], metric: str, direction: StudyDirection) -> Figure:
+    """Draw the value of each trial, and the best so far."""
+    title = "Value of each completed trial, and the best so far"
+    figure, ax = _panel((7, 3.6), title, "trial", metric)
+    numbers, values = np.array([(trial.number, trial.value) for trial in trials], float).T
+    best = (np.minimum if direction == StudyDirection.MINIMIZE else np.maximum).accumulate(values)
+    ax.scatter(numbers, values, color=_POINTS, label="completed trial")
     # The best so far changes at a trial, not on the way to it.
-    for line in ax.lines:
-        line.set(drawstyle="steps-post", color=MEASURED, alpha=1)
-    _logarithmic([ax])
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    ax.legend(["completed trial", "best so far"], fontsize=8, frameon=False)
+    ax.step(numbers, best, where="post", color=MEASURED, label="best so far")
+    ax.xaxis.set_major_locator(_whole())
+    _scale(ax, values)
+    ax.legend(fontsize=8, frameon=False)
     return figure
 
 
-def _tidy_curves(figure: Figure, study: Study, metric: str) -> Figure:
-    """Adjust the plot of values by epoch: colours by the state of the trial."""
-    (ax,) = figure.axes
-    figure.set_size_inches(7, 3.6)
-    ax.set_title("Value by epoch")
-    ax.set(xlabel="epoch", ylabel=metric)
-    completed = _completed(study)
-    kinds = {f"Trial{trial.number}": "completed" for trial in completed}
-    if completed:
-        kinds[f"Trial{study.best_trial.number}"] = "best"
-    legend = {}
-    for line in ax.lines:
-        kind = kinds.get(str(line.get_label()), "not completed")
-        colour, width = _CURVES[kind]
-        line.set(color=colour, linewidth=width, alpha=1, zorder=3 if kind == "best" else 2)
-        legend[kind] = Line2D([], [], color=colour, linewidth=width)
-    _logarithmic([ax])
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    ax.legend(legend.values(), legend.keys(), fontsize=8, frameon=False)
+def _intermediate(trials: Sequence[FrozenTrial], metric: str, best: int) -> Figure:
+    """Draw the values by epoch, in colours by the state of the trial."""
+    figure, ax = _panel((7, 4), "Value by epoch", "epoch", metric)
+    for trial in trials:
+        kind = "completed" if trial.state == TrialState.COMPLETE else "not completed"
+        kind = "best" if trial.number == best else kind
+        epochs, values = zip(*sorted(trial.intermediate_values.items()), strict=True)
+        ax.plot(epochs, values, ".-", markersize=4, label=kind, **_CURVES[kind])
+    ax.xaxis.set_major_locator(_whole())
+    _scale(ax, [value for one in trials for value in one.intermediate_values.values()])
+    legend_below(figure, [ax])
     return figure
 
 
-def _tidy_importances(figure: Figure, completed: int) -> Figure:
-    """Adjust the bars: names that fit, and the number of trials in the title."""
-    (ax,) = figure.axes
-    figure.set_size_inches(7, 1.2 + 0.3 * len(ax.patches))
-    ax.set_title("", loc="left")
-    ax.set_title(f"Importance of each parameter, from {completed} completed trials")
-    ax.set(xlabel="part of what makes a trial good", ylabel="")
-    legend = ax.get_legend()
-    if legend is not None:
-        legend.remove()
+def _importances(importances: Mapping[str, float], completed: int) -> Figure:
+    """Draw the importance of each parameter as a bar, the largest on top."""
+    size = (7, 1.2 + 0.3 * len(importances))
+    title = f"Importance of each parameter, from {completed} completed trials"
+    figure, ax = _panel(size, title, "part of what makes a trial good", "")
+    bars = ax.barh(list(importances), list(importances.values()), color=_POINTS)
+    ax.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
+    ax.invert_yaxis()
     return figure
 
 
-def _tidy_slices(figure: Figure) -> Figure:
-    """Adjust the panels of values by parameter; the last axes are the colour bar's."""
-    *panels, bar = figure.axes
-    figure.set_size_inches(1.2 + 2.2 * len(panels), 3.4)
-    panels[0].set_title("")  # a single panel has Optuna's title there
-    figure.suptitle("Value by parameter, completed trials", fontsize=10, color=INK)
-    _logarithmic(panels)
-    for ax in panels:
-        ax.label_outer()
-        if ax.get_xscale() == "log":
-            ax.xaxis.set_minor_formatter(NullFormatter())
-        else:  # long names of choices
-            ax.tick_params(axis="x", rotation=30)
-    bar.grid(visible=False)
-    bar.set_ylabel("trial", fontsize=10)
-    bar.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+def _slices(completed: Sequence[FrozenTrial], metric: str, names: Sequence[str]) -> Figure:
+    """Draw the value by parameter, darker for later trials."""
+    figure = empty_figure(1.2 + 2.2 * len(names), 3.4)
+    figure.suptitle("Value by parameter, completed trials", fontsize=10)
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    panels[0].set_ylabel(metric)
+    colours = {"cmap": "Blues", "vmin": -1, "vmax": completed[-1].number, "edgecolors": _POINTS}
+    for ax, name in zip(panels, names, strict=True):
+        plain_axes(ax)
+        ax.set_xlabel(name)
+        rows = [(t.params[name], t.value, t.number) for t in completed if name in t.params]
+        drawn, values, numbers = zip(*rows, strict=True)
+        distribution: Any = next(t.distributions[name] for t in completed if name in t.params)
+        if hasattr(distribution, "choices"):
+            # By position: choices may be numbers, names and None together.
+            drawn = [distribution.to_internal_repr(choice) for choice in drawn]
+            labels = [str(choice) for choice in distribution.choices]
+            ax.set_xticks(range(len(labels)), labels, rotation=30)
+        elif distribution.log:
+            ax.set_xscale("log")
+        points = ax.scatter(drawn, values, c=numbers, linewidths=0.5, **colours)
+    _scale(panels[0], [float(trial.value or 0) for trial in completed])
+    figure.colorbar(points, ax=panels, label="trial", ticks=_whole())
     return figure
