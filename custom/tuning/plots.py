@@ -183,7 +183,7 @@ def _slices(completed: Sequence[FrozenTrial], metric: str, names: Sequence[str])
         distribution: Any = next(t.distributions[name] for t in completed if name in t.params)
         if hasattr(distribution, "choices"):
             # By position: choices may be numbers, names and None together.
-            drawn = [distribution.to_internal_repr(choice) for choice in drawn]
+            drawn = tuple(map(distribution.to_internal_repr, drawn))
             labels = [str(choice) for choice in distribution.choices]
             ax.set_xticks(range(len(labels)), labels, rotation=30)
         elif distribution.log:

@@ -120,7 +120,7 @@ def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]
     known = _resolved(content, given, request)
     tracker = _tracker(known, request, space)
     storage = SearchStorage(request.storage_url)
-    identity = _identity(content, known, request, _LOCAL | space.local)
+    identity = _identity(content, known, request, _LOCAL.union(space.local))
     study = open_study(storage, request.study_name, space, identity, request.seed)
     tracker.start(study)
     worker = Worker(

@@ -6,19 +6,62 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import yaml
 
 from custom.bundle.config_ids import holds
 from custom.errors import InputError
 from custom.files.unique_keys import read_unique
-from custom.tuning.parameter import Parameter, SpaceError, read_parameter
-from custom.tuning.references import references
+from custom.tuning.parameter import Parameter, SpaceError, read_parameter, references
 
 __all__ = ["read_space_file"]
 
-_REQUIRED = ("metric", "direction", "parameters")
-_OPTIONAL = ("sampler", "pruner", "fixed", "during_search")
-_DIRECTIONS = ("minimize", "maximize")
+
+def _parameter(kind: str, required: list[str], **keys: Any) -> dict[str, Any]:
+    """Return the JSON schema of a kind of parameter, which has these keys besides common ones."""
+    keys |= {"type": {}, "when": {"type": "object"}, "id": {"type": ["string", "array"]}}
+    form = {"properties": keys, "required": required, "additionalProperties": False}
+    return {"if": {"properties": {"type": {"const": kind}}}, "then": form}
+
+
+def _number(kind: str, number: dict[str, str]) -> dict[str, Any]:
+    """Return the JSON schema of a parameter that is a number."""
+    keys = {"low": number, "high": number, "step": number, "log": {"type": "boolean"}}
+    return _parameter(kind, ["low", "high"], **keys)
+
+
+_MAPPING = {"type": ["object", "null"]}
+_STRATEGY = {**_MAPPING, "required": ["name"]}
+_CHOICES = {"type": "array", "minItems": 1}
+_SETTINGS = {"type": "object", "additionalProperties": {"type": "object"}}
+_SCHEMA = {
+    "type": "object",
+    "required": ["metric", "direction", "parameters"],
+    "additionalProperties": False,
+    "properties": {
+        "metric": {"type": "string", "minLength": 1},
+        "direction": {"enum": ["minimize", "maximize"]},
+        "sampler": _STRATEGY,
+        "pruner": _STRATEGY,
+        "fixed": _MAPPING,
+        "during_search": _MAPPING,
+        "local": {"type": ["array", "null"]},
+        "parameters": {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {
+                "type": "object",
+                "required": ["type"],
+                "properties": {"type": {"enum": ["categorical", "float", "int"]}},
+                "allOf": [
+                    _parameter("categorical", ["choices"], choices=_CHOICES, set=_SETTINGS),
+                    _number("float", {"type": "number"}),
+                    _number("int", {"type": "integer"}),
+                ],
+            },
+        },
+    },
+}
 
 # Required values, as text, of each parameter that must have been drawn.
 Conditions = dict[str, set[str]]
@@ -30,59 +73,37 @@ def read_space_file(path: Path) -> tuple[dict[str, Any], dict[str, Parameter]]:
     Raises:
         InputError: If the file is missing or invalid.
     """
-    try:
-        content = _load(path)
-        _check_sections(content)
-    except SpaceError as problem:
-        raise InputError(f"{path}: {problem}") from problem
     parameters: dict[str, Parameter] = {}
-    for name, entry in content["parameters"].items():
-        try:
-            parameters[name] = read_parameter(str(name), entry, parameters)
-        except SpaceError as problem:
-            raise InputError(f"{path}: parameter {name!r}: {problem}") from problem
     try:
+        content = read_unique(path)
+        _check_form(content)
+        for name, entry in content["parameters"].items():
+            try:
+                parameters[name] = read_parameter(str(name), entry, parameters)
+            except SpaceError as problem:
+                raise SpaceError(f"parameter {name!r}: {problem}") from problem
         _check_references(content, parameters)
         _check_owners(content, parameters)
+    except OSError as error:
+        raise InputError(f"{path}: no search space can be read there ({error.strerror})") from error
     except SpaceError as problem:
         raise InputError(f"{path}: {problem}") from problem
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
     return content, parameters
 
 
-def _load(path: Path) -> dict[str, Any]:
-    """Return the content of a YAML file without repeated keys."""
-    try:
-        content = read_unique(path)
-    except OSError as error:
-        raise SpaceError(f"no search space can be read there ({error.strerror})") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise SpaceError(f"is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise SpaceError(f"must be a mapping with {', '.join(_REQUIRED)}")
-    return content
-
-
-def _check_sections(content: Mapping[str, Any]) -> None:
-    """Refuse unknown, missing and invalid entries at the top of the file."""
-    unknown = sorted(map(str, set(content) - {*_REQUIRED, *_OPTIONAL, "local"}))
-    if unknown:
-        known = ", ".join((*_REQUIRED, *_OPTIONAL, "local"))
-        raise SpaceError(f"unknown key {unknown[0]!r}: a search space has {known}")
-    for key in _REQUIRED:
-        if not content.get(key):
-            raise SpaceError(f"{key!r} is missing")
-    if content["direction"] not in _DIRECTIONS:
-        raise SpaceError(
-            f"direction must be {' or '.join(_DIRECTIONS)}, got {content['direction']!r}"
-        )
-    for key in ("parameters", *_OPTIONAL):
-        if content.get(key) is not None and not isinstance(content[key], dict):
-            raise SpaceError(f"{key} must be a mapping, got {content[key]!r}")
-    if not isinstance(content.get("local") or [], list):
-        raise SpaceError(f"local must be a list of config ids, got {content['local']!r}")
-    for key in ("sampler", "pruner"):
-        if content.get(key) and "name" not in content[key]:
-            raise SpaceError(f"{key} must have a 'name'")
+def _check_form(content: Any) -> None:
+    """Refuse unknown, missing and invalid entries, with their place in the file."""
+    validator = jsonschema.Draft201909Validator(_SCHEMA)
+    error = jsonschema.exceptions.best_match(validator.iter_errors(content))
+    if error is None:
+        return
+    wants_number = error.validator == "type" and error.validator_value in ("number", "integer")
+    as_text = wants_number and isinstance(error.instance, str)
+    hint = " (YAML reads 1e-4 as text: write 1.0e-4)" if as_text else ""
+    place = "".join(f"{part}: " for part in error.absolute_path)
+    raise SpaceError(f"{place}{error.message}{hint}")
 
 
 def _check_references(content: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> None:
@@ -116,7 +137,7 @@ def _places(
     for name, parameter in parameters.items():
         above = _conditions(name, parameters)
         if parameter.ids:
-            yield f"parameter {name!r}", parameter.choices, above
+            yield f"parameter {name!r}", list(parameter.choices), above
         for choice, value in zip(parameter.choices, parameter.sets, strict=False):
             yield f"parameter {name!r}, choice {choice!r}", value, above | {name: {str(choice)}}
 

@@ -9,7 +9,7 @@ from custom.bundle.locate import all_bundles, find_bundle
 from custom.bundle.verification.bundle_folder import is_search_space
 from custom.tuning.results import best_overlay
 from custom.tuning.space import load_space
-from custom.tuning.strategies import make_pruner, make_sampler
+from custom.tuning.study import make_pruner, make_sampler
 
 FILES = [
     file
@@ -55,8 +55,8 @@ def test_the_published_space_has_the_printed_choices(space):
     assert choices["down"] == ("max", "mean", "strided")
     assert choices["loss"] == ("mse", "mae", "hybrid")
     rate, alpha = space.parameters["learning_rate"], space.parameters["alpha"]
-    assert (rate.low, rate.high, rate.log) == (1e-6, 1e-2, True)
-    assert (alpha.low, alpha.high, alpha.when) == (0.0, 1.0, {"loss": ("hybrid",)})
+    assert rate.options == {"low": 1e-6, "high": 1e-2, "log": True}
+    assert (alpha.options, alpha.when) == ({"low": 0.0, "high": 1.0}, {"loss": ("hybrid",)})
 
 
 def test_the_published_winner_lies_in_the_published_space(space):

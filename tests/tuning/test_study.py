@@ -7,8 +7,7 @@ import pytest
 from custom.errors import InputError
 from custom.tuning.space import load_space
 from custom.tuning.storage import SearchStorage
-from custom.tuning.strategies import make_pruner, make_sampler
-from custom.tuning.study import open_study
+from custom.tuning.study import make_pruner, make_sampler, open_study
 
 SPACE = """
 metric: val_mse
