@@ -60,7 +60,7 @@ def format_mean(about: Mapping[str, Any], value: Mapping[str, Any]) -> str:
     """Return mean and deviation of a measure.
 
     Args:
-        about: Of the measure.
+        about: Entry of the measure in ``summary.json``.
         value: ``mean`` and ``std``; None where there is none.
     """
     beside = "" if value["std"] is None else f" ± {format_value(about, value['std'])}"

@@ -1,4 +1,4 @@
-"""What the page of an evaluation shows, from its summary and its folders of figures."""
+"""Content of an evaluation's page, from its summary and its folders of figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ARROWS = {"higher": "\u00a0↑", "lower": "\u00a0↓", "target": ""}  # not on 
 
 
 def evaluation_content(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Gather what the page shows.
+    """Return the content of the page.
 
     Args:
         folder: Output folder of an evaluation.
@@ -71,11 +71,11 @@ def evaluation_content(folder: Path, summary: Mapping[str, Any]) -> dict[str, An
 
 
 def _gain(gain: Mapping[str, Any] | None, about: Mapping[str, Any]) -> Markup:
-    """Return a gain of the model with its interval, and on how many units it is better.
+    """Return a gain of the model with its interval, and the number of units with a gain.
 
     Args:
-        gain: Of one measure, above 0 where the model is better, or None where none is better.
-        about: What the summary says of the measure.
+        gain: Gain in one measure, above 0 if the model is better; None if it has no direction.
+        about: Entry of the measure in the summary.
     """
     if gain is None or gain["mean"] is None:
         return Markup("-")
@@ -90,7 +90,7 @@ def _gain(gain: Mapping[str, Any] | None, about: Mapping[str, Any]) -> Markup:
 
 
 def _overall_title(summary: Mapping[str, Any]) -> str:
-    """Return what the overall result is of: all units, or those of one value of a group."""
+    """Return the title of the overall result: all units, or those of one value of a group."""
     for group, values in summary["groups"].items():
         for value, methods in values.items():
             if len(values) > 1 and methods == summary["overall"]:
@@ -104,7 +104,7 @@ def _words(column: str) -> str:
 
 
 def _figures(folder: Path) -> list[dict[str, Any]]:
-    """Return the figures of an evaluation with what their table says, and their ``source``."""
+    """Return the figures of an evaluation with their rows of the table, and their ``source``."""
     table = folder / "figures" / "figures.csv"
     rows = read_table(table, FIGURE_COLUMNS) if table.is_file() else []
     files = [(row, table.parent / row["file"]) for row in rows]
@@ -114,7 +114,7 @@ def _figures(folder: Path) -> list[dict[str, Any]]:
 
 
 def _mean(value: Mapping[str, Any], about: Mapping[str, Any]) -> str:
-    """Return mean and deviation of a measure, and how many values were infinite."""
+    """Return mean and deviation of a measure, and the number of infinite values."""
     infinite = value.get("infinite")
     return format_mean(about, value) + (f" ({infinite} equal)" if infinite else "")
 
@@ -126,4 +126,4 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "measure": title,
     "arrow": lambda about: _ARROWS[about["better"]],
 }
-"""Of the template; ``about`` is what the summary says of a measure."""
+"""Filters of the template; ``about`` is the measure's entry in the summary."""

@@ -63,7 +63,7 @@ def write_report(folder_or_run: str | Path, stores: Iterable[str | Path] = ()) -
 
 
 def _default_stores() -> list[Path]:
-    """Return where trainings keep their runs unless told otherwise."""
+    """Return the default places of trainings' runs."""
     roots = [Path(), Path("output/train"), *(root / "output/train" for root in all_bundles())]
     return [root / "mlruns.db" for root in roots]
 
@@ -110,7 +110,7 @@ def _write_evaluation(folder: Path) -> Path:
 
 
 def _training(title: str, curves: Curves, facts: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Gather what the page of a training shows."""
+    """Return the content of a training's page."""
     epochs = sorted({epoch for values in curves.values() for epoch in values})
     return {
         "title": title,
@@ -123,7 +123,7 @@ def _training(title: str, curves: Curves, facts: Mapping[str, str] | None = None
 
 
 def _search(folder: Path) -> dict[str, Any]:
-    """Gather what the page of a search shows."""
+    """Return the content of a search's page."""
     content = search_content(folder)
     for picture in content["pictures"]:
         picture["source"] = as_source(picture["png"])

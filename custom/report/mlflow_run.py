@@ -15,7 +15,7 @@ __all__ = ["TrackedRun", "find_run"]
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """What MLflow knows of a run.
+    """A run in an MLflow store.
 
     Args:
         run_id: Its id.
@@ -35,7 +35,7 @@ class TrackedRun:
 
 
 def find_run(run_id: str, stores: Iterable[str | Path] = ()) -> TrackedRun:
-    """Look a run up.
+    """Find a run.
 
     Args:
         run_id: The run's id.

@@ -1,4 +1,4 @@
-"""Pictures that a page carries itself."""
+"""Pictures embedded in a page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["as_source", "embed"]
 
 
 def embed(figure: Figure) -> Markup:
-    """Return a figure as the address of an image that the page carries itself."""
+    """Return a figure as a data address, so that the page needs no other file."""
     memory = BytesIO()
     figure.savefig(memory, format="png", dpi=110)
     return as_source(memory.getvalue())

@@ -1,4 +1,4 @@
-"""What the page of a search shows, read from the search's folder."""
+"""Content of a search's page, read from the search's folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RATHER_FEW = 20  # completed trials, below which importances change from search
 
 
 def search_content(folder: Path) -> dict[str, Any]:
-    """Gather what the page of a search shows.
+    """Return the content of a search's page.
 
     Args:
         folder: Output folder of ``tune``.
@@ -72,13 +72,13 @@ def format_setting(value: Any) -> str:
 
 
 def _place(row: Mapping[str, str], direction: str) -> tuple[float, int]:
-    """Return where a trial stands in the table: by value, then those without one by number."""
+    """Return the sort key of a trial: by value, then those without one by number."""
     sign = 1 if direction == "minimize" else -1
     return (sign * float(row["value"]) if row["value"] else math.inf, int(row["trial"]))
 
 
 def _changed(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the first and the best trial side by side, a row a parameter."""
+    """Return the first and the best trial side by side, a row for each parameter."""
     first, best = summary["first"], summary["best"]
     if best is None:
         return []

@@ -19,7 +19,7 @@ __all__ = ["OPTIMUM", "Curves", "draw_curves", "read_curves"]
 Curves = dict[str, dict[int, float]]
 """Name of a quantity to epoch to value."""
 
-# Value of the relativistic losses if the critic can tell nothing apart: log 2
+# Value of the relativistic losses if the critic cannot distinguish the two: log 2
 # (docs/methods/gan3d_sr_denoise.md, "Losses").
 OPTIMUM = {"critic_loss": math.log(2), "adversarial_loss": math.log(2)}
 _PANELS_A_ROW = 3
@@ -52,11 +52,11 @@ def read_curves(path: str | Path) -> Curves:
 
 
 def draw_curves(curves: Mapping[str, Mapping[int, float]]) -> Figure:
-    """Draw one panel a kind of quantity.
+    """Draw one panel for each kind of quantity.
 
     ``train_loss`` and ``val_loss``, or ``train_mse`` and ``val_mse``, share a panel. Panels whose
     values are all positive and span more than a factor of ten are logarithmic. A dashed line in the
-    panels of :data:`OPTIMUM` is what theory expects of a relativistic loss in the end.
+    panels of :data:`OPTIMUM` is the value that theory predicts for a relativistic loss in the end.
 
     Args:
         curves: Name to epoch to value.
@@ -66,7 +66,7 @@ def draw_curves(curves: Mapping[str, Mapping[int, float]]) -> Figure:
     """
     panels: dict[str, list[str]] = {}
     for name in curves:
-        if name == "seconds":  # how long an epoch took: in the table, but no curve
+        if name == "seconds":  # duration of an epoch: in the table, but no curve
             continue
         panels.setdefault(_kind(name), []).append(name)
     columns = min(_PANELS_A_ROW, len(panels))
