@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from custom.data.datasets.dataset_kinds import VOLUMES, volume_pair
 from custom.data.datasets.dataset_writer import DatasetWriter
-from custom.data.preparation.air_crop import crop_air, fit_int16
+from custom.data.preparation.cropping import crop_air, fit_int16
 from custom.errors import InputError
 
 LICENCES = ("BSD", "MIT", "PDDL", "CC-BY", "Apache")

@@ -90,7 +90,7 @@ imports:
   - $import operator
   - $import os
   - $from custom.data.datasets.datalist import load_datalist
-  - $from custom.data.datasets.split_items import split_items
+  - $from custom.data.datasets.datalist import split_items
   - $from custom.handlers.executed_config import executed_config
   - $from custom.report.html_report import write_report
 bundle_root: .

@@ -12,9 +12,10 @@ from custom.data.datasets.dataset_writer import DATALIST, SPLITS
 from custom.data.datasets.exclusions import read_exclusions
 from custom.errors import InputError
 
-__all__ = ["Demonstration", "image_paths", "load_datalist", "slice_items"]
+__all__ = ["Demonstration", "image_paths", "load_datalist", "slice_items", "split_items"]
 
 logger = logging.getLogger(__name__)
+
 
 PATHS = ("image", "label", "mask", "store")
 EXCLUSIONS = "exclusions.csv"
@@ -192,3 +193,24 @@ def _warn_of_strangers(item: Mapping[str, Any], excluded: set[int], source: obje
             item["num_slices"],
             strangers,
         )
+
+
+def split_items(
+    datalist: Mapping[str, Sequence[dict[str, Any]]], split: str
+) -> list[dict[str, Any]]:
+    """Return the scans of a split.
+
+    Args:
+        datalist: Lists of scans, as ``custom.data.datasets.datalist.load_datalist`` gives them.
+        split: ``training``, ``validation`` or ``test``.
+
+    Raises:
+        InputError: If there is no such split, or it holds no scan.
+    """
+    if split not in datalist:
+        raise InputError(f"split {split!r} is unknown: choose one of {', '.join(datalist)}")
+    items = list(datalist[split])
+    if not items:
+        filled = [name for name, scans in datalist.items() if scans]
+        raise InputError(f"split {split!r} holds no scan: choose one of {', '.join(filled)}")
+    return items

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operator import mul
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -17,6 +17,7 @@ from custom.errors import InputError
 from custom.files.atomic import write_json
 from custom.files.nifti_volume import write_volume
 from custom.files.zarr_slices import write_stack
+from custom.physics.diffusion.gradient_table import GradientTable
 
 __all__ = [
     "DATALIST",
@@ -32,16 +33,6 @@ _STORE = "slices.zarr"
 
 Placed = tuple[NDArray[Any], NDArray[np.float64]]
 """An image and its ``(4, 4)`` affine, voxel index to RAS millimetres."""
-
-
-class Table(Protocol):
-    """One row for each measurement of a series, for example its gradients."""
-
-    def __len__(self) -> int: ...
-
-    def write_beside(self, image: Path) -> None:
-        """Write the files of the table beside an image."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -69,7 +60,7 @@ class DatasetKind:
         images: Images by the key of an item; ``image`` and ``label`` must be there, others may.
         slices: Type of the single slices of image and label in a Zarr store beside the NIfTI
             files, from which training reads; None: there is no store.
-        series: Whether image and label are series, with a table of their measurements beside each.
+        series: Whether image and label are series, with a gradient table beside each.
     """
 
     images: Mapping[str, StoredImage]
@@ -131,7 +122,7 @@ class DatasetWriter:
         split: str,
         scan: str,
         images: Mapping[str, Placed],
-        table: Table | None = None,
+        table: GradientTable | None = None,
         **fields: Any,
     ) -> dict[str, Any]:
         """Write one scan.
@@ -140,7 +131,7 @@ class DatasetWriter:
             split: ``training``, ``validation`` or ``test``.
             scan: Unique name of it, for example ``mouse01_axial_head-thorax``.
             images: Images by the keys of the kind, each with its affine.
-            table: Table of the measurements of a series.
+            table: Gradients of a series, written beside its image and label.
             fields: More entries of the item: ``animal``, ``plane``, ``region``, ...
 
         Returns:
@@ -186,7 +177,9 @@ class DatasetWriter:
         if scan in known or not scan or "/" in scan or "#" in scan:
             raise ValueError(f"scan must be a new name without '/' or '#', got {scan!r}")
 
-    def _check_images(self, scan: str, images: Mapping[str, Placed], table: Table | None) -> None:
+    def _check_images(
+        self, scan: str, images: Mapping[str, Placed], table: GradientTable | None
+    ) -> None:
         """Refuse images that do not form a valid dataset."""
         known = self.kind.images
         if not {"image", "label"} <= images.keys() <= known.keys():

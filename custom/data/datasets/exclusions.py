@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from custom.errors import InputError
-from custom.files.atomic import atomic_path
+from custom.files.csv_table import read_table, write_table
 
-__all__ = ["EXCLUSION_COLUMNS", "read_exclusions", "write_exclusions"]
+__all__ = [
+    "EXCLUSION_COLUMNS",
+    "merge_suggestions",
+    "read_exclusions",
+]
 
 EXCLUSION_COLUMNS = ("scan", "slice", "exclude", "reason")
 _YES = {"yes", "y", "true", "1"}
@@ -78,18 +81,40 @@ def _is_index(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def write_exclusions(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> Path:
-    """Write an exclusion list as CSV, atomically.
+_SUGGESTED = "suggested: "
+
+
+def merge_suggestions(path: str | Path, suggestions: Mapping[tuple[str, int], str]) -> int:
+    """Write a list with a row for each slice, or update the suggestions in an existing one.
+
+    A new row has ``exclude`` no. In an old row ``exclude`` stays, and so does ``reason`` unless it
+    is an earlier suggestion; other rows, columns and the order stay too.
 
     Args:
-        path: The CSV file.
-        rows: Mappings with the keys of ``EXCLUSION_COLUMNS``; other keys are ignored.
+        path: The CSV file, which need not be there.
+        suggestions: Scan and slice to its faults, empty for none.
 
     Returns:
-        The path.
+        Number of slices that the list excludes.
+
+    Raises:
+        InputError: If the file exists and is invalid; it is not changed then.
     """
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as text:
-        writer = csv.DictWriter(text, EXCLUSION_COLUMNS, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(dict(row) for row in rows)
-    return Path(path)
+    path = Path(path)
+    rows: list[dict[str, str]] = []
+    if path.is_file():
+        read_exclusions(path)  # raises for invalid entries
+        rows = read_table(path, ("scan", "slice", "exclude"))
+    columns = list(dict.fromkeys([*EXCLUSION_COLUMNS, *(key for row in rows for key in row)]))
+    texts = {key: f"{_SUGGESTED}{reason}" if reason else "" for key, reason in suggestions.items()}
+    for row in rows:
+        suggestion = texts.pop((row["scan"].strip(), int(row["slice"])), None)
+        written = row.get("reason") or ""
+        if suggestion is not None and (not written or written.startswith(_SUGGESTED)):
+            row["reason"] = suggestion
+    rows += [
+        {"scan": scan, "slice": str(index), "exclude": "no", "reason": reason}
+        for (scan, index), reason in texts.items()
+    ]
+    write_table(path, columns, rows)
+    return sum(map(len, read_exclusions(path).values()))

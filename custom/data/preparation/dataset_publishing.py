@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from custom.data.datasets.dataset_writer import DATALIST
+from custom.data.datasets.dataset_writer import DATALIST, DatasetKind, DatasetWriter
 from custom.errors import InputError
 
-__all__ = ["check_output_dir", "dataset_folder"]
+__all__ = ["PREPARATION", "check_output_dir", "published_dataset"]
+
+PREPARATION = "preparation.json"
 
 
 def check_output_dir(folder: Path, overwrite: bool, may_hold: frozenset[str]) -> None:
@@ -37,20 +39,25 @@ def check_output_dir(folder: Path, overwrite: bool, may_hold: frozenset[str]) ->
 
 
 @contextmanager
-def dataset_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``target``; its content then replaces that of the same name.
+def published_dataset(
+    target: Path, kind: DatasetKind, name: str, description: str
+) -> Iterator[DatasetWriter]:
+    """Yield the writer of a folder beside ``target``; its content then replaces that of the target.
 
     The list of scans is removed first and moved last, so that an interruption leaves no partial
     dataset that looks complete. Other files in ``target`` stay. On any exception nothing is moved.
 
     Args:
         target: The dataset's folder.
+        kind: See :class:`~custom.data.datasets.dataset_writer.DatasetWriter`.
+        name: See there.
+        description: See there.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".tmp-{uuid.uuid4().hex[:8]}-{target.name}")
-    temporary.mkdir()
     try:
-        yield temporary
+        with DatasetWriter(temporary, kind, name, description) as writer:
+            yield writer
         target.mkdir(exist_ok=True)
         (target / DATALIST).unlink(missing_ok=True)
         for part in sorted(temporary.iterdir(), key=lambda path: path.name == DATALIST):

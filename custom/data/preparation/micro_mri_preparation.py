@@ -12,22 +12,26 @@ from tqdm import tqdm
 from custom.data.datasets.datalist import EXCLUSIONS
 from custom.data.datasets.dataset_kinds import PAIRED_STACKS
 from custom.data.datasets.dataset_writer import DATALIST, SPLITS, DatasetWriter
-from custom.data.datasets.exclusions import read_exclusions, write_exclusions
-from custom.data.preparation.animal_split import AnimalSplit
-from custom.data.preparation.dataset_publishing import check_output_dir, dataset_folder
+from custom.data.datasets.exclusions import EXCLUSION_COLUMNS, read_exclusions
+from custom.data.preparation.dataset_publishing import (
+    PREPARATION,
+    check_output_dir,
+    published_dataset,
+)
 from custom.data.preparation.pair_loading import PairLoader
 from custom.data.preparation.scans.scan_description import LeftOut, ScanDescription
 from custom.data.preparation.scans.scan_finder import ScanFinder
 from custom.data.preparation.scans.scan_pairing import ScanPair
+from custom.data.preparation.splits import AnimalSplit
 from custom.errors import InputError
 from custom.files.atomic import write_json
+from custom.files.csv_table import write_table
 from custom.versions import package_versions
 
-__all__ = ["PREPARATION", "MicroMriPreparation"]
+__all__ = ["MicroMriPreparation"]
 
 logger = logging.getLogger(__name__)
 
-PREPARATION = "preparation.json"
 _PACKAGES = ("mri-restoration-bundles", "brukerapi", "nibabel", "numpy", "scipy", "zarr")
 
 Pairing = Callable[[list[ScanDescription]], tuple[list[ScanPair], list[LeftOut]]]
@@ -90,9 +94,8 @@ class MicroMriPreparation:
         pairs, unpaired = self.pair(scans)
         left_out = [*left_out, *unpaired]
         self._check_exclusions(pairs)
-        with dataset_folder(self.output_dir) as folder:
-            about = "fast and default scans, paired"
-            writer = DatasetWriter(folder, PAIRED_STACKS, self.name, about)
+        about = "fast and default scans, paired"
+        with published_dataset(self.output_dir, PAIRED_STACKS, self.name, about) as writer:
             records = self._write_pairs(writer, pairs, left_out)
             for item in left_out:
                 logger.warning("not paired: %s: %s", item.source, item.reason)
@@ -102,9 +105,8 @@ class MicroMriPreparation:
                     f"no pair of scans in {self.find}: {len(left_out)} scans left out, such as "
                     f"{reason}"
                 )
-            writer.close()
-            self._write_exclusions(folder)
-            write_json(folder / PREPARATION, self._report(records, left_out))
+            self._write_exclusions(writer.folder)
+            write_json(writer.folder / PREPARATION, self._report(records, left_out))
         counts = ", ".join(f"{len(writer.items[split])} {split}" for split in SPLITS)
         logger.info(
             "%d pairs (%s) written to %s; %d scans not paired",
@@ -123,7 +125,7 @@ class MicroMriPreparation:
         for pair in tqdm(pairs, "Preparing pairs", disable=None):
             try:
                 split = self.split.split_of(pair.fast.animal)
-                loaded = self.load(pair)
+                images, record = self.load(pair)
             except InputError as error:
                 reason = f"{pair.scan_id}: {error}"
                 left_out += [LeftOut(scan.source, reason) for scan in (pair.fast, pair.default)]
@@ -134,7 +136,7 @@ class MicroMriPreparation:
             writer.add(
                 split,
                 pair.scan_id,
-                loaded.images,
+                images,
                 animal=pair.fast.animal,
                 plane=pair.fast.plane,
                 region=pair.fast.region,
@@ -142,7 +144,7 @@ class MicroMriPreparation:
             )
             excluded = sorted((self.excluded or {}).get(pair.scan_id, ()))
             head = {"scan": pair.scan_id, "split": split, "excluded_slices": excluded}
-            records.append(head | loaded.record)
+            records.append(head | record)
         return records
 
     def _check_exclusions(self, pairs: Sequence[ScanPair]) -> None:
@@ -167,7 +169,7 @@ class MicroMriPreparation:
             for scan, indices in sorted(self.excluded.items())
             for index in sorted(indices)
         ]
-        write_exclusions(folder / EXCLUSIONS, rows)
+        write_table(folder / EXCLUSIONS, EXCLUSION_COLUMNS, rows)
 
     def _report(self, records: Sequence[Any], left_out: Sequence[LeftOut]) -> dict[str, Any]:
         """Return the content of ``preparation.json``."""

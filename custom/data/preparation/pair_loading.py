@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,10 @@ import nibabel as nib
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import fourier_shift, shift
 
-from custom.data.preparation.background_crop import crop, foreground_box
-from custom.data.preparation.grid_alignment import sample_shifted, sample_shifted_regions
+from custom.data.datasets.dataset_writer import Placed
+from custom.data.preparation.cropping import crop, foreground_box
 from custom.data.preparation.scans.scan_description import ScanDescription
 from custom.data.preparation.scans.scan_pairing import ScanPair
 from custom.errors import InputError
@@ -22,40 +22,10 @@ from custom.files.bruker import read_2dseq
 from custom.files.image_faults import value_fault
 from custom.transforms.upsample_in_plane import finer_affine
 
-__all__ = ["LoadedPair", "PairLoader"]
+__all__ = ["PairLoader", "sample_shifted", "sample_shifted_regions"]
 
 # In fine voxels: below it two boxes differ by rounding only.
 _SAME_BOX = 0.02
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedPair:
-    """The pixels of a pair.
-
-    Args:
-        image: The fast scan, ``(X, Y, S)``.
-        image_affine: ``(4, 4)``, voxel index to RAS millimetres.
-        label: The default scan, ``(2X, 2Y, S)``.
-        label_affine: Its affine.
-        mask: Regions on the grid of the default scan, if there is a file of them.
-        record: Files and processing steps.
-    """
-
-    image: NDArray[Any]
-    image_affine: NDArray[np.float64]
-    label: NDArray[Any]
-    label_affine: NDArray[np.float64]
-    mask: NDArray[Any] | None
-    record: dict[str, Any]
-
-    @property
-    def images(self) -> dict[str, tuple[NDArray[Any], NDArray[np.float64]]]:
-        """The images with their affines, as a dataset's writer takes them."""
-        images = {
-            "image": (self.image, self.image_affine),
-            "label": (self.label, self.label_affine),
-        }
-        return images if self.mask is None else images | {"mask": (self.mask, self.label_affine)}
 
 
 class PairLoader:
@@ -80,8 +50,13 @@ class PairLoader:
         self.crop_background = crop_background
         self.crop_margin_mm = crop_margin_mm
 
-    def __call__(self, pair: ScanPair) -> LoadedPair:
+    def __call__(self, pair: ScanPair) -> tuple[dict[str, Placed], dict[str, Any]]:
         """Read one pair.
+
+        Returns:
+            ``image``, ``(X, Y, S)``, ``label``, ``(2X, 2Y, S)``, and ``mask`` on the grid of the
+            label if there is a file of it, each with its affine; and a record of files and
+            processing steps.
 
         Raises:
             InputError: If a file cannot be read, or holds no magnitudes.
@@ -114,7 +89,8 @@ class PairLoader:
                 mask, _ = crop(mask, label_affine, box.finer(2))
             label, label_affine = crop(label, label_affine, box.finer(2))
             record["crop"] = {"start": list(box.start), "stop": list(box.stop)}
-        return LoadedPair(image, image_affine, label, label_affine, mask, record)
+        images = {"image": (image, image_affine), "label": (label, label_affine)}
+        return images if mask is None else images | {"mask": (mask, label_affine)}, record
 
 
 def _nearest(shift: float) -> int:
@@ -167,3 +143,46 @@ def _record(scan: ScanDescription) -> dict[str, Any]:
         "parameters": dict(scan.parameters),
     }
     return record | ({"remarks": list(scan.remarks)} if scan.remarks else {})
+
+
+def sample_shifted(stack: NDArray[Any], shift_voxels: tuple[float, float]) -> NDArray[np.float32]:
+    r"""Sample each slice at positions shifted in its plane, by Fourier interpolation.
+
+    .. math:: y(i, j) = x(i + s_0, j + s_1)
+
+    Exact for a slice that the scanner sampled without aliasing. Values below zero, from ringing at
+    sharp edges, are set to zero, since magnitudes are not negative.
+
+    Args:
+        stack: Magnitudes, ``(X, Y, S)``.
+        shift_voxels: ``s``, in voxels.
+
+    Returns:
+        The shifted stack; the same values if the shift is zero.
+    """
+    if not any(shift_voxels):
+        return stack.astype(np.float32)
+    moved = np.empty(stack.shape, np.float32)
+    for index in range(stack.shape[-1]):
+        spectrum = fourier_shift(np.fft.fft2(stack[..., index]), [-s for s in shift_voxels])
+        moved[..., index] = np.fft.ifft2(spectrum).real
+    # A stack that has negative values keeps its range: it is not a plain magnitude.
+    return np.maximum(moved, min(0.0, float(stack.min())))
+
+
+def sample_shifted_regions(
+    regions: NDArray[np.uint8], shift_voxels: tuple[int, int]
+) -> NDArray[np.uint8]:
+    r"""Sample region numbers at positions shifted by whole voxels, without interpolation.
+
+    .. math:: y(i, j) = x(i + s_0, j + s_1)
+
+    Args:
+        regions: Numbers of regions, ``(X, Y, S)``.
+        shift_voxels: ``s``, in voxels.
+
+    Returns:
+        The shifted regions; 0, no region, where the position lies outside.
+    """
+    offset = (-shift_voxels[0], -shift_voxels[1], 0)
+    return np.asarray(shift(regions, offset, order=0, mode="constant", cval=0), dtype=np.uint8)

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from custom.data.datasets.datalist import EXCLUSIONS
-from custom.data.datasets.exclusions import read_exclusions
-from custom.data.preparation.exclusion_suggestions import merge_suggestions
+from custom.data.datasets.exclusions import merge_suggestions, read_exclusions
 from custom.errors import InputError
 from custom.files.atomic import atomic_path, write_json
 from custom.files.csv_table import write_table

@@ -14,9 +14,13 @@ from tqdm import tqdm
 from custom.data.datasets.dataset_kinds import VOLUMES, volume_pair
 from custom.data.datasets.dataset_writer import DATALIST, SPLITS, DatasetWriter
 from custom.data.inputs.input_selection import find_images, unique_names
-from custom.data.preparation.air_crop import crop_air, fit_int16
-from custom.data.preparation.dataset_publishing import check_output_dir, dataset_folder
-from custom.data.preparation.subject_split import SubjectSplit
+from custom.data.preparation.cropping import crop_air, fit_int16
+from custom.data.preparation.dataset_publishing import (
+    PREPARATION,
+    check_output_dir,
+    published_dataset,
+)
+from custom.data.preparation.splits import SubjectSplit
 from custom.errors import InputError
 from custom.files.atomic import sha256_of, write_json
 from custom.files.image_faults import load_image, readable
@@ -28,7 +32,6 @@ __all__ = ["VolumePreparation"]
 
 logger = logging.getLogger(__name__)
 
-PREPARATION = "preparation.json"
 _PACKAGES = ("mri-restoration-bundles", "nibabel", "numpy", "scipy")
 
 
@@ -97,11 +100,10 @@ class VolumePreparation:
         subjects = [self.split.subject_of(*pair) for pair in zip(paths, names, strict=True)]
         splits = self.split(subjects)
         files = list(zip(paths, names, subjects, strict=True))
-        with dataset_folder(self.output_dir) as folder:
-            writer = DatasetWriter(folder, VOLUMES, self.name, "3D volumes; air cut off")
+        about = "3D volumes; air cut off"
+        with published_dataset(self.output_dir, VOLUMES, self.name, about) as writer:
             records = self._write_all(writer, files, splits)
-            write_json(folder / PREPARATION, self._report(records))
-            writer.close()
+            write_json(writer.folder / PREPARATION, self._report(records))
         logger.info(
             "%d volumes of %d subjects (%s) written to %s",
             len(records),

@@ -13,8 +13,9 @@ from custom.bundle.locate import find_bundle
 from custom.data.datasets.datalist import image_paths, load_datalist, slice_items
 from custom.data.datasets.dataset_kinds import PAIRED_STACKS
 from custom.data.datasets.dataset_writer import DatasetWriter
-from custom.data.datasets.exclusions import write_exclusions
+from custom.data.datasets.exclusions import EXCLUSION_COLUMNS
 from custom.errors import InputError
+from custom.files.csv_table import write_table
 from custom.files.nifti_volume import write_volume
 
 CONFIGS = find_bundle("gan3d_sr_denoise") / "configs"
@@ -120,8 +121,9 @@ def test_list_names_files_that_hold_the_same_values_twice(tmp_path):
 
 def test_the_dataset_s_own_exclusions_are_honoured(tmp_path):
     folder = write_dataset(tmp_path / "set")
-    write_exclusions(
+    write_table(
         folder / "exclusions.csv",
+        EXCLUSION_COLUMNS,
         [{"scan": "m1_axial_head", "slice": 1, "exclude": "yes", "reason": "ghost"}],
     )
     items = load_datalist(folder)

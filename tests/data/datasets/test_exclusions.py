@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from custom.data.datasets.exclusions import read_exclusions, write_exclusions
+from custom.data.datasets.exclusions import EXCLUSION_COLUMNS, read_exclusions
 from custom.errors import InputError
+from custom.files.csv_table import write_table
 
 
 def test_round_trip_keeps_only_what_a_person_said_yes_to(tmp_path):
@@ -12,7 +13,7 @@ def test_round_trip_keeps_only_what_a_person_said_yes_to(tmp_path):
         {"scan": "a", "slice": 4, "exclude": "no", "reason": ""},
         {"scan": "b", "slice": 0, "exclude": "YES", "reason": "", "snr": 1.0},
     ]
-    path = write_exclusions(tmp_path / "exclusions.csv", rows)
+    path = write_table(tmp_path / "exclusions.csv", (*EXCLUSION_COLUMNS, "snr"), rows)
     assert read_exclusions(path) == {"a": {3}, "b": {0}}
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from custom.data.datasets.split_items import split_items
+from custom.data.datasets.datalist import split_items
 from custom.errors import InputError
 
 LISTS = {"training": [{"scan": "a"}], "validation": [], "test": [{"scan": "b"}]}

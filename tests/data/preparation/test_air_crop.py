@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from heads_in_air import OBLIQUE, head
 
-from custom.data.preparation.air_crop import crop_air, fit_int16
+from custom.data.preparation.cropping import crop_air, fit_int16
 from custom.errors import InputError
 
 

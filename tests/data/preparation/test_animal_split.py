@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from custom.data.preparation.animal_split import AnimalSplit
+from custom.data.preparation.splits import AnimalSplit
 from custom.errors import InputError
 
 

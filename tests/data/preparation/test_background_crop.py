@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from custom.data.preparation.background_crop import CropBox, crop, foreground_box
+from custom.data.preparation.cropping import CropBox, crop, foreground_box
 
 
 def body(shape=(60, 80, 4)):

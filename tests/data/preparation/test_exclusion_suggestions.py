@@ -1,6 +1,6 @@
 import pytest
 
-from custom.data.preparation.exclusion_suggestions import merge_suggestions
+from custom.data.datasets.exclusions import merge_suggestions
 from custom.errors import InputError
 from custom.files.csv_table import read_table
 

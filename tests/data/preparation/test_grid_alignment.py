@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from custom.data.preparation.grid_alignment import sample_shifted, sample_shifted_regions
+from custom.data.preparation.pair_loading import sample_shifted, sample_shifted_regions
 
 
 @pytest.mark.parametrize("shape", [(16, 20, 2), (15, 21, 2)])

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from custom.data.preparation.pair_loading import PairLoader
-from custom.data.preparation.scans.nifti_scans import find_nifti_scans
+from custom.data.preparation.scans.scan_finder import find_nifti_scans
 from custom.data.preparation.scans.scan_pairing import ScanPair
 
 LOW = np.diag([0.4, 0.4, 1.0, 1.0])
@@ -46,15 +46,16 @@ def middle(stack):
     ],
 )
 def test_the_mask_moves_with_the_label(pair, shift, whole):
-    loaded = PairLoader(crop_background=False)(pair(shift))
-    assert loaded.record["mask_shift_voxels"] == whole
-    assert set(np.unique(loaded.mask)) == {0, 1}
-    np.testing.assert_allclose(middle(loaded.mask), [14 - whole[0], 18 - whole[1]], atol=1e-9)
+    images, record = PairLoader(crop_background=False)(pair(shift))
+    mask, label = images["mask"][0], images["label"][0]
+    assert record["mask_shift_voxels"] == whole
+    assert set(np.unique(mask)) == {0, 1}
+    np.testing.assert_allclose(middle(mask), [14 - whole[0], 18 - whole[1]], atol=1e-9)
     # Never more than half a voxel from the spot it marks.
-    assert np.abs(middle(loaded.mask) - middle(loaded.label)).max() <= 0.5 + 1e-3
+    assert np.abs(middle(mask) - middle(label)).max() <= 0.5 + 1e-3
 
 
 def test_an_unaligned_label_keeps_its_mask(pair):
-    loaded = PairLoader(align_grids=False, crop_background=False)(pair((1.0, -2.0)))
-    assert loaded.record["mask_shift_voxels"] == [0, 0]
-    np.testing.assert_array_equal(loaded.mask, loaded.label > 600)
+    images, record = PairLoader(align_grids=False, crop_background=False)(pair((1.0, -2.0)))
+    assert record["mask_shift_voxels"] == [0, 0]
+    np.testing.assert_array_equal(images["mask"][0], images["label"][0] > 600)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from custom.data.preparation.subject_split import SubjectSplit
+from custom.data.preparation.splits import SubjectSplit
 from custom.errors import InputError
 
 SHARES = {"training": 0.7, "validation": 0.1, "test": 0.2}

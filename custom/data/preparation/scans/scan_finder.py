@@ -1,16 +1,32 @@
-"""Find and describe all scans of some folders, in any format."""
+"""Find and describe all scans of some folders: ParaVision studies and NIfTI files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
-from custom.data.preparation.scans.bruker_scans import find_bruker_scans
-from custom.data.preparation.scans.nifti_scans import find_nifti_scans
-from custom.data.preparation.scans.scan_description import LeftOut, ScanDescription
+import nibabel as nib
+import numpy as np
+
+from custom.data.datasets.dataset_writer import DATALIST
+from custom.data.preparation.scans.scan_description import (
+    PLANES,
+    LeftOut,
+    ScanDescription,
+    ScanKind,
+    describe_bruker_scan,
+    find_region,
+    plain_name,
+    plane_of,
+)
 from custom.errors import InputError
+from custom.files.bruker import read_bruker_header
+from custom.transforms.slice_axis import find_slice_axis
 
-__all__ = ["ScanFinder"]
+__all__ = ["ScanFinder", "find_bruker_scans", "find_nifti_scans"]
 
 
 class ScanFinder:
@@ -19,7 +35,7 @@ class ScanFinder:
     Args:
         source: A folder, or several: ParaVision studies, folders that hold some, or folders of
             NIfTI pairs (for the names see
-            :func:`custom.data.preparation.scans.nifti_scans.find_nifti_scans`).
+            :func:`custom.data.preparation.scans.scan_finder.find_nifti_scans`).
         region_patterns: Region to the regular expression that finds it in the names of the
             ParaVision study, the scan or the protocol. The first that occurs counts.
         method: Regular expression for the pulse sequence of ParaVision scans; ``None`` for any.
@@ -68,3 +84,147 @@ class ScanFinder:
         if not scans and not left_out:
             raise InputError(f"source {self}: holds no ParaVision scan (2dseq) and no NIfTI file")
         return scans, left_out
+
+
+def find_bruker_scans(
+    folder: Path, region_patterns: Mapping[str, str], method: str | None, reconstruction: int = 1
+) -> tuple[list[ScanDescription], list[LeftOut]]:
+    """Describe every scan of the ParaVision studies in a folder; see :class:`ScanFinder`."""
+    scans: list[ScanDescription] = []
+    left_out: list[LeftOut] = []
+    for path in _scan_folders(folder):
+        source = f"{folder.name}/{path.relative_to(folder)}".removesuffix("/.")
+        images = sorted(path.glob("pdata/*/2dseq"))
+        chosen = path / "pdata" / str(reconstruction) / "2dseq"
+        if chosen not in images:
+            left_out.append(LeftOut(source, f"no image: pdata/{reconstruction}/2dseq is missing"))
+        for image in images:
+            name = f"{source}/{image.relative_to(path).as_posix()}"
+            if image != chosen:
+                reason = f"another reconstruction: pdata/{reconstruction} is used"
+                left_out.append(LeftOut(name, reason))
+                continue
+            try:
+                scan = describe_bruker_scan(read_bruker_header(image), name, region_patterns)
+            except InputError as error:
+                left_out.append(LeftOut(name, str(error).removeprefix(f"{image}: ")))
+                continue
+            found = str(scan.parameters.get("method", "unknown"))
+            if method is not None and not re.search(method, found, re.IGNORECASE):
+                left_out.append(LeftOut(name, f"its method is {found}, not {method}"))
+                continue
+            scans.append(scan)
+    return scans, left_out
+
+
+def _scan_folders(folder: Path) -> Iterator[Path]:
+    """Yield the folders of single scans: those with acquisition parameters or reconstructions."""
+    for name, folders, files in os.walk(folder):
+        if "acqp" in files or "pdata" in folders:
+            folders.clear()
+            yield Path(name)
+        folders.sort(key=lambda child: (not child.isdigit(), child.zfill(12)))
+
+
+_SUFFIX = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
+# The word for the kind of a file: at the end of its name, or the name of its folder.
+_KINDS = {
+    **dict.fromkeys(("fast", "low", "image", "images"), "fast"),
+    **dict.fromkeys(("default", "high", "label", "labels"), "default"),
+    **dict.fromkeys(("mask", "masks", "roi"), "mask"),
+}
+_NAME = re.compile(rf"^(?P<animal>.+?)_(?P<plane>{'|'.join(PLANES)})(_(?P<region>.+))?$")
+
+
+def find_nifti_scans(
+    folder: Path, region_patterns: Mapping[str, str]
+) -> tuple[list[ScanDescription], list[LeftOut]]:
+    """Describe the NIfTI files in a folder.
+
+    ``<animal>_<plane>_<region>_fast.nii.gz`` pairs with ``..._default.nii.gz``; ``low`` and
+    ``high``, ``image`` and ``label`` mean the same. Or the word is the name of the folder, and
+    both files have equal names. A third file, ``mask``, may mark regions on the grid of the
+    default scan. Of other names the part before the first ``_`` is the animal, and the affine gives
+    the plane. Prepared datasets and hidden folders are ignored.
+    """
+    scans: list[ScanDescription] = []
+    left_out: list[LeftOut] = []
+    masks: dict[str, Path] = {}
+    for path in _nifti_files(folder):
+        source = f"{folder.name}/{path.relative_to(folder).as_posix()}"
+        stem, kind = _kind_of(path)
+        if kind is None:
+            left_out.append(LeftOut(source, "its name ends neither in _fast nor in _default"))
+        elif kind == "mask":
+            masks[stem] = path
+        else:
+            found = _describe(path, source, stem, cast(ScanKind, kind), region_patterns)
+            if isinstance(found, LeftOut):
+                left_out.append(found)
+            else:
+                scans.append(found)
+    names = {scan.parameters["name"] for scan in scans if scan.kind == "default"}
+    left_out += [
+        LeftOut(f"{folder.name}/{path.relative_to(folder).as_posix()}", "a mask without its scan")
+        for name, path in masks.items()
+        if name not in names
+    ]
+    return [_with_mask(scan, masks) for scan in scans], left_out
+
+
+def _nifti_files(folder: Path) -> Iterator[Path]:
+    """Yield all NIfTI files that are not hidden and in no prepared dataset."""
+    for name, folders, files in os.walk(folder):
+        if DATALIST in files:
+            folders.clear()
+            continue
+        folders[:] = sorted(child for child in folders if not child.startswith("."))
+        for file in sorted(files):
+            if _SUFFIX.search(file) and not file.startswith("."):
+                yield Path(name) / file
+
+
+def _kind_of(path: Path) -> tuple[str, str | None]:
+    """Return a file's name without the word for its kind, and the kind."""
+    stem = _SUFFIX.sub("", path.name)
+    front, _, word = stem.rpartition("_")
+    if front and word.lower() in _KINDS:
+        return front, _KINDS[word.lower()]
+    return stem, _KINDS.get(path.parent.name.lower())
+
+
+def _describe(
+    path: Path, source: str, stem: str, kind: ScanKind, region_patterns: Mapping[str, str]
+) -> ScanDescription | LeftOut:
+    """Describe one file by its name and header."""
+    try:
+        image: Any = nib.load(path)
+        shape, affine = tuple(map(int, image.shape)), np.asarray(image.affine, dtype=float)
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return LeftOut(source, f"cannot be read as NIfTI ({reason})")
+    if len(shape) != 3:
+        return LeftOut(
+            source, f"{len(shape)}D with shape {shape}: a stack (X, Y, slices) is needed"
+        )
+    if find_slice_axis(affine, shape) != 2:
+        return LeftOut(source, "its slices do not follow the last axis: reorder the axes")
+    match = _NAME.match(stem)
+    animal, plane, region = match.group("animal", "plane", "region") if match else ("", "", "")
+    return ScanDescription(
+        path=path,
+        source=source,
+        animal=plain_name(animal or stem.split("_")[0]),
+        plane=plane or plane_of(affine),
+        region=plain_name(region or "") or find_region([stem], region_patterns),
+        size=(shape[0], shape[1], shape[2]),
+        affine=affine,
+        kind=kind,
+        parameters={"matrix": list(shape[:2]), "slices": shape[2], "name": stem},
+    )
+
+
+def _with_mask(scan: ScanDescription, masks: Mapping[str, Path]) -> ScanDescription:
+    """Return a default scan with its mask, if it has one."""
+    mask = masks.get(str(scan.parameters["name"])) if scan.kind == "default" else None
+    return ScanDescription(**{**vars(scan), "mask": mask}) if mask else scan

@@ -10,8 +10,7 @@ from custom.data.preparation.scans.scan_description import (
     plain_name,
     plane_of,
 )
-from custom.data.preparation.scans.scan_geometry import fit_grids
-from custom.data.preparation.scans.scan_pairing import name_regions, pair_scans
+from custom.data.preparation.scans.scan_pairing import fit_grids, name_regions, pair_scans
 from custom.transforms.upsample_in_plane import finer_affine
 
 
