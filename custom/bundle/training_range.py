@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from custom.errors import InputError
 
-__all__ = ["KINDS", "SeriesFacts", "TrainingRange"]
+__all__ = ["KINDS", "TrainingRange"]
 
 KINDS = ("volume", "diffusion")
 
-# Factors beyond the training range that count as far; our choice. 1.5 for spacing and contrast,
-# which the network's filters are fitted to; 4 for size, since filters see a voxel's surroundings
-# only.
-_FAR = {"spacing_mm": 1.5, "echo_time_ms": 1.5, "matrix": 4.0}
-_NAMES = {
-    ("spacing_mm", "in_plane"): ("spacing", "pixel spacing of {} mm"),
-    ("spacing_mm", "between_slices"): ("slice-spacing", "slice spacing of {} mm"),
-    ("matrix", "in_plane"): ("size", "matrix of {} pixels"),
-    ("matrix", "slices"): ("slice-count", "number of {} slices"),
-    ("echo_time_ms", ""): ("contrast", "echo time of {} ms"),
+# Factor beyond the training range that counts as far, our choice; short name; words. The factor is
+# 1.5 for spacing and contrast, which the network's filters are fitted to; 4 for size, since filters
+# see a voxel's surroundings only.
+_PROPERTIES = {
+    "spacing_mm.in_plane": (1.5, "spacing", "pixel spacing of {} mm"),
+    "spacing_mm.between_slices": (1.5, "slice-spacing", "slice spacing of {} mm"),
+    "echo_time_ms": (1.5, "contrast", "echo time of {} ms"),
+    "matrix.in_plane": (4.0, "size", "matrix of {} pixels"),
+    "matrix.slices": (4.0, "slice-count", "number of {} slices"),
 }
-
-
-@dataclass(frozen=True)
-class SeriesFacts:
-    """Properties of a series that are compared with the training data.
-
-    Attributes:
-        in_plane_mm: Spacings of the pixels, along rows and along columns.
-        between_slices_mm: Distance of neighbouring slices.
-        in_plane: Pixels along rows and along columns.
-        slices: Number of slices.
-        echo_time_ms: Echo time, if the header has one.
-    """
-
-    in_plane_mm: tuple[float, float]
-    between_slices_mm: float
-    in_plane: tuple[int, int]
-    slices: int
-    echo_time_ms: float | None = None
 
 
 class TrainingRange:
@@ -62,37 +41,28 @@ class TrainingRange:
         self.kind = str(stated.get("kind"))
         if self.kind not in KINDS:
             raise InputError(f"training_range.kind must be one of {KINDS}, got {self.kind!r}")
-        self.limits: dict[tuple[str, str], tuple[float, float]] = {}
-        for group in _FAR:
+        self.limits: dict[str, tuple[float, float]] = {}
+        for group in dict.fromkeys(name.partition(".")[0] for name in _PROPERTIES):
             value = stated.get(group)
-            parts = value if isinstance(value, Mapping) else {"": value}
-            for part, limits in parts.items():
+            parts = {group: value}
+            if isinstance(value, Mapping):
+                parts = {f"{group}.{part}": limits for part, limits in value.items()}
+            for name, limits in parts.items():
                 if limits is not None:
-                    self.limits[group, part] = _limits(group, part, limits)
+                    self.limits[name] = _limits(name, limits)
 
-    @property
-    def wants_echo_time(self) -> bool:
-        """True if the echo time is compared."""
-        return ("echo_time_ms", "") in self.limits
-
-    def faults(self, facts: SeriesFacts) -> Iterator[tuple[str, str]]:
+    def faults(self, series: Mapping[str, Sequence[float]]) -> Iterator[tuple[str, str]]:
         """Yield each property that is far from the training data: a short name, and one line.
 
         Args:
-            facts: Properties of the series.
+            series: Values of the series by the names above (``matrix.slices``); a property without
+                a value is not compared.
         """
-        given: dict[tuple[str, str], tuple[float, ...]] = {
-            ("spacing_mm", "in_plane"): facts.in_plane_mm,
-            ("spacing_mm", "between_slices"): (facts.between_slices_mm,),
-            ("matrix", "in_plane"): facts.in_plane,
-            ("matrix", "slices"): (facts.slices,),
-            ("echo_time_ms", ""): () if facts.echo_time_ms is None else (facts.echo_time_ms,),
-        }
-        for key, (low, high) in self.limits.items():
-            factor = _FAR[key[0]]
-            far = [value for value in given[key] if not low / factor <= value <= high * factor]
+        for name, (low, high) in self.limits.items():
+            factor, slug, words = _PROPERTIES[name]
+            values = series.get(name, ())
+            far = [value for value in values if not low / factor <= value <= high * factor]
             if far:
-                slug, words = _NAMES[key]
                 trained = f"{low:g}" if low == high else f"{low:g} to {high:g}"
                 yield (
                     f"far-{slug}",
@@ -100,15 +70,16 @@ class TrainingRange:
                 )
 
 
-def _limits(group: str, part: str, limits: Any) -> tuple[float, float]:
+def _limits(name: str, limits: Any) -> tuple[float, float]:
     """Return one range, checked."""
-    name = f"training_range.{group}{'.' * bool(part)}{part}"
-    if (group, part) not in _NAMES:
-        raise InputError(f"{name} is not known")
+    if name not in _PROPERTIES:
+        raise InputError(f"training_range.{name} is not known")
     try:
         low, high = (float(limit) for limit in limits)
     except (TypeError, ValueError):
         low, high = 1.0, 0.0
     if not 0 < low <= high:
-        raise InputError(f"{name} must be [lowest, highest], above 0, got {limits!r}")
+        raise InputError(
+            f"training_range.{name} must be [lowest, highest], above 0, got {limits!r}"
+        )
     return low, high

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from custom.bundle.verification import (
-    checks_inference,
+    checks_config,
     checks_layout,
     checks_resume,
-    checks_text,
+    checks_run,
     workflows,
 )
 from custom.bundle.verification import verify as verify_module
@@ -36,7 +36,7 @@ from custom.errors import InputError
     ],
 )
 def test_absolute_paths_in_values(value, absolute):
-    found = [text for text in checks_text._literals(value) if checks_text._ABSOLUTE.match(text)]
+    found = [text for text in checks_config._literals(value) if checks_config._ABSOLUTE.match(text)]
     assert bool(found) == absolute
 
 
@@ -53,7 +53,7 @@ def test_absolute_paths_in_values(value, absolute):
     ],
 )
 def test_absolute_paths_in_prose(line, absolute):
-    assert bool(checks_text._ABSOLUTE_IN_PROSE.search(line)) == absolute
+    assert bool(checks_config._ABSOLUTE_IN_PROSE.search(line)) == absolute
 
 
 def test_sections_know_code_blocks_and_levels():
@@ -76,7 +76,7 @@ def test_one_line_gives_the_first_cause_on_one_line():
 
 def test_the_oblique_affine_keeps_lengths_and_angles():
     spacing = np.array([0.3, 0.2, 0.9])
-    matrix = checks_inference._oblique_affine(spacing)[:3, :3]
+    matrix = checks_run._oblique_affine(spacing)[:3, :3]
     np.testing.assert_allclose(matrix.T @ matrix, np.diag(spacing**2), atol=1e-12)
     assert np.abs(matrix / spacing).max() < 0.95  # turned away from every axis
 
@@ -84,14 +84,14 @@ def test_the_oblique_affine_keeps_lengths_and_angles():
 @pytest.mark.parametrize("scale", [(1, 1, 1), (2, 2, 1), (2, 2, 2)])
 def test_a_finer_grid_of_the_same_box_is_accepted_and_a_shifted_one_not(scale):
     shape = (6, 5, 4)
-    affine = checks_inference._oblique_affine(np.array([0.3, 0.2, 0.9]))
+    affine = checks_run._oblique_affine(np.array([0.3, 0.2, 0.9]))
     fine = _with_corner(affine, scale, (-0.5, -0.5, -0.5))
     image = nib.Nifti1Image(np.zeros(np.multiply(shape, scale), np.float32), fine)
-    checks_inference._same_box(affine, shape, image, tolerance_mm=1e-4)
+    checks_run._same_box(affine, shape, image, tolerance_mm=1e-4)
     fine[0, 3] += 0.01
     image = nib.Nifti1Image(np.zeros(np.multiply(shape, scale), np.float32), fine)
     with pytest.raises(CheckFailed, match=r"off the input's frame by up to 0\.01 mm"):
-        checks_inference._same_box(affine, shape, image, tolerance_mm=1e-4)
+        checks_run._same_box(affine, shape, image, tolerance_mm=1e-4)
 
 
 def _with_corner(affine, scale, corner):
@@ -114,7 +114,7 @@ def test_copies_of_an_image_bring_what_lies_beside_it(tmp_path):
     ):
         (tmp_path / name).write_text(name)
     target = tmp_path / "copies" / "scan.nii.gz"
-    checks_inference._write(target, np.zeros((2, 2, 2)), np.eye(4), tmp_path / "a.nii.gz")
+    checks_run._write(target, np.zeros((2, 2, 2)), np.eye(4), tmp_path / "a.nii.gz")
     found = {path.name: path.read_bytes() for path in target.parent.iterdir() if path != target}
     assert found == {"scan.bval": b"a.bval", "scan.extra.json": b"a.extra.json"}
 

@@ -1,20 +1,27 @@
-"""Check that a killed training resumes with its full state."""
+"""Check that a killed training resumes with its full state.
+
+Run as a module (``REQUEST.json`` as its argument) it is the training that is killed: the process
+that reports the check cannot kill itself.
+"""
 
 from __future__ import annotations
 
 import copy
 import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
-from custom.bundle.verification.killed_training import training_state
+from custom.bundle.verification.bundle_folder import BundleFolder
 from custom.bundle.verification.outcome import CheckFailed
-from custom.bundle.verification.workflows import light, open_workflow, overrides_of
+from custom.bundle.verification.workflows import open_workflow
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigWorkflow
 
 __all__ = ["resume"]
 
@@ -40,7 +47,7 @@ def resume(bundle: BundleFolder) -> None:
 
     def look_once() -> None:
         if not found:
-            found.update(copy.deepcopy(training_state(workflow)))
+            found.update(copy.deepcopy(_training_state(workflow)))
             found["epoch"] -= 1  # counts the epoch that starts now
 
     workflow.trainer.add_event_handler(Events.EPOCH_STARTED, look_once)
@@ -58,24 +65,62 @@ def _state_at_kill(bundle: BundleFolder, output: Path, ids: Mapping[str, Any]) -
 
     output.mkdir(parents=True)
     state, request = output / "state_at_kill.pt", output / "request.json"
-    overrides = {"bundle_root": str(bundle.root), **overrides_of(bundle, "train", output, **ids)}
+    places = [bundle.root, bundle.workspace, bundle.demo_dir]
     content = {
-        "config": bundle.run_files("train", *light("train")),
-        "metadata": str(bundle.root / METADATA),
-        "overrides": overrides,
-        "epochs": _EPOCHS,
+        "bundle": [*map(str, places), bundle.variant],
+        "output": str(output),
+        "ids": ids,
         "state": str(state),
     }
     request.write_text(json.dumps(content), encoding="utf-8")
-    command = [sys.executable, "-m", "custom.bundle.verification.killed_training", str(request)]
     ended = subprocess.run(
-        command, cwd=output, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        [sys.executable, "-m", __name__, str(request)],
+        cwd=output,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_S,
+        check=False,
     )
     if ended.returncode != -signal.SIGKILL:
         said = (ended.stderr.strip() or "nothing").splitlines()[-1]
         raise CheckFailed(f"the training to be killed ended by itself: it said {said}")
     noted: dict[str, Any] = torch.load(state, map_location="cpu", weights_only=True)
     return noted
+
+
+def _train_and_be_killed(request: Mapping[str, Any]) -> None:
+    """Train, write the state after two epochs, and die one step into the next epoch."""
+    import torch
+    from ignite.engine import Events
+
+    bundle = BundleFolder(*request["bundle"])
+    workflow = open_workflow(bundle, "train", Path(request["output"]), **request["ids"])
+
+    def note_and_arm() -> None:
+        torch.save(_training_state(workflow), request["state"])
+        workflow.trainer.add_event_handler(Events.ITERATION_COMPLETED, _die)
+
+    # Attached last: validation, scheduler and checkpoints of this epoch have had their turn.
+    workflow.trainer.add_event_handler(Events.EPOCH_COMPLETED(once=_EPOCHS), note_and_arm)
+    workflow.run()
+
+
+def _die() -> None:
+    """End this process without any cleanup, as a power cut would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _training_state(workflow: ConfigWorkflow) -> dict[str, Any]:
+    """Return epochs done, state dicts and best validation, which a resumed training restores."""
+    content = workflow.parser.get_parsed_content
+    state = {name: content(name).state_dict() for name in ("network", "optimizer", "lr_scheduler")}
+    best = content("validate::evaluator").state
+    return {
+        "epoch": workflow.trainer.state.epoch,
+        **state,
+        "best_metric": float(best.best_metric),
+        "best_epoch": int(best.best_metric_epoch),
+    }
 
 
 def _difference(noted: Any, found: Any, place: str = "") -> str | None:
@@ -94,3 +139,7 @@ def _difference(noted: Any, found: Any, place: str = "") -> str | None:
     if torch.is_tensor(noted) and torch.is_tensor(found):
         return None if torch.equal(noted.cpu(), found.cpu()) else f"{place} has other values"
     return None if noted == found else f"{place} is {found!r}, before {noted!r}"
+
+
+if __name__ == "__main__":
+    _train_and_be_killed(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

@@ -1,13 +1,19 @@
-"""Results of a check of a bundle."""
+"""The result of a check of a bundle, and how a check runs without output."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from custom.bundle.launch import user_error
+from custom.bundle.launch import causes, user_error
 from custom.errors import InputError
 
-__all__ = ["CheckFailed", "CheckResult", "one_line"]
+__all__ = ["CheckFailed", "CheckResult", "one_line", "quiet"]
 
 _LONGEST = 400
 
@@ -35,14 +41,31 @@ class CheckResult:
 
 def one_line(error: BaseException) -> str:
     """Return the first cause of an exception, or the user's error in it, as one bounded line."""
-    seen: list[BaseException] = []  # a chain of causes can be circular
-    link: BaseException | None = error
-    while link is not None and link not in seen:
-        seen.append(link)
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
-    error = user_error(error) or seen[-1]
+    *_, first = causes(error)
+    error = user_error(error) or first
     text = " ".join(str(error).split())
     named = (
         text if isinstance(error, (CheckFailed, InputError)) else f"{type(error).__name__}: {text}"
     )
     return named if len(named) <= _LONGEST else named[: _LONGEST - 3] + "..."
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Suppress logs, progress bars and prints of a run; restore the import path."""
+    path = list(sys.path)
+    sink = io.StringIO()
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            contextlib.redirect_stdout(sink),
+            contextlib.redirect_stderr(sink),
+            warnings.catch_warnings(),
+        ):
+            # MONAI warns for every config that it can hold code; these are the bundle's own.
+            warnings.filterwarnings("ignore", message="parsing config_file")
+            yield
+    finally:
+        logging.disable(before)
+        sys.path[:] = path

@@ -11,18 +11,15 @@ from pathlib import Path
 
 from custom.bundle.verification import (
     checks_config,
-    checks_inference,
     checks_layout,
     checks_metadata,
     checks_network,
     checks_resume,
     checks_run,
-    checks_text,
     checks_workflows,
 )
 from custom.bundle.verification.bundle_folder import BundleFolder
-from custom.bundle.verification.outcome import CheckFailed, CheckResult, one_line
-from custom.bundle.verification.quiet import quiet
+from custom.bundle.verification.outcome import CheckFailed, CheckResult, one_line, quiet
 from custom.errors import InputError
 
 __all__ = ["CHECKS", "Check", "run_check", "verify_bundle"]
@@ -68,11 +65,11 @@ CHECKS = (
     Check("meta.version_changelog", checks_metadata.version_changelog, ("meta.schema",)),
     Check("meta.training_range", checks_metadata.training_range, ("meta.schema",)),
     Check("meta.packages", checks_metadata.packages, ("meta.schema",)),
-    Check("config.no_duplicate_keys", checks_text.no_duplicate_keys, ("layout.required_files",)),
+    Check("config.no_duplicate_keys", checks_config.no_duplicate_keys, ("layout.required_files",)),
     Check("config.parse", checks_config.parse, ("config.no_duplicate_keys",)),
     Check("config.maps", checks_metadata.maps, (*_READABLE, "meta.schema")),
-    Check("config.numbers", checks_text.numbers, _READABLE),
-    Check("config.no_absolute_paths", checks_text.no_absolute_paths, (*_READABLE, "meta.schema")),
+    Check("config.numbers", checks_config.numbers, _READABLE),
+    Check("config.no_absolute_paths", checks_config.no_absolute_paths, (*_READABLE, "meta.schema")),
     Check("config.targets", checks_config.targets, _READABLE),
     Check("config.zoo_key_names", checks_config.zoo_key_names, _READABLE),
     Check("config.one_network", checks_config.one_network, _READABLE),
@@ -88,10 +85,10 @@ CHECKS = (
     ),
     Check("run.train", checks_run.train, _RUNS),
     Check("run.evaluate", checks_run.evaluate, _RUNS),
-    Check("run.infer_oblique", checks_inference.infer_oblique, _RUNS),
+    Check("run.infer_oblique", checks_run.infer_oblique, _RUNS),
     Check("run.deterministic", checks_run.deterministic, (*_RUNS, "run.train")),
     Check("run.resume", checks_resume.resume, (*_RUNS, "run.train")),
-    Check("run.bad_inputs", checks_inference.bad_inputs, _RUNS),
+    Check("run.bad_inputs", checks_run.bad_inputs, _RUNS),
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,24 +17,14 @@ from custom.bundle.verification.outcome import CheckFailed
 if TYPE_CHECKING:
     from monai.bundle import ConfigWorkflow
 
-__all__ = ["TinySet", "forget_seeds", "light", "open_workflow", "overrides_of", "run", "tiny_set"]
+__all__ = ["forget_seeds", "light", "open_workflow", "overrides_of", "run", "tiny_set"]
 
 
-@dataclass(frozen=True)
-class TinySet:
-    """A small demonstration set.
+def tiny_set(bundle: BundleFolder) -> tuple[Path, Path]:
+    """Return the smallest demonstration set, made on first use, and an image to restore.
 
-    Attributes:
-        folder: Its ``dataset_dir``.
-        image: The degraded image of its first test item, a NIfTI file.
-    """
-
-    folder: Path
-    image: Path
-
-
-def tiny_set(bundle: BundleFolder) -> TinySet:
-    """Return the bundle's demonstration set in its smallest size, made on first use.
+    Returns:
+        Its ``dataset_dir``, and the degraded image of its first test item, a NIfTI file.
 
     Raises:
         CheckFailed: If the bundle has no ``demo``, or the set has no test item.
@@ -51,7 +40,7 @@ def tiny_set(bundle: BundleFolder) -> TinySet:
     items = json.loads((folder / "datalist.json").read_text(encoding="utf-8"))["test"]
     if not items:
         raise CheckFailed("the small demonstration set has no test item")
-    return TinySet(folder, folder / items[0]["image"])
+    return folder, folder / items[0]["image"]
 
 
 def overrides_of(bundle: BundleFolder, name: str, output: Path, **ids: Any) -> dict[str, Any]:
@@ -64,10 +53,10 @@ def overrides_of(bundle: BundleFolder, name: str, output: Path, **ids: Any) -> d
         **ids: More ids and their values; they take precedence.
     """
     config = bundle.config(name)
-    tiny = tiny_set(bundle)
-    values = {"dataset_dir": str(tiny.folder), "output_dir": str(output)}
+    dataset_dir, image = tiny_set(bundle)
+    values = {"dataset_dir": str(dataset_dir), "output_dir": str(output)}
     values |= {"demo_dir": str(bundle.demo_dir), "demo_size": TINY}
-    values |= {"ckpt_path": str(checkpoint(bundle)), "input": str(tiny.image)}
+    values |= {"ckpt_path": str(checkpoint(bundle)), "input": str(image)}
     return {key: value for key, value in values.items() if key in config} | ids
 
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from custom.bundle.verification.bundle_folder import BundleFolder
 from custom.bundle.verification.checks_network import build_network, network_inputs
-from custom.bundle.verification.outcome import one_line
-from custom.bundle.verification.quiet import quiet
+from custom.bundle.verification.outcome import one_line, quiet
 from custom.files.atomic import sha256_of
 
 if TYPE_CHECKING:
