@@ -27,11 +27,10 @@ import numpy as np
 
 from benchmarks.dicom_page import STEPS, write_page
 from benchmarks.measure import REPOSITORY, save
-from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.rules import SeriesRules, select_series
 from custom.deploy.dicom.series import read_folder
 from custom.deploy.dicom.volume import SeriesVolume, series_volume, write_nifti
-from custom.errors import InputError
+from custom.errors import InputError, Refusal
 
 PICTURES = REPOSITORY / "docs" / "images"
 BUNDLES = sorted(path.parents[1] for path in REPOSITORY.glob("bundles/*/configs/metadata.json"))

@@ -2,31 +2,66 @@
 
 Run it by ``mri-bundles deploy``, or as any application of the SDK: with ``-i``, ``-o`` and ``-m``,
 or with ``HOLOSCAN_INPUT_PATH``, ``HOLOSCAN_OUTPUT_PATH`` and ``HOLOSCAN_MODEL_PATH``.
+
+The SDK's own operators are not usable here (4.0.0, found by running it): its loader keeps one
+image a slice position and drops the echoes and weightings that share it; its selector takes the
+first of several matching series; its volume operator swaps the pixel spacings and cuts the values
+of later slices to the type of the first; its bundle operator casts images to bytes and keeps the
+affine of the input on a finer grid; it writes no series of MR images.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai.deploy.conditions import CountCondition
-from monai.deploy.core import Application
+from monai.deploy.core import Application, Operator, OperatorSpec
 
 from custom.bundle.launch import user_error
-from custom.deploy.operators import (
-    BundleOperator,
-    DerivedSeriesWriter,
-    SeriesLoader,
-    SeriesSelector,
-    VolumeOperator,
-)
+from custom.deploy.dicom.series import DicomSeries
 from custom.deploy.pipeline import Pipeline
 from custom.deploy.settings import Settings
 from custom.errors import InputError
 
 __all__ = ["RestorationApplication", "main"]
+
+
+class Step(Operator):
+    """An operator that does one step of the pipeline: from its input ports to its output port.
+
+    Args:
+        work: Function of the values at the input ports; its result goes to the output port.
+        takes: Names of the input ports.
+        gives: Name of the output port, if there is one.
+    """
+
+    def __init__(
+        self,
+        fragment: Any,
+        *conditions: Any,
+        work: Callable[..., Any],
+        takes: Sequence[str] = (),
+        gives: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.work, self.takes, self.gives = work, takes, gives
+        super().__init__(fragment, *conditions, **kwargs)
+
+    def setup(self, spec: OperatorSpec) -> None:
+        """Name the ports."""
+        for name in self.takes:
+            spec.input(name)
+        if self.gives is not None:
+            spec.output(self.gives)
+
+    def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
+        """Run the step on the received values, and emit its result."""
+        result = self.work(*(op_input.receive(name) for name in self.takes))
+        if self.gives is not None:
+            op_output.emit(result, self.gives)
 
 
 class RestorationApplication(Application):
@@ -49,18 +84,25 @@ class RestorationApplication(Application):
 
     def compose(self) -> None:
         """Connect the operators."""
-        once = CountCondition(self, 1)
         line = self.pipeline
-        load = SeriesLoader(self, once, pipeline=line, folder=self.input_folder, name="load")
-        select = SeriesSelector(self, pipeline=line, name="select")
-        volume = VolumeOperator(self, pipeline=line, name="volume")
-        restore = BundleOperator(self, pipeline=line, name="restore")
-        write = DerivedSeriesWriter(self, pipeline=line, name="write")
-        self.add_flow(load, select, {("series", "series")})
-        self.add_flow(select, volume, {("selected", "selected")})
-        self.add_flow(volume, restore, {("volume", "volume")})
-        self.add_flow(restore, write, {("restored", "restored")})
-        self.add_flow(volume, write, {("volume", "volume")})
+        once = CountCondition(self, 1)
+        load = Step(self, once, name="load", work=self._load, gives="series")
+        select = Step(self, name="select", work=line.select, takes=("series",), gives="selected")
+        volume = Step(self, name="volume", work=line.volume, takes=("selected",), gives="volume")
+        restore = Step(self, name="restore", work=line.restore, takes=("volume",), gives="restored")
+        write = Step(self, name="write", work=line.write, takes=("restored", "volume"))
+        for giver, taker in (
+            (load, select),
+            (select, volume),
+            (volume, restore),
+            (restore, write),
+            (volume, write),
+        ):
+            self.add_flow(giver, taker, {(giver.gives, giver.gives)})
+
+    def _load(self) -> list[DicomSeries]:
+        """Read the headers of every series in the input folder."""
+        return self.pipeline.load(self.input_folder)
 
     def run(self, *args: Any, **kwargs: Any) -> None:
         """Run, with one line in the audit log.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import shutil
@@ -138,9 +139,7 @@ def _from_torchscript(path: Path, workspace: Path) -> OpenBundle:
     root = workspace / path.stem
     try:
         _lay_out(path, root)
-        scripted = _state_of_script(root / "models" / "model.ts")
-        carried = _state_of_weights(root / "models" / "model.pt")
-        if not _is_same(scripted, carried):
+        if not _holds_its_weights(root / "models"):
             raise ValueError("its weights are not those that it carries")
     except _DAMAGED as error:
         reason = " ".join(str(error).split())[:200]
@@ -169,29 +168,17 @@ def _lay_out(path: Path, root: Path) -> None:
     shutil.copyfile(path, root / "models" / "model.ts")
 
 
-def _state_of_script(path: Path) -> Mapping[str, Any]:
-    """Return the tensors of a TorchScript file."""
+def _holds_its_weights(models: Path) -> bool:
+    """Return True if a TorchScript file and the weights it carries are the same, bit for bit."""
     import torch
 
-    scripted = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
-    return dict(scripted.state_dict())
-
-
-def _state_of_weights(path: Path) -> Mapping[str, Any]:
-    """Return the tensors of a file of weights."""
-    import torch
-
-    return dict(torch.load(path, map_location="cpu", weights_only=True))
-
-
-def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return True if two states hold the same tensors, bit for bit."""
-    return one.keys() == other.keys() and all(
-        one[name].dtype == other[name].dtype
-        and one[name].shape == other[name].shape
-        and one[name].numpy().tobytes() == other[name].numpy().tobytes()
-        for name in one
+    scripted = torch.jit.load(str(models / "model.ts"), "cpu")  # type: ignore[no-untyped-call]
+    carried = torch.load(models / "model.pt", map_location="cpu", weights_only=True)
+    one, other = (
+        {name: (value.dtype, value.shape, value.numpy().tobytes()) for name, value in state.items()}
+        for state in (scripted.state_dict(), carried)
     )
+    return one == other
 
 
 def _metadata(root: Path) -> dict[str, Any]:
@@ -206,8 +193,6 @@ def _metadata(root: Path) -> dict[str, Any]:
 
 def _sha256_of_folder(root: Path) -> str:
     """Return a hash of the names and contents of configs and models."""
-    import hashlib
-
     digest = hashlib.sha256()
     for folder in ("configs", "models"):
         for file in sorted(path for path in (root / folder).rglob("*") if path.is_file()):

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from custom.deploy.dicom.writing.derived_series import Derivation, write_derived
-from custom.deploy.dicom.writing.whole_folder import whole_folder
 from custom.errors import InputError
-from custom.files.atomic import atomic_path
+from custom.files.atomic import atomic_path, whole_folder
 
 if TYPE_CHECKING:
     from custom.bundle.result_maps import ResultMap

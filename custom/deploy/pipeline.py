@@ -14,18 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from custom.bundle.launch import causes
-from custom.bundle.training_range import SeriesFacts, TrainingRange
+from custom.bundle.training_range import TrainingRange
 from custom.deploy.audit_log import AuditLog
 from custom.deploy.bundle_forms import OpenBundle, open_bundle
 from custom.deploy.delivery import ABOUT, deliver
-from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.rules import SeriesRules, load_rules, select_series
 from custom.deploy.dicom.series import DicomSeries, read_folder
 from custom.deploy.dicom.volume import SeriesVolume, series_volume
 from custom.deploy.restoration import RestoredVolumes, restore_volume
 from custom.deploy.settings import Settings
 from custom.deploy.termination import on_terminate
-from custom.errors import InputError
+from custom.errors import InputError, Refusal
 
 __all__ = ["Pipeline"]
 
@@ -156,13 +155,13 @@ class Pipeline:
             self.warnings.append("doubtful-image")
             logger.warning("%s", doubt)
         rule = self.settings.outside_range or self._rules.outside_training_range
-        faults = dict(trained.faults(_facts(volume)))
+        faults = dict(trained.faults(_properties(volume)))
         if faults and rule != "warn":
             found = "; ".join(faults.values())
             raise Refusal(
                 next(iter(faults)), f"{found}: go on at your own risk with --outside_range warn"
             )
-        if trained.wants_echo_time and volume.echo_time_ms is None:
+        if "echo_time_ms" in trained.limits and volume.echo_time_ms is None:
             faults["unknown-contrast"] = "the series has no echo time to judge its contrast by"
         for message in faults.values():
             logger.warning("%s", message)
@@ -225,14 +224,14 @@ def _verdict(error: BaseException) -> tuple[str, str]:
     return "failed", type(error).__name__
 
 
-def _facts(volume: SeriesVolume) -> SeriesFacts:
+def _properties(volume: SeriesVolume) -> dict[str, tuple[float, ...]]:
     """Return the properties that are compared with the training range."""
-    spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
-    shape = volume.array.shape
-    return SeriesFacts(
-        in_plane_mm=(float(spacing[0]), float(spacing[1])),
-        between_slices_mm=float(spacing[2]),
-        in_plane=(shape[0], shape[1]),
-        slices=shape[2],
-        echo_time_ms=volume.echo_time_ms,
-    )
+    x_mm, y_mm, z_mm = np.linalg.norm(volume.affine[:3, :3], axis=0).tolist()
+    x, y, z = volume.array.shape[:3]
+    return {
+        "spacing_mm.in_plane": (x_mm, y_mm),
+        "spacing_mm.between_slices": (z_mm,),
+        "matrix.in_plane": (x, y),
+        "matrix.slices": (z,),
+        "echo_time_ms": () if volume.echo_time_ms is None else (volume.echo_time_ms,),
+    }

@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Files and folders written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 
 from custom.errors import InputError
 
-__all__ = ["atomic_path", "sha256_of", "write_json"]
+__all__ = ["atomic_path", "sha256_of", "whole_folder", "write_json"]
 
 
 @contextmanager
@@ -42,11 +43,44 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(target)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InputError(f"disk full while writing {target}: free some space") from error
+        _check_space(error, target)
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a hidden folder beside ``folder``; it takes the name of ``folder`` on success.
+
+    On any exception it is removed with its content.
+
+    Args:
+        folder: New or empty. Missing parent folders are made.
+
+    Raises:
+        InputError: If the folder holds files, is a file, or cannot be written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: holds files already: give another folder")
+    temporary = folder.with_name(f".tmp-{uuid.uuid4().hex[:8]}-{folder.name}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if folder.is_dir():
+            folder.rmdir()
+        temporary.rename(folder)
+    except OSError as error:
+        _check_space(error, folder)
+        raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_space(error: OSError, target: Path) -> None:
+    """Raise the user's error if the disk is full."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise InputError(f"disk full while writing {target}: free some space") from error
 
 
 def write_json(path: str | Path, content: Any) -> Path:

@@ -14,12 +14,11 @@ from pydicom.uid import generate_uid
 from scipy.ndimage import gaussian_filter
 
 from custom.cli import main
-from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.series import read_folder
 from custom.deploy.dicom.volume import series_volume, write_nifti
 from custom.deploy.pipeline import Pipeline
 from custom.deploy.settings import Settings
-from custom.errors import InputError
+from custom.errors import InputError, Refusal
 
 MOUSE = next(path for path in BUNDLES if path.name == "micro_mri_denoise")
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from custom.deploy.dicom.frames import Frame
-from custom.deploy.dicom.header_values import numbers
-from custom.deploy.dicom.refusals import Refusal
+from custom.deploy.dicom.header_values import as_numbers, numbers
+from custom.errors import Refusal
 
 __all__ = ["Weighting", "fsl_directions", "volumes_of", "weighting_of"]
 
@@ -76,8 +76,6 @@ def _siemens(header: Dataset) -> tuple[NDArray[np.float64] | None, NDArray[np.fl
 
 def _plain(value: Any, count: int) -> NDArray[np.float64] | None:
     """Return a private value as numbers, even if its type was lost (VR UN)."""
-    if value is None:
-        return None
     if isinstance(value, bytes):
         try:
             if count == 1:
@@ -86,8 +84,7 @@ def _plain(value: Any, count: int) -> NDArray[np.float64] | None:
                 value = struct.unpack(f"<{count}d", value)
         except (ValueError, struct.error):
             return None
-    array = np.atleast_1d(np.asarray(value, dtype=float))
-    return array if array.shape == (count,) and np.isfinite(array).all() else None
+    return as_numbers(value, count)
 
 
 def volumes_of(

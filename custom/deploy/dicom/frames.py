@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
@@ -18,8 +17,8 @@ from pydicom.uid import (
 from pydicom.valuerep import format_number_as_ds
 
 from custom.deploy.dicom.header_values import code_word, integer
-from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.series import DicomSeries
+from custom.errors import Refusal
 
 __all__ = ["ENHANCED", "Frame", "frames_of"]
 
@@ -128,7 +127,9 @@ def _frames_of_file(header: Dataset, file: Path) -> Iterator[Frame]:
             f"{len(per_frame)}: export the series as single-frame MR images",
         )
     base = Dataset()
-    base.update({element.tag: element for element in _elements(header)})
+    for element in header:
+        if not element.tag.is_private and element.keyword not in _FUNCTIONAL:
+            base[element.tag] = element
     for group in header.get("SharedFunctionalGroupsSequence") or []:
         _merge(base, group)
     for index, group in enumerate(per_frame):
@@ -137,13 +138,6 @@ def _frames_of_file(header: Dataset, file: Path) -> Iterator[Frame]:
         flat.file_meta = header.file_meta
         _merge(flat, group)
         yield Frame(flat, file, index)
-
-
-def _elements(header: Dataset) -> Iterator[DataElement]:
-    """Return a file's own public elements, without the functional groups."""
-    for element in header:
-        if not element.tag.is_private and element.keyword not in _FUNCTIONAL:
-            yield element
 
 
 def _merge(flat: Dataset, group: Dataset) -> None:

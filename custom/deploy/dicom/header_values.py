@@ -1,8 +1,12 @@
-"""Values of a header, which may be absent, empty or damaged."""
+"""Values of a header, which may be absent, empty or damaged; nothing of them is logged."""
 
 from __future__ import annotations
 
+import logging
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,9 +15,36 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
-__all__ = ["code_word", "element_of", "integer", "numbers", "texts", "value_of"]
+__all__ = [
+    "as_numbers",
+    "code_word",
+    "element_of",
+    "integer",
+    "numbers",
+    "quiet_pydicom",
+    "texts",
+    "value_of",
+]
 
 _TAGS: dict[str, BaseTag] = {}  # a look-up by keyword each time takes longer than the value
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Suppress pydicom's warnings and logs: they may hold a name or an ID.
+
+    Our own checks report the faults that matter. Elements are decoded on first access, so this must
+    enclose every use of a data set.
+    """
+    logger = logging.getLogger("pydicom")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"pydicom")
+            yield
+    finally:
+        logger.disabled = before
 
 
 def value_of(header: Dataset, keyword: str) -> Any:
@@ -39,7 +70,11 @@ def element_of(header: Dataset, keyword: str) -> DataElement | None:
 
 def numbers(header: Dataset, keyword: str, count: int) -> NDArray[np.float64] | None:
     """Return the numbers of an attribute; None if it is absent or no such numbers."""
-    value = value_of(header, keyword)
+    return as_numbers(value_of(header, keyword), count)
+
+
+def as_numbers(value: Any, count: int) -> NDArray[np.float64] | None:
+    """Return a value as so many finite numbers; None if it is not."""
     if value is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Header checks: the images of a series must be of a kind that can be restored."""
+"""Header checks: images of one patient and DICOM study, and of a kind that can be restored."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from pydicom.uid import (
 
 from custom.deploy.dicom.frames import Frame
 from custom.deploy.dicom.header_values import integer, texts, value_of
-from custom.deploy.dicom.refusals import Refusal
+from custom.errors import Refusal
 
-__all__ = ["check_images", "component_of"]
+__all__ = ["check_identity", "check_images", "component_of"]
 
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 # The other values of the standard (PS3.3 C.7.6.3.1.2); a value outside this list is not quoted.
@@ -39,7 +39,41 @@ _COMPONENTS = {
 }
 # GE's private element (0043,102F) of the block GEMS_PARM_01.
 _GE_COMPONENTS = {0: "magnitude", 1: "phase", 2: "real", 3: "imaginary"}
+_PATIENT = ("PatientID", "PatientName", "PatientBirthDate")
+# Without these a result cannot reference its source (PS3.3 C.7.2.1, C.12.1).
+_NEEDED = ("StudyInstanceUID", "SOPClassUID", "SOPInstanceUID")
 _ALWAYS_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+
+
+def check_identity(frames: Sequence[Frame]) -> None:
+    """Refuse a series with images of several patients or DICOM studies.
+
+    Raises:
+        Refusal: ``several-patients``, ``several-studies`` or ``missing-attribute``; no value is
+            quoted.
+    """
+    for keyword in _NEEDED:
+        missing = sum(not value_of(frame.header, keyword) for frame in frames)
+        if missing:
+            raise Refusal(
+                "missing-attribute",
+                f"{keyword} is missing or unreadable in {missing} of {len(frames)} images: export "
+                "the series as it came from the scanner",
+            )
+    for keyword in _PATIENT:
+        count = len({str(value_of(frame.header, keyword) or "") for frame in frames})
+        if count > 1:
+            raise Refusal(
+                "several-patients",
+                f"the images of the series have {count} values of {keyword}: they are not of one "
+                "patient, or were changed by hand: send one patient's images alone",
+            )
+    count = len({str(frame.header.StudyInstanceUID) for frame in frames})
+    if count > 1:
+        raise Refusal(
+            "several-studies",
+            f"the images of the series are of {count} studies: send one study alone",
+        )
 
 
 def check_images(

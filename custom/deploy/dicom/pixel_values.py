@@ -13,33 +13,30 @@ from pydicom.pixels.utils import iter_pixels
 
 from custom.deploy.dicom.frames import Frame
 from custom.deploy.dicom.header_values import element_of, numbers
-from custom.deploy.dicom.refusals import Refusal
+from custom.errors import Refusal
 
-__all__ = ["Intensities", "decode", "rescale_of"]
+__all__ = ["decode", "intensities", "rescale_of"]
 
 
-class Intensities:
-    """The intensities of one image.
+def intensities(stored: NDArray[Any], header: Dataset) -> tuple[NDArray[np.float32], bytes]:
+    """Return the intensities of one image.
 
     Args:
         stored: ``(rows, columns)`` whole numbers as stored, signs and high bits settled.
         header: The image's attributes.
 
-    Attributes:
-        values: ``(columns, rows)`` float32.
-        digest: SHA-256 of the stored values and of the attributes that define their meaning.
+    Returns:
+        Intensities ``(columns, rows)``, and the SHA-256 of the stored values and of the attributes
+        that define their meaning.
     """
-
-    def __init__(self, stored: NDArray[Any], header: Dataset) -> None:
-        slope, intercept = rescale_of(header)
-        inverted = header.get("PhotometricInterpretation") == "MONOCHROME1"
-        content = hashlib.sha256(stored.astype("<i4").tobytes())
-        content.update(repr((stored.shape, slope, intercept, inverted)).encode())
-        self.digest = content.digest()
-        wide = stored.astype(np.float64)
-        if inverted:
-            wide = _complement(header) - wide
-        self.values = (wide * slope + intercept).astype(np.float32).T
+    slope, intercept = rescale_of(header)
+    inverted = header.get("PhotometricInterpretation") == "MONOCHROME1"
+    content = hashlib.sha256(stored.astype("<i4").tobytes())
+    content.update(repr((stored.shape, slope, intercept, inverted)).encode())
+    wide = stored.astype(np.float64)
+    if inverted:
+        wide = _complement(header) - wide
+    return (wide * slope + intercept).astype(np.float32).T, content.digest()
 
 
 def rescale_of(header: Dataset) -> tuple[float, float]:
@@ -67,14 +64,14 @@ def _holds(header: Dataset, keyword: str) -> bool:
     return keyword in header and (element is None or not element.is_empty)
 
 
-def decode(frames: Sequence[Frame]) -> Iterator[tuple[int, Intensities]]:
+def decode(frames: Sequence[Frame]) -> Iterator[tuple[int, NDArray[np.float32], bytes]]:
     """Decode images, each file once.
 
     Args:
         frames: The images.
 
     Yields:
-        The index of an image and its intensities, file by file.
+        The index of an image, its intensities and their hash, file by file.
 
     Raises:
         Refusal: ``truncated-pixels`` if a file's pixels are missing, cut short or damaged.
@@ -89,7 +86,7 @@ def decode(frames: Sequence[Frame]) -> Iterator[tuple[int, Intensities]]:
             arrays = iter_pixels(file, indices=places, raw=True)
             for index, array in zip(indices, arrays, strict=True):
                 header = frames[index].header
-                yield index, Intensities(_settled(array, header), header)
+                yield index, *intensities(_settled(array, header), header)
         except Refusal:
             raise
         except Exception as error:  # of whatever kind the decoder raises at a damaged stream

@@ -11,7 +11,7 @@ from pydicom.datadict import tag_for_keyword
 
 from custom.deploy.dicom.frames import Frame
 from custom.deploy.dicom.header_values import numbers
-from custom.deploy.dicom.refusals import Refusal
+from custom.errors import Refusal
 
 __all__ = ["ImagePlane", "common_plane"]
 

@@ -11,17 +11,22 @@ from typing import Any, Literal, get_args
 import yaml
 from pydicom.dataset import Dataset
 
-from custom.deploy.dicom.header_values import texts, value_of
-from custom.deploy.dicom.quiet import quiet_pydicom
-from custom.deploy.dicom.refusals import Refusal
+from custom.deploy.dicom.header_values import quiet_pydicom, texts, value_of
 from custom.deploy.dicom.series import DicomSeries
 from custom.deploy.dicom.writing.derivation import MAKER
-from custom.errors import InputError
+from custom.errors import InputError, Refusal
 from custom.files.unique_keys import read_unique
 
 __all__ = ["SeriesRules", "WordRules", "load_rules", "select_series"]
 
 Answer = Literal["refuse", "warn"]
+_CHOICES = {
+    "modality": ("MR",),
+    "acquisition": ("2D", "3D"),
+    "outside_training_range": get_args(Answer),
+    "lossy_compression": get_args(Answer),
+    "own_results": ("refuse", "allow"),
+}
 _LISTED = 12  # most series that a message lists
 
 
@@ -177,26 +182,15 @@ def _value(key: str, value: Any, place: str) -> Any:
         return WordRules(
             **{name: _patterns(some, f"{place}.{name}") for name, some in words.items()}
         )
-    if key in ("outside_training_range", "lossy_compression"):
-        return _one_of(value, get_args(Answer), place)
-    if key == "own_results":
-        return _one_of(value, ("refuse", "allow"), place)
-    if key == "acquisition":
-        return None if value is None else _one_of(value, ("2D", "3D"), place)
-    if key == "modality":
-        return _one_of(value, ("MR",), place)
-    if key == "number" and value is None:
+    if value is None and key in ("number", "acquisition"):
         return None
+    if key in _CHOICES:
+        if value not in _CHOICES[key]:
+            raise InputError(f"{place}: must be {' or '.join(_CHOICES[key])}, got {value!r}")
+        return value
     lowest = 2 if key == "min_slices" else 0
     if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
         raise InputError(f"{place}: must be a whole number from {lowest}, got {value!r}")
-    return value
-
-
-def _one_of(value: Any, choices: Sequence[str], place: str) -> Any:
-    """Return a value that is one of some words."""
-    if value not in choices:
-        raise InputError(f"{place}: must be {' or '.join(choices)}, got {value!r}")
     return value
 
 

@@ -12,10 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from custom.deploy.dicom.header_values import code_word, integer, value_of
-from custom.deploy.dicom.quiet import quiet_pydicom
-from custom.deploy.dicom.refusals import Refusal
-from custom.errors import InputError
+from custom.deploy.dicom.header_values import code_word, integer, quiet_pydicom, value_of
+from custom.errors import InputError, Refusal
 
 __all__ = ["DicomSeries", "read_folder"]
 
@@ -79,7 +77,7 @@ def read_folder(folder: Path) -> list[DicomSeries]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder: give the folder of the DICOM files")
-    files = _visible_files(folder)
+    files = [path for path in sorted(folder.rglob("*")) if _is_visible_file(path, folder)]
     found: dict[str, list[tuple[Path, Dataset]]] = {}
     passed: list[tuple[Path, str]] = []
     for index, file in enumerate(files, start=1):
@@ -98,9 +96,9 @@ def read_folder(folder: Path) -> list[DicomSeries]:
 
 def _refuse_lookalikes(passed: Sequence[tuple[Path, str]], read: Sequence[Path]) -> None:
     """Refuse a file that is no DICOM but is named like the images beside it: damaged or empty."""
-    forms = {(file.parent, _form(file)) for file in read}
+    forms = {_form(file) for file in read}
     for file, place in passed:
-        if (file.parent, _form(file)) in forms and not _is_directory_file(file):
+        if _form(file) in forms and file.name.upper() != "DICOMDIR":
             raise Refusal(
                 "unreadable-file",
                 f"{place} is called like the images beside it and is none: damaged or empty? Send "
@@ -108,24 +106,15 @@ def _refuse_lookalikes(passed: Sequence[tuple[Path, str]], read: Sequence[Path])
             )
 
 
-def _form(file: Path) -> str:
-    """Return a file's name without its numbers: ``IM0005`` and ``IM0006`` are equal."""
-    return re.sub(r"\d+", "0", file.name)
+def _form(file: Path) -> Path:
+    """Return a file's path without the numbers of its name: ``IM0005`` and ``IM0006`` are equal."""
+    return file.with_name(re.sub(r"\d+", "0", file.name))
 
 
-def _is_directory_file(file: Path) -> bool:
-    """Return True if a file is a DICOMDIR."""
-    return file.name.upper() == "DICOMDIR"
-
-
-def _visible_files(folder: Path) -> list[Path]:
-    """Return all files below a folder by name, without hidden ones."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [
-        path
-        for path in paths
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
+def _is_visible_file(path: Path, folder: Path) -> bool:
+    """Return True if a path below a folder is a file, and no part of it is hidden."""
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return path.is_file() and not hidden
 
 
 def _header(file: Path, place: str) -> Dataset | None:

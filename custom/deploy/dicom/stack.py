@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from custom.deploy.dicom.frames import Frame
 from custom.deploy.dicom.header_values import numbers, value_of
 from custom.deploy.dicom.plane import ImagePlane
-from custom.deploy.dicom.refusals import Refusal
+from custom.errors import Refusal
 
 __all__ = ["affine_of", "by_position", "check_steps", "single_images"]
 

@@ -14,12 +14,10 @@ from pydicom.dataset import Dataset
 
 from custom.deploy.dicom.diffusion import Weighting, fsl_directions, volumes_of
 from custom.deploy.dicom.frames import Frame, frames_of
-from custom.deploy.dicom.header_values import numbers
-from custom.deploy.dicom.identity import check_identity
-from custom.deploy.dicom.image_checks import check_images
+from custom.deploy.dicom.header_values import numbers, quiet_pydicom
+from custom.deploy.dicom.image_checks import check_identity, check_images
 from custom.deploy.dicom.pixel_values import decode
 from custom.deploy.dicom.plane import ImagePlane, common_plane
-from custom.deploy.dicom.quiet import quiet_pydicom
 from custom.deploy.dicom.series import DicomSeries
 from custom.deploy.dicom.stack import affine_of, by_position, check_steps, single_images
 from custom.files.nifti_volume import write_volume
@@ -134,9 +132,9 @@ def _decoded(
     volumes, slices = shape
     array = np.empty((*plane.shape, slices, volumes), dtype=np.float32, order="F")
     digests = [b""] * len(frames)
-    for index, image in decode(frames):
-        array[:, :, index % slices, index // slices] = image.values
-        digests[index] = image.digest
+    for index, values, digest in decode(frames):
+        array[:, :, index % slices, index // slices] = values
+        digests[index] = digest
     return array, hashlib.sha256(b"".join(digests))
 
 

@@ -5,9 +5,9 @@ import pytest
 from mr_series import PLANES, classic, diffusion, enhanced, oblique, phantom, write
 
 from custom.deploy.dicom.diffusion import fsl_directions
-from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.series import read_folder
 from custom.deploy.dicom.volume import series_volume
+from custom.errors import Refusal
 
 
 def unit(vectors):

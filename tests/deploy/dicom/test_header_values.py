@@ -4,8 +4,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from custom.deploy.dicom.header_values import element_of, integer, numbers, value_of
-from custom.deploy.dicom.quiet import quiet_pydicom
+from custom.deploy.dicom.header_values import element_of, integer, numbers, quiet_pydicom, value_of
 from custom.deploy.dicom.series import read_folder
 from custom.deploy.dicom.volume import series_volume
 from custom.deploy.dicom.writing.derived_series import Derivation, write_derived

@@ -8,10 +8,10 @@ import pytest
 from mr_series import classic, oblique, phantom, write
 from refused_cases import CASES, lossy_by_header
 
-from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.series import read_folder
 from custom.deploy.dicom.volume import series_volume
 from custom.deploy.dicom.writing.derived_series import Derivation, write_derived
+from custom.errors import Refusal
 
 
 @pytest.mark.parametrize("name", list(CASES))

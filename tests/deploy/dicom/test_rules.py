@@ -4,12 +4,11 @@ import pytest
 import yaml
 from mr_series import classic, phantom, write
 
-from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.rules import SeriesRules, WordRules, load_rules, select_series
 from custom.deploy.dicom.series import read_folder
 from custom.deploy.dicom.volume import series_volume
 from custom.deploy.dicom.writing.derived_series import Derivation, write_derived
-from custom.errors import InputError
+from custom.errors import InputError, Refusal
 
 STUDY = {
     1: {"SeriesDescription": "localizer", "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},

@@ -7,9 +7,8 @@ from mr_series import NAME, PATIENT_ID, classic, enhanced, phantom, write
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage, generate_uid
 
-from custom.deploy.dicom.refusals import Refusal
 from custom.deploy.dicom.series import read_folder
-from custom.errors import InputError
+from custom.errors import InputError, Refusal
 
 
 def test_series_are_told_apart_in_the_order_of_their_numbers(tmp_path):

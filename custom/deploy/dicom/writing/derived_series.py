@@ -17,8 +17,7 @@ from pydicom.valuerep import format_number_as_ds
 
 from custom.deploy.dicom.diffusion import Weighting
 from custom.deploy.dicom.frames import Frame
-from custom.deploy.dicom.header_values import integer, numbers, value_of
-from custom.deploy.dicom.quiet import quiet_pydicom
+from custom.deploy.dicom.header_values import integer, numbers, quiet_pydicom, value_of
 from custom.deploy.dicom.volume import SeriesVolume
 from custom.deploy.dicom.writing.copied_attributes import copied_header
 from custom.deploy.dicom.writing.derivation import (
@@ -29,7 +28,7 @@ from custom.deploy.dicom.writing.derivation import (
 )
 from custom.deploy.dicom.writing.output_grid import OutputGrid, grid_of
 from custom.deploy.dicom.writing.stored_scale import StoredScale, scale_of
-from custom.deploy.dicom.writing.whole_folder import whole_folder
+from custom.files.atomic import whole_folder
 
 __all__ = ["Derivation", "write_derived"]
 
