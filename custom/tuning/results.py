@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-__all__ = ["BEST", "best_overlay", "trial_rows", "write_results"]
+__all__ = ["best_overlay", "write_results"]
 
 logger = logging.getLogger(__name__)
 
-BEST = "best.yaml"
+_BEST = "best.yaml"
 _COLUMNS = ("trial", "state", "value", "epochs", "seconds")
 
 
@@ -54,21 +54,34 @@ def write_results(
         in ``plots`` and ``report.html``.
     """
     folder = Path(output)
+    trials = sorted(study.get_trials(deepcopy=False), key=lambda trial: trial.number)
+    completed = [trial for trial in trials if trial.state.name == "COMPLETE"]
+    best = study.best_trial if completed else None
+    summary = {
+        "study": study.study_name,
+        "space": space.path.name,
+        "metric": space.metric,
+        "direction": space.direction,
+        "sampler": space.sampler,
+        "pruner": space.pruner,
+        "trials": dict(sorted(Counter(trial.state.name.lower() for trial in trials).items())),
+        "first": _shown(completed[0], space) if completed else None,
+        "best": _shown(best, space) if best else None,
+        "importances": parameter_importances(study),
+        "train_command": train_command,
+    }
     files = []
-    best = _best(study)
     if best is None:
         logger.warning("no trial was completed: %s says why", folder / "trials.csv")
-        (folder / BEST).unlink(missing_ok=True)
+        (folder / _BEST).unlink(missing_ok=True)
     else:
-        overlay = best_overlay(config, space, best.params)
-        header = _header(study, space, best, train_command)
-        with atomic_path(folder / BEST) as temporary:
-            temporary.write_text(header + config_yaml(overlay), encoding="utf-8")
-        files.append(folder / BEST)
-    trials = sorted(study.get_trials(deepcopy=False), key=lambda trial: trial.number)
-    rows = trial_rows(trials, space)
+        overlay = config_yaml(best_overlay(config, space, best.params))
+        with atomic_path(folder / _BEST) as temporary:
+            temporary.write_text(_header(summary) + overlay, encoding="utf-8")
+        files.append(folder / _BEST)
+    rows = [_row(trial, space) for trial in trials]
     files.append(write_table(folder / "trials.csv", [*_COLUMNS, *space.parameters, "notes"], rows))
-    files.append(write_json(folder / "search.json", _summary(study, space, best, train_command)))
+    files.append(write_json(folder / "search.json", summary))
     plots = write_plots(study, folder / "plots", space.metric)
     return [*files, *plots, write_report(folder)]
 
@@ -95,85 +108,41 @@ def best_overlay(
     return {name: value for name, value in content.items() if name in touched}
 
 
-def trial_rows(trials: list[FrozenTrial], space: SearchSpace) -> list[dict[str, Any]]:
-    """Return a row a trial: its state and its drawn values."""
-    rows = []
-    for trial in trials:
-        drawn = space.values(trial.params)
-        epochs = max(trial.intermediate_values, default=0)
-        completed = trial.state.name == "COMPLETE"
-        rows.append(
-            {
-                "trial": trial.number,
-                "state": trial.state.name.lower(),
-                # Of a pruned trial Optuna keeps its last epoch's, which is not comparable.
-                "value": trial.value if completed else "",
-                "epochs": epochs,
-                "seconds": "" if trial.duration is None else round(trial.duration.total_seconds()),
-                **{name: drawn.get(name, "") for name in space.parameters},
-                "notes": _notes(trial),
-            }
-        )
-    return rows
-
-
-def _notes(trial: FrozenTrial) -> str:
-    """Return the notes on a trial."""
+def _row(trial: FrozenTrial, space: SearchSpace) -> dict[str, Any]:
+    """Return the row of a trial: its state and its drawn values."""
     notes = []
     if root_number(trial) != trial.number:
         notes.append(f"repeats trial {root_number(trial)}")
     if trial.state.name == "FAIL":
         notes.append(failure_reason(trial))
-    return "; ".join(notes)
-
-
-def _best(study: Study) -> FrozenTrial | None:
-    """Return the best trial, if any was completed."""
-    from optuna.trial import TrialState
-
-    completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return study.best_trial if completed else None
-
-
-def _summary(
-    study: Study, space: SearchSpace, best: FrozenTrial | None, train_command: str
-) -> dict[str, Any]:
-    """Return the content of the page besides the table."""
-    trials = study.get_trials(deepcopy=False)
-    completed = [trial for trial in trials if trial.state.name == "COMPLETE"]
-    first = min(completed, key=lambda trial: trial.number, default=None)
     return {
-        "study": study.study_name,
-        "space": space.path.name,
-        "metric": space.metric,
-        "direction": space.direction,
-        "sampler": space.sampler,
-        "pruner": space.pruner,
-        "trials": dict(sorted(Counter(trial.state.name.lower() for trial in trials).items())),
-        "first": _shown(first, space),
-        "best": _shown(best, space),
-        "importances": parameter_importances(study),
-        "train_command": train_command,
+        "trial": trial.number,
+        "state": trial.state.name.lower(),
+        # Of a pruned trial Optuna keeps its last epoch's, which is not comparable.
+        "value": trial.value if trial.state.name == "COMPLETE" else "",
+        "epochs": max(trial.intermediate_values, default=0),
+        "seconds": "" if trial.duration is None else round(trial.duration.total_seconds()),
+        **dict.fromkeys(space.parameters, ""),
+        **space.values(trial.params),
+        "notes": "; ".join(notes),
     }
 
 
-def _shown(trial: FrozenTrial | None, space: SearchSpace) -> dict[str, Any] | None:
+def _shown(trial: FrozenTrial, space: SearchSpace) -> dict[str, Any]:
     """Return a trial's number, value and draw."""
-    if trial is None:
-        return None
     return {"trial": trial.number, "value": trial.value, "drawn": space.values(trial.params)}
 
 
-def _header(study: Study, space: SearchSpace, best: FrozenTrial, train_command: str) -> str:
+def _header(summary: Mapping[str, Any]) -> str:
     """Return the comment above the overlay: its origin and its use."""
-    states = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
-    counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
-    drawn = ", ".join(f"{name} {value}" for name, value in space.values(best.params).items())
+    best, command = summary["best"], summary["train_command"]
+    counts = ", ".join(f"{number} {state}" for state, number in summary["trials"].items())
+    drawn = ", ".join(f"{name} {value}" for name, value in best["drawn"].items())
     lines = [
-        f"Best setting of the search {study.study_name!r} over {space.path.name}:",
-        f"trial {best.number}, {space.metric} {best.value:.6g} ({counts}).",
+        f"Best setting of the search {summary['study']!r} over {summary['space']}:",
+        f"trial {best['trial']}, {summary['metric']} {best['value']:.6g} ({counts}).",
         *textwrap.wrap(f"Drawn: {drawn}.", 96, break_long_words=False, break_on_hyphens=False),
         "Put it after any other config of the bundle:",
-        *(["", f"  {train_command}", ""] if train_command else []),
+        *(["", f"  {command}", ""] if command else []),
     ]
     return "".join(f"# {line}".rstrip() + "\n" for line in lines)

@@ -12,10 +12,11 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monai.bundle import ConfigParser
 from optuna.trial import TrialState
 
 from custom.bundle.config_ids import check_ids, holds
@@ -73,7 +74,7 @@ class SearchRequest:
     output: Path
     storage: str | None = None
     overlays: Sequence[str] = ()
-    overrides: Mapping[str, Any] | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
     name: str | None = None
     seed: int = 0
 
@@ -112,15 +113,14 @@ def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]
     """
     space = load_space(request.space)
     files = find_config(request.bundle, ["train", *request.overlays])
-    content = _content(files)
-    given = dict(request.overrides or {})
-    _check(content, space, given)
-    _log_as(request.bundle)
-    _make_folder(request.output)
-    known = _resolved(content, given, request)
+    content: dict[str, Any] = ConfigParser.load_config_files(files)
+    given = {"bundle_root": str(request.bundle), **request.overrides}
+    _check(content, space, request.overrides)
+    _set_up(request)
+    known = _resolved(content, {**given, "output_dir": str(request.output)})
     tracker = _tracker(known, request, space)
     storage = SearchStorage(request.storage_url)
-    identity = _identity(content, known, request, _LOCAL.union(space.local))
+    identity = _identity(content, known, request, space)
     study = open_study(storage, request.study_name, space, identity, request.seed)
     tracker.start(study)
     worker = Worker(
@@ -131,19 +131,21 @@ def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]
         files=files,
         output=request.output,
         run=run,
-        overrides={"bundle_root": str(request.bundle), **given},
-        extra=lambda number: _known(tracker.overrides(number), content),
+        overrides=given,
+        extra=lambda number: {k: v for k, v in tracker.overrides(number).items() if k in content},
         finished=tracker.finish_trial,
     )
+    overlays = shlex.join([*request.overlays, str(request.output / "best.yaml")])
+    command = f"mri-bundles train {request.bundle.name} --config {overlays}"
     try:
         with _stop_on_terminate():
             worker.work()
-            config = _merged(content, given)
-            written = write_results(study, space, config, request.output, _command(request))
+            config = _merged(content, request.overrides)
+            written = write_results(study, space, config, request.output, command)
     except BaseException as error:
-        tracker.stop("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        tracker.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
-    tracker.finish(study, written)
+    tracker.end("FINISHED", written)
     _refuse_empty(study, request)
     return written
 
@@ -180,19 +182,15 @@ def _stop_on_terminate() -> Iterator[None]:
         signal.signal(signal.SIGTERM, earlier)
 
 
-def _make_folder(folder: Path) -> None:
-    """Make the output folder."""
+def _set_up(request: SearchRequest) -> None:
+    """Make the output folder, and log as the bundle's trainings do."""
+    file = request.bundle / "configs" / "logging.conf"
+    if file.is_file():
+        logging.config.fileConfig(file, disable_existing_loggers=False)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        request.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--output {folder} cannot be made ({error.strerror})") from error
-
-
-def _content(files: Sequence[str]) -> dict[str, Any]:
-    """Return the merged content of config files."""
-    from monai.bundle import ConfigParser
-
-    return dict(ConfigParser.load_config_files(list(files)))
+        raise InputError(f"--output {request.output} cannot be made ({error.strerror})") from error
 
 
 def _check(content: Mapping[str, Any], space: SearchSpace, overrides: Mapping[str, Any]) -> None:
@@ -210,25 +208,18 @@ def _check(content: Mapping[str, Any], space: SearchSpace, overrides: Mapping[st
 
 def _merged(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config with overrides, unresolved."""
-    from monai.bundle import ConfigParser
-
     parser = ConfigParser(copy.deepcopy(dict(content)))
     parser.update(dict(overrides))
     merged: dict[str, Any] = parser.get()
     return merged
 
 
-def _resolved(
-    content: Mapping[str, Any], overrides: Mapping[str, Any], request: SearchRequest
-) -> dict[str, Any]:
+def _resolved(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return data and tracking settings of the configs, as far as they have them.
 
     Resolving them verifies that the data, which every trial needs, exist.
     """
-    from monai.bundle import ConfigParser
-
-    own = {"output_dir": str(request.output), "bundle_root": str(request.bundle)}
-    parser = ConfigParser(_merged(content, {**overrides, **own}))
+    parser = ConfigParser(_merged(content, overrides))
     wanted = ("dataset_dir", "datalist", "tracking_uri", "experiment_name", "use_mlflow")
     with users_errors():
         return {key: parser.get_parsed_content(key) for key in wanted if key in content}
@@ -246,23 +237,18 @@ def _tracker(known: Mapping[str, Any], request: SearchRequest, space: SearchSpac
     )
 
 
-def _known(overrides: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those overrides whose ids the configs have."""
-    return {name: value for name, value in overrides.items() if name in content}
-
-
 def _identity(
-    content: Mapping[str, Any], known: Mapping[str, Any], request: SearchRequest, local: set[str]
+    content: Mapping[str, Any], known: Mapping[str, Any], request: SearchRequest, space: SearchSpace
 ) -> dict[str, Any]:
     """Return the properties that must be the same for all workers of a search."""
-    given = request.overrides or {}
+    local = _LOCAL.union(space.local)
     # Which may be another one on each machine.
     place = str(Path(str(known["dataset_dir"])).resolve()) if "dataset_dir" in known else ""
     return {
         "bundle": request.bundle.name,
         "configs": _hash(dict(content)),
         "dataset": _hash(known.get("datalist"), without=place),
-        "overrides": {name: value for name, value in given.items() if name not in local},
+        "overrides": {key: value for key, value in request.overrides.items() if key not in local},
     }
 
 
@@ -270,19 +256,6 @@ def _hash(content: Any, without: str = "") -> str:
     """Return the hash of a plain value, without a text that may occur in it."""
     text = json.dumps(content, default=str, ensure_ascii=False)
     return hashlib.sha256((text.replace(without, "") if without else text).encode()).hexdigest()
-
-
-def _log_as(bundle: Path) -> None:
-    """Log as the bundle's trainings do, from before the first of them."""
-    file = bundle / "configs" / "logging.conf"
-    if file.is_file():
-        logging.config.fileConfig(file, disable_existing_loggers=False)
-
-
-def _command(request: SearchRequest) -> str:
-    """Return the command that trains with the result."""
-    overlays = [*request.overlays, str(request.output / "best.yaml")]
-    return f"mri-bundles train {request.bundle.name} --config {shlex.join(overlays)}"
 
 
 def _refuse_empty(study: Study, request: SearchRequest) -> None:

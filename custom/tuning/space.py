@@ -61,10 +61,6 @@ class SearchSpace:
     during_search: Mapping[str, Any] = field(default_factory=dict)
     local: Sequence[str] = ()
 
-    def better(self, value: float, than: float) -> bool:
-        """Return True if a value of the metric is better than another."""
-        return value < than if self.direction == "minimize" else value > than
-
     def draw(self, trial: BaseTrial) -> dict[str, Any]:
         """Return the drawn values of a trial; parameters whose ``when`` fails are left out."""
         drawn: dict[str, Any] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ _ATTRIBUTE = "mlflow_run:"
 _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 # Seconds after which workers that start at the same moment see each other's run.
 _SETTLE_SECONDS = 1.0
+_MOST_RUNS = 50_000  # that MLflow lists at once
 
 
 class Tracker:
@@ -66,6 +68,7 @@ class Tracker:
         self.run_id: str | None = None
         self._study: Study
         self._store: Any = None
+        self._client: Any = None
 
     def start(self, study: Study) -> None:
         """Join the search's run, or begin it.
@@ -84,6 +87,7 @@ class Tracker:
                 # MONAI's handler checks the store and places its files.
                 self._store = MLFlowHandler(self.tracking_uri, experiment_name=self.experiment_name)
                 self._store._set_experiment()
+                self._client = self._store.client
                 self.run_id = self._known_run() or self._begin()
             self._client.update_run(self.run_id, status="RUNNING")
         except Exception as error:
@@ -109,51 +113,33 @@ class Tracker:
         if not self.enabled:
             return
         try:
-            self._mark(trial, self._trial_runs(trial.number).get(trial.number))
+            runs = self._trial_runs(f" and tags.{TRIAL_TAG} = '{trial.number}'")
+            self._mark(trial, runs.get(trial.number))
         except Exception as error:
             logger.warning("trial %d is missing in MLflow: %s", trial.number, _line(error))
 
-    def finish(self, study: Study, files: Iterable[str | Path] = ()) -> None:
-        """Log the result; the run ends unless another worker still runs trials.
+    def end(self, status: str, files: Iterable[str | Path] = ()) -> None:
+        """End the search's run, unless another worker still runs trials.
 
         Args:
-            study: The Optuna study.
+            status: MLflow's status; ``FINISHED`` also marks the trials whose worker was killed.
             files: Files to keep with the run; those of a folder ``plots`` stay in it.
         """
         if not self.enabled:
             return
+        trials = self._study.get_trials(deepcopy=False)
         try:
-            self._mark_missing(study)
+            if status == "FINISHED":
+                self._mark_missing(trials)
             for path in map(Path, files):
                 inside = path.parent.name if path.parent != self.folder else None
                 self._client.log_artifact(self.run_id, str(path), inside)
-            self._end("FINISHED")
+            if not any(trial.state.name == "RUNNING" for trial in trials):
+                self._client.set_terminated(self.run_id, status)
         except Exception as error:
             logger.warning("the end of the search is missing in MLflow: %s", _line(error))
         finally:
             self._store._dispose_sqlite_store()
-
-    def stop(self, status: str) -> None:
-        """Mark the run as stopped, unless another worker still runs trials."""
-        if not self.enabled:
-            return
-        try:
-            self._end(status)
-        except Exception as error:
-            logger.warning("the stop of the search is missing in MLflow: %s", _line(error))
-        finally:
-            self._store._dispose_sqlite_store()
-
-    def _end(self, status: str) -> None:
-        """End the search's run, unless another worker still runs trials."""
-        trials = self._study.get_trials(deepcopy=False)
-        if not any(trial.state.name == "RUNNING" for trial in trials):
-            self._client.set_terminated(self.run_id, status)
-
-    @property
-    def _client(self) -> Any:
-        """The client of the store."""
-        return self._store.client
 
     def _known_run(self) -> str | None:
         """Return the oldest run of this Optuna study in the store."""
@@ -161,14 +147,11 @@ class Tracker:
 
         held = []
         for name in self._study.user_attrs:
-            if not name.startswith(_ATTRIBUTE):
-                continue
-            try:
-                info = self._client.get_run(name.removeprefix(_ATTRIBUTE)).info
-            except MlflowException:  # of a worker with another store
-                continue
-            if info.lifecycle_stage == "active":
-                held.append((info.start_time, info.run_id))
+            if name.startswith(_ATTRIBUTE):
+                with suppress(MlflowException):  # a run of a worker with another store
+                    info = self._client.get_run(name.removeprefix(_ATTRIBUTE)).info
+                    if info.lifecycle_stage == "active":
+                        held.append((info.start_time, info.run_id))
         return min(held)[1] if held else None
 
     def _begin(self) -> str:
@@ -186,26 +169,19 @@ class Tracker:
             self._client.log_param(own, key, value)
         return own
 
-    def _trial_runs(self, number: int | None = None) -> dict[int, Any]:
-        """Return the runs below the search's by trial; only those of a trial, if given."""
-        wanted = f"tags.`{_PARENT_TAG}` = '{self.run_id}'"
-        if number is not None:
-            wanted += f" and tags.{TRIAL_TAG} = '{number}'"
-        runs: dict[int, Any] = {}
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [self._store.experiment.experiment_id], wanted, page_token=token
-            )
-            runs |= {int(run.data.tags[TRIAL_TAG]): run for run in page}
-            token = page.token
-            if not token:
-                return runs
+    def _trial_runs(self, only: str = "") -> dict[int, Any]:
+        """Return the runs below the search's by trial, those of a filter if one is given."""
+        runs = self._client.search_runs(
+            [self._store.experiment.experiment_id],
+            f"tags.`{_PARENT_TAG}` = '{self.run_id}'{only}",
+            max_results=_MOST_RUNS,
+        )
+        return {int(run.data.tags[TRIAL_TAG]): run for run in runs}
 
-    def _mark_missing(self, study: Study) -> None:
+    def _mark_missing(self, trials: Iterable[FrozenTrial]) -> None:
         """Mark the runs of trials whose worker was killed before it could."""
         runs = self._trial_runs()
-        for trial in study.get_trials(deepcopy=False):
+        for trial in trials:
             run = runs.get(trial.number)
             marked = run is not None and run.data.tags.get(STATE_TAG) == trial.state.name
             if trial.state.is_finished() and not marked:

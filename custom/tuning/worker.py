@@ -30,26 +30,15 @@ if TYPE_CHECKING:
     from custom.tuning.space import SearchSpace
     from custom.tuning.storage import SearchStorage
 
-__all__ = ["TrialRunner", "Worker", "trial_folder"]
+__all__ = ["TrialRunner", "Worker"]
 
 logger = logging.getLogger(__name__)
 
 # Runs one trial, as custom.tuning.trial_run.train_trial does: from the trial, config files,
-# overrides, the metric's name and its comparison, it returns a value or raises TrialPruned.
-TrialRunner = Callable[
-    ["Trial", Sequence[str], Mapping[str, Any], str, Callable[[float, float], bool]], float
-]
+# overrides and the metric's name, it returns a value or raises TrialPruned.
+TrialRunner = Callable[["Trial", Sequence[str], Mapping[str, Any], str], float]
 _POLL_SECONDS = 5
-_ENDED = {
-    TrialState.COMPLETE: "done",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
-
-
-def trial_folder(output: Path, number: int) -> Path:
-    """Return the folder that a trial writes to."""
-    return output / "trials" / f"{number:04d}"
+_ENDED = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 class _TrialFailedError(Exception):
@@ -144,8 +133,7 @@ class Worker:
     def _value(self, trial: Trial) -> float:
         """Run one trial and return its value."""
         try:
-            overrides = self._overrides(trial)
-            value = self.run(trial, self.files, overrides, self.space.metric, self.space.better)
+            value = self.run(trial, self.files, self._overrides(trial), self.space.metric)
             if not math.isfinite(value):
                 raise InputError(f"{self.space.metric} is {value}")
         except TrialPruned:
@@ -180,17 +168,20 @@ class Worker:
             **self.overrides,
             **settings.drawn,
             **self.extra(trial.number),
-            "output_dir": str(trial_folder(self.output, trial.number)),
+            "output_dir": str(self._folder(trial)),
         }
+
+    def _folder(self, trial: Trial) -> Path:
+        """Return the folder that a trial writes to."""
+        return self.output / "trials" / f"{trial.number:04d}"
 
     def _keep_error(self, trial: Trial, error: Exception) -> None:
         """Record a trial's failure: one line in the Optuna study, all of it in its folder."""
         trial.set_user_attr(FAILURE, _reason(error))
-        file = trial_folder(self.output, trial.number) / "error.txt"
+        file = self._folder(trial) / "error.txt"
         try:
             with atomic_path(file) as temporary:
-                text = "".join(traceback.format_exception(error))
-                temporary.write_text(text, encoding="utf-8")
+                temporary.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         except (OSError, InputError) as problem:
             logger.warning("%s cannot be written: %s", file, problem)
 

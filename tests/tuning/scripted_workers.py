@@ -34,7 +34,7 @@ def make_worker(folder, run, total=6, heartbeat_seconds=30):
     return Worker(study, storage, total, space, [], folder, run)
 
 
-def square(trial, files, overrides, metric, better):
+def square(trial, files, overrides, metric):
     """Two epochs of a parabola."""
     value = (overrides["x"] - 1) ** 2
     for epoch in (1, 2):

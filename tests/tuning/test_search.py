@@ -50,7 +50,7 @@ def bundle(tmp_path):
     return configs.parent
 
 
-def distance(trial, files, overrides, metric, better):
+def distance(trial, files, overrides, metric):
     return abs(overrides["learning_rate"] - 0.3) + overrides["network_def::kernel_size"]
 
 
@@ -196,7 +196,7 @@ def test_a_search_that_ends_before_its_time_is_marked(bundle, monkeypatch, error
 
     ended = []
     monkeypatch.setattr(search_module, "write_results", fail)
-    monkeypatch.setattr(search_module.Tracker, "stop", lambda _, status: ended.append(status))
+    monkeypatch.setattr(search_module.Tracker, "end", lambda _, status: ended.append(status))
     with pytest.raises(type(error) if isinstance(error, OSError) else error):
         search(request(bundle, 1), distance)
     assert ended == [status]

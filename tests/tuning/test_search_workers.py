@@ -41,7 +41,7 @@ def test_failed_and_diverged_trials_are_recorded_and_the_search_goes_on(open_wor
 def test_what_a_trial_sets_stands_in_order(open_worker, tmp_path):
     seen = []
 
-    def run(trial, files, overrides, metric, better):
+    def run(trial, files, overrides, metric):
         seen.append(overrides)
         return 1.0
 

@@ -141,7 +141,7 @@ def test_the_end_keeps_files_and_marks_what_a_killed_worker_left(begun, tmp_path
     files = [tmp_path / "best.yaml", tmp_path / "plots" / "history.png"]
     for file in files:
         file.write_text("content")
-    begun.tracker.finish(begun.study, files)
+    begun.tracker.end("FINISHED", files)
     assert begun.client.get_run(left).info.status == "FAILED"
     assert {number: run.data.tags[STATE_TAG] for number, run in children(begun).items()} == {
         0: "FAIL",
@@ -157,7 +157,7 @@ def test_the_end_keeps_files_and_marks_what_a_killed_worker_left(begun, tmp_path
 
 
 def test_a_search_that_goes_on_is_running_again(begun, store, tmp_path):
-    begun.tracker.finish(begun.study)
+    begun.tracker.end("FINISHED")
     assert parent(begun).info.status == "FINISHED"
     Tracker(store, "toy", tmp_path, "val_mse").start(begun.study)
     assert parent(begun).info.status == "RUNNING"
@@ -165,7 +165,7 @@ def test_a_search_that_goes_on_is_running_again(begun, store, tmp_path):
 
 def test_the_run_stays_open_for_other_workers(begun):
     begun.trial([1.0], "RUNNING")
-    begun.tracker.finish(begun.study)
+    begun.tracker.end("FINISHED")
     assert parent(begun).info.status == "RUNNING"
 
 
@@ -175,7 +175,7 @@ def test_a_store_that_goes_away_does_not_end_the_search(begun, monkeypatch, capl
 
     monkeypatch.setattr(begun.tracker, "_trial_runs", away)
     begun.tracker.finish_trial(begun.trial([1.0]))
-    begun.tracker.finish(begun.study)
+    begun.tracker.end("FINISHED")
     assert "trial 0 is missing in MLflow: gone away" in caplog.text
     assert "the end of the search is missing in MLflow" in caplog.text
 
@@ -186,7 +186,7 @@ def test_without_tracking_nothing_is_written(small_search, tmp_path):
     tracker.start(search.study)
     assert tracker.overrides(0) == {"use_mlflow": False}
     tracker.finish_trial(search.trial([1.0]))
-    tracker.finish(search.study, [tmp_path / "missing"])
+    tracker.end("FINISHED", [tmp_path / "missing"])
     assert not (tmp_path / "no.db").exists()
     assert search.study.user_attrs == {}
 
@@ -200,7 +200,7 @@ def test_a_store_that_cannot_be_used_is_one_clear_line(small_search, tmp_path):
 
 def test_a_search_that_the_user_stops_is_marked_and_taken_up_again(begun, store, tmp_path):
     begun.tracker.finish_trial(begun.trial([2.0], "COMPLETE"))
-    begun.tracker.stop("KILLED")
+    begun.tracker.end("KILLED")
     assert parent(begun).info.status == "KILLED"
     again = Tracker(store, "toy", tmp_path, "val_mse", {"space": "space.yaml"})
     again.start(begun.study)

@@ -70,12 +70,8 @@ def errors(rate, epochs):
     return [(2 * (1 - 2 * rate) ** epoch) ** 2 for epoch in range(1, epochs + 1)]
 
 
-def lower(value, than):
-    return value < than
-
-
-def train(trial, files, tmp_path, better=lower, metric="val_mse", **overrides):
-    return train_trial(trial, files, {"output_dir": str(tmp_path), **overrides}, metric, better)
+def train(trial, files, tmp_path, metric="val_mse", **overrides):
+    return train_trial(trial, files, {"output_dir": str(tmp_path), **overrides}, metric)
 
 
 def reported(study):
@@ -97,7 +93,7 @@ def test_overrides_reach_the_training_and_an_earlier_epoch_may_be_the_best(files
     value = train(study.ask(), files, tmp_path, rate=1.1)  # each step overshoots by 1.2
     assert value == pytest.approx(errors(1.1, 1)[0], rel=1e-5)
     study = optuna.create_study(direction="maximize")
-    value = train(study.ask(), files, tmp_path, better=lambda a, b: a > b, rate=1.1)
+    value = train(study.ask(), files, tmp_path, rate=1.1)
     assert value == pytest.approx(errors(1.1, 4)[-1], rel=1e-5)
 
 
