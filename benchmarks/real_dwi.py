@@ -35,7 +35,7 @@ from benchmarks.real_dwi_measures import Array, judge, neighbour_correlation
 from custom.bundle.launch import run_bundle
 from custom.files.csv_table import read_table
 from custom.physics.diffusion.gradient_table import GradientTable, read_gradient_table
-from custom.transforms.dwi_baselines import MarchenkoPasturPcad, Patch2Selfd
+from custom.transforms.dwi_baselines import DwiBaselined
 
 BUNDLE = REPOSITORY / "bundles" / "dwi_vae"
 PICTURES = REPOSITORY / "docs" / "images"
@@ -96,8 +96,9 @@ def others(
         "image_mask": torch.from_numpy(mask)[None],
         "unweighted": torch.from_numpy(table.unweighted),
     }
-    for name, method in (("patch2self", Patch2Selfd), ("mppca", MarchenkoPasturPcad)):
-        yield name, np.moveaxis(np.asarray(method("series")(data)["series"]), 0, -1)
+    for name in ("patch2self", "mppca"):
+        restored = DwiBaselined("series", name)(data)["series"]
+        yield name, np.moveaxis(np.asarray(restored), 0, -1)
 
 
 def repeat_study(data: Path, work: Path, max_epochs: int | None) -> dict[str, Any]:

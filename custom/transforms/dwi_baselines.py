@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,35 +18,59 @@ from custom.errors import InputError
 from custom.physics.diffusion.tensor import tensor_signal
 from custom.physics.diffusion.tensor_fit import fit_log_linear, fit_non_linear
 
-__all__ = ["LocalPcad", "MarchenkoPasturPcad", "Patch2Selfd", "TensorFitd", "patch_radii"]
+__all__ = ["DwiBaselined", "patch_radii"]
 
-_FITS = ("wls", "nlls")
 _CHUNK = 16384  # signals at a time, which bounds the memory of the fits
 _WEIGHTED = 1000.0  # s/mm², for DIPY, which only needs to know which volumes are weighted
 
+# From a series (M, X, Y, Z), the mask (X, Y, Z) and the data to the restored series, with any
+# values outside of the mask.
+_Method = Callable[[Tensor, Tensor, Mapping[Hashable, Any]], Tensor]
 
-class _Baselined(MapTransform):
-    """Restore named series, and keep the seconds of each under ``<key>_seconds``.
 
-    Voxels outside of the mask stay as they are.
+class DwiBaselined(MapTransform):
+    r"""Restore series by a classical method, and keep the seconds under ``<key>_seconds``.
+
+    Voxels outside of the mask stay as they are. Methods:
+
+    - ``wls``, ``nlls``: the signals of each voxel's tensor, :math:`S_0 \exp(-b\,g^T D\,g)`, by
+      weighted log-linear or by non-linear least squares; ``S_0`` is fitted, too.
+    - ``patch2self``: each volume from all the others by a linear regression over voxels.
+    - ``mppca``: without the components of local patches that random matrix theory attributes to
+      noise.
+    - ``localpca``: without the components of local patches below a multiple of the noise, as DIPY
+      estimates it.
 
     Args:
         keys: Series to restore, in the order of ``b_rows`` and ``unweighted`` in the data.
+        method: One of the methods above.
         mask_key: Key of the mask.
         allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
         Series: ``(M, X, Y, Z)``; mask: ``(1, X, Y, Z)``.
+
+    Raises:
+        ValueError: If ``method`` is unknown.
+
+    Source:
+        Patch2Self: S. Fadnavis, J. Batson, E. Garyfallidis, Advances in Neural Information
+        Processing Systems 33 (2020), 16293-16303. MP-PCA: J. Veraart, E. Fieremans, D. S. Novikov,
+        Magnetic Resonance in Medicine 76 (2016), 1582-1593. Local PCA: J. V. Manjon et al.,
+        PLoS ONE 8 (2013), e73021. As in ``dipy.denoise``.
     """
 
     def __init__(
         self,
         keys: KeysCollection,
+        method: str,
         mask_key: str = "image_mask",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.mask_key = mask_key
+        if method not in _METHODS:
+            raise ValueError(f"method must be one of {tuple(_METHODS)}, got {method!r}")
+        self.method, self.mask_key = method, mask_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Restore the series."""
@@ -56,46 +79,18 @@ class _Baselined(MapTransform):
             series = torch.as_tensor(data[key]).as_subclass(Tensor).float()
             mask = torch.as_tensor(data[self.mask_key]).as_subclass(Tensor)[0] > 0
             start = perf_counter()
-            found = self._restore(series, mask, data)
+            found = _METHODS[self.method](series, mask, data)
             result[f"{key}_seconds"] = perf_counter() - start
             # DIPY leaves NaN where no patch fits in, at the edges of the volume.
             found = torch.where(mask & torch.isfinite(found), found, series)
             result[key] = convert_to_dst_type(found, data[key])[0]
         return result
 
-    @abstractmethod
-    def _restore(self, series: Tensor, mask: Tensor, data: Mapping[Hashable, Any]) -> Tensor:
-        """Return the restored series, with any values outside of the mask."""
 
+def _tensor_fit(fit: Callable[..., tuple[Tensor, Tensor]]) -> _Method:
+    """Return the method that replaces signals by those of a fitted tensor."""
 
-class TensorFitd(_Baselined):
-    r"""Replace each voxel's signals by those of its tensor, :math:`S_0 \exp(-b\,g^T D\,g)`.
-
-    ``S_0`` is fitted, too.
-
-    Args:
-        keys: Series to restore.
-        method: ``wls``: weighted log-linear least squares; ``nlls``: non-linear least squares.
-        mask_key: Key of the mask.
-        allow_missing_keys: Whether ``keys`` may be absent.
-
-    Raises:
-        ValueError: If ``method`` is unknown.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        method: Literal["wls", "nlls"],
-        mask_key: str = "image_mask",
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, mask_key, allow_missing_keys)
-        if method not in _FITS:
-            raise ValueError(f"method must be one of {_FITS}, got {method!r}")
-        self.method = method
-
-    def _restore(self, series: Tensor, mask: Tensor, data: Mapping[Hashable, Any]) -> Tensor:
+    def restore(series: Tensor, mask: Tensor, data: Mapping[Hashable, Any]) -> Tensor:
         rows = torch.as_tensor(data["b_rows"]).as_subclass(Tensor).float()
         found = series.movedim(0, -1).clone()
         signals = found[mask]
@@ -105,15 +100,16 @@ class TensorFitd(_Baselined):
         unit = unit.clamp_min(torch.finfo(torch.float32).tiny)
         parts = []
         for part in torch.split(signals / unit, _CHUNK):
-            fit = fit_log_linear if self.method == "wls" else fit_non_linear
             tensors, scale = fit(part, rows, scale_known=False)
             parts.append(scale.unsqueeze(1) * tensor_signal(tensors, rows))
         found[mask] = torch.cat(parts) * unit
         return found.movedim(-1, 0)
 
+    return restore
 
-class Patch2Selfd(_Baselined):
-    """Restore each volume from all the others by a linear regression over voxels.
+
+def _patch2self(series: Tensor, _: Tensor, data: Mapping[Hashable, Any]) -> Tensor:
+    """Restore a series by DIPY's Patch2Self.
 
     DIPY's first version, which regresses over all voxels: the third draws a random subset at each
     call, which would not be reproducible. Negative results are cut to 0.
@@ -121,89 +117,65 @@ class Patch2Selfd(_Baselined):
     In DIPY 1.12 the regression centres its input in place and then predicts from the centred input,
     so that a volume is too dark by a constant. A regression with an intercept keeps the mean of a
     volume, which is restored here.
-
-    Source:
-        S. Fadnavis, J. Batson, E. Garyfallidis, Advances in Neural Information Processing Systems
-        33 (2020), 16293-16303, as ``dipy.denoise.patch2self``.
     """
+    from dipy.denoise.patch2self import patch2self
 
-    def _restore(self, series: Tensor, mask: Tensor, data: Mapping[Hashable, Any]) -> Tensor:
-        from dipy.denoise.patch2self import patch2self
+    found = patch2self(
+        _volumes_last(series),
+        _weighting(data),
+        version=1,
+        clip_negative_vals=False,
+        shift_intensity=False,
+    )
+    restored = _volumes_first(found)
+    lost = (series - restored).mean((1, 2, 3), keepdim=True)
+    return (restored + lost).clamp_min(0.0)
 
-        found = patch2self(
+
+def _mppca(series: Tensor, mask: Tensor, _: Mapping[Hashable, Any]) -> Tensor:
+    """Restore a series by DIPY's MP-PCA."""
+    from dipy.denoise.localpca import mppca
+
+    return _by_patches(mppca, series, mask)
+
+
+def _localpca(series: Tensor, mask: Tensor, data: Mapping[Hashable, Any]) -> Tensor:
+    """Restore a series by DIPY's local PCA.
+
+    Its noise estimate is not corrected for a Rician floor: the error on the demonstration set,
+    whose noise is Gaussian, is smaller so.
+    """
+    from dipy.core.gradients import gradient_table
+    from dipy.denoise.localpca import localpca
+
+    bvals = _weighting(data)
+    directions = np.where(bvals[:, None] > 0, [1.0, 0.0, 0.0], 0.0)
+    gradients = gradient_table(bvals, bvecs=directions)
+    return _by_patches(localpca, series, mask, gtab=gradients, correct_bias=False)
+
+
+def _by_patches(
+    method: Callable[..., NDArray[Any]], series: Tensor, mask: Tensor, **settings: Any
+) -> Tensor:
+    """Restore a series by a method of DIPY's that works on local patches."""
+    with np.errstate(invalid="ignore"):  # 0 / 0 where there is no patch
+        found = method(
             _volumes_last(series),
-            _weighting(data),
-            version=1,
-            clip_negative_vals=False,
-            shift_intensity=False,
+            mask=mask.numpy(),
+            patch_radius=patch_radii(series.shape[1:], len(series)),
+            suppress_warning=True,  # of patches that a thin volume leaves small
+            **settings,
         )
-        restored = _volumes_first(found)
-        lost = (series - restored).mean((1, 2, 3), keepdim=True)
-        return (restored + lost).clamp_min(0.0)
+    return _volumes_first(found)
 
 
-class MarchenkoPasturPcad(_Baselined):
-    """MP-PCA: drop the components of local patches that random matrix theory attributes to noise.
-
-    Source:
-        J. Veraart, E. Fieremans, D. S. Novikov, Magnetic Resonance in Medicine 76 (2016),
-        1582-1593, as ``dipy.denoise.localpca.mppca``.
-    """
-
-    def _restore(self, series: Tensor, mask: Tensor, data: Mapping[Hashable, Any]) -> Tensor:
-        from dipy.denoise.localpca import mppca
-
-        radii = patch_radii(series.shape[1:], len(series))
-        with np.errstate(invalid="ignore"):  # 0 / 0 where there is no patch
-            found = mppca(
-                _volumes_last(series),
-                mask=mask.numpy(),
-                patch_radius=radii,
-                suppress_warning=True,  # of patches that a thin volume leaves small
-            )
-        return _volumes_first(found)
-
-
-class LocalPcad(_Baselined):
-    """Drop the components of local patches below a multiple of the noise, as DIPY estimates it.
-
-    Args:
-        keys: Series to restore.
-        correct_bias: Whether the noise estimate is corrected for a Rician floor. Without it the
-            error on the demonstration set, whose noise is Gaussian, is smaller.
-        mask_key: Key of the mask.
-        allow_missing_keys: Whether ``keys`` may be absent.
-
-    Source:
-        J. V. Manjon et al., PLoS ONE 8 (2013), e73021, as ``dipy.denoise.localpca.localpca``.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        correct_bias: bool = False,
-        mask_key: str = "image_mask",
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, mask_key, allow_missing_keys)
-        self.correct_bias = correct_bias
-
-    def _restore(self, series: Tensor, mask: Tensor, data: Mapping[Hashable, Any]) -> Tensor:
-        from dipy.core.gradients import gradient_table
-        from dipy.denoise.localpca import localpca
-
-        bvals = _weighting(data)
-        directions = np.where(bvals[:, None] > 0, [1.0, 0.0, 0.0], 0.0)
-        with np.errstate(invalid="ignore"):  # 0 / 0 where there is no patch
-            found = localpca(
-                _volumes_last(series),
-                mask=mask.numpy(),
-                gtab=gradient_table(bvals, bvecs=directions),
-                patch_radius=patch_radii(series.shape[1:], len(series)),
-                correct_bias=self.correct_bias,
-                suppress_warning=True,
-            )
-        return _volumes_first(found)
+_METHODS: dict[str, _Method] = {
+    "wls": _tensor_fit(fit_log_linear),
+    "nlls": _tensor_fit(fit_non_linear),
+    "patch2self": _patch2self,
+    "mppca": _mppca,
+    "localpca": _localpca,
+}
 
 
 def patch_radii(shape: tuple[int, ...], measurements: int) -> NDArray[np.int64]:

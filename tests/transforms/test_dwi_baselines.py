@@ -12,23 +12,11 @@ from dipy.reconst.dti import TensorModel
 from monai.data import MetaTensor
 
 from custom.errors import InputError
-from custom.transforms.dwi_baselines import (
-    LocalPcad,
-    MarchenkoPasturPcad,
-    Patch2Selfd,
-    TensorFitd,
-    patch_radii,
-)
+from custom.transforms.dwi_baselines import DwiBaselined, patch_radii
 
 TABLE = study_table()
 SERIES = make_series((12, 11, 10), sigma=0.05)
-METHODS = {
-    "wls": lambda: TensorFitd("dwi", "wls"),
-    "nlls": lambda: TensorFitd("dwi", "nlls"),
-    "patch2self": lambda: Patch2Selfd("dwi"),
-    "mppca": lambda: MarchenkoPasturPcad("dwi"),
-    "localpca": lambda: LocalPcad("dwi"),
-}
+METHODS = ("wls", "nlls", "patch2self", "mppca", "localpca")
 
 
 def data(volumes: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
@@ -44,7 +32,7 @@ def data(volumes: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
 def restore(
     method: str, volumes: np.ndarray = SERIES.noisy, mask: np.ndarray = SERIES.inside
 ) -> np.ndarray:
-    return np.moveaxis(np.asarray(METHODS[method]()(data(volumes, mask))["dwi"]), 0, -1)
+    return np.moveaxis(np.asarray(DwiBaselined("dwi", method)(data(volumes, mask))["dwi"]), 0, -1)
 
 
 def error(volumes: np.ndarray) -> float:
@@ -55,7 +43,7 @@ def error(volumes: np.ndarray) -> float:
 @pytest.mark.parametrize("method", METHODS)
 def test_the_error_falls_and_the_frame_stays(method: str) -> None:
     given = data(SERIES.noisy, SERIES.inside)
-    found = METHODS[method]()(given)
+    found = DwiBaselined("dwi", method)(given)
     assert isinstance(found["dwi"], MetaTensor)
     torch.testing.assert_close(found["dwi"].affine, torch.from_numpy(AFFINE))
     restored = np.moveaxis(np.asarray(found["dwi"]), 0, -1)
@@ -145,4 +133,4 @@ def test_what_cannot_be_done_is_refused() -> None:
     with pytest.raises(InputError, match="too small for patches"):
         patch_radii((2, 1, 1), 32)
     with pytest.raises(ValueError, match="method must be one of"):
-        TensorFitd("dwi", "ols")
+        DwiBaselined("dwi", "ols")
