@@ -6,7 +6,6 @@ import copy
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,17 @@ from custom.analysis.anchored_path.figures import (
     draw_edges,
     draw_endpoint,
     draw_path,
+    draw_steps,
+    draw_uncertainty,
     draw_variance,
 )
-from custom.analysis.anchored_path.noise import accumulated_noise, endpoint_errors, path_variance
+from custom.analysis.anchored_path.noise import (
+    EndpointErrors,
+    PathVariance,
+    accumulated_noise,
+    endpoint_errors,
+    path_variance,
+)
 from custom.analysis.anchored_path.quality import (
     Restore,
     deviations,
@@ -31,7 +38,6 @@ from custom.analysis.anchored_path.quality import (
     reliability,
     step_quality,
 )
-from custom.analysis.anchored_path.quality_figures import draw_steps, draw_uncertainty
 from custom.analysis.anchored_path.slices import PairedSlice, choose_slices
 from custom.analysis.anchored_path.strip import path_strip
 from custom.errors import InputError
@@ -40,6 +46,7 @@ from custom.inferers.anchored_path_inferer import AnchoredPathInferer
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
 from custom.networks.schedulers.residual_noise import ResidualNoise
 from custom.physics.image_moments import MomentsForm
+from custom.setting_checks import check_whole
 
 __all__ = ["AnchoredPathDiagnostics"]
 
@@ -71,13 +78,11 @@ class AnchoredPathDiagnostics:
         num_samples: Noisy passes of the deviation maps, at least 2.
         slices: Slices examined, spread over the scans, at least 1.
         draws: Chains simulated for the noise, at least 2.
-        end_stds: Values of ``beta`` in ``endpoint.png``; ``None`` for a range around the critical.
         exclusions: A list of bad slices; by default the dataset's own, if any.
         seed: Seed of all random draws.
 
     Raises:
-        ValueError: If a number is too small.
-        InputError: While writing, if no slice is left.
+        InputError: If a number is too small; while writing, if no slice is left.
 
     Source:
         docs/methods/micro_mri_denoise.md, "Anchored path diffusion"; Conejo Rupp et al. 2025,
@@ -97,14 +102,13 @@ class AnchoredPathDiagnostics:
         num_samples: int = 8,
         slices: int = 4,
         draws: int = 64,
-        end_stds: Sequence[float] | None = None,
         exclusions: str | Path | None = None,
         seed: int = 0,
     ) -> None:
-        _at_least(1, steps_compared=min(steps_compared, default=0), slices=slices)
-        _at_least(2, num_samples=num_samples, draws=draws)
-        if end_stds is not None and min(end_stds, default=0) <= 0:
-            raise ValueError(f"end_stds must be positive, got {list(end_stds)}")
+        check_whole("steps_compared", min(steps_compared, default=0), 1)
+        check_whole("slices", slices, 1)
+        check_whole("num_samples", num_samples, 2)
+        check_whole("draws", draws, 2)
         self.dataset = dataset
         self.network = network
         self.scheduler = scheduler
@@ -113,13 +117,9 @@ class AnchoredPathDiagnostics:
         self.form: MomentsForm = form
         total = scheduler.num_steps
         self.steps = sorted({total, *(steps for steps in steps_compared if steps < total)})
-        self.num_inference_steps = num_inference_steps
-        self.num_samples = num_samples
-        self.slices = slices
-        self.draws = draws
-        self.end_stds = end_stds
+        self.num_inference_steps, self.num_samples = num_inference_steps, num_samples
+        self.slices, self.draws, self.seed = slices, draws, seed
         self.exclusions = exclusions
-        self.seed = seed
 
     def write(self) -> Path | None:
         """Measure, draw, write, and return the folder, or ``None`` without a residual bank."""
@@ -152,7 +152,7 @@ class AnchoredPathDiagnostics:
         return Diagnostic(
             "path",
             "The path between reference and scan",
-            f"{pair.scan}, slice {pair.index}, cut to its tissue, at steps t of {strip.num_steps}. "
+            f"{pair.scan}, slice {pair.index}, cut to its tissue, at steps t of {path.num_steps}. "
             "Above: from the reference (t = 0) towards the scan, one chain; middle: its noise, on "
             "a scale of its own. "
             "Below: back from the scan, deterministic, all steps; at t = 0 the restored slice.",
@@ -171,22 +171,15 @@ class AnchoredPathDiagnostics:
             f"under the root) the end would have the variance beta = {path.end_std:g} instead of "
             f"beta^2 = {path.end_std**2:.3g}.",
             draw_variance(curve, path.end_std),
-            {
-                "draws": self.draws,
-                "steps": curve.steps.tolist(),
-                "theory": curve.theory.tolist(),
-                "chain": _with_error(curve.chain),
-                "one_shot": _with_error(curve.one_shot),
-            },
+            {"draws": self.draws, **_numbers(curve)},
         )
 
     def _endpoint(self, path: AnchoredPathScheduler, pairs: list[PairedSlice]) -> Diagnostic:
         """Show the error of the end point against beta."""
         standardised = [pair.standardised(self.form) for pair in pairs]
-        curve = endpoint_errors(
-            path, self.noise, standardised, _ENDPOINT_DRAWS, self._generator(), self.end_stds
-        )
-        share = (curve.critical / curve.residual_rms) ** 2
+        generator = self._generator()
+        curve = endpoint_errors(path, self.noise, standardised, _ENDPOINT_DRAWS, generator)
+        share = (curve.critical_end_std / curve.residual_rms) ** 2
         return Diagnostic(
             "endpoint",
             "Distance of the end of the path from the scan",
@@ -195,13 +188,7 @@ class AnchoredPathDiagnostics:
             f"as large as its way to the scan; the end is then still near the scan, at {share:.2g} "
             "of the mean square of the residuals.",
             draw_endpoint(curve),
-            {
-                "end_std": curve.end_stds.tolist(),
-                "mse": _with_error(curve.errors),
-                "critical_end_std": curve.critical,
-                "used_end_std": curve.used,
-                "residual_rms": curve.residual_rms,
-            },
+            _numbers(curve),
         )
 
     def _edges(self, path: AnchoredPathScheduler) -> Diagnostic:
@@ -239,7 +226,7 @@ class AnchoredPathDiagnostics:
             f"Means over {len(pairs)} slices; one step is the network's estimate from the scan "
             "itself. Measures as in the tables above, time the median of whole slices.",
             draw_steps(rows, untouched),
-            {"slices": len(pairs), "input": untouched, "rows": [asdict(row) for row in rows]},
+            {"slices": len(pairs), "input": untouched, "rows": rows},
         )
 
     def _uncertainty(self, pairs: list[PairedSlice]) -> Diagnostic:
@@ -287,16 +274,15 @@ class AnchoredPathDiagnostics:
         return torch.Generator().manual_seed(self.seed)
 
 
-def _at_least(least: int, **numbers: int) -> None:
-    """Refuse numbers that are too small."""
-    for name, value in numbers.items():
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
+def _numbers(curve: PathVariance | EndpointErrors) -> dict[str, Any]:
+    """Return a curve for JSON."""
 
+    def plain(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return {"mean": plain(value[0]), "standard_error": plain(value[1])}
+        return value.tolist() if isinstance(value, np.ndarray) else value
 
-def _with_error(values: tuple[Any, Any]) -> dict[str, list[float]]:
-    """Return means and standard errors as lists."""
-    return {"mean": values[0].tolist(), "standard_error": values[1].tolist()}
+    return {name: plain(value) for name, value in vars(curve).items()}
 
 
 def _finite(value: float) -> float | None:

@@ -28,24 +28,25 @@ __all__ = [
 Array = NDArray[Any]
 
 
+Means = tuple[Array, Array]
+"""Means over draws, and their standard errors."""
+
+
 @dataclass(frozen=True)
 class PathVariance:
-    """Variance of ``x_t`` about the mean path, in squared standardised units.
+    """Variance of ``x_t`` about the mean path, in squared standardised units, one a step.
 
     Args:
         steps: ``t``.
         theory: For independent noise of zero mean and unit variance at every pixel.
-        chain: Result for chains simulated link by link: mean over chains, and its standard error.
+        chain: Result for chains simulated link by link.
         one_shot: The same for draws from the marginal.
-
-    Shape:
-        All ``(number of steps,)``; ``chain`` and ``one_shot`` are pairs of such.
     """
 
     steps: Array
     theory: Array
-    chain: tuple[Array, Array]
-    one_shot: tuple[Array, Array]
+    chain: Means
+    one_shot: Means
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,17 @@ class EndpointErrors:
     """Mean squared error of ``x_T`` against the scan, for several end deviations.
 
     Args:
-        end_stds: ``beta``.
-        errors: ``MSE(x_T, x_T*)``: mean over draws, and its standard error.
-        critical: ``beta_crit``.
-        used: ``beta`` of the scheduler.
+        end_std: Values of ``beta``.
+        mse: ``MSE(x_T, x_T*)``.
+        critical_end_std: ``beta_crit``.
+        used_end_std: ``beta`` of the scheduler.
         residual_rms: RMS of the training set's residuals.
     """
 
-    end_stds: Array
-    errors: tuple[Array, Array]
-    critical: float
-    used: float
+    end_std: Array
+    mse: Means
+    critical_end_std: float
+    used_end_std: float
     residual_rms: float
 
 
@@ -112,22 +113,17 @@ def path_variance(
     side = noise.bank.residuals.shape[-1]
     shape = (draws, 1, side, side)
     sigma = scheduler.sigma
-    total, chain = torch.zeros(shape), [(0.0, 0.0)]
+    total, chain = torch.zeros(shape), [np.zeros(draws)]
     for step in range(1, scheduler.num_steps + 1):
         total += float(profile[step]) * noise.draw(shape, "cpu", generator)
         if step in steps:
-            chain.append(_mean_square(sigma * total))
+            chain.append(_squares(sigma * total))
     one_shot = [
-        _mean_square(sigma * _accumulated(scheduler, noise, shape, int(step), generator))
+        _squares(sigma * _accumulated(scheduler, noise, shape, int(step), generator))
         for step in steps
     ]
     theory = scheduler.noise_std.cpu().double().numpy()[steps] ** 2
-    return PathVariance(
-        steps=steps,
-        theory=theory,
-        chain=_columns(chain),
-        one_shot=_columns(one_shot),
-    )
+    return PathVariance(steps, theory, _means(chain), _means(one_shot))
 
 
 def endpoint_errors(
@@ -160,14 +156,10 @@ def endpoint_errors(
             mean, _ = scheduler.moments(clean.expand(shape), anchor.expand(shape), last)
             sigma = scheduler.sigma * float(end_std) / scheduler.end_std
             total = _accumulated(scheduler, noise, shape, scheduler.num_steps, generator)
-            single += (mean + sigma * total - anchor).square().flatten(1).mean(1).tolist()
-        errors.append(_mean_and_error(np.asarray(single)))
+            single += _squares(mean + sigma * total - anchor).tolist()
+        errors.append(np.asarray(single))
     return EndpointErrors(
-        end_stds=np.asarray(values, float),
-        errors=_columns(errors),
-        critical=critical,
-        used=scheduler.end_std,
-        residual_rms=rms,
+        np.asarray(values, float), _means(errors), critical, scheduler.end_std, rms
     )
 
 
@@ -248,17 +240,13 @@ def _accumulated(
     return noise.accumulate(profile, steps, shape, "cpu", generator)
 
 
-def _mean_square(fields: Tensor) -> tuple[float, float]:
-    """Return the mean square over samples, and its standard error."""
-    return _mean_and_error(fields.square().flatten(1).mean(1).double().numpy())
+def _squares(fields: Tensor) -> Array:
+    """Return the mean square of each sample."""
+    return np.asarray(fields.square().flatten(1).mean(1).double())
 
 
-def _mean_and_error(values: Array) -> tuple[float, float]:
-    """Return a mean and its standard error."""
-    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(values.size))
-
-
-def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[Array, Array]:
-    """Return means and standard errors as two arrays."""
-    means, errors = np.asarray(pairs, float).T
-    return means, errors
+def _means(samples: Sequence[Array]) -> Means:
+    """Return the mean of each row of samples, and its standard error."""
+    means = [float(values.mean()) for values in samples]
+    errors = [float(values.std(ddof=1) / np.sqrt(values.size)) for values in samples]
+    return np.asarray(means), np.asarray(errors)

@@ -20,7 +20,6 @@ from custom.metrics.ssim import structural_similarity
 __all__ = [
     "Deviation",
     "Restore",
-    "StepQuality",
     "deviations",
     "input_quality",
     "rank_correlations",
@@ -31,27 +30,6 @@ __all__ = [
 Array = NDArray[Any]
 Restore = Callable[[Tensor, nn.Module], Tensor]
 """Restores slices ``(B, 1, X, Y)`` with a network, as an inferer of MONAI does."""
-
-
-@dataclass(frozen=True)
-class StepQuality:
-    """Mean measures over the slices of one sampler with one number of steps.
-
-    Args:
-        steps: Reverse steps.
-        stochastic: Whether noise was added on the way.
-        mse: Mean squared error in squared means of the fast slice.
-        psnr: PSNR in dB.
-        ssim: Structural similarity.
-        seconds: Median time a slice.
-    """
-
-    steps: int
-    stochastic: bool
-    mse: float
-    psnr: float
-    ssim: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -88,7 +66,7 @@ def step_quality(
     network: nn.Module,
     pairs: Sequence[PairedSlice],
     steps: Sequence[int],
-) -> list[StepQuality]:
+) -> list[dict[str, Any]]:
     """Restore the slices with each number of steps, without and with noise.
 
     Args:
@@ -98,29 +76,30 @@ def step_quality(
         steps: Numbers of steps.
 
     Returns:
-        One entry for each number of steps and sampler. The first slice is restored once before, so
-        that no entry includes the cost of a first call.
+        One row for each number of ``steps`` and sampler, ``stochastic`` or not, with the means of
+        :func:`input_quality` and the median time of a slice in ``seconds``. The first slice is
+        restored once before, so that no row includes the cost of a first call.
     """
-    found: list[StepQuality] = []
+    found: list[dict[str, Any]] = []
     for stochastic in (False, True):
         for count in steps:
             restore = make_restore(count, stochastic)
             if not found:
                 _restored(restore, network, pairs[0])
             results = [_restored(restore, network, pair) for pair in pairs]
-            measured = [
-                _measures(pair, image) for pair, (image, _) in zip(pairs, results, strict=True)
-            ]
-            mse, psnr, ssim = np.mean(measured, axis=0).tolist()
+            quality = _mean_quality(pairs, [image for image, _ in results])
             seconds = float(np.median([spent for _, spent in results]))
-            found.append(StepQuality(count, stochastic, mse, psnr, ssim, seconds))
+            row = {"steps": count, "stochastic": stochastic, **quality, "seconds": seconds}
+            found.append(row)
     return found
 
 
 def input_quality(pairs: Sequence[PairedSlice]) -> dict[str, float]:
-    """Return the mean measures of the fast slices themselves."""
-    means = np.mean([_measures(pair, pair.image) for pair in pairs], axis=0).tolist()
-    return dict(zip(("mse", "psnr", "ssim"), means, strict=True))
+    """Return the mean measures of the fast slices themselves.
+
+    ``mse`` in squared means of the fast slice, ``psnr`` in dB, ``ssim``.
+    """
+    return _mean_quality(pairs, [pair.image for pair in pairs])
 
 
 def deviations(
@@ -149,10 +128,10 @@ def rank_correlations(found: Sequence[Deviation]) -> dict[str, float]:
     Returns:
         ``deviation`` and ``brightness``, means over the slices whose maps vary; NaN without any.
     """
-    return {
-        "deviation": _finite_mean([_rank(item, item.deviation) for item in found]),
-        "brightness": _finite_mean([_rank(item, item.mean) for item in found]),
-    }
+    maps = {"deviation": [i.deviation for i in found], "brightness": [i.mean for i in found]}
+    ranks = {name: [*map(_rank, found, values)] for name, values in maps.items()}
+    finite = {name: [v for v in values if np.isfinite(v)] for name, values in ranks.items()}
+    return {name: float(np.mean(v)) if v else float("nan") for name, v in finite.items()}
 
 
 def reliability(found: Sequence[Deviation], bins: int = 10) -> tuple[Array, Array]:
@@ -180,12 +159,6 @@ def reliability(found: Sequence[Deviation], bins: int = 10) -> tuple[Array, Arra
     return np.sqrt(np.mean(told, axis=0)), np.sqrt(np.mean(true, axis=0))
 
 
-def _finite_mean(values: Sequence[float]) -> float:
-    """Return the mean of the finite values."""
-    finite = [value for value in values if np.isfinite(value)]
-    return float(np.mean(finite)) if finite else float("nan")
-
-
 def _rank(item: Deviation, values: Array) -> float:
     """Return the rank correlation of the error with a map, in tissue."""
     inside, error = values[item.tissue], item.error[item.tissue]
@@ -204,10 +177,14 @@ def _restored(restore: Restore, network: nn.Module, pair: PairedSlice) -> tuple[
     return restored.float(), time.perf_counter() - begin
 
 
-def _measures(pair: PairedSlice, image: Tensor) -> tuple[float, float, float]:
-    """Return MSE, PSNR and SSIM of one slice."""
-    return (
-        mean_squared_error(image, pair.label).item(),
-        peak_signal_to_noise_ratio(image, pair.label, pair.data_range).item(),
-        structural_similarity(image, pair.label, pair.data_range).item(),
-    )
+def _mean_quality(pairs: Sequence[PairedSlice], images: Sequence[Tensor]) -> dict[str, float]:
+    """Return the means over slices of MSE, PSNR and SSIM."""
+    measured = [
+        (
+            mean_squared_error(image, pair.label).item(),
+            peak_signal_to_noise_ratio(image, pair.label, pair.data_range).item(),
+            structural_similarity(image, pair.label, pair.data_range).item(),
+        )
+        for pair, image in zip(pairs, images, strict=True)
+    ]
+    return dict(zip(("mse", "psnr", "ssim"), np.mean(measured, axis=0).tolist(), strict=True))

@@ -57,24 +57,19 @@ def choose_slices(
     dataset: Sequence[Mapping[str, Any]],
     number: int,
     exclusions: str | Path | None = None,
-    scale_key: str = "image_scale",
 ) -> list[PairedSlice]:
     """Take slices spread evenly over the scans, and within a scan over its kept slices.
 
     Args:
         dataset: Whole scans after preprocessing: ``image`` and ``label`` ``(1, X, Y, S)`` in means
-            of the fast slices, and the means ``(S,)`` under ``scale_key``. Only the scans that
+            of the fast slices, and the means ``(S,)`` under ``image_scale``. Only the scans that
             are needed are read.
         number: Slices to take, at least 1.
         exclusions: A list of bad slices; by default the dataset's own, if any.
-        scale_key: Key of the means.
 
     Raises:
-        ValueError: If ``number`` is below 1.
         InputError: If no slice is left.
     """
-    if number < 1:
-        raise ValueError(f"number must be at least 1, got {number}")
     places = Counter(np.linspace(0, len(dataset) - 1, number).round().astype(int).tolist())
     chosen: list[PairedSlice] = []
     for place, count in places.items():
@@ -82,19 +77,18 @@ def choose_slices(
         bad = read_exclusions(exclusions or data.get("exclusions")).get(str(data["scan"]), set())
         kept = [index for index in range(data["label"].shape[-1]) if index not in bad]
         middles = [kept[(2 * i + 1) * len(kept) // (2 * count)] for i in range(count) if kept]
-        chosen += [_slice(data, index, kept, scale_key) for index in dict.fromkeys(middles)]
+        chosen += [_slice(data, index, kept) for index in dict.fromkeys(middles)]
     if not chosen:
         raise InputError("no slice is left to examine: the exclusion list names all of them")
     return chosen
 
 
-def _slice(data: Mapping[str, Any], index: int, kept: list[int], scale_key: str) -> PairedSlice:
+def _slice(data: Mapping[str, Any], index: int, kept: list[int]) -> PairedSlice:
     """Cut one slice out of a scan."""
-    image, label = (
+    image, label, means = (
         torch.as_tensor(data[key]).as_subclass(Tensor).detach().float().cpu()
-        for key in ("image", "label")
+        for key in ("image", "label", "image_scale")
     )
-    means = torch.as_tensor(data[scale_key]).as_subclass(Tensor).float().cpu()
     acquired = (label * means)[..., kept]
     affine = torch.as_tensor(getattr(data["label"], "affine", torch.eye(4))).double()
     width, height = torch.linalg.norm(affine[:3, :2], dim=0).tolist()

@@ -26,7 +26,6 @@ class PathStrip:
 
     Args:
         steps: ``t``, from 0 to ``T``.
-        num_steps: ``T``.
         forward: ``x_t`` of one chain from the reference to the scan.
         noise: Its random part, ``x_t - E[x_t]``.
         reverse: ``x_t`` of the deterministic reverse process from the scan, one step at a time.
@@ -36,7 +35,6 @@ class PathStrip:
     """
 
     steps: list[int]
-    num_steps: int
     forward: list[Array]
     noise: list[Array]
     reverse: list[Array]
@@ -60,17 +58,10 @@ def path_strip(
         generator: Source of the randomness.
         columns: Steps to keep, spread evenly.
     """
-    total = scheduler.num_steps
-    steps = np.unique(np.linspace(0, total, columns).round().astype(int)).tolist()
+    steps = np.unique(np.linspace(0, scheduler.num_steps, columns).round().astype(int)).tolist()
     forward, random = _forward(scheduler, noise, pair, generator)
     reverse = _reverse(scheduler, network, pair[1])
-    return PathStrip(
-        steps=steps,
-        num_steps=total,
-        forward=[forward[step] for step in steps],
-        noise=[random[step] for step in steps],
-        reverse=[reverse[step] for step in steps],
-    )
+    return PathStrip(steps, *([images[t] for t in steps] for images in (forward, random, reverse)))
 
 
 def _forward(

@@ -44,14 +44,14 @@ def test_end_of_the_path_is_beta_away_from_the_scan():
     path = AnchoredPathScheduler(num_steps=10, end_std=0.01)
     pairs = [(torch.zeros(1, 1, 12, 20), torch.rand(1, 1, 12, 20))]
     curve = endpoint_errors(path, ResidualNoise(bank()), pairs, 300, generator(), [0.02, 0.5])
-    means, errors = curve.errors
+    means, errors = curve.mse
     assert (np.abs(means - np.array([0.02, 0.5]) ** 2) < 5 * errors).all()
     assert (errors < 0.05 * means).all()
-    assert curve.critical == pytest.approx(0.3 * np.sqrt(8 / 15 * (10**4 - 1) / 10**5))
-    assert curve.used == pytest.approx(0.01)
-    spread = endpoint_errors(path, ResidualNoise(bank()), pairs, 2, generator()).end_stds
-    assert spread[0] * 100 == pytest.approx(curve.critical)
-    assert spread[-1] / 100 == pytest.approx(curve.critical)
+    assert curve.critical_end_std == pytest.approx(0.3 * np.sqrt(8 / 15 * (10**4 - 1) / 10**5))
+    assert curve.used_end_std == pytest.approx(0.01)
+    spread = endpoint_errors(path, ResidualNoise(bank()), pairs, 2, generator()).end_std
+    assert spread[0] * 100 == pytest.approx(curve.critical_end_std)
+    assert spread[-1] / 100 == pytest.approx(curve.critical_end_std)
 
 
 def test_the_direction_of_edges_is_that_of_a_known_wave():
