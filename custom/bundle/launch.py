@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from custom.bundle.code_names import check_names
-from custom.bundle.config_ids import check_ids
+from custom.bundle.config_ids import check_ids, check_names
 from custom.bundle.locate import find_config
 from custom.errors import InputError
 
@@ -46,23 +45,17 @@ def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any
     logging.getLogger("monai.bundle.scripts").setLevel(logging.WARNING)
     # pydicom, if installed, logs about an NVIDIA decoder that is not needed here.
     logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), users_errors():
         # MONAI warns on every run that configs can hold code; ours are the user's own.
         warnings.filterwarnings("ignore", message="parsing config_file")
         warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
-        try:
-            monai.bundle.run(
-                config_file=files,
-                logging_file=str(logging_file) if logging_file.is_file() else None,
-                bundle_root=str(bundle),
-                # MONAI ignores an override with the value None.
-                **{name: "$None" if value is None else value for name, value in overrides.items()},
-            )
-        except Exception as error:
-            cause = user_error(error)
-            if cause is None:
-                raise
-            raise cause from error
+        monai.bundle.run(
+            config_file=files,
+            logging_file=str(logging_file) if logging_file.is_file() else None,
+            bundle_root=str(bundle),
+            # MONAI ignores an override with the value None.
+            **{name: "$None" if value is None else value for name, value in overrides.items()},
+        )
 
 
 def plain_command(configs: Sequence[str]) -> str:

@@ -7,15 +7,15 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from custom.errors import InputError
 from custom.versions import package_versions
 
-__all__ = ["AuditLog"]
+__all__ = ["AuditLog", "Decision"]
 
 _PACKAGES = ("monai", "torch", "numpy", "pydicom")
-DECISIONS = ("restored", "refused", "failed")
+Decision = Literal["restored", "refused", "failed"]
 
 
 class AuditLog:
@@ -44,7 +44,7 @@ class AuditLog:
 
     def record(
         self,
-        decision: str,
+        decision: Decision,
         *,
         seconds: float,
         bundle: Mapping[str, Any] | None = None,
@@ -56,19 +56,14 @@ class AuditLog:
         """Append one line.
 
         Args:
-            decision: ``restored``, ``refused`` (by a check) or ``failed`` (an error).
+            decision: ``refused`` by a check, ``failed`` by an error.
             seconds: How long it took.
             bundle: Id, version and SHA-256 of the bundle.
             input_sha256: Hash of the input series, if it could be read.
             reason: Short name of the reason of a refusal or failure.
             warnings: Short names of the warnings.
             series: Written series and the number of images of each.
-
-        Raises:
-            ValueError: If the decision is none of the three.
         """
-        if decision not in DECISIONS:
-            raise ValueError(f"decision must be one of {DECISIONS}, got {decision!r}")
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "decision": decision,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from custom.bundle.launch import causes
 from custom.bundle.training_range import TrainingRange
-from custom.deploy.audit_log import AuditLog
+from custom.deploy.audit_log import AuditLog, Decision
 from custom.deploy.bundle_forms import OpenBundle, open_bundle
 from custom.deploy.delivery import ABOUT, deliver
 from custom.deploy.dicom.rules import SeriesRules, load_rules, select_series
@@ -61,7 +61,7 @@ class Pipeline:
         """
         log = AuditLog(self.output / _AUDIT)
         started = time.monotonic()
-        verdict = ("failed", "stopped")
+        verdict: tuple[Decision, str] = ("failed", "stopped")
 
         def record() -> None:
             log.record(
@@ -80,7 +80,8 @@ class Pipeline:
 
         failure: BaseException | None = None
         try:
-            with on_terminate(terminated), self._private_folder():
+            with on_terminate(terminated), TemporaryDirectory(prefix="restoration_") as private:
+                self._workspace = Path(private)
                 self._check_output()
                 yield
             verdict = ("restored", "")
@@ -97,13 +98,6 @@ class Pipeline:
                         f"{log.path} cannot be written ({error.strerror}), what is in "
                         f"{self.output} is not in the log: free some space, and run again"
                     ) from error
-
-    @contextmanager
-    def _private_folder(self) -> Iterator[None]:
-        """Provide a folder that only this user can read, and remove it in any case."""
-        with tempfile.TemporaryDirectory(prefix="restoration_") as folder:
-            self._workspace = Path(folder)
-            yield
 
     def _clean(self) -> None:
         """Remove the files of an interrupted run."""
@@ -214,7 +208,7 @@ class Pipeline:
         return self.bundle
 
 
-def _verdict(error: BaseException) -> tuple[str, str]:
+def _verdict(error: BaseException) -> tuple[Decision, str]:
     """Return decision and reason of a run that ended in an error, as short names."""
     for link in causes(error):
         if isinstance(link, Refusal):

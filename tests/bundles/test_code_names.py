@@ -7,7 +7,7 @@ import pytest
 import yaml
 from monai.bundle import ConfigParser
 
-from custom.bundle.code_names import check_names
+from custom.bundle.config_ids import check_names
 from custom.bundle.launch import run_bundle
 from custom.errors import InputError
 

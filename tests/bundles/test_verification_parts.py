@@ -7,7 +7,7 @@ import torch
 
 from custom.bundle.verification import (
     checks_config,
-    checks_layout,
+    checks_files,
     checks_resume,
     checks_run,
     workflows,
@@ -58,7 +58,7 @@ def test_absolute_paths_in_prose(line, absolute):
 
 def test_sections_know_code_blocks_and_levels():
     text = "# A\n\n## B\ntext\n### C\nmore\n```bash\n# no heading\n```\n## D\n"
-    titles = {title: body.split() for title, body in checks_layout._sections(text)}
+    titles = {title: body.split() for title, body in checks_files._sections(text)}
     assert list(titles) == ["A", "B", "C", "D"]
     assert "more" in titles["B"]
     assert "heading" in titles["C"]

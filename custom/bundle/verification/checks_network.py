@@ -22,6 +22,7 @@ __all__ = [
     "load_weights",
     "network_inputs",
     "torchscript",
+    "trained_network",
     "weights_hash",
 ]
 
@@ -114,8 +115,7 @@ def torchscript(bundle: BundleFolder) -> None:
         config_file=bundle.run_files("inference"),
         bundle_root=str(bundle.root),
     )
-    network = build_network(bundle)
-    network.load_state_dict(torch.load(checkpoint(bundle), map_location="cpu", weights_only=True))
+    network = trained_network(bundle)
     inputs = list(network_inputs(bundle.metadata["network_data_format"]))
     exported: Module = torch.jit.load(str(file))  # type: ignore[no-untyped-call]
     with torch.no_grad():
@@ -152,6 +152,15 @@ def build_network(bundle: BundleFolder, workflow: str = "inference") -> Module:
     parser.update({key: value for key, value in places.items() if key in parser})
     network: Module = parser.get_parsed_content("network_def")
     return network.cpu().eval()
+
+
+def trained_network(bundle: BundleFolder) -> Module:
+    """Return the network with the weights of :func:`checkpoint`, on the CPU, for evaluation."""
+    import torch
+
+    network = build_network(bundle)
+    network.load_state_dict(torch.load(checkpoint(bundle), map_location="cpu", weights_only=True))
+    return network
 
 
 def network_inputs(

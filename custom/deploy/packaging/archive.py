@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -16,7 +17,6 @@ __all__ = [
     "FORMAT",
     "MANIFEST",
     "check_manifest",
-    "read_manifest",
     "unpack",
     "write_zip",
 ]
@@ -72,8 +72,6 @@ def unpack(archive: str | Path, into: str | Path) -> Path:
         InputError: If it is no such archive, is damaged, holds a name that leads out of its folder,
             or a file that does not match the manifest; or if the folder exists already.
     """
-    import tempfile
-
     archive, into = Path(archive), Path(into)
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -84,12 +82,12 @@ def unpack(archive: str | Path, into: str | Path) -> Path:
                 opened.extractall(temporary)
                 check_manifest(Path(temporary) / top, archive, fresh=True)
                 (Path(temporary) / top).rename(into / top)
+    except InputError:
+        raise
     except (
         *(OSError, zipfile.BadZipFile, zlib.error, EOFError),
         *(NotImplementedError, RuntimeError, ValueError),
     ) as error:
-        if isinstance(error, InputError):
-            raise
         reason = " ".join(str(error).split())
         raise InputError(f"{archive} cannot be unpacked: {reason}: {_BROKEN}") from error
     return into / top
@@ -107,10 +105,11 @@ def check_manifest(
             write, and compiled Python, are ignored.
 
     Raises:
-        InputError: If a file is missing, does not match the manifest, or is not listed.
+        InputError: If there is no manifest, or one of another format; if a file is missing, does
+            not match it, or is not listed.
     """
     folder, named = Path(folder), named or folder
-    manifest = read_manifest(folder, named)
+    manifest = _read_manifest(folder, named)
     listed = manifest["files"]
     for name, expected in sorted(listed.items()):
         if not _is_inside(name) or not (folder / name).is_file():
@@ -125,25 +124,21 @@ def check_manifest(
     return manifest
 
 
-def read_manifest(folder: str | Path, named: str | Path | None = None) -> dict[str, Any]:
-    """Read the manifest of an unpacked bundle, without checking the files.
-
-    Raises:
-        InputError: If there is none, or one of another format.
-    """
-    file = Path(folder) / MANIFEST
+def _read_manifest(folder: Path, named: str | Path) -> dict[str, Any]:
+    """Read the manifest of an unpacked bundle, without checking the files."""
+    file = folder / MANIFEST
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         found, files = manifest["format"], manifest["files"]
         usable = all(isinstance(value, str) for pair in files.items() for value in pair)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{named or folder} has no {MANIFEST} that can be read: give an archive that "
+            f"{named} has no {MANIFEST} that can be read: give an archive that "
             "'mri-bundles package' wrote"
         ) from error
     if found != FORMAT or not usable:
         raise InputError(
-            f"{named or folder}: its {MANIFEST} is of format {found}, this program reads {FORMAT}: "
+            f"{named}: its {MANIFEST} is of format {found}, this program reads {FORMAT}: "
             "package the bundle anew"
         )
     return dict(manifest)

@@ -8,7 +8,6 @@ Source:
 from __future__ import annotations
 
 import json
-import re
 import uuid
 from collections.abc import Iterable, Mapping
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -16,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+from packaging.utils import canonicalize_name
 
 from custom.deploy.packaging.distributions import Package
 
@@ -66,7 +66,7 @@ def bill_of_materials(
         }
         for name, digest in sorted(files.items())
     ]
-    urls = {name: _purl(package) for name, package in packages.items()}
+    urls = {name: _url(name, package.found.version) for name, package in packages.items()}
     graph = [
         {"ref": root, "dependsOn": sorted([*files, *(urls[name] for name in declared)])},
         *({"ref": name, "dependsOn": []} for name in sorted(files)),
@@ -89,7 +89,7 @@ def bill_of_materials(
         "metadata": {"component": main},
         "components": [
             *models,
-            *(_component(package) for package in packages.values()),
+            *(_library(one.name, one.found.version, one.found) for one in packages.values()),
             *extras,
         ],
         "dependencies": graph,
@@ -129,41 +129,32 @@ def license_of(found: Distribution) -> list[dict[str, Any]]:
     return [{"license": {"name": text}} for text in sorted(set(classifiers))]
 
 
-def _component(package: Package) -> dict[str, Any]:
-    """Describe one package."""
-    about = {
-        "type": "library",
-        "bom-ref": _purl(package),
-        "name": package.name,
-        "version": package.found.version,
-        "purl": _purl(package),
-    }
-    licenses = license_of(package.found)
+def _library(
+    name: str, version: str, found: Distribution | None, *, optional: bool = False
+) -> dict[str, Any]:
+    """Describe a package; its licence if it is installed here."""
+    url = _url(name, version)
+    about: dict[str, Any] = {"type": "library", "bom-ref": url, "name": name, "version": version}
+    if optional:
+        about["scope"] = "optional"
+    about["purl"] = url
+    if optional:
+        about["properties"] = [{"name": "needed-by", "value": "app/"}]
+    licenses = [] if found is None else license_of(found)
     return {**about, "licenses": licenses} if licenses else about
 
 
 def _optional(pin: str) -> dict[str, Any]:
     """Describe a package that the application needs; its licence if that version is here."""
     name, _, version = pin.partition("==")
-    url = f"pkg:pypi/{name.lower()}@{version}"
-    about: dict[str, Any] = {
-        "type": "library",
-        "bom-ref": url,
-        "name": name,
-        "version": version,
-        "scope": "optional",
-        "purl": url,
-        "properties": [{"name": "needed-by", "value": "app/"}],
-    }
     try:
         found = distribution(name)
     except PackageNotFoundError:
-        return about
-    licenses = license_of(found) if found.version == version else []
-    return {**about, "licenses": licenses} if licenses else about
+        found = None
+    same = found is not None and found.version == version
+    return _library(name, version, found if same else None, optional=True)
 
 
-def _purl(package: Package) -> str:
+def _url(name: str, version: str) -> str:
     """Return a package's URL: ``pkg:pypi/name@version``."""
-    name = re.sub(r"[-_.]+", "-", package.name).lower()
-    return f"pkg:pypi/{name}@{quote(package.found.version, safe='')}"
+    return f"pkg:pypi/{canonicalize_name(name)}@{quote(version, safe='')}"

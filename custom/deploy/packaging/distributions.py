@@ -11,7 +11,7 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from custom.bundle.verification.checks_metadata import CORE_PACKAGES
+from custom.bundle.verification.checks_files import CORE_PACKAGES
 from custom.errors import InputError
 
 __all__ = ["Package", "declared_packages", "package_closure", "top_level_names"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from custom.bundle.verification.bundle_folder import BundleFolder
-from custom.bundle.verification.checks_network import build_network, network_inputs
+from custom.bundle.verification.checks_network import network_inputs, trained_network
 from custom.bundle.verification.outcome import one_line, quiet
 from custom.files.atomic import sha256_of
 
@@ -84,7 +84,7 @@ def _attempt(
     try:
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # both warn of deprecation, and print what they trace
-            network = _network(bundle)
+            network = trained_network(bundle)
             loaded = save(network, file)
             difference = _difference(bundle, network, loaded, _MULTIPLES)
             limit = _other_sizes(bundle, network, loaded)
@@ -95,16 +95,6 @@ def _attempt(
         file.unlink()
         return Export(name, form, note=f"left out: its output is off by {difference:.2g}")
     return Export(name, form, f"models/{file.name}", sha256_of(file), difference, limit)
-
-
-def _network(bundle: BundleFolder) -> Module:
-    """Return the network with the shipped weights, on the CPU, for evaluation."""
-    import torch
-
-    network = build_network(bundle)
-    state = torch.load(bundle.weights, map_location="cpu", weights_only=True)
-    network.load_state_dict(state)
-    return network
 
 
 def _script(
