@@ -131,6 +131,9 @@ def test_peers_are_methods(tmp_path: Any) -> None:
     methods = {"model": "pred", "model_consistent": "cubic", "cubic": "cubic"}
     rows = measure(tmp_path, item(disgan=reference()), peers=[peer], methods=methods)
     assert [key[2] for key in rows] == ["cubic", "disgan", "model", "model_consistent"]
+    named = {"own name": "disgan", **methods}
+    rows = measure(tmp_path, item(disgan=reference()), peers=[peer], methods=named)
+    assert [key[2] for key in rows] == ["own name", "cubic", "model", "model_consistent"]
 
 
 def test_what_cannot_be_measured_is_refused(tmp_path: Any) -> None:
