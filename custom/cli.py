@@ -6,12 +6,11 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from custom.bundle.arguments import gather
+from custom.bundle.arguments import UsageError, gather
 from custom.errors import InputError
-from custom.verbs.application import deploy
-from custom.verbs.deployment import package
-from custom.verbs.tools import demo, report, tune, verify
-from custom.verbs.usage import UsageError
+from custom.verbs.deployment import deploy, package
+from custom.verbs.story import demo
+from custom.verbs.tools import report, tune, verify
 from custom.verbs.workflows import evaluate, prepare, qc, restore, train
 
 __all__ = ["VERBS", "main"]

@@ -1,4 +1,4 @@
-"""Conversion of command-line arguments to overrides of a config."""
+"""Arguments of the command line: their checks, and their conversion to overrides of a config."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ from typing import Any
 
 from custom.errors import InputError
 
-__all__ = ["absolute", "as_list", "gather", "given", "usable_device"]
+__all__ = [
+    "UsageError",
+    "absolute",
+    "as_list",
+    "gather",
+    "given",
+    "need_values",
+    "no_more",
+    "usable_device",
+]
+
+
+class UsageError(Exception):
+    """The command was typed wrongly."""
 
 
 def absolute(value: Any) -> str:
@@ -56,3 +69,16 @@ def gather(words: Sequence[str], flag: str = "--config") -> list[str]:
             taking = False
             rest.append(word)
     return [*rest, f"{flag}={values!r}"] if values else rest
+
+
+def no_more(words: Sequence[Any]) -> None:
+    """Refuse unexpected words, before any work is done."""
+    if words:
+        raise UsageError(f"unexpected {' '.join(map(str, words))!r}: see --help")
+
+
+def need_values(**flags: Any) -> None:
+    """Refuse a flag typed without its value, which the command line reads as ``True``."""
+    for flag, value in flags.items():
+        if value is True:
+            raise UsageError(f"--{flag} needs a value: see --help")

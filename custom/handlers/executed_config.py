@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -30,7 +31,10 @@ def executed_config() -> dict[str, Any]:
         owner = frame.f_locals.get("self")
         if isinstance(owner, ConfigParser):
             content: Any = owner.get()
-            return {key: _plain(value) for key, value in content.items() if key != "_meta_"}
+            own = {key: value for key, value in content.items() if key != "_meta_"}
+            # Objects given from Python become their text.
+            plain: dict[str, Any] = json.loads(json.dumps(own, default=str))
+            return plain
         frame = frame.f_back
     raise RuntimeError("executed_config() can only be called by an expression in a config")
 
@@ -66,19 +70,8 @@ def _flatten(name: str, value: Any, config: Mapping[str, Any]) -> Iterator[tuple
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _flatten(name if key == "_target_" else f"{name}.{key}", inner, config)
-    elif not any(str(item).startswith(_CODE) for item in (value if _is_list(value) else [value])):
+    elif isinstance(value, (list, tuple)):
+        if not any(str(item).startswith(_CODE) for item in value):
+            yield name, value
+    elif not str(value).startswith(_CODE):
         yield name, value
-
-
-def _is_list(value: Any) -> bool:
-    """Return True if a value is a list of settings."""
-    return isinstance(value, (list, tuple))
-
-
-def _plain(value: Any) -> Any:
-    """Return a copy that YAML can hold; objects given from Python become their text."""
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if _is_list(value):
-        return [_plain(inner) for inner in value]
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

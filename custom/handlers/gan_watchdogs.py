@@ -13,18 +13,16 @@ from monai.engines import IterationEvents
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from custom.errors import InputError
+from custom.handlers.nan_guard import refuse_to_go_on
+from custom.setting_checks import check_above_zero, check_whole
 
 __all__ = ["GanWatchdogs", "diversity"]
 
 _LOSSES = (
-    "loss",
-    "critic_loss",
-    "critic_penalty",
-    "adversarial_loss",
-    "pixel_loss",
-    "feature_loss",
+    *("loss", "critic_loss", "critic_penalty"),
+    *("adversarial_loss", "pixel_loss", "feature_loss"),
 )
+_COUNTS = ("first_variance", "low_variance", "low_diversity")
 _PLAYERS = {"network": "generator", "critic": "critic", "extractor": "extractor"}
 
 
@@ -71,11 +69,8 @@ class GanWatchdogs:
                 "min_feature_variance and min_diversity must be in 0..1, less than 1, got "
                 f"{min_feature_variance} and {min_diversity}"
             )
-        if patience < 1 or not loss_bound > 0:
-            raise ValueError(
-                "patience must be at least 1 and loss_bound positive, got "
-                f"{patience} and {loss_bound}"
-            )
+        check_whole("patience", patience, 1)
+        check_above_zero("loss_bound", loss_bound)
         self.checkpoint = Path(checkpoint)
         self.min_feature_variance = min_feature_variance
         self.min_diversity = min_diversity
@@ -156,29 +151,16 @@ class GanWatchdogs:
             "set train_extractor false, or lower the extractor's learning rate",
             "raise pixel_weight, lower adversarial_weight, or let the instance noise last longer",
         )[remedy]
-        saved = (
-            f"the last good state is {self.checkpoint}, continue it with resume true"
-            if engine.state.epoch > 1 and self.checkpoint.exists()
-            else "nothing was saved yet"
-        )
-        raise InputError(
-            f"{found}, at epoch {engine.state.epoch}, iteration {engine.state.iteration}: "
-            f"{advice}; {saved}"
-        )
+        refuse_to_go_on(engine, f"{found},", advice, self.checkpoint)
 
     def state_dict(self) -> dict[str, float | int]:
         """Return the first feature variance and the counts."""
-        return {
-            "first_variance": self.first_variance,
-            "low_variance": self.low_variance,
-            "low_diversity": self.low_diversity,
-        }
+        return {name: getattr(self, name) for name in _COUNTS}
 
     def load_state_dict(self, state: Mapping[str, float | int]) -> None:
         """Restore the counts of the resumed training."""
-        self.first_variance = float(state["first_variance"])
-        self.low_variance = int(state["low_variance"])
-        self.low_diversity = int(state["low_diversity"])
+        for name in _COUNTS:
+            setattr(self, name, state[name])
 
 
 def diversity(generated: Tensor, reference: Tensor) -> Tensor:

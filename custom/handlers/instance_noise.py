@@ -10,6 +10,8 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
 
+from custom.setting_checks import check_not_negative, check_whole
+
 __all__ = ["InstanceNoise"]
 
 
@@ -47,12 +49,10 @@ class InstanceNoise:
     def __init__(
         self, start: float = 1.0, end: float = 0.0, iterations: int = 60000, seed: int = 0
     ) -> None:
-        if not min(start, end) >= 0:
-            raise ValueError(f"start and end must be 0 or more, got {start} and {end}")
-        if iterations < 1:
-            raise ValueError(f"iterations must be at least 1, got {iterations}")
-        if seed < 0:
-            raise ValueError(f"seed must be 0 or more, got {seed}")
+        check_not_negative("start", start)
+        check_not_negative("end", end)
+        check_whole("iterations", iterations, 1)
+        check_whole("seed", seed, 0)
         self.start, self.end = float(start), float(end)
         self.iterations, self.seed = int(iterations), int(seed)
         self.iteration, self.rank = 1, 0

@@ -127,12 +127,9 @@ class MLflowRun(MLFlowHandler):
         self._log_files()
         if self.weights is not None and self.weights.is_file():
             self._tag("model_sha256", sha256_of(self.weights))
-            self._tag("best_epoch", self.evaluator.state.best_metric_epoch)
-            self._tag(f"best_{self.evaluator.state.key_metric_name}", self._best())
-
-    def _best(self) -> str:
-        """Return the best key metric as text."""
-        return f"{float(self.evaluator.state.best_metric):.7g}"
+            best = self.evaluator.state
+            self._tag("best_epoch", best.best_metric_epoch)
+            self._tag(f"best_{best.key_metric_name}", f"{float(best.best_metric):.7g}")
 
     def _tag(self, name: str, value: Any) -> None:
         """Set a tag of the run."""

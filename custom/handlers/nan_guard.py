@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from ignite.engine import Events
+from ignite.engine import Engine, Events
 from monai.engines import Evaluator, IterationEvents, SupervisedTrainer
 
 from custom.errors import InputError
 from custom.handlers.validation_metric import FinitePredictions, key_metric, validated
 
-__all__ = ["NanGuard"]
+__all__ = ["NanGuard", "refuse_to_go_on"]
 
 
 class NanGuard:
@@ -51,16 +51,18 @@ class NanGuard:
 
     def _refuse(self, engine: SupervisedTrainer, name: str, value: float) -> None:
         """Raise if the value is not finite."""
-        if math.isfinite(value):
-            return
-        rate = engine.optimizer.param_groups[0]["lr"]
-        saved = (
-            f"the last good state is {self.checkpoint}, continue it with resume true"
-            if engine.state.epoch > 1 and self.checkpoint.exists()
-            else "nothing was saved yet"
-        )
-        raise InputError(
-            f"{name} is {value} at epoch {engine.state.epoch}, iteration {engine.state.iteration}: "
-            f"look for broken slices with 'mri-bundles qc' or lower learning_rate (now {rate:g}); "
-            f"{saved}"
-        )
+        if not math.isfinite(value):
+            rate = f"lower learning_rate (now {engine.optimizer.param_groups[0]['lr']:g})"
+            advice = f"look for broken slices with 'mri-bundles qc' or {rate}"
+            refuse_to_go_on(engine, f"{name} is {value}", advice, self.checkpoint)
+
+
+def refuse_to_go_on(engine: Engine, found: str, advice: str, checkpoint: Path) -> None:
+    """Raise ``InputError`` with the fault, its place, the remedy, and the last good state."""
+    saved = (
+        f"the last good state is {checkpoint}, continue it with resume true"
+        if engine.state.epoch > 1 and checkpoint.exists()
+        else "nothing was saved yet"
+    )
+    place = f"at epoch {engine.state.epoch}, iteration {engine.state.iteration}"
+    raise InputError(f"{found} {place}: {advice}; {saved}")

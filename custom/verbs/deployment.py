@@ -1,14 +1,24 @@
-"""The verbs that take a bundle out of this repository."""
+"""The verbs that take a bundle out of this repository, and into a hospital's DICOM files."""
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
-from custom.bundle.arguments import absolute
-from custom.verbs.usage import UsageError, need_values, no_more
+from custom.bundle.arguments import (
+    UsageError,
+    absolute,
+    as_list,
+    need_values,
+    no_more,
+    usable_device,
+)
+from custom.errors import InputError
 
-__all__ = ["package"]
+__all__ = ["deploy", "package"]
 
 
 def package(
@@ -54,3 +64,94 @@ def _print_failure(result: Any) -> None:
     """Print a check that failed as soon as it is done."""
     if not result.passed:
         print(f"FAILED {result.check_id}: {result.message}", flush=True)  # noqa: T201
+
+
+def deploy(
+    bundle: str,
+    *more: str,
+    input: str | None = None,  # noqa: A002
+    output: str | None = None,
+    rules: str | None = None,
+    config: Any = None,
+    maps: Any = ("uncertainty",),
+    outside_range: str | None = None,
+    device: str | None = None,
+    log_level: str = "WARN",
+    **overrides: Any,
+) -> None:
+    """Restore a DICOM MR series into a derived series: the bundle as a MONAI Deploy application.
+
+    Written are OUTPUT/restored/*.dcm, further series for the maps that the bundle gives,
+    OUTPUT/restoration.json, and one line in OUTPUT/audit.jsonl, also for a series that is refused.
+
+    Args:
+        bundle: An archive of "mri-bundles package", a bundle's name or folder, or a model.ts out
+            of an archive.
+        more: No further words are accepted.
+        input: Folder of DICOM files, of one series or of several to choose from.
+        output: Folder for the derived series.
+        rules: JSON or YAML file with the rules for the series to restore; see docs/deploy.md.
+        config: Overlay after the bundle's inference config; may be repeated.
+        maps: Maps that are written as series, too, where the bundle gives them.
+        outside_range: refuse or warn, for a series outside the range of the training data.
+        device: Such as cpu or cuda:0; a GPU if there is one.
+        log_level: DEBUG, INFO, WARN or ERROR, of the MONAI Deploy SDK.
+        overrides: Any id of the bundle's config.
+    """
+    no_more(more)
+    need_values(input=input, output=output, rules=rules, outside_range=outside_range)
+    if input is None or output is None:
+        raise UsageError("deploy needs --input DICOM_DIR and --output DIR")
+    if not Path(absolute(input)).is_dir():
+        raise InputError(f"{input}: no such folder: give the folder of the DICOM files")
+    # The SDK's engine logs every exception again; ours is one line.
+    quiet = str(log_level).upper() in ("WARN", "ERROR")
+    os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "CRITICAL" if quiet else str(log_level).upper())
+    warnings.filterwarnings("ignore", message="Current stack size")
+    try:
+        from custom.deploy.application import RestorationApplication
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"deploy needs the MONAI Deploy SDK ({error.name} is missing): "
+            "pip install 'mri-restoration-bundles[deploy]'"
+        ) from error
+    from custom.deploy.settings import Settings
+
+    if device is not None:
+        overrides["device"] = f"$torch.device({usable_device(device)!r})"
+    settings = Settings(
+        rules=Path(absolute(rules)) if rules else None,
+        overlays=tuple(as_list(config)),
+        overrides=overrides,
+        outside_range=outside_range,
+        maps=tuple(as_list(maps)),
+    )
+    Path(absolute(output)).mkdir(parents=True, exist_ok=True)
+    arguments = ["--input", absolute(input), "--output", absolute(output)]
+    arguments += ["--model", str(_bundle(bundle)), "--log-level", str(log_level)]
+    application = RestorationApplication([sys.executable, "mri-bundles", *arguments], settings)
+    _run(application)
+    for name, files in application.pipeline.written.items():
+        print(f"{name}: {len(files)} images in {files[0].parent}")  # noqa: T201
+
+
+def _bundle(name: str) -> Path:
+    """Return the path of a bundle of any form, or that of a bundle's name."""
+    from custom.bundle.locate import find_bundle
+
+    path = Path(absolute(name))
+    return path if path.exists() else find_bundle(str(name))
+
+
+def _run(application: Any) -> None:
+    """Run, and let no error message pass but the user's."""
+    from custom.bundle.launch import user_error
+
+    try:
+        application.run()
+    except Exception as error:
+        refusal = user_error(error)
+        if refusal is None:
+            # The message of an unexpected error may quote a header.
+            raise RuntimeError(f"deploy failed by a {type(error).__name__}") from error
+        raise refusal from error

@@ -1,4 +1,4 @@
-"""A bundle from data to report, on its demonstration set."""
+"""The verb that shows a bundle from data to report, on its demonstration set."""
 
 from __future__ import annotations
 
@@ -10,26 +10,31 @@ import time
 from pathlib import Path
 from typing import Any
 
+from custom.bundle.arguments import no_more
 from custom.bundle.launch import plain_command, run_bundle
+from custom.bundle.locate import find_bundle
 from custom.errors import InputError
 
-__all__ = ["tell"]
+__all__ = ["demo"]
+
+DEFAULT_STUDY = "micro_mri_denoise"
 
 
-def tell(bundle: Path) -> None:
-    """Make the data, train, evaluate, restore an unseen scan, and print the paths of the results.
+def demo(study: str = DEFAULT_STUDY, *more: str) -> None:
+    """Show a bundle from data to report on its demonstration set.
 
-    Training runs as the plain MONAI command in a process of its own, as a user would type it.
+    Makes the data, trains with the plain MONAI command, evaluates, restores an unseen scan and
+    prints the table, the figure, the report and how to open MLflow.
 
     Args:
-        bundle: Folder of the bundle.
-
-    Raises:
-        InputError: If a step fails.
+        study: Name of a bundle, or path to one.
+        more: No further words are accepted.
     """
+    no_more(more)
+    bundle = find_bundle(str(study))
     begin = time.monotonic()
-    demo = _demonstration(bundle)
-    _say(f"1/4 demonstration data in {demo.ensure()}")
+    data = _demonstration(bundle)
+    _say(f"1/4 demonstration data in {data.ensure()}")
 
     command = plain_command(["train"])
     _say(f"2/4 training: cd {bundle} && {command}")
@@ -44,18 +49,10 @@ def tell(bundle: Path) -> None:
     run_bundle(bundle, ["evaluate"], {"ckpt_path": str(weights), "output_dir": str(evaluation)})
 
     restored = bundle / "output" / "restored"
-    scan = demo.unseen_scan(bundle / "output" / "unseen")
+    scan = data.unseen_scan(bundle / "output" / "unseen")
     _say(f"4/4 restoring an unseen scan, {scan}, into {restored}")
-    run_bundle(
-        bundle,
-        ["inference"],
-        {
-            "input": str(scan),
-            "output_dir": str(restored),
-            "ckpt_path": str(weights),
-            "overwrite": True,
-        },
-    )
+    given = {"input": str(scan), "output_dir": str(restored), "ckpt_path": str(weights)}
+    run_bundle(bundle, ["inference"], {**given, "overwrite": True})
     _say(_closing(evaluation, restored, trained) + f"\n\n{time.monotonic() - begin:.0f} s in all")
 
 

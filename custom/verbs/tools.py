@@ -6,33 +6,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from custom.bundle.arguments import absolute, as_list, given
+from custom.bundle.arguments import UsageError, absolute, as_list, given, need_values, no_more
 from custom.errors import InputError
-from custom.verbs.usage import UsageError, need_values, no_more
 
 if TYPE_CHECKING:
     from custom.bundle.verification.outcome import CheckResult
 
-__all__ = ["demo", "report", "tune", "verify"]
-
-DEFAULT_STUDY = "micro_mri_denoise"
-
-
-def demo(study: str = DEFAULT_STUDY, *more: str) -> None:
-    """Show a bundle from data to report on its demonstration set.
-
-    Makes the data, trains with the plain MONAI command, evaluates, restores an unseen scan and
-    prints the table, the figure, the report and how to open MLflow.
-
-    Args:
-        study: Name of a bundle, or path to one.
-        more: No further words are accepted.
-    """
-    no_more(more)
-    from custom.bundle.locate import find_bundle
-    from custom.verbs.story import tell
-
-    tell(find_bundle(str(study)))
+__all__ = ["report", "tune", "verify"]
 
 
 def tune(

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from custom.bundle.arguments import absolute, as_list, given, usable_device
-from custom.verbs.usage import UsageError, need_values, no_more
+from custom.bundle.arguments import (
+    UsageError,
+    absolute,
+    as_list,
+    given,
+    need_values,
+    no_more,
+    usable_device,
+)
 
 __all__ = ["evaluate", "prepare", "qc", "restore", "train"]
 

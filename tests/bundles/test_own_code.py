@@ -19,7 +19,7 @@ SUBJECTS = ("analysis", "demo", "physics")
 SCIENCE = (*SUBJECTS, "networks", "losses", "inferers", "evaluation", "report")
 # Rooms to which a new study adds no line; the one bundle in them is what `mri-bundles demo` shows.
 SHARED = ("files", "evaluation", "report", "deploy", "tuning", "bundle", "verbs")
-DEFAULT = ("verbs/tools.py", "micro_mri_denoise")
+DEFAULT = ("verbs/story.py", "micro_mri_denoise")
 
 
 @pytest.fixture(scope="module")

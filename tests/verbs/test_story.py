@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from custom.verbs.story import tell
+from custom.verbs.story import demo
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 
@@ -37,7 +37,7 @@ def test_the_story_from_data_to_report(bundle, tmp_path, monkeypatch, capfd, own
     else:
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         store = f"sqlite:///{bundle / 'output' / 'train' / 'mlruns.db'}"
-    tell(bundle)
+    demo(str(bundle))
     said = capfd.readouterr().out
 
     evaluation, restored = bundle / "output" / "evaluate", bundle / "output" / "restored"
@@ -63,7 +63,7 @@ def test_the_story_from_data_to_report(bundle, tmp_path, monkeypatch, capfd, own
 @pytest.mark.parametrize("bundle", ["dwi_vae"], indirect=True)
 def test_the_story_of_diffusion_series(bundle, monkeypatch, capfd):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    tell(bundle)
+    demo(str(bundle))
     said = capfd.readouterr().out
     output = bundle / "output"
     (scan,) = (output / "unseen").glob("unseen_dwi.nii.gz")
