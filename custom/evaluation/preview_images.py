@@ -29,7 +29,7 @@ class PreviewImages:
 
     Attach it to the evaluator of single slices. Files are named ``epoch_0010.png``. An evaluator
     does not know whether its trainer starts anew: list the folder in
-    :class:`custom.handlers.earlier_run.EarlierRun` to keep an earlier training's pictures apart.
+    :class:`custom.handlers.checkpoint.EarlierRun` to keep an earlier training's pictures apart.
 
     Args:
         folder: Folder of the pictures.

@@ -1,10 +1,11 @@
-"""Save a training after each epoch, and resume it."""
+"""Save a training after each epoch, resume it, and keep the files of an earlier one."""
 
 from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,16 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from custom.errors import InputError
 from custom.files.atomic import atomic_path
-from custom.handlers.earlier_run import set_aside
 
-__all__ = ["BEST", "LAST", "BestMetric", "CheckpointResumer", "CheckpointWriter"]
+__all__ = [
+    "BEST",
+    "LAST",
+    "BestMetric",
+    "CheckpointResumer",
+    "CheckpointWriter",
+    "EarlierRun",
+    "set_aside",
+]
 
 BEST = "model.pt"
 LAST = "last.pt"
@@ -221,3 +229,43 @@ def _write(content: Any, path: Path) -> None:
     torch.save(content, buffer)
     with atomic_path(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
+
+
+class EarlierRun:
+    """Rename the files of an earlier training when a new one starts; a resumed one continues them.
+
+    Attach it to the trainer, after the handler that resumes and before those that read the files.
+
+    Args:
+        paths: Files and folders, for example ``previews``.
+    """
+
+    def __init__(self, paths: Sequence[str | Path]) -> None:
+        self.paths = [Path(path) for path in paths]
+
+    def attach(self, engine: Engine) -> None:
+        """Act when the trainer starts."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Rename all paths unless the training is a resumed one."""
+        if engine.state.epoch == 0:
+            for path in self.paths:
+                set_aside(path)
+
+
+def set_aside(path: str | Path) -> Path | None:
+    """Rename a file or folder of an earlier run, so that a new one can take its name.
+
+    Args:
+        path: The file or folder, for example ``models/last.pt``.
+
+    Returns:
+        The new path, ``models/last.1.pt`` or the next free number; ``None`` if there was nothing.
+    """
+    source = Path(path)
+    if not source.exists():
+        return None
+    names = (source.with_name(f"{source.stem}.{number}{source.suffix}") for number in count(1))
+    free = next(name for name in names if not name.exists())
+    return source.rename(free)

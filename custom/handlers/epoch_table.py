@@ -9,7 +9,7 @@ from ignite.engine import Events
 from monai.engines import Evaluator, SupervisedTrainer
 
 from custom.files.csv_table import read_table, write_table
-from custom.handlers.earlier_run import set_aside
+from custom.handlers.checkpoint import set_aside
 from custom.handlers.validation_metric import validated
 
 __all__ = ["EpochTable"]

@@ -17,7 +17,7 @@ from monai.utils import optional_import
 
 from custom.errors import InputError
 from custom.files.atomic import atomic_path, sha256_of
-from custom.handlers.earlier_run import set_aside
+from custom.handlers.checkpoint import set_aside
 from custom.handlers.executed_config import config_parameters, config_yaml
 from custom.handlers.validation_metric import validated
 

@@ -17,14 +17,13 @@ from custom.handlers.checkpoint import (
     BestMetric,
     CheckpointResumer,
     CheckpointWriter,
+    EarlierRun,
 )
-from custom.handlers.earlier_run import EarlierRun
-from custom.handlers.early_stopping import EarlyStopping
 from custom.handlers.epoch_seed import EpochSeed
 from custom.handlers.epoch_table import EpochTable
-from custom.handlers.lr_schedule import LrSchedule
 from custom.handlers.mlflow_run import MLflowRun
 from custom.handlers.nan_guard import NanGuard
+from custom.handlers.validation_metric import EarlyStopping, LrSchedule
 
 __all__ = ["StandardTraining"]
 

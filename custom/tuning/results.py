@@ -18,7 +18,7 @@ from custom.handlers.executed_config import config_yaml
 from custom.report.html_report import write_report
 from custom.tuning.plots import parameter_importances, write_plots
 from custom.tuning.space import SearchSpace
-from custom.tuning.trial_records import failure_reason, root_number
+from custom.tuning.storage import failure_reason, root_number
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -25,10 +25,9 @@ from custom.bundle.locate import find_config
 from custom.errors import InputError
 from custom.tuning.results import write_results
 from custom.tuning.space import SearchSpace, load_space
-from custom.tuning.storage import SearchStorage
+from custom.tuning.storage import SearchStorage, failure_reason
 from custom.tuning.study import open_study
 from custom.tuning.tracking import Tracker
-from custom.tuning.trial_records import failure_reason
 from custom.tuning.trial_run import train_trial
 from custom.tuning.worker import TrialRunner, Worker
 

@@ -1,10 +1,11 @@
-"""Storage of a search's trials: a file, or a database that several machines share."""
+"""Storage of a search's trials, a file or a shared database, and its notes on a trial."""
 
 from __future__ import annotations
 
 import contextlib
 import re
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,11 @@ from custom.files.process_lock import process_lock
 
 if TYPE_CHECKING:
     from optuna.study import Study
+    from optuna.trial import FrozenTrial
 
-__all__ = ["SearchStorage"]
+__all__ = ["FAILURE", "SearchStorage", "failure_reason", "planned", "root_number"]
+
+FAILURE = "failure"  # user attribute: the reason why a trial has no value
 
 _GRACE = 4  # heartbeats that may be missed
 _MAX_REPEATS = 3  # a trial that kills its process every time must not be repeated for ever
@@ -49,7 +53,12 @@ class SearchStorage:
         self._lock_file: Path | None = None
         try:
             self.url = sqlalchemy.make_url(url)
-            options = self._options()
+            options: dict[str, Any] = {"pool_pre_ping": True}  # a server may close connections
+            if self.url.get_backend_name() == "sqlite":
+                options = {"connect_args": {"timeout": _SQLITE_TIMEOUT}}
+                if self.url.database not in (None, "", ":memory:"):
+                    file = Path(str(self.url.database))
+                    self._lock_file = file.with_name(f".{file.name}.lock")
             with self.lock(), warnings.catch_warnings():
                 # Heartbeats are Optuna's way to detect dead workers, though marked experimental.
                 warnings.simplefilter("ignore", ExperimentalWarning)
@@ -73,15 +82,6 @@ class SearchStorage:
             raise InputError(
                 f"storage {self.shown(url)} cannot be used ({reason}): {remedy}"
             ) from error
-
-    def _options(self) -> dict[str, Any]:
-        """Return the options of SQLAlchemy, and store the file to lock."""
-        if self.url.get_backend_name() != "sqlite":
-            return {"pool_pre_ping": True}  # a server may close a connection between two epochs
-        if self.url.database not in (None, "", ":memory:"):
-            file = Path(str(self.url.database))
-            self._lock_file = file.with_name(f".{file.name}.lock")
-        return {"connect_args": {"timeout": _SQLITE_TIMEOUT}}
 
     def lock(self) -> contextlib.AbstractContextManager[None]:
         """Keep other workers from beginning a trial.
@@ -111,3 +111,19 @@ class SearchStorage:
 def _without_password(text: str) -> str:
     """Return a text without the passwords of anything like a URL, well formed or not."""
     return re.sub(r"(//[^\s:/@]*):[^\s/@]+@", r"\1:***@", text)
+
+
+def root_number(trial: FrozenTrial) -> int:
+    """Return the trial's number, or that of the trial which it repeats."""
+    # As recorded by optuna.storages.RetryHeartbeatStaleTrialCallback.
+    return int(trial.system_attrs.get("failed_trial", trial.number))
+
+
+def planned(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that count towards the total: all but repeated ones."""
+    return [trial for trial in trials if root_number(trial) == trial.number]
+
+
+def failure_reason(trial: FrozenTrial) -> str:
+    """Return the reason why a failed trial has no value, as one line."""
+    return str(trial.user_attrs.get(FAILURE, "its process died"))

@@ -13,7 +13,7 @@ from optuna import pruners, samplers
 from optuna.exceptions import ExperimentalWarning
 
 from custom.errors import InputError
-from custom.tuning.trial_records import planned, root_number
+from custom.tuning.storage import planned, root_number
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 from custom.bundle.launch import causes, find_cause, user_error
 from custom.errors import InputError
 from custom.files.atomic import atomic_path
-from custom.tuning.trial_records import FAILURE, planned
+from custom.tuning.storage import FAILURE, planned
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -1,6 +1,6 @@
 import pytest
 
-from custom.handlers.earlier_run import EarlierRun, set_aside
+from custom.handlers.checkpoint import EarlierRun, set_aside
 
 
 def test_nothing_there_is_nothing_to_do(tmp_path):

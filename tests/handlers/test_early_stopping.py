@@ -2,7 +2,7 @@ import operator
 
 import pytest
 
-from custom.handlers.early_stopping import EarlyStopping
+from custom.handlers.validation_metric import EarlyStopping
 
 
 @pytest.mark.parametrize(

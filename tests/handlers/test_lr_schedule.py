@@ -2,7 +2,7 @@ import pytest
 from ignite.engine import Events
 from torch.optim import lr_scheduler
 
-from custom.handlers.lr_schedule import LrSchedule
+from custom.handlers.validation_metric import LrSchedule
 
 
 def rates(training, scheduler):

@@ -5,7 +5,7 @@ import pytest
 from ignite.engine import Events
 
 from custom.errors import InputError
-from custom.handlers.earlier_run import EarlierRun
+from custom.handlers.checkpoint import EarlierRun
 from custom.handlers.mlflow_run import MLflowRun
 
 CONFIG = {"learning_rate": 0.1, "loss": {"_target_": "torch.nn.MSELoss"}}

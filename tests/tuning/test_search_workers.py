@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from scripted_workers import kill, let_heartbeats_grow_old, square, start, states, trials, until
 
 from custom.tuning import worker as worker_module
-from custom.tuning.trial_records import FAILURE, failure_reason, planned, root_number
+from custom.tuning.storage import FAILURE, failure_reason, planned, root_number
 
 
 def stop(*_):
