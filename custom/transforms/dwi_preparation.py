@@ -27,9 +27,8 @@ from custom.physics.diffusion.noise_estimate import (
     volume_noise,
 )
 from custom.physics.diffusion.scale import ScaleEstimate, ScaleRule, estimate_scale
-from custom.transforms.trained_noise import warn_of_untrained_noise
 
-__all__ = ["DwiPreparationd", "head_mask", "voxel_scale"]
+__all__ = ["DwiPreparationd", "head_mask", "warn_of_untrained_noise"]
 
 logger = logging.getLogger(__name__)
 
@@ -135,11 +134,11 @@ class DwiPreparationd(MapTransform):
             maps = {"mask": usable, "scale": scale, "sigma": sigma}
             for name, values in maps.items():
                 result[f"{key}_{name}"] = MetaTensor(values.unsqueeze(0), meta=data[key].meta)
-            _log(result)
+            name = Path(str(result.get("source", "scan"))).name
+            _log(name, result)
             if self.trained_levels is not None:
-                result["voxels_beyond_trained_noise"] = warn_of_untrained_noise(
-                    _name(result), sigma[usable], self.trained_levels
-                )
+                beyond = warn_of_untrained_noise(name, sigma[usable], self.trained_levels)
+                result["voxels_beyond_trained_noise"] = beyond
         return result
 
     def _files(self) -> dict[str, str]:
@@ -183,7 +182,11 @@ class DwiPreparationd(MapTransform):
             scale = torch.as_tensor(known, dtype=torch.float32)
             return scale.expand(mask.shape), "given"
         estimate, name = _ESTIMATES[self.scale_rule]
-        return voxel_scale(image, mask, data["b_rows"], data["unweighted"], estimate), name
+        rows, unweighted = data["b_rows"], data["unweighted"]
+        signals = torch.split(image.movedim(0, -1)[mask], _CHUNK)
+        scale = torch.ones(mask.shape)
+        scale[mask] = torch.cat([estimate_scale(s, rows, unweighted, estimate) for s in signals])
+        return scale, name
 
     def _sigma(
         self,
@@ -217,35 +220,46 @@ def head_mask(mean: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(median_otsu(mean, **_MEDIAN)[1], dtype=bool) & (mean > 0)
 
 
-def voxel_scale(
-    image: Tensor, mask: Tensor, b_rows: Tensor, unweighted: Tensor, estimate: ScaleEstimate
-) -> Tensor:
-    """Return the estimated S0 of the voxels in a mask, 1 elsewhere.
+def warn_of_untrained_noise(name: str, sigma: Tensor, levels: LevelDistribution) -> int:
+    """Count the voxels whose noise is beyond the trained levels; if there are some, log a warning.
+
+    No noise is within them: all our trainings include signals without noise.
+
+    Args:
+        name: Name of the scan, for the warning.
+        sigma: Noise levels of the voxels to restore, in the unit of their scaled signals.
+        levels: Noise levels of the training.
 
     Shape:
-        ``image``: ``(M, X, Y, Z)``; ``mask``, output: ``(X, Y, Z)``; ``b_rows``: ``(M, 6)``.
+        ``sigma``: any.
     """
-    signals = image.movedim(0, -1)[mask]
-    chunks = [
-        estimate_scale(part, b_rows, unweighted, estimate) for part in torch.split(signals, _CHUNK)
-    ]
-    scale = torch.ones(mask.shape)
-    scale[mask] = torch.cat(chunks)
-    return scale
+    lowest, highest = levels.bounds
+    above = int((sigma > highest).sum())
+    below = int(((sigma > 0) & (sigma < lowest)).sum())
+    if above or below:
+        logger.warning(
+            "%s: the noise of %d of %d voxels is beyond what the model was trained on (%g to %g of "
+            "S0): %d above, %d below; there the network extrapolates, so trust neither the "
+            "restored values nor their uncertainty (few above: background at the mask's rim; most "
+            "of them: check sigma and s0)",
+            name,
+            above + below,
+            sigma.numel(),
+            lowest,
+            highest,
+            above,
+            below,
+        )
+    return above + below
 
 
-def _name(result: Mapping[Hashable, Any]) -> str:
-    """Return the name of the scan in messages."""
-    return Path(str(result.get("source", "scan"))).name
-
-
-def _log(result: Mapping[Hashable, Any]) -> None:
+def _log(name: str, result: Mapping[Hashable, Any]) -> None:
     """Log the findings."""
     logger.log(
         logging.INFO if result["voxels_restored"] else logging.WARNING,
         "%s: %d voxels to restore (mask: %s), %d without a usable scale (%s) left as they are; "
         "noise %.3g of S0 (%s)",
-        _name(result),
+        name,
         result["voxels_restored"],
         result["mask_source"],
         result["voxels_unusable"],

@@ -9,15 +9,13 @@ from pathlib import Path
 
 from torch import nn
 
-from custom.analysis.dwi.calibration import sampling_estimator
-from custom.analysis.dwi.estimators import SignalEstimator, network_estimator
+from custom.analysis.dwi.estimators import network_estimator
 from custom.errors import InputError
-from custom.networks.nets.signal_autoencoder import SignalAutoencoder
 from custom.networks.saved_weights import load_weights
 from custom.physics.diffusion.gradient_table import GradientTable
 from custom.report.training_curves import Curves, read_curves
 
-__all__ = ["ComparedNetwork", "network_estimators", "usable_networks"]
+__all__ = ["ComparedNetwork", "usable_networks"]
 
 logger = logging.getLogger(__name__)
 
@@ -81,21 +79,3 @@ def usable_networks(
             continue
         found[item.name] = item
     return found
-
-
-def network_estimators(
-    networks: dict[str, ComparedNetwork], table: GradientTable
-) -> tuple[list[SignalEstimator], list[SignalEstimator]]:
-    """Return networks as estimators; and those that give deviations by drawing latents.
-
-    Args:
-        networks: Networks from :func:`usable_networks`.
-        table: The protocol.
-    """
-    plain = [SignalEstimator(n, network_estimator(i.network, table)) for n, i in networks.items()]
-    drawn = [
-        SignalEstimator(name, sampling_estimator(item.network))
-        for name, item in networks.items()
-        if isinstance(item.network, SignalAutoencoder) and item.network.variational
-    ]
-    return plain, drawn

@@ -11,15 +11,15 @@ import torch
 from torch import Generator, Tensor
 
 from custom.analysis.dwi.by_noise import errors_by_noise, errors_by_scale
-from custom.analysis.dwi.calibration import calibration_by_noise
-from custom.analysis.dwi.compared_networks import (
-    ComparedNetwork,
-    network_estimators,
-    usable_networks,
-)
+from custom.analysis.dwi.calibration import calibration_by_noise, sampling_estimator
+from custom.analysis.dwi.compared_networks import ComparedNetwork, usable_networks
 from custom.analysis.dwi.diagnostic_figures import STRONGEST, SignalResults, signal_figures
 from custom.analysis.dwi.error_figures import styles_of
-from custom.analysis.dwi.estimators import SignalEstimator, classical_estimators
+from custom.analysis.dwi.estimators import (
+    SignalEstimator,
+    classical_estimators,
+    network_estimator,
+)
 from custom.analysis.dwi.latents import LatentMeasures, latent_rows, measure_latents
 from custom.analysis.dwi.mixture import SignalMixture
 from custom.analysis.dwi.samples import SignalSamples
@@ -128,7 +128,15 @@ class SignalDiagnostics:
         Args:
             networks: Networks from :func:`custom.analysis.dwi.compared_networks.usable_networks`.
         """
-        plain, drawn = network_estimators(networks, self.table)
+        plain = [
+            SignalEstimator(name, network_estimator(item.network, self.table))
+            for name, item in networks.items()
+        ]
+        drawn = [
+            SignalEstimator(name, sampling_estimator(item.network))
+            for name, item in networks.items()
+            if isinstance(item.network, SignalAutoencoder) and item.network.variational
+        ]
         estimators = [*classical_estimators(self.table, self.dipy_signals), *plain]
         samples = self._samples(self.noise)
         sigmas = samples.known(self.sigmas)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
@@ -35,19 +35,16 @@ _FEWEST = 10  # patches; an embedding of fewer shows nothing
 _NEIGHBOURS = 5
 
 
-def load_extractor(
-    network: nn.Module, checkpoint: str | Path | None, name: str = "extractor"
-) -> nn.Module | None:
+def load_extractor(network: nn.Module, checkpoint: str | Path | None) -> nn.Module | None:
     """Load the weights that a training checkpoint holds of its feature extractor.
 
     Args:
         network: The extractor, without weights.
         checkpoint: ``last.pt`` of a training; ``None`` for none.
-        name: Key of the extractor in the checkpoint.
 
     Returns:
         The extractor, or ``None``, with a line in the log, where there is no such file or it holds
-        no extractor.
+        no ``extractor``.
 
     Raises:
         InputError: If the weights are those of another extractor.
@@ -56,11 +53,11 @@ def load_extractor(
         logger.info("no picture of features: there is no training checkpoint %s", checkpoint)
         return None
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    if name not in state:
-        logger.info("no picture of features: %s holds no %s", checkpoint, name)
+    if "extractor" not in state:
+        logger.info("no picture of features: %s holds no extractor", checkpoint)
         return None
     try:
-        network.load_state_dict(state[name])
+        network.load_state_dict(state["extractor"])
     except RuntimeError as error:
         raise InputError(
             f"{checkpoint} holds another feature extractor than the config's extractor_def: "
@@ -83,13 +80,10 @@ def patch_features(
         ``(n, F)``.
     """
     device = next((weight.device for weight in extractor.parameters()), torch.device("cpu"))
-    found = []
+    cubes = torch.from_numpy(np.stack(patches)).unsqueeze(1)
     with torch.no_grad():
-        for first in range(0, len(patches), batch):
-            cubes = torch.from_numpy(np.stack(patches[first : first + batch])).unsqueeze(1)
-            features = extractor(cubes.to(device))
-            found.append(features.double().flatten(2).mean(2).cpu())
-    return np.asarray(torch.cat(found).numpy())
+        features = (extractor(some.to(device)).double() for some in torch.split(cubes, batch))
+        return np.asarray(torch.cat([some.flatten(2).mean(2).cpu() for some in features]))
 
 
 def embed(values: NDArray[Any], seed: int = 0) -> NDArray[np.float64]:
@@ -193,29 +187,22 @@ def draw_embedding(
     """
     figure = empty_figure(4.4 * len(places), 4.5)
     axes = np.atleast_1d(figure.subplots(1, len(places)))
+    colours = dict(zip(dict.fromkeys(groups), cycle(COLOURS), strict=False))
+    both = list(zip(groups, kinds, strict=True))
+    clouds = [(group, kind) for group in colours for kind in dict.fromkeys(kinds)]
     for ax, (title, points) in zip(axes, places.items(), strict=True):
-        _scatter(ax, points, groups, kinds)
-        ax.set_title(title, fontsize=10)
-        ax.set_xticks([])
-        ax.set_yticks([])
-    longest = max(map(len, ax.get_legend_handles_labels()[1]))
-    legend_below(figure, axes, 2 if longest > _LONG_NAME else 4)
-    return figure
-
-
-def _scatter(ax: Axes, points: NDArray[Any], groups: Sequence[str], kinds: Sequence[str]) -> None:
-    """Draw the points of one space."""
-    filled = kinds[0]
-    for number, group in enumerate(dict.fromkeys(groups)):
-        colour = COLOURS[number % len(COLOURS)]
-        for kind in dict.fromkeys(kinds):
-            chosen = [g == group and k == kind for g, k in zip(groups, kinds, strict=True)]
+        for group, kind in clouds:
             ax.scatter(
-                points[chosen, 0],
-                points[chosen, 1],
+                *points[[pair == (group, kind) for pair in both]].T,
                 s=16,
-                facecolors=colour if kind == filled else "none",
-                edgecolors=colour,
+                facecolors=colours[group] if kind == kinds[0] else "none",
+                edgecolors=colours[group],
                 linewidths=0.8,
                 label=f"{group}, {kind}",
             )
+        ax.set_title(title, fontsize=10)
+        ax.set_xticks([])
+        ax.set_yticks([])
+    longest = max(len(f"{group}, {kind}") for group, kind in clouds)
+    legend_below(figure, axes, 2 if longest > _LONG_NAME else 4)
+    return figure

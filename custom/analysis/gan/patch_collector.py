@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from custom.analysis.gan.panels import volume_values
 from custom.evaluation.table import restored_items
 from custom.metrics.foreground import foreground
+from custom.setting_checks import check_whole
 
 __all__ = ["Patch", "PatchCollector"]
 
@@ -48,19 +49,15 @@ class PatchCollector:
         seed: Seed of the places.
 
     Raises:
-        ValueError: If ``size`` or ``each`` is below 1.
+        InputError: If ``size`` or ``each`` is below 1.
     """
 
     def __init__(
         self, size: int = 32, each: int = 40, group_key: str = "scan", seed: int = 0
     ) -> None:
-        for name, value in (("size", size), ("each", each)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        self.size = size
-        self.each = each
-        self.group_key = group_key
-        self.seed = seed
+        check_whole("size", size, 1)
+        check_whole("each", each, 1)
+        self.size, self.each, self.group_key, self.seed = size, each, group_key, seed
         self.start()
 
     def attach(self, engine: Engine) -> None:

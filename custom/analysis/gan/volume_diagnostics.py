@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,23 +48,17 @@ class VolumeDiagnostics:
         method_names: Mapping[str, str] | None = None,
         seed: int = 0,
     ) -> None:
-        self.table = table
-        self.patches = patches
-        self.extractor = extractor
-        self.extractor_checkpoint = extractor_checkpoint
+        self.table, self.patches = table, patches
+        self.extractor, self.extractor_checkpoint = extractor, extractor_checkpoint
         self.training_metrics = training_metrics
         self.method_names = dict(method_names or {})
         self.seed = seed
 
     def write(self) -> Path:
         """Write the figures into ``diagnostics`` and return that folder."""
-        return write_diagnostics(self.table.output_dir, self._found())
-
-    def _found(self) -> Iterator[Diagnostic]:
-        """Yield what there is."""
-        for part in (self._noise(), self._training(), self._features()):
-            if part is not None:
-                yield part
+        parts = (part() for part in (self._noise, self._training, self._features))
+        found = (part for part in parts if part is not None)
+        return write_diagnostics(self.table.output_dir, found)
 
     def _noise(self) -> Diagnostic | None:
         """Return the curves over the noise."""

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from custom.analysis.dwi.estimators import Estimates, SignalEstimator, classical_estimators
-from custom.analysis.dwi.mixture import SignalMixture
-from custom.analysis.dwi.mixture_errors import (
+from custom.analysis.dwi.mixture import (
     CITED,
+    SignalMixture,
     errors_of,
     extended_row,
     mixture_row,
