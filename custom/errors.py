@@ -24,7 +24,3 @@ class Refusal(InputError):  # noqa: N818 - the audit log's term
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-
-    def __reduce__(self) -> tuple[type[Refusal], tuple[str, str]]:
-        """Support pickling, for transfer between processes."""
-        return type(self), (self.reason, str(self))

@@ -43,10 +43,6 @@ def has_value(content: Any, parts: Sequence[str]) -> bool:
 def check_ids(content: Mapping[str, Any], names: Iterable[str]) -> None:
     """Refuse an id that no config has; MONAI would silently add a top-level one.
 
-    Args:
-        content: Content of the merged config files.
-        names: Ids that are to be set.
-
     Raises:
         InputError: If an id is unknown.
     """
@@ -99,9 +95,8 @@ def walk(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 def check_names(content: Any, start: str) -> None:
     """Refuse a config that names a part which is gone, as a run of an older version stored it.
 
-    Args:
-        content: Content of the merged config files.
-        start: The bundle's own config, to start from instead.
+    ``content`` is that of the merged config files, ``start`` the bundle's own config, to start from
+    instead.
 
     Raises:
         InputError: If a module, class or function of ``custom`` does not exist.

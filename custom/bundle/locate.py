@@ -23,10 +23,7 @@ def all_bundles() -> list[Path]:
 
 
 def find_bundle(study: str) -> Path:
-    """Return the folder of a bundle.
-
-    Args:
-        study: A bundle's name, an unambiguous prefix of one, or a path to a bundle.
+    """Return the folder of a bundle by its name, an unambiguous prefix of one, or a path to it.
 
     Raises:
         InputError: If there is no such bundle, or several begin so.
@@ -47,9 +44,7 @@ def find_bundle(study: str) -> Path:
 def find_config(bundle: Path, names: Sequence[str]) -> list[str]:
     """Return config files by name (``tuned``), file name, or path.
 
-    Args:
-        bundle: Folder of the bundle.
-        names: Names of files in ``configs/``, with or without ``.yaml`` or ``.json``, or paths.
+    Names are of files in ``configs/``, with or without ``.yaml`` or ``.json``.
 
     Raises:
         InputError: If a file does not exist.

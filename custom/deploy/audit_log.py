@@ -55,14 +55,8 @@ class AuditLog:
     ) -> None:
         """Append one line.
 
-        Args:
-            decision: ``refused`` by a check, ``failed`` by an error.
-            seconds: How long it took.
-            bundle: Id, version and SHA-256 of the bundle.
-            input_sha256: Hash of the input series, if it could be read.
-            reason: Short name of the reason of a refusal or failure.
-            warnings: Short names of the warnings.
-            series: Written series and the number of images of each.
+        Reason and warnings are short names; ``series`` has the number of images of each series that
+        was written, ``bundle`` the id, version and SHA-256 of the bundle.
         """
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),

@@ -115,7 +115,12 @@ def importable(bundle: OpenBundle) -> Iterator[None]:
 def _from_folder(path: Path, workspace: Path) -> OpenBundle:
     """Open a bundle's folder, or the one bundle in a folder."""
     if not (path / _METADATA).is_file():
-        inner = [entry for entry in sorted(path.iterdir()) if _may_be_bundle(entry)]
+        inner = [
+            entry
+            for entry in sorted(path.iterdir())
+            if (entry / _METADATA).is_file()
+            or (entry.is_file() and entry.suffix in (".zip", ".ts"))
+        ]
         if len(inner) != 1:
             found = ", ".join(entry.name for entry in inner) or "none"
             raise InputError(f"{path}: must be a bundle or hold exactly one, it holds {found}")
@@ -125,13 +130,6 @@ def _from_folder(path: Path, workspace: Path) -> OpenBundle:
         check_manifest(root)
         return OpenBundle(root, "folder", _metadata(root), sha256_of(root / MANIFEST))
     return OpenBundle(root, "folder", _metadata(root), _sha256_of_folder(root))
-
-
-def _may_be_bundle(entry: Path) -> bool:
-    """Return True if an entry of a folder looks like a bundle."""
-    if entry.is_dir():
-        return (entry / _METADATA).is_file()
-    return entry.suffix in (".zip", ".ts")
 
 
 def _from_torchscript(path: Path, workspace: Path) -> OpenBundle:

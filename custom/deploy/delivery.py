@@ -34,17 +34,8 @@ def deliver(
 
     All is written before the first folder gets its final name, so that a full disk or a killed run
     leaves no result without its uncertainty or its description.
-
-    Args:
-        restored: The images, and the bundle's sidecar.
-        source: The volume that they were made from.
-        about: ``bundle`` (id, version, sha256), ``model`` (which of its models), and more, for
-            ``restoration.json``.
-        output: Folder of the folders.
-        maps: The bundle's maps.
-
-    Returns:
-        The files of each series, by the name of the image.
+    ``about`` has ``bundle`` (id, version, sha256), ``model`` (which of its models), and more for
+    ``restoration.json``. The files of each series are returned by the name of the image.
 
     Raises:
         InputError: If a folder exists and is not empty, or cannot be written.

@@ -57,13 +57,8 @@ def restore_volume(
     grid are the bundle's own. The SDK's bundle operator supports none of these, and casts images to
     bytes.
 
-    Args:
-        volume: The series.
-        bundle: The bundle.
-        workspace: Private folder; the files are left in it.
-        overlays: Configs after ``inference``.
-        overrides: Config ids and values.
-        maps: Names of the maps to return, of those that the bundle writes.
+    The files are left in ``workspace``, a private folder. Overlays stand after ``inference``; of
+    the maps that the bundle writes those of ``maps`` are returned.
 
     Raises:
         InputError: If the bundle refuses the volume, an overlay or an id.

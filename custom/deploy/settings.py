@@ -11,10 +11,10 @@ from typing import Any
 
 from custom.errors import InputError
 
-__all__ = ["OUTSIDE", "Settings"]
+__all__ = ["Settings"]
 
 # Handling of a series that is far from the training range.
-OUTSIDE = ("refuse", "warn")
+_OUTSIDE = ("refuse", "warn")
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,9 @@ class Settings:
     maps: tuple[str, ...] = ("uncertainty",)
 
     def __post_init__(self) -> None:
-        """Check the setting with few values.
-
-        Raises:
-            InputError: If ``outside_range`` is none of these.
-        """
-        if self.outside_range not in (None, *OUTSIDE):
-            raise InputError(f"outside_range must be one of {OUTSIDE}, got {self.outside_range!r}")
+        """Refuse another word for ``outside_range``."""
+        if self.outside_range not in (None, *_OUTSIDE):
+            raise InputError(f"outside_range must be one of {_OUTSIDE}, got {self.outside_range!r}")
 
     @property
     def model(self) -> str:

@@ -11,6 +11,7 @@ from custom.bundle.verification.outcome import CheckFailed
 from custom.files.atomic import sha256_of
 
 if TYPE_CHECKING:
+    from monai.bundle import ConfigParser
     from torch import Tensor
     from torch.nn import Module
 
@@ -21,6 +22,7 @@ __all__ = [
     "in_out",
     "load_weights",
     "network_inputs",
+    "open_configs",
     "torchscript",
     "trained_network",
     "weights_hash",
@@ -143,15 +145,20 @@ def build_network(bundle: BundleFolder, workflow: str = "inference") -> Module:
 
     Its size may depend on the shipped weights, or, in a training, on the demonstration set.
     """
+    network: Module = open_configs(bundle, workflow).get_parsed_content("network_def")
+    return network.cpu().eval()
+
+
+def open_configs(bundle: BundleFolder, *names: str) -> ConfigParser:
+    """Return configs laid over each other, set to the bundle and the small demonstration set."""
     from monai.bundle import ConfigParser
 
     parser = ConfigParser()
-    parser.read_config(bundle.run_files(workflow))
+    parser.read_config(bundle.run_files(*names))
     places = {"bundle_root": str(bundle.root), "demo_dir": str(bundle.demo_dir)}
     places["demo_size"] = TINY
     parser.update({key: value for key, value in places.items() if key in parser})
-    network: Module = parser.get_parsed_content("network_def")
-    return network.cpu().eval()
+    return parser
 
 
 def trained_network(bundle: BundleFolder) -> Module:

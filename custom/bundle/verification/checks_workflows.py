@@ -52,8 +52,7 @@ def overlays(bundle: BundleFolder) -> None:
 
 def _handlers_written_out(name: str, config: Mapping[str, Any]) -> None:
     """Raise for a handler given by reference: MONAI's ``check_properties`` stops at it."""
-    handlers = _get(config, "train::handlers")
-    for index, entry in enumerate(handlers if isinstance(handlers, list) else []):
+    for index, entry in enumerate(_handlers(config)):
         if not isinstance(entry, dict):
             raise CheckFailed(
                 f"configs/{name}.yaml: train::handlers::{index} must be written out, got {entry!r}:"
@@ -71,20 +70,22 @@ def _references(
             continue
         if name in ("evaluator", "val_interval"):
             # The one that validates has them under the names that MONAI's ValidationHandler has.
-            holders = [handler for handler in _handlers(config) if "validator" in handler]
+            holders = [one for one in _handlers(config) if isinstance(one, dict)]
+            holders = [one for one in holders if "_target_" in one and "validator" in one]
             found = [(f"{handler['_target_']}.{place}", handler.get(place)) for handler in holders]
         else:
             found = [(place, _get(config, place))]
         for where, value in found:
             if value is not None:
-                yield where, f"@{identity}", _normalised(value)
+                # An id may be written with MONAI's older separator.
+                plain = value.replace("#", "::") if isinstance(value, str) else value
+                yield where, f"@{identity}", plain
 
 
-def _handlers(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the training's handlers that are written out in the config."""
+def _handlers(config: Mapping[str, Any]) -> list[Any]:
+    """Return the entries of the training's handlers."""
     handlers = _get(config, "train::handlers")
-    entries = handlers if isinstance(handlers, list) else []
-    return [entry for entry in entries if isinstance(entry, dict) and "_target_" in entry]
+    return handlers if isinstance(handlers, list) else []
 
 
 def _get(config: Any, place: str) -> Any:
@@ -92,8 +93,3 @@ def _get(config: Any, place: str) -> Any:
     for key in place.split("::"):
         config = config.get(key) if isinstance(config, dict) else None
     return config
-
-
-def _normalised(value: Any) -> Any:
-    """Write an id with MONAI's newer separator."""
-    return value.replace("#", "::") if isinstance(value, str) else value

@@ -24,14 +24,7 @@ class CheckFailed(Exception):  # noqa: N818  (reads as a verdict: `raise CheckFa
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The result of one check.
-
-    Attributes:
-        check_id: For example ``layout.license``.
-        passed: Whether the bundle passes.
-        message: One line with the fault; empty for a pass.
-        seconds: Time taken.
-    """
+    """The result of one check; ``message`` is one line with the fault, empty for a pass."""
 
     check_id: str
     passed: bool

@@ -11,13 +11,13 @@ import numpy as np
 
 from custom.bundle.launch import run_bundle
 from custom.bundle.verification.bundle_folder import GENERATED, METADATA, TINY, BundleFolder
-from custom.bundle.verification.checks_network import checkpoint
+from custom.bundle.verification.checks_network import checkpoint, open_configs
 from custom.bundle.verification.outcome import CheckFailed
 
 if TYPE_CHECKING:
     from monai.bundle import ConfigWorkflow
 
-__all__ = ["forget_seeds", "light", "open_workflow", "overrides_of", "run", "tiny_set"]
+__all__ = ["forget_seeds", "open_workflow", "run", "tiny_set"]
 
 
 def tiny_set(bundle: BundleFolder) -> tuple[Path, Path]:
@@ -29,13 +29,9 @@ def tiny_set(bundle: BundleFolder) -> tuple[Path, Path]:
     Raises:
         CheckFailed: If the bundle has no ``demo``, or the set has no test item.
     """
-    from monai.bundle import ConfigParser
-
     if "demo" not in bundle.config("train"):
         raise CheckFailed("configs/train.yaml has no id 'demo': the small demonstration set")
-    parser = ConfigParser()
-    parser.read_config(bundle.run_files("train", *light("train")))
-    parser.update({"bundle_root": str(bundle.root), "demo_dir": str(bundle.demo_dir)})
+    parser = open_configs(bundle, "train", *_light("train"))
     folder = Path(parser.get_parsed_content("demo").ensure())
     items = json.loads((folder / "datalist.json").read_text(encoding="utf-8"))["test"]
     if not items:
@@ -43,15 +39,8 @@ def tiny_set(bundle: BundleFolder) -> tuple[Path, Path]:
     return folder, folder / items[0]["image"]
 
 
-def overrides_of(bundle: BundleFolder, name: str, output: Path, **ids: Any) -> dict[str, Any]:
-    """Return the overrides that let a workflow run on the small set and write to ``output``.
-
-    Args:
-        bundle: The bundle.
-        name: Name of the workflow's config.
-        output: Its ``output_dir``.
-        **ids: More ids and their values; they take precedence.
-    """
+def _overrides(bundle: BundleFolder, name: str, output: Path, **ids: Any) -> dict[str, Any]:
+    """Return the overrides that let a workflow run on the small set; ``ids`` take precedence."""
     config = bundle.config(name)
     dataset_dir, image = tiny_set(bundle)
     values = {"dataset_dir": str(dataset_dir), "output_dir": str(output)}
@@ -60,7 +49,7 @@ def overrides_of(bundle: BundleFolder, name: str, output: Path, **ids: Any) -> d
     return {key: value for key, value in values.items() if key in config} | ids
 
 
-def light(name: str) -> list[str]:
+def _light(name: str) -> list[str]:
     """Return the overlay that makes a workflow short.
 
     Restoring needs none, and its sidecars have the hash of the whole config in them: what is only
@@ -77,8 +66,8 @@ def run(bundle: BundleFolder, name: str, output: Path, **ids: Any) -> None:
         InputError: As the run itself.
     """
     before = _state(bundle)
-    names = [*bundle.run_names(name), *light(name)]
-    run_bundle(bundle.root, names, overrides_of(bundle, name, output, **ids))
+    names = [*bundle.run_names(name), *_light(name)]
+    run_bundle(bundle.root, names, _overrides(bundle, name, output, **ids))
     changed = sorted(before.symmetric_difference(_state(bundle)))
     if changed:
         raise CheckFailed(f"running {name}.yaml changed {changed[0][0]} in the bundle's folder")
@@ -89,22 +78,17 @@ def open_workflow(
 ) -> ConfigWorkflow:
     """Return an initialised workflow of MONAI's, to look at its parts.
 
-    Args:
-        bundle: The bundle.
-        name: Name of the workflow's config; ``train`` is a training, all others are inference.
-        output: Its ``output_dir``.
-        overlays: Names of configs to lay over it.
-        **ids: More ids and their values.
+    ``train`` is a training, all others are inference. Overlays and ids are laid over its config.
     """
     from monai.bundle import ConfigWorkflow
 
     workflow = ConfigWorkflow(
-        config_file=bundle.run_files(name, *overlays, *light(name)),
+        config_file=bundle.run_files(name, *overlays, *_light(name)),
         meta_file=str(bundle.root / METADATA),
         logging_file=False,
         workflow_type="train" if name == "train" else "infer",
         bundle_root=str(bundle.root),
-        **overrides_of(bundle, name, output, **ids),
+        **_overrides(bundle, name, output, **ids),
     )
     workflow.initialize()
     return workflow

@@ -57,11 +57,13 @@ def weighting_of(header: Dataset) -> Weighting | None:
     if bval is None or bval[0] < 0:
         return None
     length = 0.0 if direction is None else float(np.linalg.norm(direction))
+    # Rounded, so that the slices of a volume compare equal.
+    rounded = round(float(bval[0]), 2)
     if direction is None or bval[0] == 0 or length < 0.5:
-        return Weighting(float(bval[0]))
+        return Weighting(rounded)
     # Adding 0 makes a negative zero positive, so that equal directions look equal.
-    x, y, z = (float(value) for value in direction / length + 0.0)
-    return Weighting(float(bval[0]), (x, y, z))
+    x, y, z = (round(float(value), 5) + 0.0 for value in direction / length)
+    return Weighting(rounded, (x, y, z))
 
 
 def _siemens(header: Dataset) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
@@ -95,10 +97,7 @@ def volumes_of(
     A volume is a b-value and a direction, and of repeated ones the first, second, ... in the
     order of acquisition at every position. Volumes stand in the order of acquisition. Trace
     images, which have no direction, are left out and reported.
-
-    Args:
-        frames: The images.
-        groups: The images at each position, lowest first.
+    ``groups`` are the images at each position, lowest first.
 
     Returns:
         The image of each volume and slice, ``(N, Z)``; the weighting of each volume; warnings.
@@ -150,13 +149,7 @@ def _weightings(frames: Sequence[Frame]) -> list[Weighting]:
             f"{unknown} of {len(frames)} images have no b-value, neither DiffusionBValue "
             f"(0018,9087) nor Siemens' private one: if this is a diffusion series, {remedy}",
         )
-    return [_rounded(weighting) for weighting in found if weighting is not None]
-
-
-def _rounded(weighting: Weighting) -> Weighting:
-    """Round a weighting, so that the slices of a volume compare equal."""
-    x, y, z = (round(value, 5) + 0.0 for value in weighting.direction)
-    return Weighting(round(weighting.bval, 2), (x, y, z))
+    return [weighting for weighting in found if weighting is not None]
 
 
 def _turn(frame: Frame) -> tuple[float, ...]:

@@ -81,12 +81,7 @@ def check_images(
 ) -> tuple[str, ...]:
     """Refuse images that are no plain grey-level magnitude images that can be decoded here.
 
-    Args:
-        frames: The images.
-        lossy: Whether to refuse or to warn of pixels that were compressed with loss.
-
-    Returns:
-        Warnings, a line each.
+    Pixels that were compressed with loss are refused, or returned as a warning, a line each.
 
     Raises:
         Refusal: ``colour``, ``localiser``, ``not-magnitude``, ``unsupported-pixels``,

@@ -67,9 +67,6 @@ def _holds(header: Dataset, keyword: str) -> bool:
 def decode(frames: Sequence[Frame]) -> Iterator[tuple[int, NDArray[np.float32], bytes]]:
     """Decode images, each file once.
 
-    Args:
-        frames: The images.
-
     Yields:
         The index of an image, its intensities and their hash, file by file.
 

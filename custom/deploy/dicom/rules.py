@@ -120,9 +120,10 @@ def load_rules(path: Path | None) -> SeriesRules:
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         fault = " ".join(str(error).split())
         raise InputError(f"series rules {path}: cannot be read: {fault}") from error
-    values = _known({} if content is None else content, SeriesRules, f"series rules {path}")
+    place = f"series rules {path}"
+    values = _known({} if content is None else content, SeriesRules, place)
     return SeriesRules(
-        **{key: _value(key, value, f"series rules {path}: {key}") for key, value in values.items()}
+        **{key: _value(key, value, f"{place}: {key}") for key, value in values.items()}
     )
 
 

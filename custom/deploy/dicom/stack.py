@@ -94,10 +94,7 @@ def _missing(count: int) -> str:
 def check_steps(frames: Sequence[Frame], plane: ImagePlane, order: NDArray[np.intp]) -> None:
     """Refuse a stack whose slices are not equally spaced along the normal.
 
-    Args:
-        frames: All images.
-        plane: Their plane.
-        order: The images of the stack, lowest first.
+    ``order`` has the indices of its images among all ``frames`` of a plane, lowest first.
 
     Raises:
         Refusal: ``single-slice``, ``missing-slices``, ``irregular-spacing`` or ``shear``.

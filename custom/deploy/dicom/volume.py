@@ -81,10 +81,7 @@ def series_volume(
 ) -> SeriesVolume:
     """Check a series, then decode it.
 
-    Args:
-        series: The series.
-        kind: ``volume`` or ``diffusion``.
-        lossy: Whether to refuse or to warn of pixels that were compressed with loss.
+    ``kind`` is ``volume`` or ``diffusion``; ``lossy`` concerns pixels compressed with loss.
 
     Raises:
         Refusal: If the series is no equally spaced stack of magnitude images, one a position (and
@@ -140,10 +137,6 @@ def _decoded(
 
 def write_nifti(volume: SeriesVolume, path: Path) -> None:
     """Write a volume as NIfTI, and the tables of a diffusion series beside it in FSL's form.
-
-    Args:
-        volume: The volume.
-        path: The file, ``.nii`` or ``.nii.gz``.
 
     Raises:
         InputError: If the disk is full; no file is left half written.

@@ -75,14 +75,8 @@ def write_application(
 ) -> str:
     """Write the application of a bundle: code, ``__main__.py``, ``app.yaml``, requirements, README.
 
-    Args:
-        folder: New or empty folder, ``app`` in the archive.
-        metadata: The bundle's metadata.
-        bundle_id: Name of the bundle's folder.
-        application: Module of this package that has ``main()``.
-
-    Returns:
-        Name of the package that its code is in.
+    The folder, ``app`` in the archive, is new or empty; ``application`` is the module of this
+    package that has ``main()``. The name of the package that its code is in is returned.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,14 +64,13 @@ def export_model(
         bundle: The bundle with its shipped weights.
         folder: Folder of ``model.ts`` and ``model.pt2``, or ``<variant>.ts`` and so on.
         more_files: Further content of the TorchScript file besides the metadata: configs and code.
-
-    Returns:
-        One result a form.
     """
     name = bundle.variant or "model"
     return [
-        _attempt(bundle, folder / f"{name}.ts", "torchscript", _script(bundle, more_files)),
-        _attempt(bundle, folder / f"{name}.pt2", "torch.export", _trace(bundle)),
+        _attempt(
+            bundle, folder / f"{name}.ts", "torchscript", partial(_script, bundle, more_files)
+        ),
+        _attempt(bundle, folder / f"{name}.pt2", "torch.export", partial(_trace, bundle)),
     ]
 
 
@@ -98,58 +98,50 @@ def _attempt(
 
 
 def _script(
-    bundle: BundleFolder, more_files: Mapping[str, bytes]
-) -> Callable[[Module, Path], Module]:
-    """Return a function that saves a network as TorchScript, as MONAI's ``ckpt_export`` does."""
+    bundle: BundleFolder, more_files: Mapping[str, bytes], network: Module, file: Path
+) -> Module:
+    """Save a network as TorchScript, as MONAI's ``ckpt_export`` does, and load it."""
+    import torch
+    from monai.data import save_net_with_metadata
+    from monai.networks.utils import convert_to_torchscript
 
-    def save(network: Module, file: Path) -> Module:
-        import torch
-        from monai.data import save_net_with_metadata
-        from monai.networks.utils import convert_to_torchscript
-
-        save_net_with_metadata(
-            convert_to_torchscript(network),
-            str(file),
-            include_config_vals=False,  # a time among them
-            meta_values={**bundle.metadata, "bundle_id": bundle.root.name},
-            more_extra_files=dict(more_files),
-        )
-        _drop_debug(file)
-        loaded: Module = torch.jit.load(str(file), map_location="cpu")  # type: ignore[no-untyped-call]
-        return loaded.eval()
-
-    return save
+    save_net_with_metadata(
+        convert_to_torchscript(network),
+        str(file),
+        include_config_vals=False,  # a time among them
+        meta_values={**bundle.metadata, "bundle_id": bundle.root.name},
+        more_extra_files=dict(more_files),
+    )
+    _drop_debug(file)
+    loaded: Module = torch.jit.load(str(file), map_location="cpu")  # type: ignore[no-untyped-call]
+    return loaded.eval()
 
 
-def _trace(bundle: BundleFolder) -> Callable[[Module, Path], Module]:
-    """Return a function that saves a network by ``torch.export``, with free batch and axes."""
+def _trace(bundle: BundleFolder, network: Module, file: Path) -> Module:
+    """Save a network by ``torch.export``, with free batch and axes, and load it."""
+    import torch
+    from torch.export import Dim
 
-    def save(network: Module, file: Path) -> Module:
-        import torch
-        from torch.export import Dim
-
-        batch, sizes = _EXPORTED_AT
-        declared = bundle.metadata["network_data_format"]
-        inputs = tuple(network_inputs(declared, batch, sizes))
-        shapes: list[dict[int, Any]] = [
-            {
-                0: Dim.AUTO,
-                **{
-                    axis: Dim.AUTO
-                    for axis, size in enumerate(tensor["spatial_shape"], start=2)
-                    if not isinstance(size, int)
-                },
-            }
-            for tensor in declared["inputs"].values()
-        ]
-        program = torch.export.export(network, inputs, dynamic_shapes=tuple(shapes))
-        for module in program.graph_module.modules():
-            for node in getattr(getattr(module, "graph", None), "nodes", ()):
-                node.meta.pop("stack_trace", None)  # paths of the files it was made from
-        torch.export.save(program, file)
-        return torch.export.load(file).module()
-
-    return save
+    batch, sizes = _EXPORTED_AT
+    declared = bundle.metadata["network_data_format"]
+    inputs = tuple(network_inputs(declared, batch, sizes))
+    shapes: list[dict[int, Any]] = [
+        {
+            0: Dim.AUTO,
+            **{
+                axis: Dim.AUTO
+                for axis, size in enumerate(tensor["spatial_shape"], start=2)
+                if not isinstance(size, int)
+            },
+        }
+        for tensor in declared["inputs"].values()
+    ]
+    program = torch.export.export(network, inputs, dynamic_shapes=tuple(shapes))
+    for module in program.graph_module.modules():
+        for node in getattr(getattr(module, "graph", None), "nodes", ()):
+            node.meta.pop("stack_trace", None)  # paths of the files it was made from
+    torch.export.save(program, file)
+    return torch.export.load(file).module()
 
 
 def _difference(
@@ -202,12 +194,7 @@ def _drop_debug(file: Path) -> None:
 
 
 def merged_inference(bundle: BundleFolder, configs: Path) -> dict[str, Any]:
-    """Return the packaged inference config of a model, for a file that holds only this model.
-
-    Args:
-        bundle: The bundle, or one of its variants.
-        configs: Folder of the packaged configs.
-    """
+    """Return the packaged inference config of a model, for a file that holds only this model."""
     from monai.bundle import ConfigParser
 
     files = [str(configs / f"{name}.json") for name in bundle.run_names("inference")]

@@ -176,27 +176,18 @@ def _export_all(bundle: BundleFolder, folder: Path, package: str) -> list[Export
 
 def _parts(bundle: BundleFolder, folder: Path, package: str) -> bytes:
     """Return, as a zip file, the code, the unchanged weights, and further files of a model."""
-    beside = [folder / name for name in bundle.metadata.get("weights", {}).get("beside", {})]
-    kept = [
-        *(folder / package).rglob("*"),
-        *(
-            path
-            for path in (folder / "configs").rglob("*")
-            if path.suffix not in (".json", ".yaml")
-        ),
-        *beside,
-    ]
     with tempfile.TemporaryDirectory(prefix="parts_") as temporary:
-        for path in kept:
-            if path.is_file():
-                copy = Path(temporary) / "parts" / path.relative_to(folder)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, copy)
+        parts = Path(temporary) / "parts"
+        shutil.copytree(folder / package, parts / package)
+        configs = shutil.ignore_patterns("*.json", "*.yaml")
+        shutil.copytree(folder / "configs", parts / "configs", ignore=configs)
+        (parts / "models").mkdir()
+        for name in bundle.metadata.get("weights", {}).get("beside", {}):
+            (parts / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / name, parts / name)
         if bundle.weights.is_file():
-            models = Path(temporary) / "parts" / "models"
-            models.mkdir(exist_ok=True)
-            shutil.copyfile(bundle.weights, models / "model.pt")
-        return write_zip(Path(temporary) / "parts", Path(temporary) / CODE_FILE).read_bytes()
+            shutil.copyfile(bundle.weights, parts / "models" / "model.pt")
+        return write_zip(parts, Path(temporary) / CODE_FILE).read_bytes()
 
 
 def _materials(

@@ -80,12 +80,7 @@ def write_config(
 ) -> None:
     """Write a config as it is packaged: YAML with its comments, and a JSON twin for MONAI's tools.
 
-    Args:
-        source: A YAML or JSON config of the bundle.
-        folder: Existing folder to write into.
-        tree: The package that its code is taken from.
-        new: Name of the copy in the archive.
-        imports: See :func:`packaged_content`.
+    The arguments are those of :func:`packaged_content`; ``folder`` exists.
 
     Raises:
         ValueError: If JSON cannot hold the content of the YAML.

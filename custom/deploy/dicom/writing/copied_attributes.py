@@ -12,11 +12,6 @@ from custom.deploy.dicom.header_values import element_of
 __all__ = ["copied_header"]
 
 
-def _words(*texts: str) -> list[str]:
-    """Return the words of texts."""
-    return " ".join(texts).split()
-
-
 # An allow-list, so that nothing unknown is copied: no private element, overlay, curve, icon or
 # padding.
 _PATIENT = (  # PS3.3 C.7.1.1, C.7.1.3, C.7.2.2
@@ -55,9 +50,9 @@ _ACQUISITION = (  # C.7.6.1, C.7.6.4, C.8.3.1
     "ContrastBolusIngredientConcentration ContributingEquipmentSequence RecognizableVisualFeatures "
     "LossyImageCompression LossyImageCompressionRatio LossyImageCompressionMethod"
 )
-_COPIED = _words(_PATIENT, _STUDY, _SCANNER, _ACQUISITION)
+_COPIED = " ".join((_PATIENT, _STUDY, _SCANNER, _ACQUISITION))
 # Type 2 of the MR Image IOD (PS3.3 A.4): must be present, but may be empty.
-_NEVER_ABSENT = _words(
+_NEVER_ABSENT = (
     "PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime StudyID AccessionNumber "
     "ReferringPhysicianName Manufacturer PositionReferenceIndicator PatientPosition ScanOptions "
     "MRAcquisitionType EchoTime EchoTrainLength RepetitionTime"
@@ -70,11 +65,11 @@ def copied_header(source: Dataset) -> Dataset:
     Attributes of an Enhanced image are translated to those of a classic one.
     """
     header = Dataset()
-    for keyword in _COPIED:
+    for keyword in _COPIED.split():
         element = element_of(source, keyword)
         if element is not None:
             header[element.tag] = _copy(element)
-    for keyword in _NEVER_ABSENT:
+    for keyword in _NEVER_ABSENT.split():
         if keyword not in header:
             setattr(header, keyword, None)
     if not header.get("ScanningSequence"):

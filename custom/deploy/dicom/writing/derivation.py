@@ -57,11 +57,6 @@ class Derivation:
         """True if the values are intensities as in the source, not a map of something else."""
         return self.what == "restored"
 
-    def codes(self, same_grid: bool) -> list[tuple[str, str]]:
-        """Return the codes of Derivation Code Sequence (0008,9215)."""
-        done = [] if self.code is None else [self.code]
-        return done if same_grid else [*done, _RESAMPLING]
-
     def series_description(self, source: str) -> str:
         """Return Series Description (0008,103E), at most 64 characters.
 
@@ -88,17 +83,14 @@ def describe(header: Dataset, derivation: Derivation, source: Frame, *, same_gri
     """Write General Image module (PS3.3 C.7.6.1) and MR Image module (C.8.3.1)."""
     kind = source.header.get("ImageType")
     rest = [] if kind is None or isinstance(kind, str) else [str(word) for word in list(kind)[2:]]
-    header.ImageType = [
-        "DERIVED",
-        "SECONDARY",
-        *(rest if derivation.is_image and rest else ["OTHER"]),
-    ]
+    rest = rest if derivation.is_image and rest else ["OTHER"]
+    header.ImageType = ["DERIVED", "SECONDARY", *rest]
     header.SeriesDescription = derivation.series_description(
         str(source.header.get("SeriesDescription") or "")
     )
     header.ContentQualification = "RESEARCH"
     header.DerivationDescription = derivation.text()
-    codes = derivation.codes(same_grid)
+    codes = [*([derivation.code] if derivation.code else []), *([] if same_grid else [_RESAMPLING])]
     if codes:  # no code of CID 7203 fits a map of uncertainty
         header.DerivationCodeSequence = [coded(*code) for code in codes]
     burned = value_of(source.header, "BurnedInAnnotation")

@@ -157,10 +157,7 @@ def _write_place(image: Dataset, grid: OutputGrid, place: int, nearest: Frame) -
 def _write_pixels(image: Dataset, series: _Series, values: NDArray[Any], nearest: Frame) -> None:
     """Write the Image Pixel module (C.7.6.3), the rescaling and the window (C.11.2)."""
     stored = series.scale.stored(values.T)
-    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
-    image.Rows, image.Columns = stored.shape
-    image.BitsAllocated, image.BitsStored, image.HighBit = 16, 16, 15
-    image.PixelRepresentation = int(series.scale.signed)
+    image.set_pixel_data(stored, "MONOCHROME2", bits_stored=16, generate_instance_uid=False)
     if not series.scale.is_plain:
         image.RescaleSlope = _ds(series.scale.slope)
         image.RescaleIntercept = _ds(series.scale.intercept)
@@ -171,7 +168,6 @@ def _write_pixels(image: Dataset, series: _Series, values: NDArray[Any], nearest
         image["WindowWidth"] = copy.deepcopy(nearest.header["WindowWidth"])
     else:
         image.WindowCenter, image.WindowWidth = (_ds(value) for value in series.window)
-    image.PixelData = stored.tobytes()
 
 
 def _write_weighting(image: Dataset, weighting: Weighting | None) -> None:

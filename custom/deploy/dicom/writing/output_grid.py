@@ -62,9 +62,7 @@ class OutputGrid:
     def nearest(self, index: int, sources: Sequence[Frame]) -> list[Frame]:
         """Return the images that a slice is made from: the nearest, and its other neighbour.
 
-        Args:
-            index: The slice.
-            sources: The images of one volume, lowest first.
+        ``sources`` are those of one volume, lowest first.
         """
         depth = float(self.depths[index])
         closest = min(max(round(depth), 0), len(sources) - 1)
@@ -78,10 +76,8 @@ class OutputGrid:
 def grid_of(array: NDArray[Any], affine: NDArray[np.float64], source: SeriesVolume) -> OutputGrid:
     """Bring a result to the axes of its source by swaps and flips; nothing is resampled.
 
-    Args:
-        array: ``(X, Y, Z)`` or ``(X, Y, Z, N)``.
-        affine: ``(4, 4)``, voxels to RAS in mm.
-        source: The source.
+    Shape:
+        ``array``: ``(X, Y, Z[, N])``; ``affine``: ``(4, 4)``, voxels to RAS in mm.
 
     Raises:
         InputError: If the result is of another number of volumes, not finite, or turned against

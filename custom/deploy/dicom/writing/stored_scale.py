@@ -51,10 +51,7 @@ def scale_of(array: NDArray[Any], sources: Sequence[Frame]) -> StoredScale:
     It is that of the source if all its images share one, the range fits, and no relevant grey level
     is lost: the values are on its steps, or there are a thousand steps of it between dark and
     bright. Otherwise it is the finest scale without an intercept.
-
-    Args:
-        array: Finite intensities.
-        sources: The images that they were made from.
+    The values of ``array`` are finite.
     """
     low, high = float(array.min()), float(array.max())
     shared = {rescale_of(frame.header) for frame in sources}
