@@ -35,18 +35,20 @@ NAMES = {
 }
 NON_LOCAL_MEANS = """
 from dipy.denoise.nlmeans import nlmeans
-from custom.transforms.classical_baselines import NonLocalMeans, estimated_noise
-from custom.transforms.upsample_in_plane import UpsampleInPlane
-finer = UpsampleInPlane(2, "bicubic")
+from custom.transforms.non_local_means import estimated_noise, non_local_means
+from custom.transforms.upsample_in_plane import upsample_in_plane
 begin = time.perf_counter()
 low = nib.load(source)
 stack = torch.from_numpy(low.get_fdata(dtype=np.float32))[None]
 {work}
 nib.save(nib.Nifti1Image(fine, low.affine), target + "/scan_restored.nii.gz")
 """
-COARSE = "fine = finer(NonLocalMeans()(stack))[0].numpy()"
+COARSE = """
+coarse = torch.from_numpy(non_local_means(stack[0].numpy()))[None]
+fine = upsample_in_plane(coarse, 2, "bicubic")[0].numpy()
+"""
 FINE = """
-fine = finer(stack)[0].numpy()
+fine = upsample_in_plane(stack, 2, "bicubic")[0].numpy()
 fine = nlmeans(fine.astype(float), estimated_noise(fine), patch_radius=1, block_radius=5,
                rician=False, method="classic").astype(np.float32)
 """

@@ -31,7 +31,7 @@ _Method = Callable[[Tensor, Tensor, Mapping[Hashable, Any]], Tensor]
 class DwiBaselined(MapTransform):
     r"""Restore series by a classical method, and keep the seconds under ``<key>_seconds``.
 
-    Voxels outside of the mask stay as they are. Methods:
+    Voxels outside of ``image_mask`` stay as they are. Methods:
 
     - ``wls``, ``nlls``: the signals of each voxel's tensor, :math:`S_0 \exp(-b\,g^T D\,g)`, by
       weighted log-linear or by non-linear least squares; ``S_0`` is fitted, too.
@@ -44,8 +44,6 @@ class DwiBaselined(MapTransform):
     Args:
         keys: Series to restore, in the order of ``b_rows`` and ``unweighted`` in the data.
         method: One of the methods above.
-        mask_key: Key of the mask.
-        allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
         Series: ``(M, X, Y, Z)``; mask: ``(1, X, Y, Z)``.
@@ -60,24 +58,18 @@ class DwiBaselined(MapTransform):
         PLoS ONE 8 (2013), e73021. As in ``dipy.denoise``.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        method: str,
-        mask_key: str = "image_mask",
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
+    def __init__(self, keys: KeysCollection, method: str) -> None:
+        super().__init__(keys)
         if method not in _METHODS:
             raise ValueError(f"method must be one of {tuple(_METHODS)}, got {method!r}")
-        self.method, self.mask_key = method, mask_key
+        self.method = method
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Restore the series."""
         result = dict(data)
         for key in self.key_iterator(result):
             series = torch.as_tensor(data[key]).as_subclass(Tensor).float()
-            mask = torch.as_tensor(data[self.mask_key]).as_subclass(Tensor)[0] > 0
+            mask = torch.as_tensor(data["image_mask"]).as_subclass(Tensor)[0] > 0
             start = perf_counter()
             found = _METHODS[self.method](series, mask, data)
             result[f"{key}_seconds"] = perf_counter() - start

@@ -73,7 +73,6 @@ class DwiPreparationd(MapTransform):
         noise_key: Key of the known deviation of the noise, a number in the unit of the image; where
             the data have it, ``sigma`` and ``noise_estimate`` are not used.
         trained_levels: Noise levels of the model's training, if known.
-        allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
         Series: ``(M, X, Y, Z)``; maps: ``(1, X, Y, Z)``.
@@ -95,9 +94,8 @@ class DwiPreparationd(MapTransform):
         mask_key: str | None = None,
         noise_key: str | None = None,
         trained_levels: LevelDistribution | None = None,
-        allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys)
         if len(ensure_tuple(keys)) != 1:
             raise ValueError(f"keys must be one key, since the maps are named once, got {keys}")
         if noise_estimate not in NOISE_ESTIMATES:

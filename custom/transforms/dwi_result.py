@@ -22,22 +22,11 @@ class PhysicalBoundsd(MapTransform):
 
     Adds ``values_below_zero``, which were cut, and ``values_above_s0``: weighted values above both
     the scale of their voxel and its restored unweighted signal, which stay as they are. Only voxels
-    of the mask count.
-
-    Args:
-        keys: The restored series, in the order of ``unweighted``.
-        image_key: Key of the input, whose mask and scale are ``<key>_mask`` and ``<key>_scale``.
-        allow_missing_keys: Whether ``keys`` may be absent.
+    of ``image_mask`` count. The series is in the order of ``unweighted``.
 
     Shape:
         ``(M, X, Y, Z)``; mask and scale: ``(1, X, Y, Z)``.
     """
-
-    def __init__(
-        self, keys: KeysCollection, image_key: str = "image", allow_missing_keys: bool = False
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Cut and count."""
@@ -45,7 +34,7 @@ class PhysicalBoundsd(MapTransform):
         for key in self.key_iterator(result):
             series = data[key]
             mask, scale = (
-                torch.as_tensor(data[f"{self.image_key}_{name}"]).as_subclass(Tensor)[0]
+                torch.as_tensor(data[f"image_{name}"]).as_subclass(Tensor)[0]
                 for name in ("mask", "scale")
             )
             mask = mask.to(series.device)
@@ -66,28 +55,18 @@ class PhysicalBoundsd(MapTransform):
 class KeepUnweightedd(MapTransform):
     """Keep the input's unweighted volumes, for programs that correct distortions by them.
 
+    The ``uncertainty``, if there is one, is 0 there.
+
     Args:
         keys: The restored series.
-        image_key: Key of the input.
-        uncertainty_key: Key of the deviations, which may be absent; 0 where the input is kept.
         keep: Whether anything is done.
-        allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
         ``(M, X, Y, Z)``.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        image_key: str = "image",
-        uncertainty_key: str = "uncertainty",
-        keep: bool = True,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.image_key = image_key
-        self.uncertainty_key = uncertainty_key
+    def __init__(self, keys: KeysCollection, keep: bool = True) -> None:
+        super().__init__(keys)
         self.keep = keep
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -96,12 +75,12 @@ class KeepUnweightedd(MapTransform):
         for key in self.key_iterator(result) if self.keep else ():
             kept = torch.as_tensor(data["unweighted"]).to(data[key].device)
             restored = data[key].clone()
-            restored[kept] = data[self.image_key][kept].to(restored)
+            restored[kept] = data["image"][kept].to(restored)
             result[key] = restored
-            if self.uncertainty_key in data:
-                deviation = data[self.uncertainty_key].clone()
+            if "uncertainty" in data:
+                deviation = data["uncertainty"].clone()
                 deviation[kept] = 0.0
-                result[self.uncertainty_key] = deviation
+                result["uncertainty"] = deviation
         return result
 
 
@@ -113,34 +92,23 @@ class DwiMapsd(MapTransform):
 
     Args:
         keys: The restored series.
-        image_key: Key of the input, with ``<key>_mask``, ``<key>_scale`` and ``<key>_sigma``.
         write: Whether anything is done.
-        allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
         ``(M, X, Y, Z)``; maps: ``(1, X, Y, Z)``.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        image_key: str = "image",
-        write: bool = True,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.image_key = image_key
+    def __init__(self, keys: KeysCollection, write: bool = True) -> None:
+        super().__init__(keys)
         self.write = write
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Make the maps."""
         result = dict(data)
         for key in self.key_iterator(result) if self.write else ():
-            mask, scale, sigma = (
-                data[f"{self.image_key}_{name}"] for name in ("mask", "scale", "sigma")
-            )
+            mask, scale, sigma = (data[f"image_{name}"] for name in ("mask", "scale", "sigma"))
             result["noise"] = scale * sigma
-            result["residual"] = data[self.image_key].to(data[key].device) - data[key]
+            result["residual"] = data["image"].to(data[key].device) - data[key]
             result["mask"] = mask.to(torch.uint8)
         return result
 

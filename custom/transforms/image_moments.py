@@ -21,7 +21,6 @@ class ImageMomentsd(MapTransform):
             lets both be standardised by the low-resolution image, which is known at inference,
             too; ``[image, label]`` standardises each by its own moments, as in the paper.
         form: See :func:`custom.physics.image_moments.image_moments`.
-        allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
         Images: ``(C, *spatial)``; moments ``(2,)``.
@@ -34,9 +33,8 @@ class ImageMomentsd(MapTransform):
         self,
         keys: KeysCollection,
         form: MomentsForm = "centred",
-        allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys)
         check_form(form)
         self.form = form
 

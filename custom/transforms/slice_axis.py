@@ -67,7 +67,6 @@ class SliceAxisLastd(MapTransform):
     Args:
         keys: Images to transpose.
         slice_axis: See :func:`find_slice_axis`.
-        allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
         ``(C, X, Y, Z)`` or ``(C, X, Y)``; output ``(C, A, B, S)``.
@@ -80,9 +79,8 @@ class SliceAxisLastd(MapTransform):
         self,
         keys: KeysCollection,
         slice_axis: SliceAxis = "auto",
-        allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys)
         check_slice_axis(slice_axis)
         self.slice_axis = slice_axis
 
@@ -108,16 +106,13 @@ class SliceAxisBackd(MapTransform):
     Args:
         keys: Images to transpose back.
         axis_key: Key of the stored axis, ``f"{key}_slice_axis"``.
-        allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
         ``(C, A, B, S)``; output ``(C, X, Y, Z)``, or ``(C, X, Y)`` if it was a 2D image.
     """
 
-    def __init__(
-        self, keys: KeysCollection, axis_key: str, allow_missing_keys: bool = False
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
+    def __init__(self, keys: KeysCollection, axis_key: str) -> None:
+        super().__init__(keys)
         self.axis_key = axis_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

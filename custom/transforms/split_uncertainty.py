@@ -13,15 +13,13 @@ __all__ = ["SplitUncertaintyd"]
 
 
 class SplitUncertaintyd(MapTransform):
-    """Make the second half of the channels, the deviations of the first, a separate image.
+    """Make the second half of the channels, the deviations of the first, the ``uncertainty``.
 
     An image without that half has no uncertainty and does not change.
 
     Args:
         keys: The restoration; one key.
-        uncertainty_key: Key that the second half goes to.
         reference_key: Key of an image with as many channels as the restoration; 1 without it.
-        allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
         ``(C, *spatial)`` or ``(2 C, *spatial)``; outputs ``(C, *spatial)``.
@@ -34,14 +32,11 @@ class SplitUncertaintyd(MapTransform):
     def __init__(
         self,
         keys: KeysCollection = "pred",
-        uncertainty_key: str = "uncertainty",
         reference_key: str | None = None,
-        allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys)
         if len(ensure_tuple(keys)) != 1:
-            raise ValueError(f"keys must be one key, since uncertainty_key is one, got {keys}")
-        self.uncertainty_key = uncertainty_key
+            raise ValueError(f"keys must be one key, since there is one uncertainty, got {keys}")
         self.reference_key = reference_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -55,5 +50,5 @@ class SplitUncertaintyd(MapTransform):
                     f"{key} must have {count} or {2 * count} channels, got {len(image)}"
                 )
             if len(image) == 2 * count:
-                result[key], result[self.uncertainty_key] = image[:count], image[count:]
+                result[key], result["uncertainty"] = image[:count], image[count:]
         return result

@@ -8,11 +8,11 @@ from typing import Any, Literal
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, Transform
+from monai.transforms import MapTransform
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-__all__ = ["UpsampleInPlane", "UpsampleInPlaned", "finer_affine"]
+__all__ = ["UpsampleInPlaned", "finer_affine", "upsample_in_plane"]
 
 Mode = Literal["nearest", "bilinear", "bicubic"]
 
@@ -34,10 +34,11 @@ def finer_affine(affine: Tensor, scale: int) -> Tensor:
     return affine @ to_coarse
 
 
-class UpsampleInPlane(Transform):
+def upsample_in_plane(image: Tensor, scale: int = 2, mode: Mode = "nearest") -> Tensor:
     """Interpolate the first two spatial axes to a grid of ``scale`` times as many voxels.
 
     Args:
+        image: Slice or stack; the affine of a ``MetaTensor`` follows the grid.
         scale: Whole number, at least 1.
         mode: ``nearest`` repeats voxels (order 0, as in the paper), ``bilinear`` and ``bicubic``
             interpolate between voxel centres.
@@ -45,75 +46,60 @@ class UpsampleInPlane(Transform):
     Shape:
         ``(C, X, Y)`` or ``(C, X, Y, S)``; output ``(C, scale X, scale Y[, S])``.
 
-    Raises:
-        ValueError: If ``scale < 1`` or ``mode`` is unknown.
-
     Source:
         docs/methods/micro_mri_denoise.md, "Preparation".
     """
+    values = torch.as_tensor(image).as_subclass(Tensor)
+    if mode == "nearest":
+        fine = values.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+    else:
+        fine = _interpolated(values, scale, mode)
+    if not isinstance(image, MetaTensor):
+        return fine
+    result = MetaTensor(fine, meta=image.meta, applied_operations=image.applied_operations)
+    result.affine = finer_affine(image.affine, scale)
+    return result
 
-    def __init__(self, scale: int = 2, mode: Mode = "nearest") -> None:
+
+def _interpolated(values: Tensor, scale: int, mode: Mode) -> Tensor:
+    """Interpolate slice by slice."""
+    stack = values.float() if values.ndim == 4 else values.float().unsqueeze(-1)
+    # antialias: torch then uses Keys' kernel with a = -0.5, which reproduces ramps; its plain
+    # bicubic has a = -0.75 and does not. On finer grids antialiasing does not blur.
+    fine = interpolate(
+        stack.permute(3, 0, 1, 2),
+        scale_factor=scale,
+        mode=mode,
+        align_corners=False,
+        antialias=mode == "bicubic",
+    ).permute(1, 2, 3, 0)
+    return fine if values.ndim == 4 else fine.squeeze(-1)
+
+
+class UpsampleInPlaned(MapTransform):
+    """Apply :func:`upsample_in_plane` to the named images.
+
+    Args:
+        keys: Images to bring to the finer grid.
+        scale: See :func:`upsample_in_plane`.
+        mode: See :func:`upsample_in_plane`.
+
+    Raises:
+        ValueError: If ``scale < 1`` or ``mode`` is unknown.
+    """
+
+    def __init__(self, keys: KeysCollection, scale: int = 2, mode: Mode = "nearest") -> None:
+        super().__init__(keys)
         if scale < 1:
             raise ValueError(f"scale must be at least 1, got {scale}")
         if mode not in ("nearest", "bilinear", "bicubic"):
             raise ValueError(f"mode must be nearest, bilinear or bicubic, got {mode!r}")
         self.scale = scale
-        self.mode = mode
-
-    def __call__(self, img: Tensor) -> Tensor:
-        """Return the image on the finer grid."""
-        values = torch.as_tensor(img).as_subclass(Tensor)
-        fine = self._repeat(values) if self.mode == "nearest" else self._interpolate(values)
-        if not isinstance(img, MetaTensor):
-            return fine
-        result = MetaTensor(fine, meta=img.meta, applied_operations=img.applied_operations)
-        result.affine = finer_affine(img.affine, self.scale)
-        return result
-
-    def _repeat(self, values: Tensor) -> Tensor:
-        """Repeat each voxel in the plane."""
-        return values.repeat_interleave(self.scale, 1).repeat_interleave(self.scale, 2)
-
-    def _interpolate(self, values: Tensor) -> Tensor:
-        """Interpolate slice by slice."""
-        stack = values.float() if values.ndim == 4 else values.float().unsqueeze(-1)
-        slices = stack.permute(3, 0, 1, 2)
-        # antialias: torch then uses Keys' kernel with a = -0.5, which reproduces ramps; its plain
-        # bicubic has a = -0.75 and does not. On finer grids antialiasing does not blur.
-        fine = interpolate(
-            slices,
-            scale_factor=self.scale,
-            mode=self.mode,
-            align_corners=False,
-            antialias=self.mode == "bicubic",
-        )
-        fine = fine.permute(1, 2, 3, 0)
-        return fine if values.ndim == 4 else fine.squeeze(-1)
-
-
-class UpsampleInPlaned(MapTransform):
-    """Apply :class:`UpsampleInPlane` to the named images.
-
-    Args:
-        keys: Images to bring to the finer grid.
-        scale: See :class:`UpsampleInPlane`.
-        mode: See :class:`UpsampleInPlane`.
-        allow_missing_keys: Whether ``keys`` may be absent.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        scale: int = 2,
-        mode: Mode = "nearest",
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.upsample = UpsampleInPlane(scale, mode)
+        self.mode: Mode = mode
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Bring the images to the finer grid."""
         result = dict(data)
         for key in self.key_iterator(result):
-            result[key] = self.upsample(data[key])
+            result[key] = upsample_in_plane(data[key], self.scale, self.mode)
         return result

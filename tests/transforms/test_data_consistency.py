@@ -19,7 +19,7 @@ from custom.physics.data_consistency import (
     transfer_function,
 )
 from custom.physics.downsampling import Degradation, downsample
-from custom.transforms.data_consistency import DataConsistencyd
+from custom.transforms.super_resolution import DataConsistencyd
 
 SHAPES = st.tuples(st.integers(2, 7), st.integers(2, 7), st.integers(2, 7))
 

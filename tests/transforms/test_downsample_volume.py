@@ -18,7 +18,7 @@ from custom.physics.downsampling import (
     low_affine,
     upsample,
 )
-from custom.transforms.downsample_volume import DownsampleVolumed
+from custom.transforms.volume_resolution import DownsampleVolumed
 
 OBLIQUE = torch.tensor(
     [[0.9, -0.2, 0.1, 7], [0.25, 1.1, 0.02, -40], [-0.02, 0.3, 1.2, 21], [0, 0, 0, 1]],

@@ -13,7 +13,7 @@ from monai.transforms import Compose
 from torch import Tensor
 
 from custom.physics.downsampling import Degradation, downsample, upsample
-from custom.transforms.restoration_mode import DifferenceMapd, ModelInputd, OutputGridd
+from custom.transforms.super_resolution import DifferenceMapd, ModelInputd, OutputGridd
 
 DEGRADATIONS: tuple[Degradation, ...] = ("linear", "kspace", "nearest")
 AFFINE = torch.tensor(

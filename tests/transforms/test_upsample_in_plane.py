@@ -4,7 +4,7 @@ import torch
 from monai.data import MetaTensor
 from scipy.ndimage import zoom
 
-from custom.transforms.upsample_in_plane import UpsampleInPlane, UpsampleInPlaned
+from custom.transforms.upsample_in_plane import UpsampleInPlaned, upsample_in_plane
 
 OBLIQUE = torch.tensor(
     [[0.19, -0.04, 0.1, 7], [0.05, 0.2, 0.02, -4], [-0.02, 0.01, 0.6, 2], [0, 0, 0, 1]],
@@ -23,7 +23,7 @@ def centre_of_mass(image):
 @pytest.mark.filterwarnings("ignore:.*meshgrid.*:UserWarning")
 def test_nearest_keeps_every_point_of_space_where_it_is(scale):
     image = MetaTensor(torch.rand(1, 5, 6, 3), affine=OBLIQUE)
-    fine = UpsampleInPlane(scale)(image)
+    fine = upsample_in_plane(image, scale)
     assert fine.shape == (1, 5 * scale, 6 * scale, 3)
     torch.testing.assert_close(centre_of_mass(fine), centre_of_mass(image))
     expected = np.kron(image.numpy()[0], np.ones((scale, scale, 1)))
@@ -33,13 +33,13 @@ def test_nearest_keeps_every_point_of_space_where_it_is(scale):
 def test_bilinear_agrees_with_scipy_on_grids_that_share_a_box():
     slices = torch.rand(1, 7, 9)
     expected = zoom(slices[0].numpy(), 2, order=1, grid_mode=True, mode="nearest")
-    np.testing.assert_allclose(UpsampleInPlane(2, "bilinear")(slices)[0], expected, atol=1e-6)
+    np.testing.assert_allclose(upsample_in_plane(slices, 2, "bilinear")[0], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
 def test_slices_do_not_mix_and_ramps_stay_ramps(mode):
     ramp = torch.arange(12.0).view(1, 12, 1, 1).expand(1, 12, 8, 2) * torch.tensor([1.0, -3.0])
-    fine = UpsampleInPlane(2, mode)(ramp)
+    fine = upsample_in_plane(ramp, 2, mode)
     inner = fine[0, 6:-6, 5]
     torch.testing.assert_close(inner.diff(dim=0), torch.tensor([[0.5, -1.5]]).expand(11, 2))
 
@@ -54,6 +54,6 @@ def test_spacing_halves_in_the_plane_only_in_2d_too():
 
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="scale"):
-        UpsampleInPlane(0)
+        UpsampleInPlaned("image", 0)
     with pytest.raises(ValueError, match="mode"):
-        UpsampleInPlane(2, "cubic")
+        UpsampleInPlaned("image", 2, "cubic")

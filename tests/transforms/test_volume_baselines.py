@@ -5,13 +5,11 @@ from monai.data import MetaTensor
 from scipy import ndimage
 
 from custom.physics.downsampling import downsample
-from custom.transforms.downsample_volume import DownsampleVolumed
-from custom.transforms.volume_baselines import (
+from custom.transforms.volume_resolution import (
+    DownsampleVolumed,
     NoiseOnVolumed,
     UpsampleVolumed,
-    VolumeNonLocalMeansd,
     at_noise_levels,
-    denoise_volume,
 )
 
 
@@ -57,29 +55,6 @@ def test_every_item_at_every_level():
             at_noise_levels([{}], wrong)
 
 
-def test_noise_about_zero_stays_about_zero():
-    # Averaged squares would leave its deviation instead: 1.
-    noise = np.random.default_rng(0).standard_normal((16, 16, 16))
-    found = denoise_volume(noise)
-    assert abs(found.mean()) < 5 / noise.size**0.5
-    assert found.std() < 0.5
-
-
-def test_an_edge_stays_and_noise_goes():
-    step = np.zeros((20, 14, 14))
-    step[10:] = 10.0
-    found = denoise_volume(step + 0.3 * np.random.default_rng(0).standard_normal(step.shape))
-    assert np.sqrt(np.mean(np.square(found - step))) < 0.15
-    assert (found[10] - found[9]).min() > 9
-    np.testing.assert_array_equal(denoise_volume(np.full((5, 5, 5), 3.0)), 3.0)
-
-
-def test_the_levels_of_a_volume_do_not_matter():
-    values = np.random.default_rng(0).random((9, 9, 9))
-    shifted = denoise_volume(values + 0.25) - 0.25
-    np.testing.assert_allclose(shifted, denoise_volume(values), atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("degradation", "offset"), [("linear", 0.5), ("kspace", 0), ("nearest", 0)]
 )
@@ -118,19 +93,9 @@ def test_cubic_splines_are_scipys_zoom():
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-def test_meta_data_survive_denoising():
-    image = MetaTensor(volume((1, 6, 6, 6)), affine=2 * torch.eye(4).double())
-    found = VolumeNonLocalMeansd("image")({"image": image})["image"]
-    assert torch.equal(found.affine, image.affine)
-    assert found.shape == image.shape
-    assert not torch.equal(found, image)
-
-
 def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match="names"):
         NoiseOnVolumed(["a", "b"], "c")
-    with pytest.raises(ValueError, match="block_radius"):
-        VolumeNonLocalMeansd("image", block_radius=0)
     for wrong in ("nearest", ["cubic", "cubic"]):
         with pytest.raises(ValueError, match="mode"):
             UpsampleVolumed("image", "linear", 2, wrong)

@@ -32,9 +32,7 @@ class VolumesInOrderd(MapTransform):
         bvec: File of directions to use instead of the one beside the scan.
         b_tolerance: See :func:`custom.data.inputs.protocol_matching.match_volumes`.
         direction_tolerance_deg: See there.
-        source_key: Key of the scan's path.
         remedy: Advice to the user if the tables are not the model's.
-        allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
         ``(M, X, Y, Z)``.
@@ -51,28 +49,25 @@ class VolumesInOrderd(MapTransform):
         bvec: str | Path | None = None,
         b_tolerance: float = 0.05,
         direction_tolerance_deg: float = 5.0,
-        source_key: str = "source",
         remedy: str = "",
-        allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys)
         self.protocol = protocol
         self.bval, self.bvec = bval, bvec
         self.b_tolerance = b_tolerance
         self.direction_tolerance_deg = direction_tolerance_deg
-        self.source_key = source_key
         self.remedy = f": {remedy}" if remedy else ""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Order the volumes."""
         result = dict(data)
-        files = tables_of(data[self.source_key], self.bval, self.bvec)
+        files = tables_of(data["source"], self.bval, self.bvec)
         table = read_gradient_table(*files)
         tolerances = self.b_tolerance, self.direction_tolerance_deg
         try:
             order = match_volumes(table, self.protocol.b_rows, *tolerances)
         except InputError as error:
-            raise InputError(f"{data[self.source_key]}: {error}{self.remedy}") from error
+            raise InputError(f"{data['source']}: {error}{self.remedy}") from error
         for key in self.key_iterator(result):
             result[key] = data[key][torch.from_numpy(order)]
         ordered = table.select(order)
@@ -86,16 +81,9 @@ class VolumesInOrderd(MapTransform):
 class VolumesBackd(MapTransform):
     """Invert :class:`VolumesInOrderd`, for the series and for images derived from it.
 
-    Args:
-        keys: Series to bring back into the scan's order.
-        allow_missing_keys: Whether ``keys`` may be absent.
-
     Shape:
         ``(M, X, Y, Z)``.
     """
-
-    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Order the volumes."""

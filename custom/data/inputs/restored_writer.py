@@ -13,7 +13,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import torch
-from monai.config import DtypeLike, KeysCollection
+from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.data.utils import to_affine_nd
 from monai.transforms import MapTransform
@@ -100,11 +100,9 @@ class SaveRestoredd(MapTransform):
     Args:
         keys: Image to write; one key.
         path_key: Key of the path.
-        output_dtype: Type on disk; images of bytes keep theirs.
         maps: Keys of further images, which may be absent, and the suffixes of their files.
         copies: Keys of paths of files to copy byte for byte, which may be absent; also the
             suffixes of the copies.
-        allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
         ``(C, X, Y[, Z])`` with the affine.
@@ -117,16 +115,13 @@ class SaveRestoredd(MapTransform):
         self,
         keys: KeysCollection,
         path_key: str = "output",
-        output_dtype: DtypeLike = np.float32,
         maps: Sequence[str] = (),
         copies: Sequence[str] = (),
-        allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys)
         if len(ensure_tuple(keys)) != 1:
             raise ValueError(f"keys must be one key, since path_key names one file, got {keys}")
         self.path_key = path_key
-        self.output_dtype = output_dtype
         self.maps = tuple(maps)
         self.copies = tuple(copies)
 
@@ -158,9 +153,10 @@ class SaveRestoredd(MapTransform):
         for file in stale:
             file.unlink(missing_ok=True)
 
-    def _write(self, image: MetaTensor, path: Path) -> None:
-        """Write one image."""
-        dtype = np.uint8 if image.dtype == torch.uint8 else self.output_dtype
+    @staticmethod
+    def _write(image: MetaTensor, path: Path) -> None:
+        """Write one image, as float32 unless it is of bytes."""
+        dtype = np.uint8 if image.dtype == torch.uint8 else np.float32
         # Several channels go last.
         array = np.moveaxis(np.asarray(convert_to_numpy(image), dtype=dtype), 0, -1)
         array = array[..., 0] if array.shape[-1] == 1 else array

@@ -9,7 +9,7 @@ from custom.errors import InputError
 from custom.files.image_faults import check_image, image_fault
 from custom.files.reader import ImageHeader
 from custom.setting_checks import check_whole
-from custom.transforms.restoration_mode import RestorationMode, check_mode
+from custom.transforms.super_resolution import RestorationMode, check_mode
 
 __all__ = ["VolumeChecks"]
 

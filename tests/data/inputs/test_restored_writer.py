@@ -15,7 +15,7 @@ from monai.transforms import LoadImage
 from custom.data.inputs.restored_writer import SaveRestoredd, is_result, map_of, sidecar_of
 from custom.errors import InputError
 from custom.files.reader import InputReader
-from custom.transforms.upsample_in_plane import UpsampleInPlane
+from custom.transforms.upsample_in_plane import upsample_in_plane
 
 OBLIQUE = np.array(
     [[0.19, 0.02, 0.1, -7], [-0.03, -0.19, 0.05, 3], [0.02, 0.03, -0.59, 11], [0, 0, 0, 1.0]]
@@ -48,7 +48,7 @@ def write_input(path: Path, shape: tuple[int, ...], forms: dict[str, Any]) -> Pa
 
 def restore(source: Path, output: Path) -> nib.Nifti1Image:
     """Double the grid in the plane and write it, as a restoration does."""
-    image = UpsampleInPlane()(LoadImage(reader=InputReader(), ensure_channel_first=True)(source))
+    image = upsample_in_plane(LoadImage(reader=InputReader(), ensure_channel_first=True)(source))
     SaveRestoredd("pred")({"pred": image, "output": output})
     return nib.load(output)
 
@@ -172,7 +172,7 @@ def test_sidecar_name() -> None:
 
 def test_the_uncertainty_lies_beside_the_image_in_its_frame(tmp_path: Path) -> None:
     write_input(tmp_path / "a.nii.gz", (9, 7, 3), {"qform": (rigid((0.2, 0.2, 0.6)), 1)})
-    image = UpsampleInPlane()(
+    image = upsample_in_plane(
         LoadImage(reader=InputReader(), ensure_channel_first=True)(tmp_path / "a.nii.gz")
     )
     item = {"pred": image, "uncertainty": 0.1 * image, "output": tmp_path / "a_restored.nii.gz"}

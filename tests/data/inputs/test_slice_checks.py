@@ -250,7 +250,7 @@ def test_free_memory_is_that_of_this_machine() -> None:
 
 
 def test_settings_are_checked_at_once() -> None:
-    with pytest.raises(InputError, match="slice_axis"):
+    with pytest.raises(ValueError, match="slice_axis"):
         InputChecks(slice_axis=7)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="min_size"):
         InputChecks(min_size=0)

@@ -71,7 +71,7 @@ def test_the_memory_is_asked_for_what_the_network_sees(
 
 
 def test_settings(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="mode"):
+    with pytest.raises(ValueError, match="mode"):
         VolumeChecks(mode="both")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="min_size"):
         VolumeChecks(0)

@@ -1,4 +1,4 @@
-"""Modes of a super-resolution model: a finer grid, or the input's grid with less noise."""
+"""Super-resolution of a volume: the model's input by mode, and what follows the model."""
 
 from __future__ import annotations
 
@@ -13,13 +13,21 @@ from monai.utils import convert_to_dst_type
 from torch import Tensor
 from torch.nn.functional import pad
 
+from custom.physics.data_consistency import check_consistency, data_consistency
 from custom.physics.downsampling import Degradation, downsample, high_affine, low_affine
 
-__all__ = ["DifferenceMapd", "ModelInputd", "OutputGridd", "RestorationMode", "check_mode"]
+__all__ = [
+    "DataConsistencyd",
+    "DifferenceMapd",
+    "ModelInputd",
+    "OutputGridd",
+    "RestorationMode",
+    "check_mode",
+]
 
 RestorationMode = Literal["super_resolve", "denoise"]
 
-ORIGINAL = "original"
+ORIGINAL = "original"  # key of the volume that ``denoise`` makes the model's input from
 
 
 def check_mode(mode: str) -> None:
@@ -37,14 +45,13 @@ class ModelInputd(MapTransform):
 
     ``super_resolve`` takes the volume unchanged. ``denoise`` downsamples it, so that the restored
     volume lies on the volume's own grid; odd sizes are first padded to multiples of the scale by
-    repeating the last plane. The volume itself is then kept under ``original_key``.
+    repeating the last plane. The volume itself is then kept as ``original``.
 
     Args:
         keys: Volume; one key.
         mode: ``super_resolve`` or ``denoise``.
         degradation: That of the model.
         scale: That of the model.
-        original_key: Key under which ``denoise`` keeps the volume.
 
     Shape:
         ``(C, D, H, W)``; output the same, or ``ceil`` of each axis divided by ``scale``.
@@ -63,16 +70,14 @@ class ModelInputd(MapTransform):
         mode: RestorationMode = "super_resolve",
         degradation: Degradation = "linear",
         scale: int = 2,
-        original_key: str = ORIGINAL,
     ) -> None:
         super().__init__(keys)
         check_mode(mode)
         if len(self.keys) != 1:
-            raise ValueError(f"keys must be one key, since original_key is one, got {self.keys}")
+            raise ValueError(f"keys must be one key, since there is one original, got {self.keys}")
         self.mode = mode
         self.degradation: Degradation = degradation
         self.scale = scale
-        self.original_key = original_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data with the volume to restore."""
@@ -87,21 +92,20 @@ class ModelInputd(MapTransform):
         if isinstance(volume, MetaTensor):
             low = MetaTensor(low, meta=volume.meta)
             low.affine = low_affine(volume.affine, self.degradation, self.scale)
-        result[self.keys[0]], result[self.original_key] = low, volume
+        result[self.keys[0]], result[ORIGINAL] = low, volume
         return result
 
 
 class OutputGridd(MapTransform):
     """Set the affine of a restored volume, and crop the padding of its input.
 
+    The grid is that of ``original``, or without it the finer grid of the reference.
+
     Args:
         keys: Restored volumes.
         reference_key: The low-resolution volume that they were restored from.
         degradation: See :class:`ModelInputd`.
         scale: See :class:`ModelInputd`.
-        original_key: The volume that the low-resolution one was made from; its grid is that of the
-            output. Without it the output lies on the finer grid.
-        allow_missing_keys: Whether ``keys`` may be absent.
 
     Shape:
         ``(C, scale D, scale H, scale W)``; output the same, or as the original.
@@ -113,19 +117,16 @@ class OutputGridd(MapTransform):
         reference_key: str = "image",
         degradation: Degradation = "linear",
         scale: int = 2,
-        original_key: str = ORIGINAL,
-        allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys)
         self.reference_key = reference_key
         self.degradation: Degradation = degradation
         self.scale = scale
-        self.original_key = original_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data with the volumes on their grid."""
         result = dict(data)
-        original = data.get(self.original_key)
+        original = data.get(ORIGINAL)
         reference = data[self.reference_key]
         for key in self.key_iterator(result):
             volume = data[key]
@@ -154,7 +155,6 @@ class DifferenceMapd(MapTransform):
         name: Key of the map.
         degradation: See :class:`ModelInputd`.
         scale: See :class:`ModelInputd`.
-        original_key: See :class:`OutputGridd`.
         write: Whether to make it.
 
     Shape:
@@ -171,7 +171,6 @@ class DifferenceMapd(MapTransform):
         name: str = "difference",
         degradation: Degradation = "linear",
         scale: int = 2,
-        original_key: str = ORIGINAL,
         write: bool = True,
     ) -> None:
         super().__init__(keys)
@@ -181,7 +180,6 @@ class DifferenceMapd(MapTransform):
         self.name = name
         self.degradation: Degradation = degradation
         self.scale = scale
-        self.original_key = original_key
         self.write = write
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -190,10 +188,66 @@ class DifferenceMapd(MapTransform):
         if not self.write:
             return result
         restored = torch.as_tensor(data[self.keys[0]]).as_subclass(Tensor)
-        original = data.get(self.original_key)
+        original = data.get(ORIGINAL)
         given = data[self.reference_key] if original is None else original
         if original is None:
             restored = downsample(restored[None], self.degradation, self.scale)[0]
         plain = torch.as_tensor(given).as_subclass(Tensor).to(restored)
         result[self.name] = convert_to_dst_type(restored - plain, given, device=restored.device)[0]
+        return result
+
+
+class DataConsistencyd(MapTransform):
+    """Apply :func:`custom.physics.data_consistency.data_consistency` to restored volumes.
+
+    Args:
+        keys: Restored volumes.
+        measured_key: The volume that they were restored from, in the same unit.
+        strength: 0 to 1; 0 leaves them as they are.
+        degradation: See :func:`custom.physics.data_consistency.data_consistency`.
+        scale: See :func:`custom.physics.data_consistency.data_consistency`.
+        max_gain: See :func:`custom.physics.data_consistency.data_consistency`.
+
+    Shape:
+        Restored: ``(C, scale D, scale H, scale W)``; measured: ``(C, D, H, W)``.
+
+    Raises:
+        InputError: If ``strength`` is not between 0 and 1, or ``max_gain`` not positive.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        measured_key: str = "image",
+        strength: float = 0.0,
+        degradation: Degradation = "linear",
+        scale: int = 2,
+        max_gain: float = 10.0,
+    ) -> None:
+        super().__init__(keys)
+        check_consistency(strength, max_gain)
+        self.measured_key = measured_key
+        self.strength = strength
+        self.degradation: Degradation = degradation
+        self.scale = scale
+        self.max_gain = max_gain
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Correct the volumes towards the measured ones."""
+        result = dict(data)
+        if self.strength == 0:
+            return result
+        measured = torch.as_tensor(data[self.measured_key]).as_subclass(Tensor)
+        for key in self.key_iterator(result):
+            restored = data[key]
+            plain = torch.as_tensor(restored).as_subclass(Tensor)
+            held = data_consistency(
+                plain[None],
+                measured[None],
+                self.strength,
+                self.degradation,
+                self.scale,
+                self.max_gain,
+            )
+            result[key] = convert_to_dst_type(held[0], restored)[0]
         return result

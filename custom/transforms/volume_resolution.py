@@ -1,0 +1,181 @@
+"""Degrade volumes and interpolate them back: lower resolution, added noise, the finer grid."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from monai.utils import convert_to_dst_type, ensure_tuple
+
+from custom.physics.downsampling import (
+    Degradation,
+    check_degradation,
+    crop_to_multiple,
+    downsample,
+    high_affine,
+    low_affine,
+    upsample,
+)
+
+__all__ = ["DownsampleVolumed", "NoiseOnVolumed", "UpsampleVolumed", "at_noise_levels"]
+
+
+class DownsampleVolumed(MapTransform):
+    """Make the low-resolution partners of volumes, with their affines.
+
+    Args:
+        keys: High-resolution volumes. Planes that have no partner are left out of them, so that
+            they are exactly ``scale`` times as large as their partners.
+        names: Key of each partner; an existing entry is replaced.
+        degradation: See :func:`custom.physics.downsampling.downsample`.
+        scale: See :func:`custom.physics.downsampling.downsample`.
+
+    Shape:
+        High: ``(C, D, H, W)``; low: ``(C, D // scale, H // scale, W // scale)``.
+
+    Raises:
+        ValueError: If ``degradation`` is unknown, ``scale < 1``, or there are not as many names as
+            keys.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        names: KeysCollection,
+        degradation: Degradation = "linear",
+        scale: int = 2,
+    ) -> None:
+        super().__init__(keys)
+        check_degradation(degradation, scale)
+        self.names = ensure_tuple(names)
+        if len(self.names) != len(self.keys):
+            raise ValueError(f"names must be as many as keys, got {self.names} for {self.keys}")
+        self.degradation: Degradation = degradation
+        self.scale = scale
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Add the partners."""
+        result = dict(data)
+        for key, name in self.key_iterator(result, self.names):
+            high = crop_to_multiple(data[key], self.scale)
+            low = downsample(high.unsqueeze(0), self.degradation, self.scale).squeeze(0)
+            if isinstance(high, MetaTensor):
+                affine = low_affine(high.affine, self.degradation, self.scale)
+                low = MetaTensor(low, meta=high.meta)
+                low.affine = affine
+            result[key], result[name] = high, low
+        return result
+
+
+def at_noise_levels(
+    items: Iterable[Mapping[str, Any]], levels: Iterable[float] = (0.0, 0.1, 0.2, 0.3)
+) -> list[dict[str, Any]]:
+    """Return every item once for each noise level, with its ``noise_level``.
+
+    Args:
+        items: Items of a dataset.
+        levels: Deviations of the noise, in units of the volume's own deviation.
+
+    Raises:
+        ValueError: If a level is negative, or there is none.
+
+    Source:
+        docs/methods/gan3d_sr_denoise.md, "Evaluation": 0, 0.1, 0.2, 0.3 on the ground truth before
+        downsampling.
+    """
+    wanted = [float(level) for level in levels]
+    if not wanted or min(wanted) < 0:
+        raise ValueError(f"levels must be one or more numbers that are not negative, got {wanted}")
+    return [{**item, "noise_level": level} for item in items for level in wanted]
+
+
+class NoiseOnVolumed(MapTransform):
+    r"""Add Gaussian noise to a copy of a volume.
+
+    .. math:: y = x + s \operatorname{std}(x) e, \qquad e \sim N(0, 1)
+
+    ``s`` is the item's ``noise_level``, 0 without one; ``std`` is over the whole volume, air
+    included. A scan gets the same ``e`` at every level and in every run, so that levels and methods
+    can be compared.
+
+    Args:
+        keys: Volumes to copy.
+        names: Key of each noisy copy.
+        seed: Seed of the noise of all scans, beside the ``scan``'s name.
+
+    Shape:
+        ``(C, D, H, W)``.
+
+    Raises:
+        ValueError: If there are not as many names as keys.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        names: KeysCollection,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(keys)
+        self.names = ensure_tuple(names)
+        if len(self.names) != len(self.keys):
+            raise ValueError(f"names must be as many as keys, got {self.names} for {self.keys}")
+        self.seed = seed
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Add the noisy copies."""
+        result = dict(data)
+        level = float(data.get("noise_level", 0.0))
+        scan = f"{self.seed} {data.get('scan', '')}"
+        random = torch.Generator().manual_seed(zlib.crc32(scan.encode()))
+        for key, name in self.key_iterator(result, self.names):
+            noise = torch.randn(data[key].shape, generator=random).to(data[key].device)
+            spread = data[key].float().std(correction=0)
+            result[name] = data[key] + level * spread * noise
+        return result
+
+
+class UpsampleVolumed(MapTransform):
+    """Interpolate volumes to the high-resolution grid, with their affines.
+
+    Args:
+        keys: Low-resolution volumes.
+        degradation: Which grid theirs is, see
+            :func:`~custom.physics.downsampling.upsample`.
+        scale: How many times finer the new grid is.
+        mode: ``trilinear``, or ``cubic`` for cubic B-splines; for all, or one a key.
+
+    Shape:
+        ``(C, D, H, W)``; output ``(C, scale D, scale H, scale W)``.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        degradation: Degradation,
+        scale: int = 2,
+        mode: Any = "trilinear",
+    ) -> None:
+        super().__init__(keys)
+        self.degradation: Degradation = degradation
+        self.scale = scale
+        modes = [mode] * len(self.keys) if isinstance(mode, str) else list(mode)
+        if len(modes) != len(self.keys) or not set(modes) <= {"trilinear", "cubic"}:
+            raise ValueError(f"mode must be trilinear or cubic, one for all or a key, got {mode!r}")
+        self.modes = modes
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Interpolate the volumes."""
+        result = dict(data)
+        for key, mode in self.key_iterator(result, self.modes):
+            volume = data[key]
+            fine = upsample(volume.unsqueeze(0), self.degradation, self.scale, mode)[0]
+            result[key] = convert_to_dst_type(fine, volume)[0]
+            if hasattr(volume, "affine"):
+                result[key].affine = high_affine(volume.affine, self.degradation, self.scale)
+        return result
