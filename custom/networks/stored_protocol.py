@@ -12,7 +12,7 @@ from torch import Tensor
 from custom.errors import InputError
 from custom.networks.blocks.protocol_buffers import B_ROWS, SCALE_RULE
 from custom.networks.saved_weights import read_weights
-from custom.physics.diffusion.scale import SCALE_RULES, ScaleRule
+from custom.physics.diffusion.noise_estimate import SCALE_RULES, ScaleRule
 
 __all__ = ["StoredProtocol", "is_peer", "read_protocol", "stored_measurements"]
 

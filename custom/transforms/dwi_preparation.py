@@ -22,11 +22,13 @@ from custom.physics.diffusion.noise_estimate import (
     FIT_PARAMETERS,
     NOISE_ESTIMATES,
     NoiseEstimate,
+    ScaleEstimate,
+    ScaleRule,
+    estimate_scale,
     fit_noise,
     local_noise,
     volume_noise,
 )
-from custom.physics.diffusion.scale import ScaleEstimate, ScaleRule, estimate_scale
 
 __all__ = ["DwiPreparationd", "head_mask", "warn_of_untrained_noise"]
 

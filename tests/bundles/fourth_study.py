@@ -256,7 +256,7 @@ selection:
   overwrite: '@overwrite'
   skip_existing: '@skip_existing'
   maps: '@maps'
-  check: {{_target_: custom.data.inputs.volume_checks.VolumeChecks}}
+  check: {{_target_: custom.data.inputs.image_checks.VolumeChecks}}
 postprocessing:
   _target_: Compose
   transforms:

@@ -6,7 +6,7 @@ import torch
 
 from custom.metrics.signal_error import SignalError
 from custom.physics.diffusion.error_scales import error_scales_of
-from custom.physics.diffusion.gradient_schemes import published_scheme
+from custom.physics.diffusion.gradient_table import published_scheme
 from custom.physics.diffusion.priors import BoxPrior
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from custom.errors import InputError
 from custom.networks.blocks.protocol_buffers import B_ROWS, SCALE_RULE
 from custom.physics.diffusion.gradient_table import GradientTable
-from custom.physics.diffusion.scale import SCALE_RULES, ScaleEstimate, estimate_scale
+from custom.physics.diffusion.noise_estimate import SCALE_RULES, ScaleEstimate, estimate_scale
 from custom.physics.diffusion.tensor import tensor_signal
 from custom.physics.diffusion.tensor_fit import clip_to_box, fit_log_linear, fit_non_linear
 

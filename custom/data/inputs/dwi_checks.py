@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from custom.data.inputs.protocol_matching import match_volumes
 from custom.errors import InputError
-from custom.files.image_faults import (
-    available_memory,
-    image_fault,
-    load_image,
-    memory_fault,
-    readable,
-    value_fault,
-)
-from custom.files.reader import ImageHeader, format_of, read_header
+from custom.files.image_faults import available_memory, check_image, image_fault, memory_fault
+from custom.files.reader import ImageHeader, format_of
 from custom.files.voxel_map import read_mask, read_voxel_map
 from custom.networks.stored_protocol import StoredProtocol
 from custom.physics.diffusion.gradient_table import (
@@ -90,28 +84,22 @@ class DwiInputChecks:
             InputError: With the file, its fault and the remedy.
         """
         path = Path(path)
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
-        if format_of(path) != "nifti":
+        if path.exists() and format_of(path) != "nifti":
             raise InputError(f"{path}: not a NIfTI file (.nii, .nii.gz)")
-        header = readable(path, read_header)
-        fault = image_fault(header) or _shape_fault(header) or self._memory_fault(header)
+        check_image(path, _header_fault, partial(self._file_fault, path))
+
+    def _file_fault(self, path: Path, header: ImageHeader) -> str | None:
+        """Return the fault of the series' size, its tables or the files of the user, or None."""
+        remedy = "split it into slabs of slices, or use a larger machine"
+        fault = memory_fault(self.memory_per_value * header.voxels, self.memory(), remedy)
         if fault is not None:
-            raise InputError(f"{path}: {fault}")
+            return fault
         try:
             self._check_tables(path, header)
             self._check_user_files(path, header)
         except InputError as error:
-            raise InputError(f"{path}: {error}") from error
-        array, loaded = readable(path, load_image)
-        fault = _shape_fault(loaded) or value_fault(array)
-        if fault is not None:
-            raise InputError(f"{path}: {fault}")
-
-    def _memory_fault(self, header: ImageHeader) -> str | None:
-        """Return the fault of a series that does not fit the free memory, or None."""
-        remedy = "split it into slabs of slices, or use a larger machine"
-        return memory_fault(self.memory_per_value * header.voxels, self.memory(), remedy)
+            return str(error)
+        return None
 
     def _check_tables(self, path: Path, header: ImageHeader) -> None:
         """Refuse b-values and directions that are missing, invalid or not the model's."""
@@ -159,11 +147,12 @@ class DwiInputChecks:
                 read_voxel_map(name, given[name], *grid, zero_allowed=name == "sigma")
 
 
-def _shape_fault(header: ImageHeader) -> str | None:
-    """Return the fault of a series' shape, or None."""
+def _header_fault(header: ImageHeader) -> str | None:
+    """Return the fault of a series' type, geometry or shape, or None."""
     shape = header.shape
-    if len(shape) == 4:
-        return None
+    fault = image_fault(header)
+    if fault is not None or len(shape) == 4:
+        return fault
     return (
         f"{len(shape)}D with shape {shape}: a diffusion series is 4D, with its volumes along the "
         "fourth axis"

@@ -1,17 +1,29 @@
-"""Match the volumes of a scan to the measurements that a model was trained for."""
+"""Match the volumes of a scan to the measurements of a model, and order them so."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
 from numpy.typing import NDArray
 from torch import Tensor
 
 from custom.errors import InputError
-from custom.physics.diffusion.gradient_table import UNWEIGHTED_UP_TO, GradientTable
+from custom.networks.stored_protocol import StoredProtocol
+from custom.physics.diffusion.gradient_table import (
+    UNWEIGHTED_UP_TO,
+    GradientTable,
+    read_gradient_table,
+    tables_of,
+)
 from custom.physics.diffusion.tensor import tensor_matrices
 
-__all__ = ["match_volumes"]
+__all__ = ["VolumesBackd", "VolumesInOrderd", "match_volumes"]
 
 _LEAST_B = 100.0  # s/mm²; below it a tolerance in percent would be finer than tables are rounded
 
@@ -89,3 +101,79 @@ def _angles_deg(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray
     first, second = (np.linalg.eigh(matrices)[1][:, :, -1] for matrices in (one, other))
     cosine = np.abs(np.einsum("mi,mi->m", first, second))
     return np.asarray(np.rad2deg(np.arccos(np.clip(cosine, 0, 1))))
+
+
+class VolumesInOrderd(MapTransform):
+    """Order volumes as the model's measurements, and keep the scan's gradient table.
+
+    Adds ``bval`` and ``bvec``, the paths of the tables; ``volume_order``, ``(M,)``, the volume of
+    the scan for each measurement of the model; and, in the model's order, the scan's ``b_rows``,
+    ``(M, 6)``, and ``unweighted``, ``(M,)``.
+
+    Args:
+        keys: Series to order.
+        protocol: Protocol that the model was trained for.
+        bval: File of b-values to use instead of the one beside the scan.
+        bvec: File of directions to use instead of the one beside the scan.
+        b_tolerance: See :func:`custom.data.inputs.protocol_matching.match_volumes`.
+        direction_tolerance_deg: See there.
+        remedy: Advice to the user if the tables are not the model's.
+
+    Shape:
+        ``(M, X, Y, Z)``.
+
+    Raises:
+        InputError: At the call, if the tables cannot be read or are not the model's.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        protocol: StoredProtocol,
+        bval: str | Path | None = None,
+        bvec: str | Path | None = None,
+        b_tolerance: float = 0.05,
+        direction_tolerance_deg: float = 5.0,
+        remedy: str = "",
+    ) -> None:
+        super().__init__(keys)
+        self.protocol = protocol
+        self.bval, self.bvec = bval, bvec
+        self.b_tolerance = b_tolerance
+        self.direction_tolerance_deg = direction_tolerance_deg
+        self.remedy = f": {remedy}" if remedy else ""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Order the volumes."""
+        result = dict(data)
+        files = tables_of(data["source"], self.bval, self.bvec)
+        table = read_gradient_table(*files)
+        tolerances = self.b_tolerance, self.direction_tolerance_deg
+        try:
+            order = match_volumes(table, self.protocol.b_rows, *tolerances)
+        except InputError as error:
+            raise InputError(f"{data['source']}: {error}{self.remedy}") from error
+        for key in self.key_iterator(result):
+            result[key] = data[key][torch.from_numpy(order)]
+        ordered = table.select(order)
+        result |= dict(zip(("bval", "bvec"), map(str, files), strict=True))
+        result["volume_order"] = torch.from_numpy(order)
+        result["b_rows"] = ordered.b_rows
+        result["unweighted"] = torch.from_numpy(ordered.unweighted)
+        return result
+
+
+class VolumesBackd(MapTransform):
+    """Invert :class:`VolumesInOrderd`, for the series and for images derived from it.
+
+    Shape:
+        ``(M, X, Y, Z)``.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Order the volumes."""
+        result = dict(data)
+        back = torch.argsort(torch.as_tensor(data["volume_order"]))
+        for key in self.key_iterator(result):
+            result[key] = data[key][back.to(data[key].device)]
+        return result

@@ -17,8 +17,7 @@ from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.demo.demonstration_set import DemonstrationSet
 from custom.demo.diffusion.dwi_anatomy import Phantom, make_phantom
 from custom.files.nifti_volume import write_volume
-from custom.physics.diffusion.gradient_schemes import published_scheme
-from custom.physics.diffusion.gradient_table import GradientTable
+from custom.physics.diffusion.gradient_table import GradientTable, published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise
 from custom.physics.diffusion.tensor import tensor_signal
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from custom.errors import InputError
 from custom.networks.saved_weights import MADE_AS
 from custom.physics.diffusion.error_scales import ErrorScales
-from custom.physics.diffusion.scale import SCALE_RULES, ScaleRule
+from custom.physics.diffusion.noise_estimate import SCALE_RULES, ScaleRule
 
 __all__ = ["B_ROWS", "SCALE_RULE", "TrainedFor", "keep_protocol", "set_protocol"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -18,18 +17,6 @@ __all__ = [
     "PublishedLevels",
     "RicianNoise",
 ]
-
-
-class NoiseModel(Protocol):
-    """Noise of a given standard deviation, in units of ``S_0``."""
-
-    def add(self, signal: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
-        """Return noisy signals ``(B, M)`` for deviations ``(B, 1)``."""
-        ...
-
-    def log_likelihood(self, noisy: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
-        """Return the log density of noisy signals, summed over the last axis; shapes broadcast."""
-        ...
 
 
 class ClippedGaussianNoise:
@@ -49,13 +36,13 @@ class ClippedGaussianNoise:
         self.clip = clip
 
     def add(self, signal: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
-        """Return ``max(0, signal + noise)``."""
+        """Return ``max(0, signal + noise)``, ``(B, M)``, for deviations ``(B, 1)``."""
         noise = torch.randn(signal.shape, generator=generator, device=signal.device)
         noisy = torch.addcmul(signal, noise, sigma)
         return noisy.clamp_(min=0.0) if self.clip else noisy
 
     def log_likelihood(self, noisy: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
-        """Return the log likelihood of signals; ``sigma`` above 0."""
+        """Return the log density, summed over the last axis; shapes broadcast, ``sigma`` > 0."""
         deviation = (noisy - signal) / sigma
         density = -0.5 * deviation.square() - sigma.log() - 0.5 * math.log(2 * math.pi)
         if self.clip:
@@ -76,12 +63,12 @@ class RicianNoise:
     """
 
     def add(self, signal: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
-        """Return the magnitude."""
+        """Return the magnitude, ``(B, M)``, for deviations ``(B, 1)``."""
         parts = torch.randn((2, *signal.shape), generator=generator, device=signal.device)
         return torch.hypot(torch.addcmul(signal, parts[0], sigma), parts[1] * sigma)
 
     def log_likelihood(self, noisy: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
-        """Return the log likelihood of signals; ``sigma`` above 0."""
+        """Return the log density, summed over the last axis; shapes broadcast, ``sigma`` > 0."""
         product = noisy * signal / sigma.square()
         density = (
             noisy.clamp_min(torch.finfo(noisy.dtype).tiny).log()
@@ -93,17 +80,8 @@ class RicianNoise:
         return total
 
 
-class LevelDistribution(Protocol):
-    """Distribution of the noise level of a signal."""
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """Smallest and largest deviation that are drawn, without signals that have no noise."""
-        ...
-
-    def draw(self, count: int, generator: Generator) -> Tensor:
-        """Return standard deviations ``(count, 1)``, in units of ``S_0``."""
-        ...
+NoiseModel = ClippedGaussianNoise | RicianNoise
+"""Noise of a given standard deviation, in units of ``S_0``."""
 
 
 class PublishedLevels:
@@ -126,7 +104,7 @@ class PublishedLevels:
         return self.values[1].item(), self.values[-1].item()
 
     def draw(self, count: int, generator: Generator) -> Tensor:
-        """Draw levels with equal probability."""
+        """Draw deviations ``(count, 1)`` with equal probability, in units of ``S_0``."""
         index = torch.randint(
             len(self.values), (count, 1), generator=generator, device=generator.device
         )
@@ -164,10 +142,14 @@ class MixedLevels:
         return self.lowest, self.highest
 
     def draw(self, count: int, generator: Generator) -> Tensor:
-        """Draw deviations."""
+        """Draw deviations ``(count, 1)``, in units of ``S_0``."""
         drawn, which = torch.rand((2, count, 1), generator=generator, device=generator.device)
         logarithmic = self.lowest * (self.highest / self.lowest) ** drawn
         uniform = self.highest * drawn
         noise = (1 - self.clean_share) / 2
         levels = torch.where(which < noise, logarithmic, uniform)
         return torch.where(which >= 2 * noise, torch.zeros_like(levels), levels)
+
+
+LevelDistribution = PublishedLevels | MixedLevels
+"""Distribution of the noise level of a signal."""

@@ -1,4 +1,4 @@
-"""Estimate the noise of a diffusion series, with DIPY's estimators or from a tensor fit."""
+"""Estimate the scale S0 and the noise of a diffusion series: DIPY's estimators, or tensor fits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ from torch import Tensor
 from custom.physics.diffusion.tensor import tensor_signal
 from custom.physics.diffusion.tensor_fit import fit_log_linear
 
-__all__ = ["NOISE_ESTIMATES", "NoiseEstimate", "fit_noise", "local_noise", "volume_noise"]
+__all__ = [
+    "NOISE_ESTIMATES",
+    "SCALE_RULES",
+    "NoiseEstimate",
+    "ScaleEstimate",
+    "ScaleRule",
+    "estimate_scale",
+    "fit_noise",
+    "local_noise",
+    "volume_noise",
+]
 
 NoiseEstimate = Literal["volume", "voxel", "fit"]
 NOISE_ESTIMATES: tuple[NoiseEstimate, ...] = ("volume", "voxel", "fit")
@@ -93,3 +103,45 @@ def fit_noise(signals: Tensor, b_rows: Tensor) -> float:
         fitted = scale.unsqueeze(1) * tensor_signal(tensors, b_rows) * unit
         squares.append((chunk - fitted).square().sum(1))
     return float((torch.cat(squares).nanmedian() / float(chi2.median(freedom))).sqrt())
+
+
+ScaleRule = Literal["known", "b0"]
+ScaleEstimate = Literal["b0", "fit"]
+# Unit of a network's signals, by the number in its state dict: the true S_0, or the mean of their
+# own unweighted measurements.
+SCALE_RULES: tuple[ScaleRule, ...] = ("known", "b0")
+
+
+def estimate_scale(
+    signals: Tensor, b_rows: Tensor, unweighted: Tensor, estimate: ScaleEstimate
+) -> Tensor:
+    r"""Return an estimate of each signal's :math:`S_0`, in the unit of the signals.
+
+    ``b0`` is the mean of the unweighted measurements, which at b = 50 s/mm² lies a few percent
+    below :math:`S_0`; ``fit`` is that of a weighted log-linear fit to all measurements, which does
+    not.
+
+    Args:
+        signals: Measured signals.
+        b_rows: b-matrix rows, from :func:`custom.physics.diffusion.tensor.b_matrix`.
+        unweighted: Which measurements count as b = 0.
+        estimate: ``b0`` or ``fit``.
+
+    Shape:
+        ``signals``: ``(B, M)``; ``b_rows``: ``(M, 6)``; ``unweighted``: ``(M,)`` bool; output:
+        ``(B,)``.
+
+    Raises:
+        ValueError: If no measurement is unweighted, or ``estimate`` is unknown.
+    """
+    if not bool(unweighted.any()):
+        raise ValueError("unweighted must mark at least one measurement, got none")
+    mean = signals[:, unweighted].mean(1)
+    if estimate == "b0":
+        return mean
+    if estimate != "fit":
+        raise ValueError(f"estimate must be 'b0' or 'fit', got {estimate!r}")
+    # The floor of the logarithm is meant for signals of the order of one.
+    unit = mean.clamp_min(torch.finfo(signals.dtype).tiny).unsqueeze(1)
+    fitted = fit_log_linear(signals / unit, b_rows, scale_known=False)[1]
+    return fitted * unit.squeeze(1)

@@ -13,8 +13,8 @@ from custom.errors import InputError
 from custom.physics.diffusion.error_scales import ErrorScales, error_scales_of
 from custom.physics.diffusion.gradient_table import UNWEIGHTED_UP_TO, GradientTable
 from custom.physics.diffusion.noise import LevelDistribution, NoiseModel
+from custom.physics.diffusion.noise_estimate import SCALE_RULES, ScaleRule, estimate_scale
 from custom.physics.diffusion.priors import SignalPrior
-from custom.physics.diffusion.scale import SCALE_RULES, ScaleRule, estimate_scale
 
 __all__ = ["SignalSimulation"]
 

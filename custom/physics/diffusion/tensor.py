@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 __all__ = [
-    "ELEMENTS",
     "b_matrix",
     "fractional_anisotropy",
     "mean_diffusivity",
@@ -18,7 +17,6 @@ __all__ = [
     "tensor_signal",
 ]
 
-ELEMENTS = ("xx", "yy", "zz", "xy", "xz", "yz")
 _S_PER_MM2 = 1000.0  # one ms/µm²
 
 

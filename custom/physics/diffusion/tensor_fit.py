@@ -169,19 +169,9 @@ def _log_linear_start(
     return start.clamp(-4.0, 8.0)
 
 
-def clip_to_box(tensors: Tensor, diagonal: float = 3.0, off_diagonal: float = 1.0) -> Tensor:
-    """Clip each element to the range of the paper's prior, ``0..3`` and ``-1..1`` µm²/ms.
-
-    Shape:
-        ``(*, 6)``.
-    """
-    return torch.cat(
-        [
-            tensors[..., :3].clamp(0.0, diagonal),
-            tensors[..., 3:].clamp(-off_diagonal, off_diagonal),
-        ],
-        dim=-1,
-    )
+def clip_to_box(tensors: Tensor) -> Tensor:
+    """Clip tensors ``(*, 6)`` to the range of the paper's prior, ``0..3`` and ``-1..1`` µm²/ms."""
+    return torch.cat([tensors[..., :3].clamp(0.0, 3.0), tensors[..., 3:].clamp(-1.0, 1.0)], dim=-1)
 
 
 def _model(state: Tensor, b_rows: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from custom.analysis.dwi.calibration import calibration, calibration_by_noise, s
 from custom.analysis.dwi.estimators import Estimates, SignalEstimator
 from custom.analysis.dwi.samples import SignalSamples
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
-from custom.physics.diffusion.gradient_schemes import published_scheme
+from custom.physics.diffusion.gradient_table import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise
 from custom.physics.diffusion.priors import BoxPrior
 

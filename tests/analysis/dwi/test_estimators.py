@@ -12,7 +12,7 @@ from custom.analysis.dwi.estimators import (
 from custom.errors import InputError
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
 from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser
-from custom.physics.diffusion.gradient_schemes import published_scheme
+from custom.physics.diffusion.gradient_table import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise
 from custom.physics.diffusion.priors import BoxPrior, EigenvaluePrior
 

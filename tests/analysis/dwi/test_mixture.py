@@ -11,7 +11,7 @@ from custom.analysis.dwi.mixture import (
     times_limit,
 )
 from custom.data.datasets.signal_batches import LatticeSplit
-from custom.physics.diffusion.gradient_schemes import published_scheme
+from custom.physics.diffusion.gradient_table import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise, PublishedLevels
 from custom.physics.diffusion.priors import BoxPrior, Draw, TensorLattice
 from custom.physics.diffusion.simulation import SignalSimulation

@@ -7,7 +7,7 @@ from torch import Generator
 from custom.analysis.dwi.by_noise import LIMIT, LIMIT_REFITTED, errors_by_noise
 from custom.analysis.dwi.estimators import Estimates, SignalEstimator, classical_estimators
 from custom.analysis.dwi.samples import NoisyLevel, SignalSamples, mean_of, ratio_of
-from custom.physics.diffusion.gradient_schemes import published_scheme
+from custom.physics.diffusion.gradient_table import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise
 from custom.physics.diffusion.posterior.importance_sampling import Moments
 from custom.physics.diffusion.posterior.mean import Posterior

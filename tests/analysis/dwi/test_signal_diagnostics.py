@@ -13,7 +13,7 @@ from custom.evaluation.diagnostics_folder import read_diagnostics
 from custom.files.csv_table import read_table
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
 from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser
-from custom.physics.diffusion.gradient_schemes import published_scheme
+from custom.physics.diffusion.gradient_table import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise, RicianNoise
 from custom.physics.diffusion.priors import (
     BallAndSticksPrior,

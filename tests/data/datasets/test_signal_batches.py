@@ -12,7 +12,7 @@ from custom.data.datasets.signal_batches import (
     SimulatedSignals,
 )
 from custom.errors import InputError
-from custom.physics.diffusion.gradient_schemes import published_scheme
+from custom.physics.diffusion.gradient_table import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise, MixedLevels, PublishedLevels
 from custom.physics.diffusion.priors import BoxPrior, TensorLattice
 from custom.physics.diffusion.simulation import SignalSimulation

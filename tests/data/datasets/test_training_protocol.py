@@ -5,7 +5,7 @@ import pytest
 
 from custom.data.datasets.training_protocol import training_protocol
 from custom.errors import InputError
-from custom.physics.diffusion.gradient_schemes import published_scheme
+from custom.physics.diffusion.gradient_table import published_scheme
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ def test_memory_is_planned_before_anything_is_loaded(
     def fail(_: Path) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("custom.data.inputs.dwi_checks.load_image", fail)
+    monkeypatch.setattr("custom.files.image_faults.load_image", fail)
     needed = 50 * SERIES.noisy.size
     line = refusal(scan, memory_per_value=50.0, memory=lambda: needed - 1)
     assert line.startswith("too large: restoring it needs about 0.0 GB")

@@ -7,7 +7,7 @@ import torch
 from diffusion_series import TABLES, study_protocol, study_table
 from monai.data import MetaTensor
 
-from custom.data.inputs.dwi_loading import VolumesBackd, VolumesInOrderd
+from custom.data.inputs.protocol_matching import VolumesBackd, VolumesInOrderd
 from custom.physics.diffusion.gradient_table import GradientTable
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from paravision_files import write_scan
 
-from custom.data.inputs.slice_checks import InputChecks
+from custom.data.inputs.image_checks import InputChecks
 from custom.errors import InputError
 from custom.files.image_faults import available_memory, value_fault
 from custom.files.zarr_slices import write_stack

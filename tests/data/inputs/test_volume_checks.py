@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from custom.data.inputs.volume_checks import VolumeChecks
+from custom.data.inputs.image_checks import VolumeChecks
 from custom.errors import InputError
 
 

@@ -5,7 +5,7 @@ import torch
 
 from custom.losses.signal_losses import VariationalLoss
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
-from custom.physics.diffusion.gradient_schemes import published_scheme
+from custom.physics.diffusion.gradient_table import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise, MixedLevels
 from custom.physics.diffusion.priors import BoxPrior
 from custom.physics.diffusion.simulation import SignalSimulation

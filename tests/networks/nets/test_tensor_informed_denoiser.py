@@ -8,7 +8,7 @@ import torch
 from custom.losses.signal_losses import PosteriorMomentsLoss
 from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser
 from custom.physics.diffusion.error_scales import expected_squared_error
-from custom.physics.diffusion.gradient_schemes import published_scheme
+from custom.physics.diffusion.gradient_table import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise, MixedLevels, RicianNoise
 from custom.physics.diffusion.priors import BallAndSticksPrior, BoxPrior, EigenvaluePrior
 from custom.physics.diffusion.simulation import SignalSimulation

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from custom.physics.diffusion.error_scales import error_scales_of, expected_squared_error
-from custom.physics.diffusion.gradient_schemes import published_scheme
+from custom.physics.diffusion.gradient_table import published_scheme
 from custom.physics.diffusion.priors import BallAndSticksPrior, BoxPrior
 from custom.physics.diffusion.tensor import tensor_signal
 

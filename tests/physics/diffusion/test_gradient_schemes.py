@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from custom.physics.diffusion.gradient_schemes import (
+from custom.physics.diffusion.gradient_table import (
     published_scheme,
+    read_gradient_table,
     spread_directions,
     two_shell_scheme,
 )
-from custom.physics.diffusion.gradient_table import read_gradient_table
 
 PROTOCOLS = Path(__file__).parents[3] / "bundles" / "dwi_vae" / "configs" / "protocols"
 

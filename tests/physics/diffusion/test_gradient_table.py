@@ -3,11 +3,10 @@ import pytest
 from dipy.io import read_bvals_bvecs
 
 from custom.errors import InputError
-from custom.physics.diffusion.gradient_schemes import published_scheme
 from custom.physics.diffusion.gradient_table import (
     UNWEIGHTED_UP_TO,
     GradientTable,
-    copy_tables,
+    published_scheme,
     read_gradient_table,
     table_of_rows,
     tables_beside,
@@ -80,15 +79,9 @@ def test_what_is_written_is_read_again(tmp_path):
     image = tmp_path / "sub.01_dwi.nii.gz"
     GradientTable(bvals, bvecs).write(*tables_beside(image))
     assert (tmp_path / "sub.01_dwi.bval").is_file()
-    copy_tables(image, tmp_path / "new" / "other.nii")
-    for place in (image, tmp_path / "new" / "other.nii"):
-        table = read_gradient_table(*tables_beside(place))
-        np.testing.assert_allclose(table.bvals, bvals)
-        np.testing.assert_allclose(table.bvecs, bvecs, atol=1e-8)
-    for one, two in zip(
-        tables_beside(image), tables_beside(tmp_path / "new" / "other.nii"), strict=True
-    ):
-        assert one.read_bytes() == two.read_bytes()
+    table = read_gradient_table(*tables_beside(image))
+    np.testing.assert_allclose(table.bvals, bvals)
+    np.testing.assert_allclose(table.bvecs, bvecs, atol=1e-8)
 
 
 def test_b_values_keep_their_digits(tmp_path):

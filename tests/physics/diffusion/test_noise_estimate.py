@@ -6,7 +6,7 @@ import torch
 from diffusion_series import make_series, study_table
 from scipy import stats
 
-from custom.physics.diffusion.gradient_schemes import spread_directions
+from custom.physics.diffusion.gradient_table import spread_directions
 from custom.physics.diffusion.noise_estimate import fit_noise, local_noise, volume_noise
 from custom.physics.diffusion.tensor import b_matrix
 

@@ -9,8 +9,7 @@ from scipy.special import erf
 from scipy.stats import kstest
 
 from custom.errors import InputError
-from custom.physics.diffusion.gradient_schemes import published_scheme
-from custom.physics.diffusion.gradient_table import GradientTable
+from custom.physics.diffusion.gradient_table import GradientTable, published_scheme
 from custom.physics.diffusion.priors import (
     BallAndSticksPrior,
     BoxPrior,

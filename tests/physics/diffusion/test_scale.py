@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from custom.physics.diffusion.scale import estimate_scale
+from custom.physics.diffusion.noise_estimate import estimate_scale
 from custom.physics.diffusion.tensor import b_matrix, tensor_signal
 
 

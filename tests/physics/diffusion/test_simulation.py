@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from custom.errors import InputError
-from custom.physics.diffusion.gradient_schemes import published_scheme
+from custom.physics.diffusion.gradient_table import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise, MixedLevels, RicianNoise
 from custom.physics.diffusion.priors import BallAndSticksPrior, BoxPrior
 from custom.physics.diffusion.simulation import SignalSimulation

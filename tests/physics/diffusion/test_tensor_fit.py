@@ -5,8 +5,7 @@ from dipy.core.gradients import gradient_table
 from dipy.reconst import dti
 from scipy.optimize import least_squares, minimize
 
-from custom.physics.diffusion.gradient_schemes import spread_directions
-from custom.physics.diffusion.gradient_table import GradientTable
+from custom.physics.diffusion.gradient_table import GradientTable, spread_directions
 from custom.physics.diffusion.priors import BoxPrior, EigenvaluePrior
 from custom.physics.diffusion.tensor import b_matrix, tensor_signal
 from custom.physics.diffusion.tensor_fit import (

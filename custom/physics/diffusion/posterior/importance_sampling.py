@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,14 +31,8 @@ class Moments:
 
     def first(self, count: int) -> Moments:
         """Return those of the first so many signals."""
-        tensor, spread = self.tensor, self.tensor_variance
-        return Moments(
-            self.signal[:count],
-            self.signal_variance[:count],
-            None if tensor is None else tensor[:count],
-            None if spread is None else spread[:count],
-            self.effective_size[:count],
-        )
+        parts: list[Any] = [None if part is None else part[:count] for part in vars(self).values()]
+        return Moments(*parts)
 
 
 class WeightedSums:
@@ -77,10 +72,7 @@ class WeightedSums:
         top = torch.maximum(self._top, log_weights.amax(1, keepdim=True).double())
         weights = torch.exp(log_weights - _finite(top).to(log_weights.dtype))
         mean, square = (weights, weights) if factor is None else (weights * f for f in factor)
-        new = [
-            weights.sum(1, keepdim=True).double(),
-            weights.square().sum(1, keepdim=True).double(),
-        ]
+        new = [part.sum(1, keepdim=True).double() for part in (weights, weights.square())]
         new += [_product(mean, signal), _product(square, signal.square())]
         if tensor is not None:
             new += [_product(weights, tensor), _product(weights, tensor.square())]
@@ -137,15 +129,9 @@ def unknown_scale(
 
 def joined(parts: list[Moments]) -> Moments:
     """Concatenate the moments of blocks of signals."""
-
-    def column(name: str) -> Tensor:
-        return torch.cat([getattr(part, name) for part in parts])
-
-    size = column("effective_size")
-    if parts[0].tensor is None:
-        return Moments(column("signal"), column("signal_variance"), None, None, size)
-    tensor, variance = column("tensor"), column("tensor_variance")
-    return Moments(column("signal"), column("signal_variance"), tensor, variance, size)
+    columns: list[Any] = list(zip(*(vars(part).values() for part in parts), strict=True))
+    values: list[Any] = [None if column[0] is None else torch.cat(column) for column in columns]
+    return Moments(*values)
 
 
 def _finite(top: Tensor) -> Tensor:

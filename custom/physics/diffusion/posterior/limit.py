@@ -109,20 +109,10 @@ def limit_of(truth: Draw, posterior: Posterior) -> LimitEstimate:
         tensor_error = _mean_error(whole.tensor, truth.tensor)
     if whole.tensor_variance is not None:
         tensor_variance = _mean(whole.tensor_variance)
-    return LimitEstimate(
-        signal_mse=error[0],
-        signal_mse_se=error[1],
-        signal_variance=variance[0],
-        signal_variance_se=variance[1],
-        tensor_mse=tensor_error[0],
-        tensor_mse_se=tensor_error[1],
-        tensor_variance=tensor_variance[0],
-        tensor_variance_se=tensor_variance[1],
-        ess_median=float(whole.effective_size.median()),
-        ess_low=float(whole.effective_size.min()),
-        half_difference=half_difference,
-        sampling_share=sampling_share,
-    )
+    sizes = float(whole.effective_size.median()), float(whole.effective_size.min())
+    pairs = [*error, *variance, *tensor_error, *tensor_variance]
+    values: list[Any] = [*pairs, *sizes, half_difference, sampling_share]
+    return LimitEstimate(*values)
 
 
 def _mean_error(estimate: Tensor, truth: Tensor) -> tuple[float, float]:

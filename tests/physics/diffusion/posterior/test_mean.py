@@ -9,7 +9,7 @@ from scipy import stats
 from torch import Generator, Tensor
 
 from custom.errors import InputError
-from custom.physics.diffusion.gradient_schemes import spread_directions
+from custom.physics.diffusion.gradient_table import spread_directions
 from custom.physics.diffusion.noise import ClippedGaussianNoise, NoiseModel, RicianNoise
 from custom.physics.diffusion.posterior.importance_sampling import Moments, WeightedSums
 from custom.physics.diffusion.posterior.limit import bayes_limit, limit_of

@@ -1,0 +1,159 @@
+"""Checks of an image before it is restored: of a stack of slices, or of a 3D volume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from custom.errors import InputError
+from custom.files.image_faults import available_memory, check_image, image_fault, memory_fault
+from custom.files.reader import ImageHeader
+from custom.setting_checks import check_whole
+from custom.transforms.slice_axis import SliceAxis, check_slice_axis, find_slice_axis
+from custom.transforms.super_resolution import RestorationMode, check_mode
+
+__all__ = ["InputChecks", "VolumeChecks"]
+
+
+class InputChecks:
+    """Refuse images that cannot or should not be restored.
+
+    The header is checked first, so that a huge image is refused without being loaded.
+
+    Args:
+        min_size: Least number of voxels along each axis of a slice.
+        memory_per_voxel: Bytes that the whole restoration needs for each voxel of the input.
+        memory_per_slice_voxel: Bytes that the network needs for each voxel of the slices of one
+            batch.
+        slices_at_a_time: Slices of one batch.
+        slice_axis: See :func:`custom.transforms.slice_axis.find_slice_axis`.
+        memory: Returns the bytes that are free.
+
+    Raises:
+        ValueError: If ``min_size < 1``, or ``slice_axis`` names no axis.
+    """
+
+    def __init__(
+        self,
+        min_size: int = 16,
+        memory_per_voxel: float = 0.0,
+        memory_per_slice_voxel: float = 0.0,
+        slices_at_a_time: int = 1,
+        slice_axis: SliceAxis = "auto",
+        memory: Callable[[], int] = available_memory,
+    ) -> None:
+        if min_size < 1:
+            raise ValueError(f"min_size must be at least 1, got {min_size}")
+        check_slice_axis(slice_axis)
+        self.min_size = min_size
+        self.memory_per_voxel = memory_per_voxel
+        self.memory_per_slice_voxel = memory_per_slice_voxel
+        self.slices_at_a_time = slices_at_a_time
+        self.slice_axis = slice_axis
+        self.memory = memory
+
+    def __call__(self, path: str | Path) -> None:
+        """Check one image.
+
+        Raises:
+            InputError: With the file, its fault and the remedy.
+        """
+        check_image(Path(path), self._header_fault, self._memory_fault)
+
+    def _header_fault(self, header: ImageHeader) -> str | None:
+        """Return the fault of type, geometry or shape, or None."""
+        fault = image_fault(header) or _series_fault(header.shape, "images")
+        if fault is not None:
+            return fault
+        in_plane = list(header.shape)
+        if len(in_plane) == 3:
+            del in_plane[find_slice_axis(header.affine, header.shape, self.slice_axis)]
+        if len(in_plane) < 2 or min(in_plane) < self.min_size:
+            found = " x ".join(map(str, in_plane))
+            least = f"{self.min_size} x {self.min_size}"
+            return f"too small: its slices are {found} voxels, at least {least} needed"
+        return None
+
+    def _memory_fault(self, header: ImageHeader) -> str | None:
+        """Return the fault of an image that does not fit the free memory, or None."""
+        needed = self.memory_per_voxel * header.voxels
+        length = 1
+        if len(header.shape) == 3:
+            length = header.shape[find_slice_axis(header.affine, header.shape, self.slice_axis)]
+        slices = header.voxels / length * min(self.slices_at_a_time, length)
+        needed += self.memory_per_slice_voxel * slices
+        remedy = "split it, or use fewer slices at a time or a larger machine"
+        return memory_fault(needed, self.memory(), remedy)
+
+
+class VolumeChecks:
+    """Refuse files that are no 3D magnitude volume, or too small or too large for the model.
+
+    The header is checked first, so that a huge volume is refused without being loaded.
+
+    Args:
+        min_size: Smallest number of voxels along each axis of the network's input.
+        mode: With ``denoise`` the network's input is smaller by ``1 / scale``.
+        scale: Scale factor of the model.
+        check_memory: Raises :class:`~custom.errors.InputError` if a network input of that many
+            voxels along its axes does not fit the memory.
+
+    Raises:
+        ValueError: If ``mode`` is unknown.
+        InputError: If ``min_size`` is no whole number above 0.
+    """
+
+    def __init__(
+        self,
+        min_size: int = 8,
+        mode: RestorationMode = "super_resolve",
+        scale: int = 2,
+        check_memory: Callable[[Sequence[int]], None] | None = None,
+    ) -> None:
+        check_mode(mode)
+        check_whole("min_size", min_size, 1)
+        self.divisor = scale if mode == "denoise" else 1
+        self.min_size = min_size
+        self.check_memory = check_memory
+
+    def __call__(self, path: str | Path) -> None:
+        """Check one file.
+
+        Raises:
+            InputError: With the file, its fault and the remedy.
+        """
+        check_image(Path(path), self._header_fault, self._memory_fault)
+
+    def _header_fault(self, header: ImageHeader) -> str | None:
+        """Return the fault of type, geometry or shape, or None."""
+        shape = header.shape
+        fault = image_fault(header) or _series_fault(shape, "volumes")
+        if fault is not None:
+            return fault
+        if len(shape) < 3:
+            return f"{len(shape)}D with shape {shape}: the model restores 3D volumes only"
+        least = self.min_size * self.divisor
+        if min(shape) < least:
+            found = " x ".join(map(str, shape))
+            return f"too small: {found} voxels, at least {least} along each axis needed"
+        return None
+
+    def _memory_fault(self, header: ImageHeader) -> str | None:
+        """Return the fault of a volume that does not fit the memory, or None."""
+        if self.check_memory is None:
+            return None
+        try:
+            self.check_memory([-(-length // self.divisor) for length in header.shape])
+        except InputError as error:
+            return str(error)
+        return None
+
+
+def _series_fault(shape: tuple[int, ...], what: str) -> str | None:
+    """Return the fault of an image with more than three axes, or None."""
+    if len(shape) <= 3:
+        return None
+    return (
+        f"{len(shape)}D with shape {shape}: split it into 3D {what} "
+        "(nibabel.four_to_three, fslsplit or mrconvert -coord 3 N) and restore those"
+    )
