@@ -50,9 +50,7 @@ class ProvenanceSidecar:
             parameters.
         beside: Further files that the restoration depends on, beside the weights.
         model_parameters: More parameters, those of an overlay's model.
-        source_key: Key of the path of the input.
-        path_key: Key of the path of the restored image.
-        maps: Names of the maps that may lie beside it.
+        maps: Names of the maps that may lie beside a restored image.
         copies: Suffixes of the files that may be copied to beside it.
         read: Keys of the paths of further files that were read for one image; may be absent.
         places: Further entries of the config that name places.
@@ -69,8 +67,6 @@ class ProvenanceSidecar:
         record: Sequence[str] = (),
         beside: Sequence[str | Path] = (),
         model_parameters: Mapping[str, Any] | None = None,
-        source_key: str = "source",
-        path_key: str = "output",
         maps: Sequence[str] = (),
         copies: Sequence[str] = (),
         read: Sequence[str] = (),
@@ -85,8 +81,6 @@ class ProvenanceSidecar:
         self.seed = seed
         self.device = str(device)
         self.record = tuple(record)
-        self.source_key = source_key
-        self.path_key = path_key
         self.maps = tuple(maps)
         self.copies = tuple(copies)
         self.read = tuple(read)
@@ -121,7 +115,7 @@ class ProvenanceSidecar:
         made: Any = engine.state.output
         made = made if isinstance(made, list) else [{}] * len(batch)
         for item, result in zip(batch, made, strict=True):
-            source, output = Path(item[self.source_key]), Path(item[self.path_key])
+            source, output = Path(item["source"]), Path(item["output"])
             known = {**item, **result}
             recorded = {key: _plain(known[key]) for key in self.record}
             content = {

@@ -90,7 +90,7 @@ def is_result(path: str | Path) -> bool:
 
 
 class SaveRestoredd(MapTransform):
-    """Write an image to the path in the data item, with its maps and copied files beside it.
+    """Write an image to the path ``output`` of its item, with its maps and copied files beside it.
 
     A map goes to :func:`map_of` the path, a copied file to :func:`copy_of`. If an item has none,
     the file of an earlier run is removed, since it does not belong to the new image. All files are
@@ -99,7 +99,6 @@ class SaveRestoredd(MapTransform):
 
     Args:
         keys: Image to write; one key.
-        path_key: Key of the path.
         maps: Keys of further images, which may be absent, and the suffixes of their files.
         copies: Keys of paths of files to copy byte for byte, which may be absent; also the
             suffixes of the copies.
@@ -114,14 +113,12 @@ class SaveRestoredd(MapTransform):
     def __init__(
         self,
         keys: KeysCollection,
-        path_key: str = "output",
         maps: Sequence[str] = (),
         copies: Sequence[str] = (),
     ) -> None:
         super().__init__(keys)
         if len(ensure_tuple(keys)) != 1:
-            raise ValueError(f"keys must be one key, since path_key names one file, got {keys}")
-        self.path_key = path_key
+            raise ValueError(f"keys must be one key, since output names one file, got {keys}")
         self.maps = tuple(maps)
         self.copies = tuple(copies)
 
@@ -129,7 +126,7 @@ class SaveRestoredd(MapTransform):
         """Write the images and return the data unchanged."""
         result = dict(data)
         for key in self.key_iterator(result):
-            path = Path(data[self.path_key])
+            path = Path(data["output"])
             # The result is entered last, so that it is renamed first: an interruption never leaves
             # a map without its result.
             targets = {name: map_of(path, name) for name in self.maps if name in data}

@@ -53,7 +53,6 @@ class MicroMriPreparation:
         exclusions: List of bad slices (CSV or JSON) that becomes the dataset's own.
         overwrite: Whether to replace a dataset in ``output_dir``; its ``exclusions.csv`` stays
             unless ``exclusions`` gives another.
-        name: Name of the dataset.
 
     Raises:
         InputError: If ``output_dir`` is missing or in use, or ``exclusions`` is invalid.
@@ -68,7 +67,6 @@ class MicroMriPreparation:
         output_dir: str | Path | None,
         exclusions: str | Path | None = None,
         overwrite: bool = False,
-        name: str = "mouse micro-MRI",
     ) -> None:
         self.find = find
         self.pair = pair
@@ -78,7 +76,6 @@ class MicroMriPreparation:
             raise InputError("output_dir is missing: give the folder of the dataset")
         self.output_dir = Path(output_dir).expanduser().resolve()
         self.excluded = None if exclusions is None else read_exclusions(exclusions)
-        self.name = name
         check_output_dir(self.output_dir, overwrite, frozenset({EXCLUSIONS}))
 
     def run(self) -> Path:
@@ -94,8 +91,8 @@ class MicroMriPreparation:
         pairs, unpaired = self.pair(scans)
         left_out = [*left_out, *unpaired]
         self._check_exclusions(pairs)
-        about = "fast and default scans, paired"
-        with published_dataset(self.output_dir, PAIRED_STACKS, self.name, about) as writer:
+        about = "mouse micro-MRI", "fast and default scans, paired"
+        with published_dataset(self.output_dir, PAIRED_STACKS, *about) as writer:
             records = self._write_pairs(writer, pairs, left_out)
             for item in left_out:
                 logger.warning("not paired: %s: %s", item.source, item.reason)

@@ -49,7 +49,6 @@ class VolumePreparation:
         files: Pattern for the names of the files to take, such as ``*_T1w.nii.gz``.
         crop_margin_mm: Air that stays around the head.
         overwrite: Whether to replace a dataset in ``output_dir``.
-        name: Name of the dataset.
 
     Raises:
         InputError: If a folder is missing, ``output_dir`` is in use or lies in ``source``, or the
@@ -65,7 +64,6 @@ class VolumePreparation:
         files: str = "*",
         crop_margin_mm: float = 8.0,
         overwrite: bool = False,
-        name: str = "3D volumes",
     ) -> None:
         if source is None or output_dir is None:
             raise InputError("source and output_dir must be given: folders of volumes and dataset")
@@ -83,7 +81,6 @@ class VolumePreparation:
         self.check = check
         self.files = files
         self.crop_margin_mm = crop_margin_mm
-        self.name = name
 
     def run(self) -> Path:
         """Write the dataset.
@@ -100,8 +97,8 @@ class VolumePreparation:
         subjects = [self.split.subject_of(*pair) for pair in zip(paths, names, strict=True)]
         splits = self.split(subjects)
         files = list(zip(paths, names, subjects, strict=True))
-        about = "3D volumes; air cut off"
-        with published_dataset(self.output_dir, VOLUMES, self.name, about) as writer:
+        about = "3D volumes", "3D volumes; air cut off"
+        with published_dataset(self.output_dir, VOLUMES, *about) as writer:
             records = self._write_all(writer, files, splits)
             write_json(writer.folder / PREPARATION, self._report(records))
         logger.info(

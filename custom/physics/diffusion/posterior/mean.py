@@ -17,12 +17,12 @@ from custom.errors import InputError
 from custom.physics.diffusion.noise import ClippedGaussianNoise, NoiseModel
 from custom.physics.diffusion.posterior.importance_sampling import (
     Moments,
+    SeparableLikelihood,
     WeightedSums,
     joined,
     unknown_scale,
 )
 from custom.physics.diffusion.posterior.own_draws import OwnDraws
-from custom.physics.diffusion.posterior.separable_likelihood import SeparableLikelihood
 from custom.physics.diffusion.priors import BoxPrior, Draw, SignalPrior
 from custom.physics.diffusion.tensor import tensor_signal
 from custom.setting_checks import check_above_zero, check_whole

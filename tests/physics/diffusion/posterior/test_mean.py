@@ -11,11 +11,14 @@ from torch import Generator, Tensor
 from custom.errors import InputError
 from custom.physics.diffusion.gradient_table import spread_directions
 from custom.physics.diffusion.noise import ClippedGaussianNoise, NoiseModel, RicianNoise
-from custom.physics.diffusion.posterior.importance_sampling import Moments, WeightedSums
+from custom.physics.diffusion.posterior.importance_sampling import (
+    Moments,
+    SeparableLikelihood,
+    WeightedSums,
+)
 from custom.physics.diffusion.posterior.limit import bayes_limit, limit_of
 from custom.physics.diffusion.posterior.mean import Posterior, PosteriorMean
 from custom.physics.diffusion.posterior.own_draws import StudentProposal
-from custom.physics.diffusion.posterior.separable_likelihood import SeparableLikelihood
 from custom.physics.diffusion.priors import BoxPrior, Draw, TensorLattice
 from custom.physics.diffusion.tensor import b_matrix, tensor_signal
 from custom.physics.diffusion.tensor_fit import clip_to_box, fit_non_linear
