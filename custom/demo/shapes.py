@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from custom.demo.slab import Slab
 
-__all__ = ["Capsule", "Ellipsoid", "ellipse_distance", "tube_distance"]
+__all__ = ["Capsule", "Ellipsoid", "ellipse_distance", "paint_shells", "tube_distance"]
 
 Array = NDArray[np.float32]
 Point = Sequence[float] | NDArray[np.floating[Any]]
@@ -142,3 +142,21 @@ class Capsule:
             square += np.square(offset, out=offset)
         distance: Array = np.sqrt(square, out=square) - np.float32(self.radius) - change * along
         return distance
+
+
+def paint_shells(
+    slab: Slab, solid: Ellipsoid | Capsule, *shells: tuple[str, float], margin_mm: float = 0.0
+) -> None:
+    """Paint a solid in shells, the outermost first.
+
+    Args:
+        slab: The slab.
+        solid: The solid.
+        shells: Tissue of each shell, and how far (mm) it reaches beyond the solid's surface.
+        margin_mm: Margin about the solid within which the slab is painted.
+    """
+    part = solid.crop(slab, margin_mm)
+    if part is not None:
+        distance = solid.distance(part)
+        for tissue, beyond_mm in shells:
+            part.paint(tissue, distance - beyond_mm)

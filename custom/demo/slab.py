@@ -39,7 +39,8 @@ class Slab:
     """Signal and tissue at the points of a slab, painted in the order of the calls.
 
     Boundaries are soft over one sample, so that a structure thinner than a sample contributes in
-    proportion to its volume.
+    proportion to its volume. All arrays are float32: a Python float does not promote them, a
+    NumPy scalar of float64 does.
 
     Args:
         grid: Coordinates of the points.

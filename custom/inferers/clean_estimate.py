@@ -81,14 +81,7 @@ class CleanEstimate(Inferer):
         anchor: Tensor | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        """Return the estimate.
-
-        Args:
-            inputs: Images of the process, ``x_t``.
-            network: Predicts from ``x_t`` and the position.
-            args: The step of each image, and further arguments of the network.
-            anchor: The degraded images, if network or process need them.
-            kwargs: Further arguments of the network.
+        """Return the estimate; ``args`` are the step of each image, then the network's own.
 
         Raises:
             ValueError: If ``anchor`` is missing for a conditioned network.

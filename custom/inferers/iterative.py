@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from monai.inferers import Inferer
 from monai.networks import eval_mode
 from monai.utils import convert_to_dst_type
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from custom.errors import InputError
 from custom.inferers.clean_estimate import CleanEstimate, DiffusionProcess, on_device
@@ -25,16 +24,11 @@ DrawNoise = Callable[[int, int], Tensor | None]
 """Called with ``(t, u)``: noise of unit variance that is added between the two; None for none."""
 
 NoiseOfPass = Callable[[Tensor, list[Generator]], DrawNoise]
-"""Makes the noise of one pass for a batch of images, from a generator an image."""
+"""Makes the noise of one pass for images ``(n, C, X, Y)``, from a generator an image on the CPU."""
 
 
 def white_noise(images: Tensor, generators: list[Generator]) -> DrawNoise:
-    """Return independent normal voxels for every step.
-
-    Args:
-        images: Images of the pass, ``(n, C, X, Y)``, for shape, type and device.
-        generators: Random generators on the CPU, one for each image.
-    """
+    """Return independent normal voxels for every step, see :data:`NoiseOfPass`."""
 
     def draw(start: int, end: int) -> Tensor:
         fields = [torch.randn(images.shape[1:], generator=generator) for generator in generators]
@@ -69,7 +63,7 @@ class IterativeInferer(Inferer):
 
     Raises:
         InputError: If an argument is out of its range, several samples are set but no noise, or
-            noise without ``noise``. These are user settings, so the user reads the error.
+            noise without ``noise``.
 
     Source:
         Song, Meng, Ermon, ICLR 2021 (steps without noise); Ho, Jain, Abbeel, NeurIPS 2020 (with).
@@ -108,13 +102,7 @@ class IterativeInferer(Inferer):
         self._estimate = CleanEstimate(process, conditioned)
 
     def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
-        """Restore a batch of slices or stacks.
-
-        Args:
-            inputs: The degraded images.
-            network: Predicts from an image of the process and its position.
-            args: Further arguments of the network.
-            kwargs: Further keyword arguments of the network.
+        """Restore a batch of slices or stacks; further arguments go to the network.
 
         Raises:
             ValueError: If ``inputs`` are neither slices nor stacks of one channel.
@@ -126,7 +114,7 @@ class IterativeInferer(Inferer):
         slices = torch.as_tensor(inputs).as_subclass(Tensor)
         if inputs.ndim == 5:
             slices = fold_slices(slices)
-        with _evaluating(network):
+        with eval_mode(network):  # type: ignore[arg-type]  # any callable
             restored = torch.cat(
                 [
                     self._restore(part, number * self.slices_per_batch, network, *args, **kwargs)
@@ -142,14 +130,9 @@ class IterativeInferer(Inferer):
     def sample(
         self, anchor: Tensor, first: int, network: Network, *args: Any, **kwargs: Any
     ) -> Tensor:
-        """Return all passes of some slices, ``(num_samples, n, 1, X, Y)``.
+        """Return all passes of degraded slices ``(n, 1, X, Y)`` as ``(num_samples, n, 1, X, Y)``.
 
-        Args:
-            anchor: The degraded slices, ``(n, 1, X, Y)``.
-            first: Number of the first one, on which the noise depends.
-            network: Predicts from an image of the process and its position.
-            args: Further arguments of the network.
-            kwargs: Further keyword arguments of the network.
+        ``first`` is the number of the first slice, on which the noise depends.
         """
         generators = [_generator(self.seed, first + index) for index in range(len(anchor))]
         passes = [
@@ -214,11 +197,6 @@ def _check_noise(num_samples: int, random: bool, before_the_end: bool) -> None:
             f"num_samples {num_samples} needs num_inference_steps of 2 or more: the last step, to "
             "the clean image, has no noise"
         )
-
-
-def _evaluating(network: Network) -> AbstractContextManager[Any]:
-    """Return the context in which a network restores: no gradients, and modules in eval mode."""
-    return eval_mode(network) if isinstance(network, nn.Module) else torch.no_grad()
 
 
 def _generator(seed: int, number: int) -> Generator:

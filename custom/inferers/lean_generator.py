@@ -143,7 +143,9 @@ class _StreamedHead(nn.Module):
         """Return the image."""
         b, _, d, h, w = features.shape
         image = features.new_empty((b, 1, *(self.scale * n for n in (d, h, w))))
-        border = _planes(features, b, 1, self.scale * h, self.scale * w, self.width).zero_()
+        # One plane of zeros, channels last.
+        border = features.new_zeros((b, 1, self.scale * h, self.scale * w, self.width))
+        border = border.permute(0, 4, 1, 2, 3)
         fine, refined, done = border, border, 0
         for start in range(0, d, _PLANES):
             stop = min(start + _PLANES, d)
@@ -169,8 +171,3 @@ class _StreamedHead(nn.Module):
         shuffled = wide.permute(0, 2, 3, 4, 1).reshape(b, d, h, w, s, s, s, self.width)
         shuffled = shuffled.permute(0, 1, 4, 2, 5, 3, 6, 7)
         return shuffled.reshape(b, s * d, s * h, s * w, self.width).permute(0, 4, 1, 2, 3)
-
-
-def _planes(like: Tensor, b: int, d: int, h: int, w: int, channels: int) -> Tensor:
-    """Return an empty tensor for some planes, channels last."""
-    return like.new_empty((b, d, h, w, channels)).permute(0, 4, 1, 2, 3)

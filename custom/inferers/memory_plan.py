@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 import torch
 
 from custom.errors import InputError
-from custom.inferers.tile_layout import check_layout, run_shape
+from custom.inferers.tile_layout import TileSetting, check_layout, run_shape
 from custom.setting_checks import check_above_zero, check_not_negative, check_whole
 
-__all__ = ["MemoryPlan", "MemoryPlanner", "TileSetting", "free_memory"]
-
-TileSetting = int | Literal["auto", "whole"]
+__all__ = ["MemoryPlan", "MemoryPlanner", "free_memory"]
 
 _GIGABYTE = 1e9
 _STEP = 8  # voxels between the tile sizes that are tried
@@ -32,15 +30,10 @@ def free_memory(device: torch.device | str = "cpu") -> int:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Plan for restoring a volume.
+    """Plan for restoring a volume."""
 
-    Args:
-        tile: The most voxels of a tile along an axis, without its halo; None: the whole volume.
-        text: One line with the plan and its reason.
-    """
-
-    tile: int | None
-    text: str
+    tile: int | None  # the most voxels of a tile along an axis, without its halo; None: the whole
+    text: str  # one line with the plan and its reason
 
 
 class MemoryPlanner:
@@ -79,9 +72,7 @@ class MemoryPlanner:
         device: torch.device | str = "cpu",
         memory: Callable[[Any], int] = free_memory,
     ) -> None:
-        if isinstance(tile, str) and tile not in ("auto", "whole"):
-            raise InputError(f"tile must be auto, whole or a number of voxels, got {tile!r}")
-        check_layout(smallest_tile if isinstance(tile, str) else tile, halo, overlap)
+        check_layout(smallest_tile if tile == "auto" else tile, halo, overlap)
         check_above_zero("network_bytes", network_bytes)
         check_not_negative("result_bytes", result_bytes)
         check_above_zero("share", share)
@@ -98,10 +89,7 @@ class MemoryPlanner:
         self.memory = memory
 
     def plan(self, shape: Sequence[int]) -> MemoryPlan:
-        """Return the plan for a volume.
-
-        Args:
-            shape: Voxels of the low-resolution volume along its three axes.
+        """Return the plan for a low-resolution volume of a shape.
 
         Raises:
             InputError: If it does not fit, in one line.

@@ -61,13 +61,7 @@ class SliceWiseInferer(Inferer):
     def __call__(
         self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any
     ) -> Tensor:
-        """Restore volumes.
-
-        Args:
-            inputs: The volumes.
-            network: Restores slices.
-            args: Further arguments of the network.
-            kwargs: Further arguments of the network.
+        """Restore volumes; further arguments go to the network.
 
         Raises:
             ValueError: If ``inputs`` are no volumes.
@@ -97,37 +91,21 @@ class SliceWiseInferer(Inferer):
 
 
 def fold_slices(volumes: Tensor, spatial_dim: int = 2) -> Tensor:
-    """Return the slices of volumes as one batch.
+    """Return the slices of volumes ``(B, C, X, Y, Z)`` as one batch ``(B S, C, *plane)``.
 
-    Args:
-        volumes: ``(B, C, X, Y, Z)``.
-        spatial_dim: Axis that counts slices: 0, 1 or 2.
-
-    Returns:
-        ``(B S, C, *plane)``, the slices of one volume after those of the other.
+    The slices of one volume come after those of the other; ``spatial_dim`` is the axis that counts
+    them: 0, 1 or 2.
     """
     return volumes.movedim(spatial_dim + 2, 1).flatten(0, 1)
 
 
 def unfold_slices(slices: Tensor, batch: int, spatial_dim: int = 2) -> Tensor:
-    """Invert :func:`fold_slices`; channels and plane are those of the slices.
-
-    Args:
-        slices: ``(B S, C, *plane)``.
-        batch: ``B``.
-        spatial_dim: Axis that counts slices.
-    """
+    """Invert :func:`fold_slices` for ``batch`` volumes; channels and plane may be others."""
     return slices.reshape(batch, -1, *slices.shape[1:]).movedim(1, spatial_dim + 2)
 
 
 def slice_positions(total: int) -> Tensor:
     """Return the positions of slices relative to the middle of the volume, -1 to 1; 0 for one.
-
-    Args:
-        total: Number of slices.
-
-    Returns:
-        ``(total,)``, float32.
 
     Example:
         >>> slice_positions(5)

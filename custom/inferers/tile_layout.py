@@ -6,13 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from custom.errors import InputError
 from custom.setting_checks import check_whole
 
-__all__ = ["Span", "check_layout", "lay_tiles", "run_shape", "split_axis"]
+__all__ = ["Span", "TileSetting", "check_layout", "lay_tiles", "run_shape", "split_axis"]
+
+TileSetting = int | Literal["auto", "whole"]
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,19 @@ class Span:
         return weights.float()
 
 
-def check_layout(tile: int, halo: int, overlap: int) -> None:
+def check_layout(tile: TileSetting, halo: int, overlap: int) -> None:
     """Refuse sizes that do not fit together, by an error that the user reads.
 
     Raises:
-        InputError: If a size is no whole number, or ``tile`` is less than three times ``overlap``.
+        InputError: If ``tile`` is another word, a size is no whole number, or ``tile`` is less than
+            three times ``overlap``.
     """
     check_whole("halo", halo, 0)
     check_whole("overlap", overlap, 0)
+    if tile in ("auto", "whole"):
+        return
+    if isinstance(tile, str):
+        raise InputError(f"tile must be auto, whole or a number of voxels, got {tile!r}")
     # Two ramps of one tile must not meet.
     check_whole("tile", tile, max(3 * overlap, 1))
 
@@ -85,14 +94,7 @@ def split_axis(length: int, tile: int, halo: int, overlap: int) -> list[Span]:
 def lay_tiles(
     shape: Sequence[int], tile: int, halo: int, overlap: int
 ) -> list[tuple[Span, Span, Span]]:
-    """Return the tiles of a volume.
-
-    Args:
-        shape: Voxels along its three axes.
-        tile: See :func:`split_axis`.
-        halo: See :func:`split_axis`.
-        overlap: See :func:`split_axis`.
-    """
+    """Return the tiles of a volume of a shape, see :func:`split_axis`."""
     first, second, third = (split_axis(length, tile, halo, overlap) for length in shape)
     return list(product(first, second, third))
 

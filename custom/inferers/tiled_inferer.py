@@ -7,7 +7,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from custom.errors import InputError
 from custom.inferers.lean_generator import lean_form
-from custom.inferers.memory_plan import MemoryPlanner, TileSetting
-from custom.inferers.tile_layout import Span, check_layout, lay_tiles
+from custom.inferers.memory_plan import MemoryPlanner
+from custom.inferers.tile_layout import Span, TileSetting, check_layout, lay_tiles
 from custom.setting_checks import check_whole
 
 __all__ = ["TiledUpscalingInferer"]
@@ -88,9 +88,7 @@ class TiledUpscalingInferer(Inferer):
             raise InputError(f"precision must be float32 or bfloat16, got {precision!r}")
         if tile == "auto" and planner is None:
             raise ValueError("tile auto needs planner")
-        if isinstance(tile, str) and tile not in ("auto", "whole"):
-            raise InputError(f"tile must be auto, whole or a number of voxels, got {tile!r}")
-        check_layout(3 * overlap + 1 if isinstance(tile, str) else tile, halo, overlap)
+        check_layout(tile, halo, overlap)
         check_whole("scale", scale, 1)
         self.scale = scale
         self.tile = tile
@@ -103,19 +101,12 @@ class TiledUpscalingInferer(Inferer):
         self.lean = lean
 
     def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
-        """Restore a batch of volumes.
-
-        Args:
-            inputs: The volumes.
-            network: Gives volumes of ``scale`` times as many voxels along each axis.
-            args: Further arguments of the network.
-            kwargs: Further arguments of the network.
-        """
+        """Restore a batch of volumes; further arguments go to the network."""
         if inputs.ndim != 5:
             raise ValueError(f"inputs must be (B, C, D, H, W), got {tuple(inputs.shape)}")
         volume = torch.as_tensor(inputs).as_subclass(Tensor)
         tile = self._tile(volume)
-        with _evaluating(network):
+        with eval_mode(network):  # type: ignore[arg-type]  # any callable
             if self.lean and self.precision == "float32" and isinstance(network, nn.Module):
                 network = lean_form(network, volume.device)
             if tile is None:
@@ -194,8 +185,3 @@ class TiledUpscalingInferer(Inferer):
         with tempfile.TemporaryFile(dir=folder) as file:
             array = np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
         return torch.from_numpy(array)
-
-
-def _evaluating(network: Network) -> AbstractContextManager[Any]:
-    """Return the context in which a network restores: no gradients, and modules in eval mode."""
-    return eval_mode(network) if isinstance(network, nn.Module) else torch.no_grad()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from monai.inferers import Inferer
 from monai.networks import eval_mode
 from monai.utils import convert_to_dst_type
-from torch import Tensor, nn
+from torch import Tensor
 
 from custom.errors import InputError
 from custom.setting_checks import check_whole
@@ -93,7 +92,7 @@ class VoxelwiseInferer(Inferer):
             if sigma is None:
                 raise ValueError("sigma must be given: the network is told the noise level")
             parts.append(_map(sigma, series, 0.0)[inside].unsqueeze(1))
-        with _evaluating(network):
+        with eval_mode(network):  # type: ignore[arg-type]  # any callable
             if self.num_samples > 1:
                 found = self._draw(signals, network)
             else:
@@ -160,8 +159,3 @@ def _scatter(found: Tensor, series: Tensor, inside: Tensor) -> Tensor:
     deviations = torch.zeros_like(series)
     deviations[inside] = found[:, count:]
     return torch.cat([restored, deviations], -1)
-
-
-def _evaluating(network: Network) -> AbstractContextManager[Any]:
-    """Return the context in which a network restores: no gradients, and modules in eval mode."""
-    return eval_mode(network) if isinstance(network, nn.Module) else torch.no_grad()

@@ -96,28 +96,26 @@ class _Person:
         turn = (_rotation(self.grid.tilt_deg) / size).astype(np.float32)
         middle = brain_template().middle_mm.astype(np.float32).reshape(3, 1, 1, 1)
         points = (turn @ mesh.reshape(3, -1)).reshape(mesh.shape) + middle
-        bend = np.stack([np.float32(4) * self.field(30) + self.field(12) for _ in range(3)])
+        bend = np.stack([4 * self.field(30) + self.field(12) for _ in range(3)])
         return np.asarray(points + bend)
 
     def fold(self, grey: Array, white: Array, brain: Array) -> dict[str, Array]:
         """Turn the smooth average into sharp tissues with this person's folds."""
-        folds = np.float32(0.2) * self.field(5) + np.float32(0.07) * self.field(2.5)
+        folds = 0.2 * self.field(5) + 0.07 * self.field(2.5)
         scores = {
             "csf": np.clip(brain - grey - white, 0, 1) - folds,
             "grey": grey,
-            "white": white + np.float32(0.5) * (folds + np.float32(0.1) * self.field(4)),
+            "white": white + 0.5 * (folds + 0.1 * self.field(4)),
         }
-        shares = {
-            name: np.exp((score - 1) / np.float32(_SHARPNESS)) for name, score in scores.items()
-        }
-        total = sum(shares.values()) + np.float32(1e-12)
-        inside = np.clip(2 * brain - np.float32(0.5), 0, 1)
+        shares = {name: np.exp((score - 1) / _SHARPNESS) for name, score in scores.items()}
+        total = sum(shares.values()) + 1e-12
+        inside = np.clip(2 * brain - 0.5, 0, 1)
         return {name: share / total * inside for name, share in shares.items()}
 
     def texture(self) -> Array:
         """Return a multiplicative texture of a few percent at voxel scale."""
         fine, coarse = self.field(1.5), self.field(4)
-        return np.asarray(1 + np.float32(0.025) * fine + np.float32(0.025) * coarse)
+        return np.asarray(1 + 0.025 * fine + 0.025 * coarse)
 
     def add_vessels(self, image: Array, white: Array) -> Array:
         """Draw bright vessels outside of white matter, and dark spaces around those in it."""
@@ -125,8 +123,8 @@ class _Person:
         radius = max(0.7, 0.4 * self.grid.voxel_mm)
         distance = tube_distance(self.field(spacing), self.field(spacing), spacing, radius)
         share = self._share(distance)
-        signal = np.float32(1.5) * (1 - white) + np.float32(0.5) * white
-        inside = share * (image > np.float32(0.05))
+        signal = 1.5 * (1 - white) + 0.5 * white
+        inside = share * (image > 0.05)
         return np.asarray(image + inside * (signal - image))
 
     def add_skull(self, image: Array, brain: Array) -> Array:
@@ -139,12 +137,12 @@ class _Person:
         for end, signal in reversed(layers):
             shell = shell + self._share(depth - np.float32(end)) * (np.float32(signal) - above)
             above = np.float32(signal)
-        share = np.clip(2 * brain - np.float32(0.5), 0, 1)
-        return np.asarray(image + (1 - share) * shell * (1 + np.float32(0.05) * self.field(2)))
+        share = np.clip(2 * brain - 0.5, 0, 1)
+        return np.asarray(image + (1 - share) * shell * (1 + 0.05 * self.field(2)))
 
     def measure(self, image: Array) -> Array:
         """Apply the coil's sensitivity, the receiver's gain and Rician noise."""
-        sensitivity = np.exp(np.float32(0.12) * self.field(90))
+        sensitivity = np.exp(0.12 * self.field(90))
         sigma = self.uniform(0.008, 0.02)
         noise = self.rng.standard_normal((2, *image.shape), dtype=np.float32) * sigma
         gain = self.uniform(500, 1200)
@@ -152,7 +150,7 @@ class _Person:
 
     def _share(self, distance: Array) -> Array:
         """Return the share of each voxel that lies within a surface."""
-        share = np.float32(0.5) - distance / np.float32(self.grid.voxel_mm)
+        share = 0.5 - distance / self.grid.voxel_mm
         return np.asarray(np.clip(share, 0, 1))
 
 

@@ -114,15 +114,15 @@ class Mouse:
         codes[(slab.codes != codes).any(axis=0)] = 255
         signal = (slab.signal * self._sensitivity(grid)).mean(axis=0)
         middle = SlabGrid((normal[depths // 2 : depths // 2 + 1], first_mm, second_mm), grid.order)
-        phase = np.float32(0.6) * middle.field(self.phase)[0]
+        phase = 0.6 * middle.field(self.phase)[0]
         return MouseSlice((signal * np.exp(1j * phase)).astype(np.complex64), codes)
 
     def _slab(self, grid: SlabGrid, edge_mm: float) -> Slab:
         """Return an empty slab with deformed positions and fields."""
         positions, reach = [], []
         for number, letter in enumerate("xyz"):
-            shift = grid.field(self.posture[number]) * np.float32(0.55)
-            shift += grid.field(self.irregularity[number]) * np.float32(0.13)
+            shift = grid.field(self.posture[number]) * 0.55
+            shift += grid.field(self.irregularity[number]) * 0.13
             axis = grid.order.index(letter)
             shape = [1, 1, 1]
             shape[axis] = -1
@@ -162,5 +162,5 @@ class Mouse:
         )
         height = np.float32(self.coil_height_mm)
         distance = np.hypot((y + height) / height, (x - np.float32(self.coil_side_mm)) / height)
-        falloff = np.exp(np.float32(-0.55) * (distance - 1))
-        return np.asarray(falloff * np.exp(np.float32(0.06) * grid.field(self.coil)), np.float32)
+        falloff = np.exp(-0.55 * (distance - 1))
+        return np.asarray(falloff * np.exp(0.06 * grid.field(self.coil)), np.float32)

@@ -68,19 +68,19 @@ class Gut:
             part = piece.crop(frame, 0.6)
             if part is not None:
                 _claim(part, piece.distance(part), number)
-        wall = np.maximum(nearest - np.float32(0.2), (nearest - second) / 2 + np.float32(0.03))
+        wall = np.maximum(nearest - 0.2, (nearest - second) / 2 + 0.03)
         wall = np.maximum(wall, cavity)
         slab.paint("gut wall", wall)
-        folds = np.float32(0.08) * np.abs(slab.fields["lobules"])
-        lumen = wall + np.float32(0.27) + folds
+        folds = 0.08 * np.abs(slab.fields["lobules"])
+        lumen = wall + 0.27 + folds
         names = sorted(set(self.contents))
         kinds = np.full(256, 255, dtype=np.uint8)
         kinds[: len(self.contents)] = [names.index(name) for name in self.contents]
         kind = kinds[owner]
         for number, name in enumerate(names):
-            slab.paint(name, np.where(kind == number, lumen, np.float32(9.0)))
+            slab.paint(name, np.where(kind == number, lumen, 9.0))
         # The bright mucosa lines each lumen.
-        slab.paint("fluid", np.abs(lumen + np.float32(0.02)) - np.float32(0.03))
+        slab.paint("fluid", np.abs(lumen + 0.02) - 0.03)
 
 
 def _claim(part: Slab, distance: Array, number: int) -> None:

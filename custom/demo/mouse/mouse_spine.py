@@ -47,60 +47,57 @@ class Spine:
         size = np.float32(1 / self.size)
         across = (part.x - self.side(part.z)) * size
         up = (self.height(part.z) - part.y) * size
-        end = part.z - np.float32(_TOP_MM)
+        end = part.z - _TOP_MM
         count = self.count(part.z)
         length = self.length(part.z)
         # Distance along the column from the middle of the nearest vertebra.
-        along = np.abs(count - np.floor(count) - np.float32(0.5)) * length
-        self._paint_bodies(part, np.hypot(across * np.float32(0.87), up), along, length, end)
+        along = np.abs(count - np.floor(count) - 0.5) * length
+        self._paint_bodies(part, np.hypot(across * 0.87, up), along, length, end)
         self._paint_arches(part, across, up, along, length, end)
-        self._paint_cord(part, across, up - np.float32(1.85), end)
+        self._paint_cord(part, across, up - 1.85, end)
 
     def _paint_bodies(
         self, slab: Slab, radius: Array, along: Array, length: Array, end: Array
     ) -> None:
         """Paint vertebral bodies with marrow, and discs with their nucleus."""
-        outline = np.maximum(radius - np.float32(1.15), end)
-        gap = length / 2 - np.float32(0.24) - along
+        outline = np.maximum(radius - 1.15, end)
+        gap = length / 2 - 0.24 - along
         slab.paint("disc", outline)
-        slab.paint("nucleus pulposus", np.maximum(radius - np.float32(0.62), gap + 0.06))
+        slab.paint("nucleus pulposus", np.maximum(radius - 0.62, gap + 0.06))
         bone = np.maximum(outline, -gap)
         slab.paint("cortical bone", bone)
-        slab.paint("marrow", bone + np.float32(0.2))
-        plates = np.abs(gap - np.float32(0.55)) - np.float32(0.03)
-        slab.paint("cortical bone", np.maximum(plates, outline + np.float32(0.2)))
+        slab.paint("marrow", bone + 0.2)
+        plates = np.abs(gap - 0.55) - 0.03
+        slab.paint("cortical bone", np.maximum(plates, outline + 0.2))
 
     def _paint_arches(
         self, slab: Slab, across: Array, up: Array, along: Array, length: Array, end: Array
     ) -> None:
         """Paint arch, transverse processes and the spinous process of each vertebra."""
         side = np.abs(across)
-        ring = np.hypot(across, (up - np.float32(1.85)) * np.float32(1.05))
-        arch = np.maximum(ring - np.float32(1.45), along - np.float32(0.34) * length)
+        ring = np.hypot(across, (up - 1.85) * 1.05)
+        arch = np.maximum(ring - 1.45, along - 0.34 * length)
         transverse = np.maximum(
-            np.hypot(np.maximum(side - np.float32(2.0), 0), up - np.float32(0.45))
-            - np.float32(0.34),
-            along - np.float32(0.24) * length,
+            np.hypot(np.maximum(side - 2.0, 0), up - 0.45) - 0.34,
+            along - 0.24 * length,
         )
-        tip = np.abs(up - np.float32(3.6) - np.float32(0.5) * along) - np.float32(1.0)
-        spinous = np.maximum(
-            np.maximum(side - np.float32(0.24), tip), along - np.float32(0.3) * length
-        )
-        limit = np.maximum(end, slab.fields["body"] + np.float32(0.8))
+        tip = np.abs(up - 3.6 - 0.5 * along) - 1.0
+        spinous = np.maximum(np.maximum(side - 0.24, tip), along - 0.3 * length)
+        limit = np.maximum(end, slab.fields["body"] + 0.8)
         for process in (transverse, spinous, arch):
             limited = np.maximum(process, limit)
-            slab.paint("fat", limited - np.float32(0.05))
+            slab.paint("fat", limited - 0.05)
             slab.paint("cortical bone", limited)
-            slab.paint("marrow", limited + np.float32(0.2))
+            slab.paint("marrow", limited + 0.2)
 
     def _paint_cord(self, slab: Slab, across: Array, up: Array, end: Array) -> None:
         """Paint epidural fat, cerebrospinal fluid, white and grey matter."""
-        radius = np.hypot(across * np.float32(0.92), up)
-        end = end - np.float32(0.8)
-        slab.paint("fat", np.maximum(radius - np.float32(1.08), end))
-        slab.paint("cerebrospinal fluid", np.maximum(radius - np.float32(0.97), end))
-        slab.paint("white matter", np.maximum(radius - np.float32(0.8), end))
+        radius = np.hypot(across * 0.92, up)
+        end = end - 0.8
+        slab.paint("fat", np.maximum(radius - 1.08, end))
+        slab.paint("cerebrospinal fluid", np.maximum(radius - 0.97, end))
+        slab.paint("white matter", np.maximum(radius - 0.8, end))
         # The butterfly: two horns on each side and a bridge.
-        horn = np.hypot(np.abs(across) - np.float32(0.26), up * np.float32(0.48))
-        bridge = np.maximum(np.abs(across) - np.float32(0.3), np.abs(up) - np.float32(0.1))
-        slab.paint("grey matter", np.maximum(np.minimum(horn - np.float32(0.2), bridge), end))
+        horn = np.hypot(np.abs(across) - 0.26, up * 0.48)
+        bridge = np.maximum(np.abs(across) - 0.3, np.abs(up) - 0.1)
+        slab.paint("grey matter", np.maximum(np.minimum(horn - 0.2, bridge), end))

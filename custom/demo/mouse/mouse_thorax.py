@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from custom.demo.shapes import Capsule, Ellipsoid, tube_distance
+from custom.demo.shapes import Capsule, Ellipsoid, paint_shells, tube_distance
 from custom.demo.slab import Slab
 
 __all__ = ["Thorax"]
@@ -39,8 +39,8 @@ class Thorax:
 
     def diaphragm(self, slab: Slab) -> Array:
         """Return the level above the diaphragm's dome."""
-        dome = np.float32(self.dome_mm) - np.float32(0.075) * (slab.x**2 + (slab.y - 1) ** 2)
-        level: Array = slab.z - np.maximum(dome, np.float32(-6.0))
+        dome = self.dome_mm - 0.075 * (slab.x**2 + (slab.y - 1) ** 2)
+        level: Array = slab.z - np.maximum(dome, -6.0)
         return level
 
     def paint(self, slab: Slab) -> None:
@@ -49,13 +49,13 @@ class Thorax:
         if part is None:
             return
         above = self.diaphragm(part)
-        cavity = part.fields["body"] + np.float32(_WALL_MM)
-        cavity = np.maximum(cavity, np.float32(-3.6) - part.y - np.float32(0.3) * np.abs(part.x))
-        top = part.z + np.float32(0.12) * part.x**2 - np.float32(_TOP_MM)
+        cavity = part.fields["body"] + _WALL_MM
+        cavity = np.maximum(cavity, -3.6 - part.y - 0.3 * np.abs(part.x))
+        top = part.z + 0.12 * part.x**2 - _TOP_MM
         cavity = np.maximum(np.maximum(cavity, top), -above)
         part.paint("lung", cavity)
         vessels = tube_distance(part.fields["tubes 1"], part.fields["tubes 2"], 1.1, 0.11)
-        part.paint("slow blood", np.maximum(vessels, cavity + np.float32(0.5)))
+        part.paint("slow blood", np.maximum(vessels, cavity + 0.5))
         self._paint_mediastinum(part, cavity)
         self._paint_heart(part)
         self._paint_tubes(part)
@@ -71,12 +71,12 @@ class Thorax:
         ):
             part = solid.crop(slab)
             if part is not None:
-                inside = np.maximum(solid.distance(part), part.y - np.float32(6.2))
+                inside = np.maximum(solid.distance(part), part.y - 6.2)
                 part.paint(tissue, inside)
         part = slab.crop((-0.6, 1.5, -2.0), (0.6, 8.0, 14.0))
         if part is not None:
-            sheet = np.abs(part.x + 0.12 * part.fields["lobules"]) - np.float32(0.1)
-            part.paint("fat", np.maximum(sheet, part.fields["body"] + np.float32(2.0)))
+            sheet = np.abs(part.x + 0.12 * part.fields["lobules"]) - 0.1
+            part.paint("fat", np.maximum(sheet, part.fields["body"] + 2.0))
 
     def _paint_heart(self, slab: Slab) -> None:
         """Paint pericardial fat, heart muscle, both ventricles and the atria."""
@@ -84,7 +84,7 @@ class Thorax:
         if part is None:
             return
         outline = self.heart.distance(part)
-        part.paint("fat", outline - np.float32(0.22) - np.float32(0.15) * part.fields["lobules"])
+        part.paint("fat", outline - 0.22 - 0.15 * part.fields["lobules"])
         part.paint("myocardium", outline)
         centre, radii = np.array(self.heart.centre), np.array(self.heart.radii)
         wall = self.wall_mm
@@ -95,16 +95,16 @@ class Thorax:
         # Papillary muscles leave notches in the ventricle.
         notches: Array = np.float32(0.25) * np.abs(part.fields["lobules"])
         part.paint("slow blood", cavity + notches)
-        part.paint("flowing blood", cavity + np.float32(0.65))
+        part.paint("flowing blood", cavity + 0.65)
         right = Ellipsoid(
             np.add(centre, (0.35 * radii[0], 0.4, 0.2)), radii * (0.52, 0.78, 0.72), -14.0
         )
-        crescent = np.maximum(right.distance(part), np.float32(0.75) - cavity)
-        part.paint("slow blood", np.maximum(crescent, outline + np.float32(0.45)))
+        crescent = np.maximum(right.distance(part), 0.75 - cavity)
+        part.paint("slow blood", np.maximum(crescent, outline + 0.45))
         for side in (-1, 1):
             atrium = Ellipsoid(np.add(centre, (side * 1.6, -0.6, 3.6)), (1.25, 1.4, 1.2))
             part.paint("myocardium", atrium.distance(part))
-            part.paint("slow blood", atrium.distance(part) + np.float32(0.25))
+            part.paint("slow blood", atrium.distance(part) + 0.25)
 
     def _paint_tubes(self, slab: Slab) -> None:
         """Paint windpipe, gullet, aorta, caval vein and the great vessels of the neck."""
@@ -119,55 +119,50 @@ class Thorax:
             )
             root = np.add(heart, (0, -1, 3))
             _paint_vessel(slab, Capsule(root, (side * 2.6, -0.6, 8.5), 0.5, 0.3))
-        pipe = Capsule((0.1, 1.2, 23.0), (0.1, -1.2, 12.4), 0.8)
         for tube in (
-            pipe,
+            Capsule((0.1, 1.2, 23.0), (0.1, -1.2, 12.4), 0.8),
             Capsule((0.1, -1.2, 12.4), (1.9, -1.0, 9.8), 0.6, 0.45),
             Capsule((0.1, -1.2, 12.4), (-1.7, -1.0, 9.8), 0.6, 0.45),
         ):
-            part = tube.crop(slab, 0.3)
-            if part is not None:
-                distance = tube.distance(part)
-                part.paint("cartilage", distance - np.float32(0.22))
-                part.paint("gas", distance)
+            paint_shells(slab, tube, ("cartilage", 0.22), ("gas", 0.0), margin_mm=0.3)
         gullet = Capsule((-0.6, 0.4, 23.0), (-0.8, -2.6, 0.0), 0.6)
         part = gullet.crop(slab)
         if part is not None:
             distance = gullet.distance(part)
             part.paint("gut wall", distance)
-            part.paint("muscle", np.abs(distance + np.float32(0.12)) - np.float32(0.07))
+            part.paint("muscle", np.abs(distance + 0.12) - 0.07)
 
     def _paint_ribs(self, slab: Slab, above: Array) -> None:
         """Paint slanting ribs with marrow, and the fat between the muscles of the wall."""
         body = slab.fields["body"]
-        level = slab.z + np.float32(0.55) * (slab.y + np.float32(5.0))
-        turn = level * np.float32(1 / self.rib_pitch_mm) + np.float32(self.rib_phase)
-        along = (turn - np.floor(turn) - np.float32(0.5)) * np.float32(self.rib_pitch_mm)
-        depth = body + np.float32(_RIB_DEPTH_MM)
-        rib = np.hypot(depth, along * np.float32(0.88)) - np.float32(0.36)
-        limits = np.maximum(np.float32(1.6) - np.abs(slab.x), slab.z - np.float32(_TOP_MM))
-        limits = np.maximum(limits, np.float32(-4.8) - above)
-        sheet = np.abs(depth + np.float32(0.42)) - np.float32(0.05)
+        level = slab.z + 0.55 * (slab.y + 5.0)
+        turn = level * (1 / self.rib_pitch_mm) + self.rib_phase
+        along = (turn - np.floor(turn) - 0.5) * self.rib_pitch_mm
+        depth = body + _RIB_DEPTH_MM
+        rib = np.hypot(depth, along * 0.88) - 0.36
+        limits = np.maximum(1.6 - np.abs(slab.x), slab.z - _TOP_MM)
+        limits = np.maximum(limits, -4.8 - above)
+        sheet = np.abs(depth + 0.42) - 0.05
         slab.paint("fat", np.maximum(sheet, limits))
         rib = np.maximum(rib, limits)
         slab.paint("cortical bone", rib)
         # Towards the belly ribs are cartilage; towards the back they hold marrow.
-        slab.paint("cartilage", np.maximum(rib + np.float32(0.12), np.float32(3.0) - slab.y))
-        slab.paint("marrow", np.maximum(rib + np.float32(0.19), slab.y - np.float32(2.6)))
+        slab.paint("cartilage", np.maximum(rib + 0.12, 3.0 - slab.y))
+        slab.paint("marrow", np.maximum(rib + 0.19, slab.y - 2.6))
 
     def _paint_breastbone(self, slab: Slab, above: Array) -> None:
         """Paint the chain of sternal bones."""
         part = slab.crop((-1.4, 3.0, -4.0), (1.4, 10.0, 17.0))
         if part is None:
             return
-        turn = part.z * np.float32(0.4) + np.float32(self.rib_phase)
-        along = np.abs(turn - np.floor(turn) - np.float32(0.5)) * np.float32(2.5)
-        distance = np.hypot(part.x, part.fields["body"] + np.float32(1.6)) - np.float32(0.65)
-        distance = np.maximum(distance, part.z - np.float32(16.0))
+        turn = part.z * 0.4 + self.rib_phase
+        along = np.abs(turn - np.floor(turn) - 0.5) * 2.5
+        distance = np.hypot(part.x, part.fields["body"] + 1.6) - 0.65
+        distance = np.maximum(distance, part.z - 16.0)
         part.paint("cartilage", distance)
-        bone = np.maximum(distance, along - np.float32(1.02))
+        bone = np.maximum(distance, along - 1.02)
         part.paint("cortical bone", bone)
-        part.paint("marrow", bone + np.float32(0.2))
+        part.paint("marrow", bone + 0.2)
 
 
 def _paint_vessel(slab: Slab, vessel: Capsule) -> None:
@@ -175,5 +170,5 @@ def _paint_vessel(slab: Slab, vessel: Capsule) -> None:
     part = vessel.crop(slab, 0.2)
     if part is not None:
         distance = vessel.distance(part)
-        part.paint("gut wall", distance - np.float32(0.1))
+        part.paint("gut wall", distance - 0.1)
         part.paint("flowing blood", distance)

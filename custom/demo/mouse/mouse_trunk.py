@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from custom.demo.random_field import Profile
-from custom.demo.shapes import Capsule, Ellipsoid, ellipse_distance
+from custom.demo.shapes import Capsule, Ellipsoid, ellipse_distance, paint_shells
 from custom.demo.slab import Slab
 
 __all__ = ["Trunk"]
@@ -50,7 +50,7 @@ class Trunk:
             part = limb.crop(slab, 2.0)
             if part is not None:
                 outline = slab.under(part, torso)
-                outline[...] = _blend(outline, limb.distance(part) - np.float32(0.7))
+                outline[...] = _blend(outline, limb.distance(part) - 0.7)
         return torso
 
     def paint(self, slab: Slab) -> None:
@@ -60,11 +60,11 @@ class Trunk:
         # The flanks and the belly carry more fat than the back.
         thickness = np.clip(thickness + 0.05 * (slab.y + 1), 0.05, 1.5)
         slab.paint("skin", body)
-        slab.paint("fat", body + np.float32(_SKIN_MM))
-        muscle = body + np.float32(_SKIN_MM) + thickness
+        slab.paint("fat", body + _SKIN_MM)
+        muscle = body + _SKIN_MM + thickness
         slab.paint("muscle", muscle)
         # A thin muscle sheet (panniculus carnosus) runs inside the fat.
-        sheet = np.abs(body + np.float32(_SKIN_MM) + 0.45 * thickness) - np.float32(0.05)
+        sheet = np.abs(body + _SKIN_MM + 0.45 * thickness) - np.float32(0.05)
         slab.paint("muscle", sheet)
         self._paint_septa(slab, muscle)
         for side in (-1, 1):
@@ -73,8 +73,8 @@ class Trunk:
 
     def _paint_septa(self, slab: Slab, muscle: Array) -> None:
         """Separate the muscles by thin fat, thicker towards the surface."""
-        septum = np.abs(slab.fields["septa"]) * np.float32(0.8)
-        width = np.float32(0.03) + np.float32(0.035) * slab.fields["fat"]
+        septum = np.abs(slab.fields["septa"]) * 0.8
+        width = 0.03 + 0.035 * slab.fields["fat"]
         slab.paint("fat", np.maximum(septum - width, muscle))
 
     def _limb(self, side: int) -> Capsule:
@@ -90,14 +90,12 @@ class Trunk:
         part = limb.crop(slab)
         if part is not None:
             # A fat plane separates the arm from the chest wall.
-            part.paint("fat", np.abs(limb.distance(part) + np.float32(0.05)) - np.float32(0.14))
+            part.paint("fat", np.abs(limb.distance(part) + 0.05) - 0.14)
             bone = Capsule(limb.start, limb.end, 0.62, 0.5).distance(part)
             part.paint("cortical bone", bone)
-            part.paint("marrow", bone + np.float32(0.24))
+            part.paint("marrow", bone + 0.24)
         blade = Ellipsoid((side * 5.2, -3.4, 14.5), (0.22, 2.6, 3.0), 18.0)
-        part = blade.crop(slab)
-        if part is not None:
-            part.paint("cortical bone", blade.distance(part))
+        paint_shells(slab, blade, ("cortical bone", 0.0))
 
     def _paint_brown_fat(self, slab: Slab) -> None:
         """Paint the interscapular pad with its two lobes and a dark vein between."""
@@ -105,19 +103,19 @@ class Trunk:
             lobe = Ellipsoid((side * 1.7, -4.3, 15.8), (2.0, 1.1, 3.6), -6.0)
             part = lobe.crop(slab)
             if part is not None:
-                distance = np.maximum(lobe.distance(part), part.fields["body"] + np.float32(0.7))
-                part.paint("fat", distance - np.float32(0.22))
+                distance = np.maximum(lobe.distance(part), part.fields["body"] + 0.7)
+                part.paint("fat", distance - 0.22)
                 part.paint("brown fat", distance)
                 part.paint("fat", np.maximum(distance, _lines(part, 0.05)))
 
 
 def _lines(slab: Slab, half_width_mm: float) -> Array:
     """Return the distance to the surfaces between lobules."""
-    return np.abs(slab.fields["lobules"]) * np.float32(0.8) - np.float32(half_width_mm)
+    return np.abs(slab.fields["lobules"]) * np.float32(0.8) - half_width_mm
 
 
 def _blend(first: Array, second: Array, width_mm: float = 1.5) -> Array:
     """Return the union of two solids, rounded where they meet."""
-    overlap = np.clip(0.5 + (second - first) * np.float32(0.5 / width_mm), 0, 1)
+    overlap = np.clip(0.5 + (second - first) * (0.5 / width_mm), 0, 1)
     rounded = second + (first - second) * overlap
-    return np.asarray(rounded - np.float32(width_mm) * overlap * (1 - overlap))
+    return np.asarray(rounded - width_mm * overlap * (1 - overlap))

@@ -184,7 +184,7 @@ def test_an_interrupted_set_is_made_again(demo, tmp_path, monkeypatch):
 
     folder = tmp_path / "set"
     with monkeypatch.context() as patch:
-        patch.setattr("custom.demo.diffusion.dwi_phantom.DatasetWriter.close", stop)
+        patch.setattr("custom.data.datasets.dataset_writer.DatasetWriter.close", stop)
         with pytest.raises(KeyboardInterrupt):
             DwiDemo(folder, "tiny", seed=3).ensure()
     assert not (folder / "datalist.json").exists()

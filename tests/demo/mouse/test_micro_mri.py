@@ -74,15 +74,15 @@ def test_a_complete_set_is_left_alone_and_another_replaced(tmp_path):
 
 def test_an_interrupted_set_is_made_again(demo, tmp_path, monkeypatch):
     broken = MicroMriDemo(tmp_path / "set", "tiny", seed=3)
-    pairs = broken._pairs
+    scans = broken._scans
 
     def stop_early():
-        for number, pair in enumerate(pairs()):
+        for number, scan in enumerate(scans()):
             if number == 3:
                 raise KeyboardInterrupt
-            yield pair
+            yield scan
 
-    monkeypatch.setattr(broken, "_pairs", stop_early)
+    monkeypatch.setattr(broken, "_scans", stop_early)
     with pytest.raises(KeyboardInterrupt):
         broken.ensure()
     assert not (tmp_path / "set" / "datalist.json").exists()
@@ -100,9 +100,9 @@ def test_two_at_once_make_one_complete_set(demo, tmp_path, caplog):
             started.wait(timeout=30)
             return super().ensure()
 
-        def _pairs(self):
+        def _scans(self):
             made.append(self)
-            yield from super()._pairs()
+            yield from super()._scans()
 
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(Slow(folder, "tiny", seed=3).ensure) for _ in range(2)]
