@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ class SlabGrid:
         return field(self.axes_mm, self.order)
 
 
+@dataclass(eq=False)
 class Slab:
     """Signal and tissue at the points of a slab, painted in the order of the calls.
 
@@ -44,7 +45,9 @@ class Slab:
 
     Args:
         grid: Coordinates of the points.
-        position: Anatomical ``x, y, z`` of each point, after deformation, ``(K, A, B)`` each.
+        x: Anatomical ``x`` of each point, after deformation, ``(K, A, B)``.
+        y: The same of ``y``.
+        z: The same of ``z``.
         reach_mm: Largest displacement along x, y and z.
         fields: Named fields, ``(K, A, B)`` each; ``"density"`` and ``"relaxation"`` are the
             small-scale texture of the tissues.
@@ -54,25 +57,16 @@ class Slab:
         codes: Tissue code so far, changed in place.
     """
 
-    def __init__(
-        self,
-        grid: SlabGrid,
-        position: Sequence[Array],
-        reach_mm: Sequence[float],
-        fields: dict[str, Array],
-        tissues: dict[str, Tissue],
-        edge_mm: float,
-        signal: Array,
-        codes: NDArray[np.uint8],
-    ) -> None:
-        self.grid = grid
-        self.x, self.y, self.z = position
-        self.reach_mm = tuple(reach_mm)
-        self.fields = fields
-        self.tissues = tissues
-        self.edge_mm = edge_mm
-        self.signal = signal
-        self.codes = codes
+    grid: SlabGrid
+    x: Array
+    y: Array
+    z: Array
+    reach_mm: Sequence[float]
+    fields: dict[str, Array]
+    tissues: dict[str, Tissue]
+    edge_mm: float
+    signal: Array
+    codes: NDArray[np.uint8]
 
     def crop(self, low_mm: Sequence[float], high_mm: Sequence[float]) -> Slab | None:
         """Return the part of the slab that can hold a box, as views, or None if it has none.
@@ -91,16 +85,10 @@ class Slab:
             window.append(slice(int(first), int(last)))
         index = tuple(window)
         axes = [axis[part] for axis, part in zip(self.grid.axes_mm, window, strict=True)]
-        return Slab(
-            SlabGrid((axes[0], axes[1], axes[2]), self.grid.order),
-            [values[index] for values in (self.x, self.y, self.z)],
-            self.reach_mm,
-            {name: values[index] for name, values in self.fields.items()},
-            self.tissues,
-            self.edge_mm,
-            self.signal[index],
-            self.codes[index],
-        )
+        parts = {name: getattr(self, name)[index] for name in ("x", "y", "z", "signal", "codes")}
+        fields = {name: values[index] for name, values in self.fields.items()}
+        grid = SlabGrid((axes[0], axes[1], axes[2]), self.grid.order)
+        return replace(self, grid=grid, fields=fields, **parts)
 
     def under(self, part: Slab, values: Array) -> Array:
         """Return, as a view, the part of an array on this slab that a crop of it covers."""

@@ -15,7 +15,7 @@ def make_slab(order="zxy", points=41, depths=3, half_mm=5.0, thickness_mm=0.6, s
     fields = {name: np.zeros(shape, np.float32) for name in ("density", "relaxation")}
     return Slab(
         grid,
-        [mesh[letter] + np.float32(shift) for letter in "xyz"],
+        *(mesh[letter] + np.float32(shift) for letter in "xyz"),
         (abs(shift),) * 3,
         fields,
         dict(TISSUES),

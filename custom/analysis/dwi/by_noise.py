@@ -16,7 +16,7 @@ from custom.analysis.dwi.samples import (
     columns_of,
     mean_of,
 )
-from custom.networks.blocks.protocol_buffers import SCALE_RULE
+from custom.networks.stored_protocol import SCALE_RULE
 from custom.physics.diffusion.gradient_table import GradientTable
 from custom.physics.diffusion.noise_estimate import SCALE_RULES, ScaleEstimate
 from custom.physics.diffusion.tensor import fractional_anisotropy, mean_diffusivity

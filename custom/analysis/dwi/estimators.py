@@ -11,7 +11,7 @@ from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 
 from custom.errors import InputError
-from custom.networks.blocks.protocol_buffers import B_ROWS, SCALE_RULE
+from custom.networks.stored_protocol import B_ROWS, SCALE_RULE
 from custom.physics.diffusion.gradient_table import GradientTable
 from custom.physics.diffusion.noise_estimate import SCALE_RULES, ScaleEstimate, estimate_scale
 from custom.physics.diffusion.tensor import tensor_signal

@@ -131,17 +131,9 @@ class Mouse:
         fields = {name: grid.field(field) for name, field in self.fields.items()}
         for name in ("density", "relaxation"):
             np.clip(fields[name], -_TEXTURE_LIMIT, _TEXTURE_LIMIT, out=fields[name])
-        shape_of = positions[0].shape
-        return Slab(
-            grid,
-            positions,
-            reach,
-            fields,
-            self.tissues,
-            edge_mm,
-            np.zeros(shape_of, np.float32),
-            np.zeros(shape_of, np.uint8),
-        )
+        x, y, z = positions
+        signal, codes = np.zeros(x.shape, np.float32), np.zeros(x.shape, np.uint8)
+        return Slab(grid, x, y, z, reach, fields, self.tissues, edge_mm, signal, codes)
 
     def _paint(self, slab: Slab) -> None:
         """Paint the animal from the skin inwards."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,16 +56,7 @@ class Gut:
         nearest = np.full(slab.x.shape, 9.0, dtype=np.float32)
         second = nearest.copy()
         owner = np.full(slab.x.shape, 255, dtype=np.uint8)
-        frame = Slab(
-            slab.grid,
-            (slab.x, slab.y, slab.z),
-            slab.reach_mm,
-            {"nearest": nearest, "second": second},
-            {},
-            slab.edge_mm,
-            slab.signal,
-            owner,
-        )
+        frame = replace(slab, fields={"nearest": nearest, "second": second}, codes=owner)
         for piece, number in self.pieces:
             part = piece.crop(frame, 0.6)
             if part is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from custom.networks.blocks.haar_wavelet import pad_to_even
+from custom.networks.blocks.wavelet_unit import pad_to_even
 from custom.networks.initialisation import kaiming_init
 
 __all__ = ["ResidualCritic"]

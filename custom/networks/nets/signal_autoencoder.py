@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from custom.networks.blocks.protocol_buffers import TrainedFor, keep_protocol, set_protocol
+from custom.networks.stored_protocol import TrainedFor, keep_protocol, set_protocol
 
 __all__ = ["LatentKind", "SignalAutoencoder"]
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.jit import is_scripting  # type: ignore[attr-defined]  # public, not listed
 
 from custom.errors import InputError
-from custom.networks.blocks.protocol_buffers import TrainedFor, keep_protocol, set_protocol
+from custom.networks.stored_protocol import TrainedFor, keep_protocol, set_protocol
 from custom.physics.diffusion.error_scales import expected_squared_error
 from custom.physics.diffusion.tensor_fit import regularised_gauss_newton
 
@@ -125,11 +125,9 @@ class TensorInformedDenoiser(nn.Module):
             )
         self.prior_mean.copy_(scales.mean)
         self.prior_precision.copy_(scales.precision)
-        self.signal_bound.copy_(scales.signal_bound)
-        self.signal_variance.copy_(scales.signal_variance)
-        self.signal_misfit.copy_(scales.signal_misfit)
-        self.tensor_bound.copy_(scales.tensor_bound)
-        self.tensor_variance.copy_(scales.tensor_variance)
+        of_signal = ("signal_bound", "signal_variance", "signal_misfit")
+        for name in (*of_signal, "tensor_bound", "tensor_variance"):
+            getattr(self, name).copy_(getattr(scales, name))
         return self
 
     def forward(self, signals: Tensor, sigma: Tensor | None = None) -> Tensor:

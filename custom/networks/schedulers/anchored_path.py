@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from custom.errors import InputError
-from custom.networks.schedulers.noise_profiles import noise_profile
+from custom.networks.schedulers.noise_profiles import noise_profile as profile_of_path
 from custom.setting_checks import check_above_zero, check_whole
 
 __all__ = ["AnchoredPathScheduler", "Parameterisation"]
@@ -76,7 +76,8 @@ class AnchoredPathScheduler(nn.Module):
         if parameterisation not in get_args(Parameterisation):
             known = ", ".join(get_args(Parameterisation))
             raise ValueError(f"parameterisation must be one of {known}, got {parameterisation!r}")
-        profile = _chain_profile(noise_profile, num_steps)
+        profile = profile_of_path(noise_profile, num_steps)
+        profile[0] = 0  # the chain has no link there
         energy = profile.square().cumsum(0)
         self.num_steps = num_steps
         self.end_std = end_std
@@ -98,38 +99,21 @@ class AnchoredPathScheduler(nn.Module):
         return step.float() / self.num_steps
 
     def moments(self, clean: Tensor, anchor: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and the standard deviation of ``x_t``.
-
-        Args:
-            clean: ``x_0``.
-            anchor: ``x_T*``, the measured noisy image.
-            step: ``t`` of each sample.
-        """
+        """Return the mean and the standard deviation of ``x_t``."""
         mean = torch.lerp(clean, anchor, _column(self.positions(step), clean))
         return mean, _column(self.noise_std[step], clean)
 
     def step_forward(self, x: Tensor, residual: Tensor, noise: Tensor, step: Tensor) -> Tensor:
-        """Go from ``x_{t-1}`` to ``x_t``: one link of the chain.
-
-        Args:
-            x: ``x_{t-1}``.
-            residual: ``R``, anchor minus clean image.
-            noise: ``e_t``, of zero mean and unit variance.
-            step: ``t`` of each sample, in ``1..T``.
-        """
+        """Go from ``x_{t-1}`` to ``x_t``, with ``residual`` ``R``: one link of the chain."""
         gain = _column(self.sigma * self.profile[step], x)
         return x + residual / self.num_steps + gain * noise
 
     def estimate_clean(
         self, x_t: Tensor, prediction: Tensor, step: Tensor, anchor: Tensor | None = None
     ) -> Tensor:
-        """Return the estimate of the clean image from the network's prediction.
+        """Return the estimate of the clean image from the network's prediction ``r``.
 
-        Args:
-            x_t: The image at step ``t``.
-            prediction: ``r``, the output of the network.
-            step: ``t`` of each sample.
-            anchor: Not needed: ``x_t`` lies between it and the clean image.
+        The anchor is not needed: ``x_t`` lies between it and the clean image.
         """
         if self.parameterisation == "path":
             return x_t - prediction
@@ -153,14 +137,7 @@ class AnchoredPathScheduler(nn.Module):
             + \sigma \sqrt{\textstyle\sum_{s=u+1}^{t} f(s)^2}\; e
 
         For ``u = t - 1`` the noise is that of the forward link, :math:`\sigma f(t)\, e_t`.
-
-        Args:
-            x_t: The image at step ``t``.
-            clean: The estimate of ``x_0``.
-            step: ``t`` of each sample, in ``1..T``.
-            to_step: ``u`` of each sample, in ``0..t``.
-            noise: ``e``, of zero mean and unit variance; without it the step is deterministic.
-            anchor: Not needed, as in :meth:`estimate_clean`.
+        Here ``t`` is ``step`` and ``u`` is ``to_step``. Without noise the step is deterministic.
 
         Source:
             docs/methods/micro_mri_denoise.md, "Reverse process"; the paper gives none.
@@ -231,13 +208,6 @@ class AnchoredPathScheduler(nn.Module):
         step = torch.arange(self.num_steps + 1, device=self.profile.device)
         inside = (step > start[:, None]) & (step <= end[:, None])
         return self.sigma * (self.profile.square() * inside).sum(1).sqrt()
-
-
-def _chain_profile(name: str, num_steps: int) -> Tensor:
-    """Return the profile with 0 at ``t = 0``, where the chain has no link."""
-    profile = noise_profile(name, num_steps)
-    profile[0] = 0
-    return profile
 
 
 def _column(values: Tensor, like: Tensor) -> Tensor:

@@ -13,37 +13,15 @@ from custom.setting_checks import check_whole
 __all__ = ["NOISE_PROFILES", "noise_profile", "parabola_variance"]
 
 
-def _parabola(position: Tensor) -> Tensor:
-    """``4 u (1 - u)``, the source's choice."""
-    return 4 * position * (1 - position)
-
-
-def _sine(position: Tensor) -> Tensor:
-    """``sin(pi u)``, written so that it is 0 and not 1e-16 at ``u = 1``."""
-    return torch.sin(math.pi * torch.minimum(position, 1 - position))
-
-
-def _cosine_bell(position: Tensor) -> Tensor:
-    """``sin(pi u)^2``: starts and ends without a slope."""
-    return _sine(position).square()
-
-
-def _triangle(position: Tensor) -> Tensor:
-    """``1 - |2 u - 1|``."""
-    return 1 - (2 * position - 1).abs()
-
-
-def _constant(position: Tensor) -> Tensor:
-    """1: the variance grows as the path does, and the last step still adds noise."""
-    return torch.ones_like(position)
-
-
 NOISE_PROFILES: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "parabola": _parabola,
-    "sine": _sine,
-    "cosine_bell": _cosine_bell,
-    "triangle": _triangle,
-    "constant": _constant,
+    "parabola": lambda u: 4 * u * (1 - u),  # the source's choice
+    # Written so that it is 0 and not 1e-16 at u = 1.
+    "sine": lambda u: torch.sin(math.pi * torch.minimum(u, 1 - u)),
+    # Starts and ends without a slope.
+    "cosine_bell": lambda u: torch.sin(math.pi * torch.minimum(u, 1 - u)).square(),
+    "triangle": lambda u: 1 - (2 * u - 1).abs(),
+    # The variance grows as the path does, and the last step still adds noise.
+    "constant": torch.ones_like,
 }
 """Profiles by name, each a function of the position ``u = t / T`` with a maximum of 1."""
 

@@ -89,20 +89,7 @@ class ResidualNoise:
         generator: Generator | None = None,
         offset: Tensor | None = None,
     ) -> Tensor:
-        """Draw one field a sample.
-
-        Args:
-            shape: Shape of the noise, ``(B, 1, H, W)``.
-            device: Where it is wanted.
-            generator: Random generator on the CPU; the global one by default.
-            offset: Where the window of each sample lies, ``(B, 2)``; drawn by default.
-
-        Returns:
-            ``(B, 1, H, W)``, float32, of zero mean and unit variance.
-
-        Raises:
-            ValueError: If the shape is no batch of single-channel 2D images.
-        """
+        """Draw one field a sample, of zero mean and unit variance; see :meth:`accumulate`."""
         one_link = torch.tensor([0.0, 1.0])
         step = torch.ones(shape[0], dtype=torch.int64)
         return self.accumulate(one_link, step, shape, device, generator, offset)
@@ -181,14 +168,9 @@ class ResidualNoise:
 
 
 def mean_field(residuals: Tensor, rotate: bool) -> Tensor:
-    """Return the mean of every pixel over residuals and, with ``rotate``, over quarter turns.
+    """Return the mean of every pixel over residuals ``(N, S, S)``; ``(S, S)``, float64.
 
-    Args:
-        residuals: ``(N, S, S)``.
-        rotate: Whether they are turned by random multiples of 90 degrees.
-
-    Returns:
-        ``(S, S)``, float64.
+    With ``rotate`` also over quarter turns.
     """
     mean = residuals.double().mean(0)
     if not rotate:
