@@ -25,7 +25,7 @@ from benchmarks.measure import REPOSITORY
 from benchmarks.publishing import MOST_BYTES, markdown
 from custom.files.csv_table import read_table
 from custom.report.search_page import format_setting
-from custom.tuning.space import load_space
+from custom.tuning.space_file import load_space
 
 STUDY = "micro_mri_denoise"
 SPACE = REPOSITORY / "bundles" / STUDY / "configs" / "tune_demo.yaml"

@@ -24,7 +24,8 @@ from custom.bundle.launch import users_errors
 from custom.bundle.locate import find_config
 from custom.errors import InputError
 from custom.tuning.results import write_results
-from custom.tuning.space import SearchSpace, load_space
+from custom.tuning.space import SearchSpace
+from custom.tuning.space_file import load_space
 from custom.tuning.storage import SearchStorage, failure_reason
 from custom.tuning.study import open_study
 from custom.tuning.tracking import Tracker

@@ -1,6 +1,6 @@
 """The search space of an Optuna study as data, drawn define-by-run.
 
-A space is a YAML file beside the configs; docs/tuning.md describes its form.
+docs/tuning.md describes the form of its file.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from custom.bundle.config_ids import has_value, id_parts, known_ids
 from custom.errors import InputError
 from custom.tuning.parameter import Parameter, fill
-from custom.tuning.space_file import read_space_file
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-__all__ = ["SearchSpace", "TrialOverrides", "load_space"]
+__all__ = ["SearchSpace", "TrialOverrides"]
 
 
 class TrialOverrides(NamedTuple):
@@ -42,7 +41,7 @@ class TrialOverrides(NamedTuple):
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """A search space that was read and checked; :func:`load_space` makes one.
+    """A search space, as :func:`custom.tuning.space_file.load_space` reads and checks it.
 
     Attributes:
         path: The file.
@@ -136,17 +135,3 @@ class SearchSpace:
             for setting in parameter.branches():
                 for name, value in setting.items():
                     yield f"parameter {parameter.name!r}", name, value
-
-
-def load_space(path: str | Path) -> SearchSpace:
-    """Read a search space and check it as far as possible without the configs.
-
-    Args:
-        path: The YAML file, in the form that this module describes.
-
-    Raises:
-        InputError: If the file is missing or invalid.
-    """
-    content, parameters = read_space_file(Path(path))
-    parts = {key: value for key, value in content.items() if value}
-    return SearchSpace(Path(path), content, **{**parts, "parameters": parameters})

@@ -1,4 +1,4 @@
-"""Read the file of a search space; :mod:`custom.tuning.space` describes its form."""
+"""Read and check the file of a search space; docs/tuning.md describes its form."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from custom.bundle.config_ids import holds
 from custom.errors import InputError
 from custom.files.unique_keys import read_unique
 from custom.tuning.parameter import Parameter, SpaceError, read_parameter, references
+from custom.tuning.space import SearchSpace
 
-__all__ = ["read_space_file"]
+__all__ = ["load_space"]
 
 
 def _parameter(kind: str, required: list[str], **keys: Any) -> dict[str, Any]:
@@ -67,30 +68,32 @@ _SCHEMA = {
 Conditions = dict[str, set[str]]
 
 
-def read_space_file(path: Path) -> tuple[dict[str, Any], dict[str, Parameter]]:
-    """Return the content of the file, and its parameters in order.
+def load_space(path: str | Path) -> SearchSpace:
+    """Read a search space and check it as far as possible without the configs.
 
     Raises:
         InputError: If the file is missing or invalid.
     """
     parameters: dict[str, Parameter] = {}
     try:
-        content = read_unique(path)
+        content = read_unique(Path(path))
         _check_form(content)
         for name, entry in content["parameters"].items():
             try:
                 parameters[name] = read_parameter(str(name), entry, parameters)
             except SpaceError as problem:
                 raise SpaceError(f"parameter {name!r}: {problem}") from problem
-        _check_references(content, parameters)
-        _check_owners(content, parameters)
+        parts = {key: value for key, value in content.items() if value}
+        space = SearchSpace(Path(path), content, **{**parts, "parameters": parameters})
+        _check_references(space)
+        _check_owners(space)
     except OSError as error:
         raise InputError(f"{path}: no search space can be read there ({error.strerror})") from error
     except SpaceError as problem:
         raise InputError(f"{path}: {problem}") from problem
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
-    return content, parameters
+    return space
 
 
 def _check_form(content: Any) -> None:
@@ -106,10 +109,11 @@ def _check_form(content: Any) -> None:
     raise SpaceError(f"{place}{error.message}{hint}")
 
 
-def _check_references(content: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> None:
+def _check_references(space: SearchSpace) -> None:
     """Refuse a ``${name}`` that is not drawn whenever its value is set."""
+    parameters = space.parameters
     used: set[str] = set()
-    for owner, value, held in _places(content, parameters):
+    for owner, value, held in _places(space):
         for name in sorted(references(value)):
             if name not in parameters:
                 raise SpaceError(f"{owner} has ${{{name}}}, which is no parameter")
@@ -128,14 +132,12 @@ def _check_references(content: Mapping[str, Any], parameters: Mapping[str, Param
             )
 
 
-def _places(
-    content: Mapping[str, Any], parameters: Mapping[str, Parameter]
-) -> Iterator[tuple[str, Any, Conditions]]:
+def _places(space: SearchSpace) -> Iterator[tuple[str, Any, Conditions]]:
     """Yield the owner of each value that is set, the value, and the draws that it implies."""
-    for section in ("fixed", "during_search"):
-        yield section, content.get(section), {}
-    for name, parameter in parameters.items():
-        above = _conditions(name, parameters)
+    yield "fixed", space.fixed, {}
+    yield "during_search", space.during_search, {}
+    for name, parameter in space.parameters.items():
+        above = _conditions(name, space.parameters)
         if parameter.ids:
             yield f"parameter {name!r}", list(parameter.choices), above
         for choice, value in zip(parameter.choices, parameter.sets, strict=False):
@@ -152,11 +154,11 @@ def _conditions(name: str, parameters: Mapping[str, Parameter]) -> Conditions:
     return needed
 
 
-def _check_owners(content: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> None:
+def _check_owners(space: SearchSpace) -> None:
     """Refuse a config id that is set for all trials and also by a parameter."""
-    for section in ("fixed", "during_search"):
-        for config_id in content.get(section) or {}:
-            for name, parameter in parameters.items():
+    for section, settings in (("fixed", space.fixed), ("during_search", space.during_search)):
+        for config_id in settings:
+            for name, parameter in space.parameters.items():
                 drawn = [own for setting in parameter.branches() for own in setting]
                 if any(holds(own, config_id) for own in drawn):
                     raise SpaceError(f"{section} and parameter {name!r} both set {config_id!r}")

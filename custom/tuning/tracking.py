@@ -116,7 +116,8 @@ class Tracker:
             runs = self._trial_runs(f" and tags.{TRIAL_TAG} = '{trial.number}'")
             self._mark(trial, runs.get(trial.number))
         except Exception as error:
-            logger.warning("trial %d is missing in MLflow: %s", trial.number, _line(error))
+            reason = " ".join(str(error).split())[:300]
+            logger.warning("trial %d is missing in MLflow: %s", trial.number, reason)
 
     def end(self, status: str, files: Iterable[str | Path] = ()) -> None:
         """End the search's run, unless another worker still runs trials.
@@ -137,7 +138,8 @@ class Tracker:
             if not any(trial.state.name == "RUNNING" for trial in trials):
                 self._client.set_terminated(self.run_id, status)
         except Exception as error:
-            logger.warning("the end of the search is missing in MLflow: %s", _line(error))
+            reason = " ".join(str(error).split())[:300]
+            logger.warning("the end of the search is missing in MLflow: %s", reason)
         finally:
             self._store._dispose_sqlite_store()
 
@@ -209,8 +211,3 @@ class Tracker:
             client.set_tag(self.run_id, "best_trial", str(self._study.best_trial.number))
         client.set_terminated(own, _STATUS[trial.state.name])
         client.set_tag(own, STATE_TAG, trial.state.name)
-
-
-def _line(error: Exception) -> str:
-    """Return an error's message as one line."""
-    return " ".join(str(error).split())[:300]

@@ -5,7 +5,7 @@ import optuna
 import pytest
 from scripted_workers import make_worker
 
-from custom.tuning.space import load_space
+from custom.tuning.space_file import load_space
 
 SPACE = """
 metric: val_mse

@@ -7,7 +7,7 @@ import time
 
 import sqlalchemy
 
-from custom.tuning.space import load_space
+from custom.tuning.space_file import load_space
 from custom.tuning.storage import SearchStorage
 from custom.tuning.study import open_study
 from custom.tuning.worker import Worker

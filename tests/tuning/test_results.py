@@ -16,7 +16,7 @@ from custom.report.html_report import write_report
 from custom.tuning import results
 from custom.tuning.parameter import SpaceError, read_parameter
 from custom.tuning.results import best_overlay, write_results
-from custom.tuning.space import load_space
+from custom.tuning.space_file import load_space
 
 CONFIGS = find_bundle("micro_mri_denoise") / "configs"
 

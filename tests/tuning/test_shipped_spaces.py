@@ -8,7 +8,7 @@ from monai.bundle import ConfigParser
 from custom.bundle.locate import all_bundles, find_bundle
 from custom.bundle.verification.bundle_folder import is_search_space
 from custom.tuning.results import best_overlay
-from custom.tuning.space import load_space
+from custom.tuning.space_file import load_space
 from custom.tuning.study import make_pruner, make_sampler
 
 FILES = [

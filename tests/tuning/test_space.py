@@ -2,7 +2,7 @@ import optuna
 import pytest
 
 from custom.errors import InputError
-from custom.tuning.space import load_space
+from custom.tuning.space_file import load_space
 
 HEAD = "metric: val_mse\ndirection: minimize\n"
 SPACE = (

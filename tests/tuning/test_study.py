@@ -5,7 +5,7 @@ import optuna
 import pytest
 
 from custom.errors import InputError
-from custom.tuning.space import load_space
+from custom.tuning.space_file import load_space
 from custom.tuning.storage import SearchStorage
 from custom.tuning.study import make_pruner, make_sampler, open_study
 
