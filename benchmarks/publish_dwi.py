@@ -104,8 +104,9 @@ def main() -> None:
     publish_pictures(gaussian, given.docs / "images")
     phantoms = evaluate_phantoms(work)
     publish_card(given.bundle, phantoms, gaussian)
-    figure = next((work / "evaluate" / "figures").glob("*.png"))
-    save_small(figure, given.docs / "images" / "dwi_phantom.jpg", _MOST_BYTES)
+    figures = work / "evaluate" / "figures"
+    first = read_table(figures / "figures.csv")[0]["file"]
+    save_small(figures / first, given.docs / "images" / "dwi_phantom.jpg", _MOST_BYTES)
     target = given.docs / "results" / "dwi.md"
     target.parent.mkdir(parents=True, exist_ok=True)
     clean = clean_error(work, table)

@@ -80,7 +80,7 @@ def publish_figures(
         prefix: What their names begin with.
         most: Bytes of a picture.
         first_of: A column of ``figures.csv``: only the first figure of each of its values is
-            taken, and named after it.
+            taken, and named after it; figures without a value are left out.
 
     Returns:
         File and caption of each picture.
@@ -88,7 +88,7 @@ def publish_figures(
     found: dict[str, str] = {}
     for row in read_table(evaluation / "figures" / "figures.csv"):
         file = f"{prefix}_{row[first_of] if first_of else Path(row['file']).stem}.jpg"
-        if file not in found:
+        if file not in found and (not first_of or row[first_of]):
             save_small(evaluation / "figures" / row["file"], target / file, most)
             found[file] = row["caption"]
     return list(found.items())
