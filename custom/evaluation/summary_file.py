@@ -164,7 +164,7 @@ class Summary:
 def summary_text(summary: Mapping[str, Any]) -> str:
     """Return the result as plain text: a line for each method, mean and deviation of each measure.
 
-    The first measure is repeated for each value of the first group.
+    The first measure is repeated for each level of the first group, where its values are numbers.
 
     Args:
         summary: Content of ``summary.json``.
@@ -172,7 +172,8 @@ def summary_text(summary: Mapping[str, Any]) -> str:
     measures, times = summary["measures"], summary["seconds"]
     first = next(iter(measures))
     group, parts = next(iter(summary["groups"].items()), ("", {}))
-    parts = parts if len(parts) > 1 else {}
+    levels = len(parts) > 1 and all(value.replace(".", "", 1).isdigit() for value in parts)
+    parts = parts if levels else {}
     per = f"s/{summary['seconds_per']}"
     lines = [
         [

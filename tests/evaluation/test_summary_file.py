@@ -90,6 +90,9 @@ def test_the_result_in_text(tmp_path):
     assert model.split() == ["our", "model", *cells]
     assert cubic.index("30.00", 30) == model.index("30.50", 30), "columns stand below another"
     assert "split 'test' (volume 2, scan 2, person 2)" in caption
+    low, high = summary["groups"]["noise_level"].values()
+    summary["groups"] = {"plane": {"axial": low, "sagittal": high}}
+    assert "plane" not in summary_text(summary), "only levels have columns"
 
 
 @pytest.mark.parametrize(
