@@ -19,6 +19,7 @@ __all__ = [
 EXCLUSION_COLUMNS = ("scan", "slice", "exclude", "reason")
 _YES = {"yes", "y", "true", "1"}
 _NO = {"no", "n", "false", "0", ""}
+_SUGGESTED = "suggested: "
 
 
 def read_exclusions(path: str | Path | None) -> dict[str, set[int]]:
@@ -79,9 +80,6 @@ def _from_json(file: Path) -> dict[str, set[int]]:
 def _is_index(value: object) -> bool:
     """Return True if a value of a JSON file can be the number of a slice."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-_SUGGESTED = "suggested: "
 
 
 def merge_suggestions(path: str | Path, suggestions: Mapping[tuple[str, int], str]) -> int:

@@ -19,6 +19,7 @@ __all__ = ["CropBox", "crop", "crop_air", "fit_int16", "foreground_box"]
 
 # Specks below this share of the largest part are noise.
 _SMALL_PART = 0.05
+_GREATEST = 32000  # int16
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,6 @@ def _widen(first: int, last: int, min_size: int, length: int) -> tuple[int, int]
     if last > length:
         first, last = min(first, length - min(min_size, length)), length
     return max(first, 0), last
-
-
-_GREATEST = 32000  # int16
 
 
 def crop_air(

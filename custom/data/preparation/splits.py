@@ -16,6 +16,8 @@ from custom.setting_checks import check_not_negative, check_whole
 
 __all__ = ["AnimalSplit", "SubjectSplit"]
 
+_BIDS = r"(?:^|[/_])(sub-[A-Za-z0-9]+)"
+
 
 class AnimalSplit:
     """Split by animal, so that no animal is both trained on and tested on.
@@ -73,9 +75,6 @@ def _number(name: str) -> int | None:
     """Return the number at the end of a name, if it has one."""
     match = re.search(r"(\d+)\D*$", name)
     return int(match.group(1)) if match else None
-
-
-_BIDS = r"(?:^|[/_])(sub-[A-Za-z0-9]+)"
 
 
 class SubjectSplit:

@@ -34,6 +34,7 @@ _LENGTH_TOLERANCE = 0.05  # of a direction; scanners round to three digits
 # its measurement's where both are small (b_tolerance).
 UNWEIGHTED_UP_TO = 55.0
 _HIGHEST = 50_000.0  # s/mm²: beyond it the unit is wrong
+_STEPS, _ROUNDS = 4000, 5  # of electrostatic repulsion
 
 
 @dataclass(frozen=True)
@@ -184,9 +185,6 @@ def _numbers(path: Path) -> NDArray[np.float64]:
     if table.size == 0:
         raise InputError(f"{path}: empty")
     return table
-
-
-_STEPS, _ROUNDS = 4000, 5
 
 
 def spread_directions(count: int, seed: int = 0) -> NDArray[np.float64]:

@@ -29,6 +29,11 @@ NoiseEstimate = Literal["volume", "voxel", "fit"]
 NOISE_ESTIMATES: tuple[NoiseEstimate, ...] = ("volume", "voxel", "fit")
 _CHUNK = 65536  # signals at a time, which bounds the memory of the fits
 FIT_PARAMETERS = 7  # of a fit with S0; with no more measurements the residual is always 0
+ScaleRule = Literal["known", "b0"]
+ScaleEstimate = Literal["b0", "fit"]
+# Unit of a network's signals, by the number in its state dict: the true S_0, or the mean of their
+# own unweighted measurements.
+SCALE_RULES: tuple[ScaleRule, ...] = ("known", "b0")
 
 
 def volume_noise(weighted: NDArray[np.float32]) -> float:
@@ -103,13 +108,6 @@ def fit_noise(signals: Tensor, b_rows: Tensor) -> float:
         fitted = scale.unsqueeze(1) * tensor_signal(tensors, b_rows) * unit
         squares.append((chunk - fitted).square().sum(1))
     return float((torch.cat(squares).nanmedian() / float(chi2.median(freedom))).sqrt())
-
-
-ScaleRule = Literal["known", "b0"]
-ScaleEstimate = Literal["b0", "fit"]
-# Unit of a network's signals, by the number in its state dict: the true S_0, or the mean of their
-# own unweighted measurements.
-SCALE_RULES: tuple[ScaleRule, ...] = ("known", "b0")
 
 
 def estimate_scale(

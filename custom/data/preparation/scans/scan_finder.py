@@ -28,6 +28,15 @@ from custom.transforms.slice_axis import find_slice_axis
 
 __all__ = ["ScanFinder", "find_bruker_scans", "find_nifti_scans"]
 
+_SUFFIX = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
+# The word for the kind of a file: at the end of its name, or the name of its folder.
+_KINDS = {
+    **dict.fromkeys(("fast", "low", "image", "images"), "fast"),
+    **dict.fromkeys(("default", "high", "label", "labels"), "default"),
+    **dict.fromkeys(("mask", "masks", "roi"), "mask"),
+}
+_NAME = re.compile(rf"^(?P<animal>.+?)_(?P<plane>{'|'.join(PLANES)})(_(?P<region>.+))?$")
+
 
 class ScanFinder:
     """Describe the ParaVision scans and NIfTI files of some folders.
@@ -124,16 +133,6 @@ def _scan_folders(folder: Path) -> Iterator[Path]:
             folders.clear()
             yield Path(name)
         folders.sort(key=lambda child: (not child.isdigit(), child.zfill(12)))
-
-
-_SUFFIX = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
-# The word for the kind of a file: at the end of its name, or the name of its folder.
-_KINDS = {
-    **dict.fromkeys(("fast", "low", "image", "images"), "fast"),
-    **dict.fromkeys(("default", "high", "label", "labels"), "default"),
-    **dict.fromkeys(("mask", "masks", "roi"), "mask"),
-}
-_NAME = re.compile(rf"^(?P<animal>.+?)_(?P<plane>{'|'.join(PLANES)})(_(?P<region>.+))?$")
 
 
 def find_nifti_scans(

@@ -12,6 +12,10 @@ from custom.physics.diffusion.noise import NoiseModel
 
 __all__ = ["Moments", "SeparableLikelihood", "WeightedSums", "joined", "unknown_scale"]
 
+_NODES = 128  # at least, of noiseless values at which the coefficients are read off
+_STEPS_PER_SIGMA = 500  # of the table: linear interpolation is then within 1e-6 of a logarithm
+_TOLERANCE = 1e-11  # of the largest singular value
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -152,11 +156,6 @@ def _product(weights: Tensor, values: Tensor) -> Tensor:
     if values.ndim == 2:
         return (weights.to(values.dtype) @ values).double()
     return (weights.to(values.dtype).unsqueeze(1) @ values).squeeze(1).double()
-
-
-_NODES = 128  # at least, of noiseless values at which the coefficients are read off
-_STEPS_PER_SIGMA = 500  # of the table: linear interpolation is then within 1e-6 of a logarithm
-_TOLERANCE = 1e-11  # of the largest singular value
 
 
 class SeparableLikelihood:
