@@ -38,8 +38,7 @@ from custom.analysis.anchored_path.quality import (
     reliability,
     step_quality,
 )
-from custom.analysis.anchored_path.slices import PairedSlice, choose_slices
-from custom.analysis.anchored_path.strip import path_strip
+from custom.analysis.anchored_path.slices import PairedSlice, choose_slices, path_strip
 from custom.errors import InputError
 from custom.evaluation.diagnostics_folder import Diagnostic, write_diagnostics
 from custom.inferers.anchored_path_inferer import AnchoredPathInferer

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from custom.analysis.anchored_path.noise import AccumulatedNoise, EndpointErrors, PathVariance
 from custom.analysis.anchored_path.quality import Deviation
-from custom.analysis.anchored_path.strip import PathStrip
+from custom.analysis.anchored_path.slices import PathStrip
 from custom.evaluation.drawing import (
     COLOURS,
     INK,

@@ -107,10 +107,6 @@ class NoisyLevel:
         truth, posterior = self.truth.first(count), self.posterior.first(count)
         return NoisyLevel(self.sigma, truth, self.noisy[:count], posterior)
 
-    def limit(self) -> LimitEstimate:
-        """Return the error of the posterior mean, with its uncertainty."""
-        return limit_of(self.truth, self.posterior)
-
     def limit_errors(self, quantity: Quantity = "signal") -> Tensor:
         """Return the squared error of the posterior mean for each signal, ``(n,)``.
 
@@ -195,7 +191,7 @@ class SignalSamples:
 
         At weak noise shared draws of a prior are too sparse to estimate it.
         """
-        usable = [s for s in sigmas if self.level(s).limit().ess_median >= _LEAST_ESS]
+        usable = [s for s in sigmas if self._limit(s).ess_median >= _LEAST_ESS]
         left_out = [f"{sigma:g}" for sigma in sigmas if sigma not in usable]
         if left_out:
             logger.warning(
@@ -211,8 +207,12 @@ class SignalSamples:
         for level in map(self.level, sigmas):
             limit = {
                 name: value * MM2_PER_S**2 if name.startswith("tensor") and value else value
-                for name, value in vars(level.limit()).items()
+                for name, value in vars(self._limit(level.sigma)).items()
             }
             error = mean_of(level.limit_errors()).value
             rows.append({"sigma": level.sigma, "limit_signal_mse": error, **limit})
         return rows
+
+    def _limit(self, sigma: float) -> LimitEstimate:
+        """Return the error of the posterior mean at a level, with its uncertainty."""
+        return limit_of(self.truth, self.level(sigma).posterior)

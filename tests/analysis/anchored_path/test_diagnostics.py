@@ -16,8 +16,7 @@ from custom.analysis.anchored_path.quality import (
     reliability,
     step_quality,
 )
-from custom.analysis.anchored_path.slices import PairedSlice, choose_slices
-from custom.analysis.anchored_path.strip import path_strip
+from custom.analysis.anchored_path.slices import PairedSlice, choose_slices, path_strip
 from custom.data.datasets.residual_bank import ResidualBank
 from custom.errors import InputError
 from custom.evaluation.drawing import tissue_box

@@ -6,15 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
-from custom.physics.diffusion.noise import NoiseModel
-from custom.physics.diffusion.posterior.mean import Posterior, PosteriorMean
-from custom.physics.diffusion.priors import Draw, SignalPrior
-from custom.setting_checks import check_whole
+from custom.physics.diffusion.posterior.mean import Posterior
+from custom.physics.diffusion.priors import Draw
 
-__all__ = ["LimitEstimate", "bayes_limit", "limit_of"]
+__all__ = ["LimitEstimate", "limit_of"]
 
 
 @dataclass(frozen=True)
@@ -51,40 +48,6 @@ class LimitEstimate:
     ess_low: float
     half_difference: float
     sampling_share: float
-
-
-def bayes_limit(
-    prior: SignalPrior,
-    noise: NoiseModel,
-    b_rows: Tensor,
-    sigma: float,
-    count: int,
-    generator: Generator,
-    **settings: Any,
-) -> LimitEstimate:
-    """Return the error of the posterior mean on fresh signals of the prior with fresh noise.
-
-    Args:
-        prior: Prior of the signals.
-        noise: Noise of the measurements.
-        b_rows: ``(M, 6)`` of :func:`custom.physics.diffusion.tensor.b_matrix`.
-        sigma: Standard deviation of the noise, in units of ``S_0``, above 0.
-        count: Number of signals, at least 2.
-        generator: Random generator. The signals are drawn first, so that one seed gives the
-            same ones for any noise model, noise level and setting.
-        settings: Settings of :class:`custom.physics.diffusion.posterior.mean.PosteriorMean`.
-
-    Raises:
-        InputError: If ``count`` or ``sigma`` is out of range.
-
-    Source:
-        docs/methods/dwi_vae.md, "Limit".
-    """
-    check_whole("count", count, 2)
-    posterior_mean = PosteriorMean(prior, noise, b_rows, **settings)
-    truth = prior.draw(count, b_rows, generator)
-    noisy = noise.add(truth.signal, torch.full_like(truth.signal[:, :1], sigma), generator)
-    return limit_of(truth, posterior_mean(noisy, sigma, generator))
 
 
 def limit_of(truth: Draw, posterior: Posterior) -> LimitEstimate:

@@ -16,7 +16,7 @@ from custom.physics.diffusion.posterior.importance_sampling import (
     SeparableLikelihood,
     WeightedSums,
 )
-from custom.physics.diffusion.posterior.limit import bayes_limit, limit_of
+from custom.physics.diffusion.posterior.limit import limit_of
 from custom.physics.diffusion.posterior.mean import Posterior, PosteriorMean
 from custom.physics.diffusion.posterior.own_draws import StudentProposal
 from custom.physics.diffusion.priors import BoxPrior, Draw, TensorLattice
@@ -84,7 +84,10 @@ def test_a_linear_gaussian_case_has_its_known_posterior() -> None:
 def test_the_limit_of_a_linear_gaussian_case_is_its_posterior_variance() -> None:
     rows = 0.3 * torch.randn(8, 6, generator=seeded(1))
     sigma, noise = 0.8, ClippedGaussianNoise(clip=False)
-    limit = bayes_limit(LinearPrior(), noise, rows, sigma, 1000, seeded(), draws=40_000)
+    truth = LinearPrior().draw(1000, rows, seeded())
+    noisy = noise.add(truth.signal, torch.full((1000, 1), sigma), seeded(2))
+    posterior_mean = PosteriorMean(LinearPrior(), noise, rows, draws=40_000)
+    limit = limit_of(truth, posterior_mean(noisy, sigma, seeded(3)))
     _, covariance = linear_posterior(rows.double(), rows.T.double()[:, :8], sigma)
     variance = float((rows.double() @ covariance @ rows.double().T).diagonal().mean())
     assert limit.signal_mse == pytest.approx(variance, abs=5 * limit.signal_mse_se)
@@ -296,6 +299,4 @@ def test_what_cannot_be_is_refused(b_rows: Tensor) -> None:
     with pytest.raises(InputError, match="unknown scale"):
         PosteriorMean(BoxPrior(), RicianNoise(), b_rows, scale_known=False)
     with pytest.raises(InputError, match="sigma"):
-        bayes_limit(BoxPrior(), RicianNoise(), b_rows, 0.0, 3, seeded())
-    with pytest.raises(InputError, match="count"):
-        bayes_limit(BoxPrior(), RicianNoise(), b_rows, 0.1, 1, seeded())
+        PosteriorMean(BoxPrior(), RicianNoise(), b_rows)(torch.ones(3, len(b_rows)), 0.0, seeded())
