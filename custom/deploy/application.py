@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from monai.deploy.conditions import CountCondition
 from monai.deploy.core import Application, Operator, OperatorSpec
 
 from custom.bundle.launch import user_error
-from custom.deploy.dicom.series import DicomSeries
 from custom.deploy.pipeline import Pipeline
 from custom.deploy.settings import Settings
 from custom.errors import InputError
@@ -86,7 +86,8 @@ class RestorationApplication(Application):
         """Connect the operators."""
         line = self.pipeline
         once = CountCondition(self, 1)
-        load = Step(self, once, name="load", work=self._load, gives="series")
+        load_all = partial(line.load, self.input_folder)
+        load = Step(self, once, name="load", work=load_all, gives="series")
         select = Step(self, name="select", work=line.select, takes=("series",), gives="selected")
         volume = Step(self, name="volume", work=line.volume, takes=("selected",), gives="volume")
         restore = Step(self, name="restore", work=line.restore, takes=("volume",), gives="restored")
@@ -99,10 +100,6 @@ class RestorationApplication(Application):
             (volume, write),
         ):
             self.add_flow(giver, taker, {(giver.gives, giver.gives)})
-
-    def _load(self) -> list[DicomSeries]:
-        """Read the headers of every series in the input folder."""
-        return self.pipeline.load(self.input_folder)
 
     def run(self, *args: Any, **kwargs: Any) -> None:
         """Run, with one line in the audit log.

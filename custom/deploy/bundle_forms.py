@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from custom.bundle.result_maps import ResultMap, result_maps
+from custom.bundle.metadata_entries import ResultMap, result_maps
 from custom.deploy.packaging.archive import CODE_FILE, MANIFEST, check_manifest, unpack
 from custom.errors import InputError
 from custom.files.atomic import sha256_of

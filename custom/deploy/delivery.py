@@ -14,7 +14,7 @@ from custom.errors import InputError
 from custom.files.atomic import atomic_path, whole_folder
 
 if TYPE_CHECKING:
-    from custom.bundle.result_maps import ResultMap
+    from custom.bundle.metadata_entries import ResultMap
     from custom.deploy.dicom.volume import SeriesVolume
     from custom.deploy.restoration import RestoredVolumes
 

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from custom.bundle.launch import causes
-from custom.bundle.training_range import TrainingRange
+from custom.bundle.metadata_entries import TrainingRange
 from custom.deploy.audit_log import AuditLog, Decision
 from custom.deploy.bundle_forms import OpenBundle, open_bundle
 from custom.deploy.delivery import ABOUT, deliver
@@ -64,10 +64,11 @@ class Pipeline:
         verdict: tuple[Decision, str] = ("failed", "stopped")
 
         def record() -> None:
+            opened = {} if self.bundle is None else self.bundle.about
             log.record(
                 verdict[0],
                 seconds=time.monotonic() - started,
-                bundle=self._about,
+                bundle=opened and {**opened, "model": self.settings.model},
                 input_sha256=self.sha256,
                 reason=verdict[1] or None,
                 warnings=tuple(self.warnings),
@@ -187,13 +188,6 @@ class Pipeline:
         }
         self.written = deliver(restored, source, about, self.output, self._open.maps)
         return self.written
-
-    @property
-    def _about(self) -> dict[str, str] | None:
-        """The bundle, and which of its models, for the log."""
-        if self.bundle is None:
-            return None
-        return {**self.bundle.about, "model": self.settings.model}
 
     @cached_property
     def _rules(self) -> SeriesRules:

@@ -6,7 +6,7 @@ import re
 import fourth_study
 import pytest
 
-from custom.bundle.result_maps import result_maps
+from custom.bundle.metadata_entries import result_maps
 from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
 from custom.deploy.packaging.packaged_configs import modules_in_configs
 from custom.deploy.packaging.vendored_code import own_tree

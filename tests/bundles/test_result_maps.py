@@ -1,6 +1,6 @@
 import pytest
 
-from custom.bundle.result_maps import ResultMap, result_maps
+from custom.bundle.metadata_entries import ResultMap, result_maps
 from custom.errors import InputError
 
 ENTRY = {"description": "A map.", "series_number_offset": 6000}

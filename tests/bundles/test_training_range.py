@@ -1,6 +1,6 @@
 import pytest
 
-from custom.bundle.training_range import TrainingRange
+from custom.bundle.metadata_entries import TrainingRange
 from custom.errors import InputError
 
 STATED = {

@@ -3,7 +3,7 @@ import json
 import numpy as np
 from mr_series import classic, phantom, write
 
-from custom.bundle.result_maps import ResultMap
+from custom.bundle.metadata_entries import ResultMap
 from custom.deploy.delivery import ABOUT, deliver
 from custom.deploy.dicom.series import read_folder
 from custom.deploy.dicom.volume import series_volume

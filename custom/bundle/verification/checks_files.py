@@ -5,15 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
 from custom.bundle.config_ids import walk
-from custom.bundle.result_maps import result_maps
-from custom.bundle.training_range import TrainingRange
+from custom.bundle.metadata_entries import TrainingRange, result_maps
 from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
 from custom.bundle.verification.outcome import CheckFailed
 from custom.errors import InputError
@@ -181,16 +179,11 @@ def maps(bundle: BundleFolder) -> None:
     except InputError as error:
         raise CheckFailed(f"{METADATA}: {error}") from error
     for name, config in bundle.configs.items():
-        missing = [entry for entry in _written_maps(config) if entry not in stated]
-        if missing:
-            raise CheckFailed(f"{METADATA} lacks 'maps.{missing[0]}', which {name} writes")
-
-
-def _written_maps(config: dict[str, Any]) -> Iterator[str]:
-    """Yield the names in every list ``maps`` of a config."""
-    for place, value in walk(config):
-        if place.split("::")[-1] == "maps" and isinstance(value, list):
-            yield from value
+        for place, value in walk(config):
+            written = value if place.split("::")[-1] == "maps" and isinstance(value, list) else []
+            missing = [entry for entry in written if entry not in stated]
+            if missing:
+                raise CheckFailed(f"{METADATA} lacks 'maps.{missing[0]}', which {name} writes")
 
 
 def version_changelog(bundle: BundleFolder) -> None:

@@ -98,16 +98,14 @@ def _train_and_be_killed(request: Mapping[str, Any]) -> None:
 
     def note_and_arm() -> None:
         torch.save(_training_state(workflow), request["state"])
-        workflow.trainer.add_event_handler(Events.ITERATION_COMPLETED, _die)
+        # Without any cleanup, as a power cut would end it.
+        workflow.trainer.add_event_handler(
+            Events.ITERATION_COMPLETED, lambda: os.kill(os.getpid(), signal.SIGKILL)
+        )
 
     # Attached last: validation, scheduler and checkpoints of this epoch have had their turn.
     workflow.trainer.add_event_handler(Events.EPOCH_COMPLETED(once=_EPOCHS), note_and_arm)
     workflow.run()
-
-
-def _die() -> None:
-    """End this process without any cleanup, as a power cut would."""
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _training_state(workflow: ConfigWorkflow) -> dict[str, Any]:

@@ -81,10 +81,10 @@ class SourceTree:
             for part in set(around) - reached:
                 reached.add(part)
                 tree = ast.parse(self.modules[part].read_text(encoding="utf-8"))
-                named = (
-                    *_imported(ast.walk(tree)),
-                    *filter(self._dotted.fullmatch, _strings(tree)),
-                )
+                nodes = [*ast.walk(tree)]
+                texts = [node.value for node in nodes if isinstance(node, ast.Constant)]
+                named = [text for text in texts if isinstance(text, str)]
+                named = [*_imported(nodes), *filter(self._dotted.fullmatch, named)]
                 waiting += filter(self.module_of, named)
         return sorted(reached)
 
@@ -149,13 +149,6 @@ def _imported(nodes: Iterable[ast.AST]) -> Iterator[str]:
 def _init_above(file: Path) -> Path:
     """Return the ``__init__.py`` of the package that a file lies in."""
     return next(init for folder in file.parents if (init := folder / "__init__.py").is_file())
-
-
-def _strings(tree: ast.AST) -> Iterator[str]:
-    """Yield the strings in code."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
 
 
 @cache
