@@ -19,21 +19,13 @@ Relaxation = TypeVar("Relaxation", float, NDArray[np.float32])
 
 @dataclass(frozen=True)
 class Tissue:
-    """Density, relaxation times and texture of a tissue.
+    """Density, relaxation times and texture of a tissue."""
 
-    Args:
-        code: Number of the tissue in label maps.
-        proton_density: Relative to water, 0 to 1.
-        t1_ms: Longitudinal relaxation time.
-        t2_ms: Transverse relaxation time.
-        texture: Relative standard deviation of its small-scale variation.
-    """
-
-    code: int
-    proton_density: float
+    code: int  # in label maps
+    proton_density: float  # relative to water, 0 to 1
     t1_ms: float
     t2_ms: float
-    texture: float = 0.05
+    texture: float = 0.05  # relative standard deviation of its small-scale variation
 
 
 def rare_signal(
@@ -114,9 +106,7 @@ TISSUES: dict[str, Tissue] = {
 def vary_tissues(rng: np.random.Generator, relative_std: float = 0.04) -> dict[str, Tissue]:
     """Return the tissues of one animal, with its own densities and relaxation times.
 
-    Args:
-        rng: Random generator.
-        relative_std: Relative standard deviation of ``T1`` and ``T2``; half of it for density.
+    ``relative_std`` is that of ``T1`` and ``T2``; density has half of it.
     """
     factors = 1 + relative_std * np.clip(rng.standard_normal((len(TISSUES), 3)), -2, 2)
     return {

@@ -21,22 +21,13 @@ TileSetting = int | Literal["auto", "whole"]
 
 @dataclass(frozen=True)
 class Span:
-    """One tile's part of an axis, in low-resolution voxels.
-
-    Args:
-        start: First voxel of the tile.
-        stop: Voxel after its last.
-        before: Voxels at its start that it shares with the tile before it; 0 at the border.
-        after: Voxels at its end that it shares with the next tile; 0 at the border.
-        read_start: First voxel of the network's input.
-        read_stop: Voxel after the last of the network's input.
-    """
+    """One tile's part of an axis, in low-resolution voxels: ``start`` to before ``stop``."""
 
     start: int
     stop: int
-    before: int
-    after: int
-    read_start: int
+    before: int  # voxels at its start that it shares with the tile before it; 0 at the border
+    after: int  # voxels at its end that it shares with the next tile; 0 at the border
+    read_start: int  # of the network's input, as is the next
     read_stop: int
 
     def weights(self, scale: int) -> Tensor:

@@ -20,12 +20,7 @@ MADE_AS = "made_as"
 def read_weights(
     path: str | Path, map_location: str | torch.device = "cpu", setting: str = "--checkpoint"
 ) -> Mapping[str, Any]:
-    """Return a bare state dictionary, or that of a checkpoint that holds one.
-
-    Args:
-        path: See :func:`load_weights`.
-        map_location: Device to load to.
-        setting: Option by which the user names the file, for the messages.
+    """Return a bare state dictionary, or that of a checkpoint; see :func:`load_weights`.
 
     Raises:
         InputError: If the file is missing, unreadable, or holds something else.

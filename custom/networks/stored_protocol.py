@@ -78,15 +78,10 @@ def set_protocol(network: nn.Module, simulation: TrainedFor) -> None:
 
 @dataclass(frozen=True)
 class StoredProtocol:
-    """Protocol and scale rule of a network of diffusion signals.
+    """Protocol and scale rule of a network of diffusion signals."""
 
-    Attributes:
-        b_rows: ``(M, 6)``, see :func:`custom.physics.diffusion.tensor.b_matrix`.
-        scale_rule: Unit of its signals.
-    """
-
-    b_rows: Tensor
-    scale_rule: ScaleRule
+    b_rows: Tensor  # ``(M, 6)``, see :func:`custom.physics.diffusion.tensor.b_matrix`
+    scale_rule: ScaleRule  # unit of its signals
 
 
 def read_protocol(path: str | Path) -> StoredProtocol:
@@ -119,15 +114,10 @@ def stored_measurements(path: str | Path) -> int:
 
 
 def is_peer(path: str | Path, model: str | Path) -> bool:
-    """Return True if a network can restore the same scans as a model.
+    """Return True if the network of weights can restore the same scans as a model.
 
-    Args:
-        path: Weights of the network; the file may be missing.
-        model: Weights of the model.
-
-    Returns:
-        Whether the weights exist, are not the model's own, and were trained for the same
-        measurements in the same order and with the same scale rule.
+    The weights must exist, not be the model's own, and have been trained for the same measurements
+    in the same order and with the same scale rule.
 
     Raises:
         InputError: As :func:`read_protocol`.

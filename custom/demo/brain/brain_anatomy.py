@@ -24,17 +24,11 @@ _SIGNAL = {"csf": 0.22, "grey": 0.68, "white": 1.0}
 
 @dataclass(frozen=True)
 class BrainGrid:
-    """Voxels of a scan.
-
-    Args:
-        shape: Voxels along each axis.
-        voxel_mm: Their size along each axis.
-        tilt_deg: Turns of the head about the three axes of the scan.
-    """
+    """Voxels of a scan."""
 
     shape: tuple[int, int, int]
-    voxel_mm: float
-    tilt_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    voxel_mm: float  # along each axis
+    tilt_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the head about the scan's axes
 
     @property
     def axes_mm(self) -> list[Array]:
@@ -51,15 +45,7 @@ class BrainGrid:
 
 
 def make_head(grid: BrainGrid, seed: np.random.SeedSequence) -> Array:
-    """Scan one person.
-
-    Args:
-        grid: Voxels of the scan.
-        seed: Seed of the person and of the noise.
-
-    Returns:
-        Magnitude in scanner units, ``grid.shape``, about 0 to 2000.
-    """
+    """Scan one person; return the magnitude in scanner units, about 0 to 2000."""
     person = _Person(grid, np.random.default_rng(seed))
     grey, white, brain = brain_template().sample(person.template_points())
     tissues = person.fold(grey, white, brain)

@@ -33,21 +33,13 @@ _FILE = "datasets/data/mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 
 @dataclass(frozen=True)
 class BrainTemplate:
-    """Tissue probabilities of an average brain.
-
-    Attributes:
-        grey: Grey matter, 0 to 1, ``(X, Y, Z)``.
-        white: White matter.
-        brain: 1 inside the brain, its ventricles and sulci.
-        to_index: ``(4, 4)``, millimetres to voxel index.
-        middle_mm: Middle of the brain's box.
-    """
+    """Tissue probabilities of an average brain, 0 to 1, ``(X, Y, Z)`` each."""
 
     grey: Array
     white: Array
-    brain: Array
-    to_index: NDArray[np.float64]
-    middle_mm: NDArray[np.float64]
+    brain: Array  # 1 inside the brain, its ventricles and sulci
+    to_index: NDArray[np.float64]  # ``(4, 4)``, from millimetres
+    middle_mm: NDArray[np.float64]  # of the brain's box
 
     def sample(self, points_mm: Array) -> tuple[Array, Array, Array]:
         """Return grey matter, white matter and brain at points ``(3, ...)``, linearly."""

@@ -29,17 +29,11 @@ _EDGE_MM = 4.0  # of ventricles and ribbon
 
 @dataclass(frozen=True)
 class Phantom:
-    """Tensor, unweighted signal and mask of the object.
+    """Tensor, unweighted signal and mask of the object; all are 0 outside the head."""
 
-    Attributes:
-        tensor: ``(X, Y, Z, 6)`` in µm²/ms: xx, yy, zz, xy, xz, yz; 0 outside the head.
-        s0: ``(X, Y, Z)``, signal without weighting, in scanner units; 0 outside the head.
-        mask: ``(X, Y, Z)``, 1 in the head.
-    """
-
-    tensor: NDArray[np.float32]
-    s0: NDArray[np.float32]
-    mask: NDArray[np.uint8]
+    tensor: NDArray[np.float32]  # ``(X, Y, Z, 6)`` in µm²/ms: xx, yy, zz, xy, xz, yz
+    s0: NDArray[np.float32]  # ``(X, Y, Z)``, signal without weighting, in scanner units
+    mask: NDArray[np.uint8]  # ``(X, Y, Z)``, 1 in the head
 
 
 def make_phantom(

@@ -84,35 +84,21 @@ class Protocol:
 class ScanPair:
     """A fast and a default scan of the same slices.
 
-    Args:
-        image: Fast scan, ``(X, Y, S)``, float32 intensity units.
-        image_affine: Its affine to RAS millimetres.
-        label: Default scan, ``(2X, 2Y, S)``.
-        label_affine: Its affine.
-        mask: Mask on the grid of ``label``: 1 in the organ, 2 in muscle.
-        organ: Name of the organ.
+    The affines are to RAS millimetres; images are in intensity units.
     """
 
-    image: NDArray[np.float32]
+    image: NDArray[np.float32]  # fast scan, ``(X, Y, S)``
     image_affine: NDArray[np.float64]
-    label: NDArray[np.float32]
+    label: NDArray[np.float32]  # default scan, ``(2X, 2Y, S)``
     label_affine: NDArray[np.float64]
-    mask: NDArray[np.uint8]
+    mask: NDArray[np.uint8]  # on the grid of ``label``: 1 in the organ, 2 in muscle
     organ: str
 
 
 def scan_pair(
     mouse: Mouse, plane: Plane, region: Region, protocol: Protocol, seed: np.random.SeedSequence
 ) -> ScanPair:
-    """Scan an animal twice.
-
-    Args:
-        mouse: The animal.
-        plane: Orientation of the slices.
-        region: Part of the body.
-        protocol: Acquisition of both scans.
-        seed: Seed of the slice positions and of the noise.
-    """
+    """Scan an animal twice; ``seed`` is that of the slice positions and of the noise."""
     rng = np.random.default_rng(seed)
     level = REGIONS[region] + rng.uniform(-1.5, 1.5)
     middle, half = _EXTENT[plane]

@@ -14,14 +14,9 @@ ROI, BACKGROUND = 1, 2
 
 
 def largest_disc(region: NDArray[np.bool_], max_radius: float) -> NDArray[np.bool_]:
-    """Return the largest disc inside a region, up to a radius.
+    """Return the largest disc inside a region ``(X, Y)``, up to a radius in pixels.
 
-    Args:
-        region: Mask, ``(X, Y)``. Outside of the array counts as outside of the region.
-        max_radius: Largest radius in pixels.
-
-    Returns:
-        Mask of the disc; empty if the region is.
+    Outside of the array counts as outside of the region. The disc is empty if the region is.
     """
     depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
     if depth.max() <= 0:

@@ -62,15 +62,10 @@ class ResidualNoise:
         self._prepared: Tensor | None = None
 
     def draw_offset(self, shape: Sequence[int], generator: Generator | None = None) -> Tensor:
-        """Draw the position of each sample's window.
+        """Draw the position of each sample's window, ``(B, 2)``, int64: rows and columns.
 
-        Args:
-            shape: Shape of the images, ``(B, 1, H, W)``.
-            generator: Random generator on the CPU; the global one by default.
-
-        Returns:
-            ``(B, 2)``, int64: rows and columns. Any place inside the field along an axis that
-            fits, any phase of the mirrored field along one that does not.
+        Any place inside the field along an axis that fits, any phase of the mirrored field along
+        one that does not.
 
         Raises:
             ValueError: If the shape is no batch of single-channel 2D images.
