@@ -12,7 +12,6 @@ from custom.evaluation.diagnostics_folder import read_diagnostics
 from custom.evaluation.measure import best_method, format_mean, format_value, title
 from custom.evaluation.panels import FIGURE_COLUMNS
 from custom.files.csv_table import read_table
-from custom.report.page_parts import as_source
 
 __all__ = ["FILTERS", "evaluation_content"]
 
@@ -63,10 +62,7 @@ def evaluation_content(folder: Path, summary: Mapping[str, Any]) -> dict[str, An
         "best": best,
         "others": [method for method in summary["methods"] if method in summary["model_against"]],
         "figures": _figures(folder),
-        "diagnostics": [
-            {**row, "source": as_source(row["path"].read_bytes())}
-            for row in read_diagnostics(folder)
-        ],
+        "diagnostics": read_diagnostics(folder),
     }
 
 
@@ -104,13 +100,11 @@ def _words(column: str) -> str:
 
 
 def _figures(folder: Path) -> list[dict[str, Any]]:
-    """Return the figures of an evaluation with their rows of the table, and their ``source``."""
+    """Return the rows of the figures that are there, each with its ``path``."""
     table = folder / "figures" / "figures.csv"
     rows = read_table(table, FIGURE_COLUMNS) if table.is_file() else []
-    files = [(row, table.parent / row["file"]) for row in rows]
-    return [
-        {**row, "source": as_source(file.read_bytes())} for row, file in files if file.is_file()
-    ]
+    found = [{**row, "path": table.parent / row["file"]} for row in rows]
+    return [row for row in found if row["path"].is_file()]
 
 
 def _mean(value: Mapping[str, Any], about: Mapping[str, Any]) -> str:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateError
+from markupsafe import Markup
 
 from custom.bundle.locate import all_bundles
 from custom.errors import InputError
 from custom.files.atomic import atomic_path
 from custom.report.evaluation_page import FILTERS, evaluation_content
-from custom.report.mlflow_run import TrackedRun, find_run
-from custom.report.page_parts import as_source, embed
 from custom.report.search_page import SEARCH_SUMMARY, format_setting, search_content
 from custom.report.training_curves import Curves, draw_curves, read_curves
 
@@ -47,18 +49,22 @@ def write_report(folder_or_run: str | Path, stores: Iterable[str | Path] = ()) -
     table = folder / "metrics.csv"
     if folder.is_dir():
         if (folder / "summary.json").is_file() and table.is_file():
-            return _write_evaluation(folder)
+            told = "an evaluation: evaluate again"
+            return _write_result(
+                folder / "summary.json", "evaluation.html", evaluation_content, told
+            )
         if table.is_file():
             content = _training(f"Training in {folder.resolve().name}", read_curves(table))
-            content["preview"] = _last_preview(folder / "previews")
+            content["previews"] = sorted((folder / "previews").glob("epoch_*.png"))[-1:]
             return _write(folder / "report.html", "training.html", content)
         if (folder / SEARCH_SUMMARY).is_file():
-            return _write(folder / "report.html", "search.html", _search(folder))
+            told = "a search: tune again"
+            return _write_result(folder / SEARCH_SUMMARY, "search.html", search_content, told)
         raise InputError(
             f"{folder} holds no result: give the output folder of 'evaluate', 'train' or 'tune'"
         )
     if _RUN_ID.fullmatch(str(folder_or_run)):
-        return _write_run(find_run(str(folder_or_run), [*stores, *_default_stores()]))
+        return _write_run(str(folder_or_run), [*stores, *_default_stores()])
     raise InputError(f"{folder_or_run} is neither a folder nor the id of an MLflow run")
 
 
@@ -68,15 +74,54 @@ def _default_stores() -> list[Path]:
     return [root / "mlruns.db" for root in roots]
 
 
-def _write_run(run: TrackedRun) -> Path:
+def _write_run(run_id: str, stores: Iterable[str | Path]) -> Path:
     """Write the report of a tracked run."""
-    if not run.curves:
-        raise InputError(f"run {run.run_id} has no metric yet: it is {run.status}")
-    local = run.store.startswith("sqlite:///")
-    folder = Path(run.store.removeprefix("sqlite:///")).parent if local else Path()
-    facts = {"run": run.run_id, "status": run.status, "store": run.store, **run.parameters}
-    content = _training(f"Training {run.name}", run.curves, facts)
-    return _write(folder / f"report_{run.run_id}.html", "training.html", content)
+    client, run, store = _find_run(run_id, stores)
+    if not run.data.metrics:
+        raise InputError(f"run {run_id} has no metric yet: it is {run.info.status}")
+    curves = {
+        name: {entry.step: entry.value for entry in client.get_metric_history(run_id, name)}
+        for name in sorted(run.data.metrics)
+    }
+    file = store.removeprefix("sqlite:///")
+    folder = Path() if file == store else Path(file).parent
+    facts = {"run": run_id, "status": run.info.status, "store": store, **run.data.params}
+    content = _training(f"Training {run.info.run_name}", curves, facts)
+    return _write(folder / f"report_{run_id}.html", "training.html", content)
+
+
+def _find_run(run_id: str, stores: Iterable[str | Path]) -> tuple[Any, Any, str]:
+    """Return MLflow's client, the run, and the address of the store that holds it."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    files = dict.fromkeys(Path(store).resolve() for store in stores)
+    places = [given] if given else [f"sqlite:///{file}" for file in files if file.is_file()]
+    for place in places:
+        client = MlflowClient(place)
+        try:
+            return client, client.get_run(run_id), place
+        except MlflowException:
+            continue
+    looked = ", ".join(places) or "no store (set MLFLOW_TRACKING_URI)"
+    raise InputError(f"{run_id!r} is neither an output folder nor a run in {looked}")
+
+
+def _write_result(
+    file: Path,
+    template: str,
+    content_of: Callable[[Path, dict[str, Any]], dict[str, Any]],
+    told: str,
+) -> Path:
+    """Write the report of a result with a summary; one that lacks something is refused."""
+    try:
+        summary = json.loads(file.read_text(encoding="utf-8"))
+        return _write(file.parent / "report.html", template, content_of(file.parent, summary))
+    except InputError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, TemplateError) as error:
+        raise InputError(f"{file} is not the summary of {told}") from error
 
 
 def _write(path: Path, template: str, content: Mapping[str, Any]) -> Path:
@@ -88,54 +133,28 @@ def _write(path: Path, template: str, content: Mapping[str, Any]) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= FILTERS | {"setting": format_setting}
+    pages.filters |= FILTERS | {"setting": format_setting, "embedded": _embedded}
     with atomic_path(path) as temporary:
         temporary.write_text(pages.get_template(template).render(content), encoding="utf-8")
     logger.info("report: %s", path)
     return path
 
 
-def _write_evaluation(folder: Path) -> Path:
-    """Write the report of an evaluation."""
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        content = evaluation_content(folder, summary)
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{folder / 'summary.json'} is not the summary of an evaluation: evaluate again"
-        ) from error
-    return _write(folder / "report.html", "evaluation.html", content)
+def _embedded(png: Path | bytes) -> Markup:
+    """Return a PNG file as a data address, so that the page needs no other file."""
+    content = png if isinstance(png, bytes) else png.read_bytes()
+    return Markup("data:image/png;base64,") + base64.b64encode(content).decode("ascii")
 
 
 def _training(title: str, curves: Curves, facts: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return the content of a training's page."""
-    epochs = sorted({epoch for values in curves.values() for epoch in values})
+    drawing = BytesIO()
+    draw_curves(curves).savefig(drawing, format="png", dpi=110)
     return {
         "title": title,
         "curves": curves,
-        "drawing": embed(draw_curves(curves)),
+        "drawing": drawing.getvalue(),
         "facts": dict(facts or {}),
-        "epochs": epochs,
-        "preview": None,
-    }
-
-
-def _search(folder: Path) -> dict[str, Any]:
-    """Return the content of a search's page."""
-    content = search_content(folder)
-    for picture in content["pictures"]:
-        picture["source"] = as_source(picture["png"])
-    return content
-
-
-def _last_preview(folder: Path) -> dict[str, Any] | None:
-    """Return the last preview image of a training, if there is one."""
-    images = sorted(folder.glob("epoch_*.png"))
-    if not images:
-        return None
-    return {
-        "name": images[-1].stem.replace("_", " "),
-        "source": as_source(images[-1].read_bytes()),
+        "epochs": sorted({epoch for values in curves.values() for epoch in values}),
+        "previews": [],
     }

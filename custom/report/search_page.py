@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from custom.errors import InputError
 from custom.files.csv_table import read_table
 
 __all__ = ["SEARCH_SUMMARY", "format_setting", "search_content"]
@@ -23,40 +21,34 @@ _PICTURES = {
 _RATHER_FEW = 20  # completed trials, below which importances change from search to search
 
 
-def search_content(folder: Path) -> dict[str, Any]:
+def search_content(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of a search's page.
 
     Args:
         folder: Output folder of ``tune``.
+        summary: Content of its ``search.json``.
 
     Returns:
-        Title, summary, rows of the table, best trial first, and the pictures as bytes.
+        Title, summary, rows of the table, best trial first, and the pictures that are there.
 
     Raises:
-        InputError: If the files of the search are broken.
+        InputError: If the table of trials is broken.
+        KeyError: If the summary is not that of a search.
     """
-    file = folder / SEARCH_SUMMARY
-    try:
-        summary = json.loads(file.read_text(encoding="utf-8"))
-        rows = read_table(folder / "trials.csv", ("trial", "state", "value", "notes"))
-        rows.sort(key=lambda row: _place(row, summary["direction"]))
-        return {
-            "title": f"Search {summary['study']}",
-            "summary": summary,
-            "changed": _changed(summary),
-            "columns": [name for name in (rows[0] if rows else ()) if name != "notes"],
-            "rows": rows,
-            "few": summary["trials"].get("complete", 0) < _RATHER_FEW,
-            "pictures": [
-                {"text": text, "png": (folder / "plots" / f"{name}.png").read_bytes()}
-                for name, text in _PICTURES.items()
-                if (folder / "plots" / f"{name}.png").is_file()
-            ],
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{file} is not the summary of a search: tune again") from error
+    rows = read_table(folder / "trials.csv", ("trial", "state", "value", "notes"))
+    rows.sort(key=lambda row: _place(row, summary["direction"]))
+    pictures = [
+        {"text": text, "path": folder / "plots" / f"{name}.png"} for name, text in _PICTURES.items()
+    ]
+    return {
+        "title": f"Search {summary['study']}",
+        "summary": summary,
+        "changed": _changed(summary),
+        "columns": [name for name in (rows[0] if rows else ()) if name != "notes"],
+        "rows": rows,
+        "few": summary["trials"].get("complete", 0) < _RATHER_FEW,
+        "pictures": [picture for picture in pictures if picture["path"].is_file()],
+    }
 
 
 def format_setting(value: Any) -> str:

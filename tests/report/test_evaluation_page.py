@@ -110,3 +110,15 @@ def test_a_broken_summary_is_refused(tmp_path, content):
     (tmp_path / "summary.json").write_text(content)
     with pytest.raises(InputError, match="not the summary of an evaluation"):
         write_report(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["measures", "seconds_per", "counts", "checkpoint", "versions"])
+def test_a_summary_that_lacks_a_part_is_refused_and_the_earlier_page_stays(tmp_path, key):
+    write_made_evaluation(tmp_path)
+    page = write_report(tmp_path)
+    before = page.read_bytes()
+    summary = {name: value for name, value in SUMMARY.items() if name != key}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(InputError, match=r"not the summary of an evaluation: evaluate again$"):
+        write_report(tmp_path)
+    assert page.read_bytes() == before

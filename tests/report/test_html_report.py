@@ -6,7 +6,6 @@ from page_reader import Page
 
 from custom.errors import InputError
 from custom.report.html_report import write_report
-from custom.report.mlflow_run import find_run
 
 
 @pytest.fixture
@@ -69,4 +68,6 @@ def test_a_tracked_run_has_a_report_beside_its_store(store, monkeypatch, tmp_pat
         write_report(empty)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
-    assert find_run(run).curves == {"val_mse": {1: 0.5, 2: 0.25}}
+    path.unlink()
+    assert write_report(run) == path
+    assert Page(path.read_text()).tables[0][1:] == [["1", "0.5"], ["2", "0.25"]]
