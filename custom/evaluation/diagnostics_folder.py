@@ -15,15 +15,9 @@ from custom.errors import InputError
 from custom.files.atomic import atomic_path, sha256_of, write_json
 from custom.files.csv_table import read_table, write_table
 
-__all__ = [
-    "CAPTION_COLUMNS",
-    "Diagnostic",
-    "read_diagnostics",
-    "write_diagnostics",
-    "write_figures",
-]
+__all__ = ["Diagnostic", "read_diagnostics", "read_figures", "write_diagnostics", "write_figures"]
 
-CAPTION_COLUMNS = ("file", "title", "caption")
+_COLUMNS = ("file", "title", "caption")
 
 
 @dataclass(frozen=True)
@@ -70,9 +64,9 @@ def write_diagnostics(
         for item in found:
             numbers[item.name] = item.numbers
             about = (f"{item.name}.png", item.title, item.caption)
-            yield dict(zip(CAPTION_COLUMNS, about, strict=True)), partial(getattr, item, "figure")
+            yield dict(zip(_COLUMNS, about, strict=True)), partial(getattr, item, "figure")
 
-    write_figures(folder, CAPTION_COLUMNS, drawn(), dots_per_inch, "captions.csv")
+    write_figures(folder, _COLUMNS, drawn(), dots_per_inch, "captions.csv")
     write_json(folder / "diagnostics.json", numbers)
     return folder
 
@@ -126,10 +120,15 @@ def read_diagnostics(output_dir: str | Path) -> list[dict[str, Any]]:
         raise InputError(f"{record} is not a record of diagnostics: evaluate again") from error
     if made_for != _evaluation(output_dir):
         return []
-    rows = read_table(folder / "captions.csv", CAPTION_COLUMNS)
-    return [
-        {**row, "path": folder / row["file"]} for row in rows if (folder / row["file"]).is_file()
+    return read_figures(folder / "captions.csv", _COLUMNS)
+
+
+def read_figures(table: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of a table of figures whose file is there, each with its ``path``."""
+    rows: list[dict[str, Any]] = [
+        {**row, "path": table.parent / row["file"]} for row in read_table(table, columns)
     ]
+    return [row for row in rows if row["path"].is_file()]
 
 
 def _evaluation(output_dir: str | Path) -> str | None:

@@ -14,10 +14,9 @@ from torch import Tensor
 
 from custom.evaluation.measure import Measure
 from custom.evaluation.units import Compared, Images
-from custom.metrics.foreground import foreground
-from custom.metrics.image_pairs import mean_of_each
+from custom.metrics.image_pairs import foreground, mean_of_each
 from custom.metrics.kspace_error import central_spectrum_error, spectrum_band
-from custom.metrics.perceptual import load_perceptual_distance, slicewise_distance
+from custom.metrics.perceptual import PerceptualDistance, slicewise_distance
 from custom.metrics.psnr import mean_squared_error, normalised_error, peak_signal_to_noise_ratio
 from custom.metrics.ssim import within_windows
 
@@ -99,7 +98,7 @@ def lpips(weights: str | Path | None = None, **said: Any) -> Measure:
             measure has no values.
         **said: Fields of the measure to override.
     """
-    distance = load_perceptual_distance(weights)
+    distance = None if weights is None else PerceptualDistance(weights)
 
     def measure(compared: Compared) -> Tensor | None:
         if distance is None:

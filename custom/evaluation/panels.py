@@ -7,37 +7,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 
 from custom.evaluation.diagnostics_folder import write_figures
-from custom.evaluation.measure import (
-    Measure,
-    best_method,
-    format_value,
-    higher_is_better,
-    title,
-)
+from custom.evaluation.measure import best_method, format_value, higher_is_better, title
 from custom.evaluation.measure_figures import draw_distributions
 from custom.evaluation.panel_figure import draw_rows
 from custom.evaluation.panel_rows import REFERENCE, Row, View, slice_view
-from custom.evaluation.table import restored_items
+from custom.evaluation.table import QualityTable, restored_items
 
 __all__ = ["FIGURE_COLUMNS", "Choice", "Panels"]
 
 FIGURE_COLUMNS = ("file", "scan", "caption")
 Measures = Mapping[str, Mapping[str, Any]]
 """Method to its row of the table."""
-
-
-class Table(Protocol):
-    """Interface of the handler that measures: rows, methods with their keys, measures."""
-
-    rows: list[dict[str, Any]]
-    methods: dict[str, str]
-    measures: list[Measure]
 
 
 @dataclass(frozen=True)
@@ -81,6 +67,7 @@ class Panel:
     measures: Measures
 
 
+@dataclass(eq=False)
 class Panels:
     """Draw chosen slices of an evaluation: rows of images, a column for each method.
 
@@ -104,32 +91,21 @@ class Panels:
         dots_per_inch: Resolution of the figures.
     """
 
-    def __init__(
-        self,
-        table: Table,
-        output_dir: str | Path,
-        rows: Sequence[Callable[[View], Row]],
-        choices: Sequence[Choice] = (Choice(),),
-        view: Callable[[Mapping[str, Any], Mapping[str, str], int | None], View] = slice_view,
-        columns: Mapping[str, str] | None = None,
-        measures: Sequence[str] = (),
-        names: Mapping[str, str] | None = None,
-        inches: float = 1.75,
-        distributions: Sequence[str] = (),
-        dots_per_inch: int = 110,
-    ) -> None:
-        self.table = table
-        self.folder = Path(output_dir) / "figures"
-        self.row_functions = list(rows)
-        self.choices = list(choices)
-        self.view = view
-        self.columns = dict(columns or {"slice": "slice {}"})
-        self.measures = list(measures)
-        self.names = dict(names or {})
-        self.about = {measure.name: measure.about() for measure in table.measures}
-        self.inches = inches
-        self.distributions = list(distributions)
-        self.dots_per_inch = dots_per_inch
+    table: QualityTable
+    output_dir: str | Path
+    rows: Sequence[Callable[[View], Row]]
+    choices: Sequence[Choice] = (Choice(),)
+    view: Callable[[Mapping[str, Any], Mapping[str, str], int | None], View] = slice_view
+    columns: Mapping[str, str] = field(default_factory=lambda: {"slice": "slice {}"})
+    measures: Sequence[str] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    inches: float = 1.75
+    distributions: Sequence[str] = ()
+    dots_per_inch: int = 110
+
+    def __post_init__(self) -> None:
+        """Start without slices."""
+        self.about = {measure.name: measure.about() for measure in self.table.measures}
         self.start()
 
     def attach(self, engine: Engine) -> None:
@@ -179,8 +155,10 @@ class Panels:
             found.append((about | panel.place, partial(self._draw, panel)))
         if self.distributions:
             text = "Each point is a slice; boxes show quartiles and median."
-            found.append(({"file": "distributions.png", "caption": text}, self._distributions))
-        write_figures(self.folder, columns, found, self.dots_per_inch)
+            known = {name: of for name, of in self.about.items() if name in self.distributions}
+            draw = partial(draw_distributions, self.table.rows, known, self.names)
+            found.append(({"file": "distributions.png", "caption": text}, draw))
+        write_figures(Path(self.output_dir) / "figures", columns, found, self.dots_per_inch)
 
     def _choose(
         self,
@@ -216,7 +194,7 @@ class Panels:
         view = self.view(item, self.table.methods, index)
         known = {**measures["model"], "slice": view.index, **view.told}
         place = {column: known.get(column) for column in self.columns}
-        rows = [row(view) for row in self.row_functions]
+        rows = [row(view) for row in self.rows]
         return Panel(str(item.get("scan", "")), place, chosen, rows, measures)
 
     def _caption(self, panel: Panel) -> str:
@@ -247,19 +225,12 @@ class Panels:
         }
         titles[REFERENCE] = (self.names.get(REFERENCE, REFERENCE), "")
         heading = f"{self._place(panel)}: {panel.chosen}"
-        if shown:
-            heading += f" ({' / '.join(title(self.about[name]) for name in shown)})"
         best = ""
         if shown:
+            heading += f" ({' / '.join(title(self.about[name]) for name in shown)})"
             first = {method: row[shown[0]] for method, row in panel.measures.items()}
             best = best_method(self.about[shown[0]], first)
         return draw_rows(panel.rows, titles, heading, self.inches, best)
-
-    def _distributions(self) -> Figure:
-        """Draw every measure of every slice."""
-        rows = self.table.rows
-        known = {name: about for name, about in self.about.items() if name in self.distributions}
-        return draw_distributions(rows, known, self.names)
 
 
 def _equal(value: Any, wanted: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ __all__ = ["PreviewImages"]
 _KEYS = {"input": "image", "restored": "pred"}
 
 
+@dataclass(eq=False)
 class PreviewImages:
     """Save a picture of the same validation slice every few epochs.
 
@@ -43,25 +45,20 @@ class PreviewImages:
         ValueError: If ``interval`` or ``slice_number`` is less than 1.
     """
 
-    def __init__(
-        self,
-        folder: str | Path,
-        rows: Sequence[Callable[[View], Row]] = (partial(image_row, label="image"), residual_row),
-        interval: int = 5,
-        slice_number: int = 1,
-        inches: float = 3.0,
-        dots_per_inch: int = 90,
-    ) -> None:
-        if interval < 1 or slice_number < 1:
+    folder: str | Path
+    rows: Sequence[Callable[[View], Row]] = (partial(image_row, label="image"), residual_row)
+    interval: int = 5
+    slice_number: int = 1
+    inches: float = 3.0
+    dots_per_inch: int = 90
+
+    def __post_init__(self) -> None:
+        """Raise if a number is below 1."""
+        if self.interval < 1 or self.slice_number < 1:
             raise ValueError(
-                f"interval and slice_number must be at least 1, got {interval}, {slice_number}"
+                "interval and slice_number must be at least 1, "
+                f"got {self.interval}, {self.slice_number}"
             )
-        self.folder = Path(folder)
-        self.rows = list(rows)
-        self.interval = interval
-        self.slice_number = slice_number
-        self.inches = inches
-        self.dots_per_inch = dots_per_inch
 
     def attach(self, engine: Evaluator) -> None:
         """Add the handler to each validation step."""
@@ -80,7 +77,7 @@ class PreviewImages:
         place = f"{item.get('scan', '')}, slice {int(item.get('slice', 0))}"
         heading = f"{place}: epoch {epoch} (PSNR [dB] / SSIM)"
         figure = draw_rows([row(view) for row in self.rows], titles, heading, self.inches)
-        with atomic_path(self.folder / f"epoch_{epoch:04d}.png") as temporary:
+        with atomic_path(Path(self.folder) / f"epoch_{epoch:04d}.png") as temporary:
             figure.savefig(temporary, dpi=self.dots_per_inch)
 
 

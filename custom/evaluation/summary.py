@@ -108,13 +108,7 @@ def mean_gain(
 ) -> dict[str, Any] | None:
     """Compare the model with another method on the same units.
 
-    Args:
-        rows: One row for each unit and method.
-        measure: The measure to compare.
-        other: The method.
-        unit: Columns that identify a unit.
-        subject: Column of the person or animal; where it is empty, the scan stands for it.
-        seed: Seed of the bootstrap.
+    Rows, unit, subject and seed are those of :func:`summarise`.
 
     Returns:
         :func:`spread` of the gains (positive: the model is better); ``better``, the number of

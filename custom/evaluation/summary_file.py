@@ -6,8 +6,9 @@ import json
 import logging
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from custom.evaluation.measure import format_mean, format_value, title
 from custom.evaluation.restore_with import RestoreWithd
@@ -17,7 +18,7 @@ from custom.evaluation.times import Times, summarise_seconds
 from custom.files.atomic import sha256_of, write_json
 from custom.versions import package_versions
 
-__all__ = ["KIND", "Part", "Summary", "summary_text"]
+__all__ = ["KIND", "Summary", "summary_text"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,22 +26,7 @@ KIND = "evaluation"
 _PACKAGES = ("mri-restoration-bundles", "monai", "torch", "numpy", "scipy")
 
 
-class Part(Protocol):
-    """Addition of one bundle to the summary of its evaluation."""
-
-    def facts(self) -> dict[str, str]:
-        """Return further facts for the page."""
-        ...
-
-    def tables(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Return further tables: ``title``, ``columns``, ``rows`` and ``caption`` of each.
-
-        Args:
-            rows: Rows of ``metrics.csv``.
-        """
-        ...
-
-
+@dataclass(eq=False)
 class Summary:
     """Write ``summary.json`` beside the tables of an evaluation, and log its result.
 
@@ -61,62 +47,54 @@ class Summary:
         peers: Other components that the evaluator ran; the weights of networks are recorded.
         conventions: Further conventions: name to sentence.
         facts: Further facts for the page; those that are None are left out.
-        parts: Additions of this bundle.
+        parts: Additions of this bundle, with ``facts`` and ``tables`` as
+            :class:`~custom.evaluation.units.Units` has them.
         packages: Further packages whose versions count.
         seed: Seed of the bootstrap.
     """
 
-    def __init__(
-        self,
-        table: QualityTable,
-        ckpt_path: str | Path,
-        dataset_dir: str | Path,
-        split: str,
-        method_names: Mapping[str, str],
-        unit: str,
-        subject: str = "person",
-        subject_column: str = "subject",
-        groups: Sequence[str] = (),
-        lowest: str | None = None,
-        each: str | None = None,
-        times: Times | None = None,
-        seconds_per: str = "scan",
-        peers: Iterable[Any] = (),
-        conventions: Mapping[str, str] | None = None,
-        facts: Mapping[str, Any] | None = None,
-        parts: Sequence[Part] = (),
-        packages: Sequence[str] = (),
-        seed: int = 0,
-    ) -> None:
-        self.table = table
-        self.ckpt_path = Path(ckpt_path)
-        self.dataset_dir = Path(dataset_dir)
-        self.split = split
-        self.method_names = dict(method_names)
-        self.unit = unit
-        self.subject = (subject, subject_column)
-        self.how: dict[str, Any] = {"groups": groups, "lowest": lowest, "each": each, "seed": seed}
-        self.times = times
-        self.seconds_per = seconds_per
-        self.peers = [peer for peer in peers if isinstance(peer, RestoreWithd)]
-        self.conventions = dict(conventions or {})
-        self.facts = {name: str(of) for name, of in (facts or {}).items() if of is not None}
-        self.parts = (table.units, *parts)
-        self.packages = packages
+    table: QualityTable
+    ckpt_path: str | Path
+    dataset_dir: str | Path
+    split: str
+    method_names: Mapping[str, str]
+    unit: str
+    subject: str = "person"
+    subject_column: str = "subject"
+    groups: Sequence[str] = ()
+    lowest: str | None = None
+    each: str | None = None
+    times: Times | None = None
+    seconds_per: str = "scan"
+    peers: Iterable[Any] = ()
+    conventions: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    parts: Sequence[Any] = ()
+    packages: Sequence[str] = ()
+    seed: int = 0
 
     def write(self) -> Path:
         """Write the file and return its path."""
         table = self.table
         rows = read_rows(table.output_dir, [measure.name for measure in table.measures])
-        columns = table.units.columns
-        found = summarise(rows, table.measures, unit=columns, subject=self.subject[1], **self.how)
+        found = summarise(
+            rows,
+            table.measures,
+            self.groups,
+            table.units.columns,
+            self.subject_column,
+            self.lowest,
+            self.each,
+            self.seed,
+        )
         names = {method: self.method_names.get(method, method) for method in found["methods"]}
         times = self.times.rows if self.times else []
+        peers = [peer for peer in self.peers if isinstance(peer, RestoreWithd)]
         summary = {
             "kind": KIND,
             "unit": self.unit,
-            "subject": self.subject[0],
-            "dataset": about_dataset(self.dataset_dir),
+            "subject": self.subject,
+            "dataset": about_dataset(Path(self.dataset_dir)),
             "split": self.split,
             "counts": self._counts(rows),
             **found,
@@ -125,9 +103,9 @@ class Summary:
             "seconds_per": self.seconds_per,
             "conventions": self.conventions,
             "facts": self._facts(rows),
-            "tables": [one for part in self.parts for one in part.tables(rows)],
-            "checkpoint": about_checkpoint(self.ckpt_path),
-            "peers": {peer.output_key: about_checkpoint(peer.ckpt_path) for peer in self.peers},
+            "tables": [one for part in (table.units, *self.parts) for one in part.tables(rows)],
+            "checkpoint": about_checkpoint(Path(self.ckpt_path)),
+            "peers": {peer.output_key: about_checkpoint(peer.ckpt_path) for peer in peers},
             "versions": package_versions((*_PACKAGES, *self.packages)),
             "use": "research use only",
         }
@@ -137,26 +115,25 @@ class Summary:
 
     def _counts(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         """Return the numbers of units, scans and subjects."""
-        label, column = self.subject
-        rows = rows_at_lowest(rows, self.how["lowest"])
+        rows = rows_at_lowest(rows, self.lowest)
         units = {tuple(row[name] for name in self.table.units.columns) for row in rows}
         return {
             self.unit: len(units),
             "scan": len({row["scan"] for row in rows}),
-            label: len({row.get(column) or row["scan"] for row in rows}),
+            self.subject: len({row.get(self.subject_column) or row["scan"] for row in rows}),
             **self.table.units.counts(),
         }
 
     def _facts(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """Return further facts for the page."""
-        found = dict(self.facts)
-        lowest = self.how["lowest"]
-        if lowest is not None:
-            found[f"overall and gains at {lowest}"] = rows_at_lowest(rows, lowest)[0][lowest]
+        found = {name: str(of) for name, of in self.facts.items() if of is not None}
+        if self.lowest is not None:
+            first = rows_at_lowest(rows, self.lowest)[0]
+            found[f"overall and gains at {self.lowest}"] = first[self.lowest]
         for column in self.table.units.further:
             mean = statistics.fmean(float(row[column]) for row in rows)
             found[column] = f"{mean:.3g} on average"
-        for part in self.parts:
+        for part in (self.table.units, *self.parts):
             found |= part.facts()
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -46,46 +47,41 @@ class Compared:
         return similarity_map(self.predicted, self.reference, self.data_range)
 
 
+@dataclass(eq=False)
 class Images:
     """The units of one item.
-
-    Attributes:
-        rows: Identifying columns of each unit.
-        further: Further columns, after the measures.
-        reference: ``(n, 1, *spatial)``.
-        data_range: ``(n,)``.
 
     Args:
         item: Its ``label``, and the images of all methods.
         name: Name of the item in messages.
-        rows: See above.
+        rows: Identifying columns of each unit.
         values: Function that converts an image of the item to units ``(n, 1, *spatial)``.
-        data_range: Data range of the references.
+        data_range: Data range of the references, ``(n,)``.
         regions: Name to region.
+
+    Attributes:
+        reference: ``(n, 1, *spatial)``.
+        further: Further columns of each unit, after the measures.
 
     Raises:
         InputError: If a reference has no range.
     """
 
-    def __init__(
-        self,
-        item: Mapping[str, Any],
-        name: str,
-        rows: Sequence[dict[str, Any]],
-        values: Callable[[Tensor], Tensor],
-        data_range: Tensor,
-        regions: Mapping[str, Region],
-    ) -> None:
-        if not bool((data_range > 0).all()):
-            raise InputError(f"the reference of {name} is constant: leave it out of the evaluation")
-        self.item = item
-        self.name = name
-        self.rows = rows
-        self.values = values
-        self.reference = values(item["label"])
-        self.data_range = data_range
-        self.further = [{"data_range": float(width)} for width in data_range]
-        self._regions = regions
+    item: Mapping[str, Any]
+    name: str
+    rows: Sequence[dict[str, Any]]
+    values: Callable[[Tensor], Tensor]
+    data_range: Tensor
+    regions: Mapping[str, Region]
+
+    def __post_init__(self) -> None:
+        """Convert the references."""
+        if not bool((self.data_range > 0).all()):
+            raise InputError(
+                f"the reference of {self.name} is constant: leave it out of the evaluation"
+            )
+        self.reference = self.values(self.item["label"])
+        self.further = [{"data_range": float(width)} for width in self.data_range]
         self._masks: dict[str, Tensor | None] = {}
 
     def image(self, key: str) -> Tensor | None:
@@ -95,7 +91,7 @@ class Images:
     def mask(self, region: str) -> Tensor | None:
         """Return the mask of a region, the same for every method."""
         if region not in self._masks:
-            self._masks[region] = self._regions[region](self)
+            self._masks[region] = self.regions[region](self)
         return self._masks[region]
 
     def compare(self, method: str, key: str) -> Compared:
@@ -153,7 +149,11 @@ class Units:
         return {}
 
     def tables(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Return further tables, see :class:`~custom.evaluation.summary_file.Part`."""
+        """Return further tables: ``title``, ``columns``, ``rows`` and ``caption`` of each.
+
+        Args:
+            rows: Rows of ``metrics.csv``.
+        """
         return []
 
 

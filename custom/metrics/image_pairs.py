@@ -1,13 +1,14 @@
-"""A restored image beside its reference: checks, data range and means, for 2D and 3D."""
+"""A restored image beside its reference: checks, data range, foreground and means."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from monai.metrics.regression import RegressionMetric
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "RangeRule",
     "data_range_of",
     "double_pair",
+    "foreground",
     "mean_of_each",
     "plain",
     "positive_range",
@@ -73,6 +75,23 @@ def double_pair(predicted: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     return plain(predicted).double(), plain(reference).double()
 
 
+def foreground(reference: ArrayLike) -> NDArray[np.bool_]:
+    """Return the mask of voxels that are brighter than Otsu's threshold (scikit-image).
+
+    Shape:
+        ``(*spatial)`` in and out.
+
+    Raises:
+        ValueError: If the image is constant.
+    """
+    from skimage.filters import threshold_otsu
+
+    values: NDArray[Any] = np.asarray(reference, dtype=np.float64)
+    if values.min() == values.max():
+        raise ValueError("reference must not be constant: it has no foreground")
+    return np.asarray(values > threshold_otsu(values))  # type: ignore[no-untyped-call]
+
+
 def mean_of_each(values: Tensor, mask: Tensor | None = None) -> Tensor:
     """Return the mean of each image.
 
@@ -111,24 +130,22 @@ def plain(images: Tensor) -> Tensor:
 
 
 class PairMetric(RegressionMetric):
-    """Mean of a measure over images, each with the data range that a rule gives it.
+    """Mean over images of a subclass's ``measure``, each with the data range of a rule.
 
     Images equal to their reference (infinite PSNR) and references without a range count as NaN,
     which MONAI's reduction leaves out, so that one of them does not spoil the mean of the others.
 
     Args:
-        measure: Takes predicted and reference images and their data ranges ``(B,)``.
         rule: Rule for the data range, see :func:`data_range_of`.
 
     Shape:
         ``y_pred``, ``y``: ``(B, 1, *spatial)``; value: ``(B, 1)``; aggregate: ``()``.
     """
 
-    def __init__(
-        self, measure: Callable[[Tensor, Tensor, Tensor], Tensor], rule: RangeRule = "max - min"
-    ) -> None:
+    measure: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+    def __init__(self, rule: RangeRule = "max - min") -> None:
         super().__init__()
-        self.measure = measure
         self.rule = rule
 
     def _compute_metric(self, y_pred: Tensor, y: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from custom.errors import InputError
 from custom.metrics.image_pairs import double_pair, positive_range
 
-__all__ = ["PerceptualDistance", "load_perceptual_distance", "slicewise_distance"]
+__all__ = ["PerceptualDistance", "slicewise_distance"]
 
 _SMALLEST = 32  # pixels; AlexNet's five stages reduce a smaller slice to nothing
 _AT_ONCE = 8  # slices of a volume, which bounds the memory
@@ -77,18 +77,6 @@ class PerceptualDistance(nn.Module):
         ]
         value: Tensor = self.distance(*pair)
         return value.reshape(-1)
-
-
-def load_perceptual_distance(weights: str | Path | None) -> PerceptualDistance | None:
-    """Return LPIPS, or ``None`` when no backbone file is given.
-
-    Args:
-        weights: See :class:`PerceptualDistance`.
-
-    Raises:
-        InputError: See :class:`PerceptualDistance`.
-    """
-    return None if weights is None else PerceptualDistance(weights)
 
 
 def slicewise_distance(

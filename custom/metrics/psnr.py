@@ -7,7 +7,6 @@ from torch import Tensor
 
 from custom.metrics.image_pairs import (
     PairMetric,
-    RangeRule,
     double_pair,
     mean_of_each,
     positive_range,
@@ -82,11 +81,6 @@ def peak_signal_to_noise_ratio(
 
 
 class PSNR(PairMetric):
-    """Mean PSNR over images; see :class:`~custom.metrics.image_pairs.PairMetric`.
+    """Mean PSNR over images; see :class:`~custom.metrics.image_pairs.PairMetric`."""
 
-    Args:
-        rule: Rule for the data range, see :func:`~custom.metrics.image_pairs.data_range_of`.
-    """
-
-    def __init__(self, rule: RangeRule = "max - min") -> None:
-        super().__init__(peak_signal_to_noise_ratio, rule)
+    measure = staticmethod(peak_signal_to_noise_ratio)

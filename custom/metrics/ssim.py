@@ -9,7 +9,6 @@ from torch import Tensor
 
 from custom.metrics.image_pairs import (
     PairMetric,
-    RangeRule,
     double_pair,
     mean_of_each,
     positive_range,
@@ -106,14 +105,9 @@ def within_windows(mask: Tensor) -> Tensor:
 
 
 class SSIM(PairMetric):
-    """Mean SSIM over images; see :class:`~custom.metrics.image_pairs.PairMetric`.
+    """Mean SSIM over images; see :class:`~custom.metrics.image_pairs.PairMetric`."""
 
-    Args:
-        rule: Rule for the data range, see :func:`~custom.metrics.image_pairs.data_range_of`.
-    """
-
-    def __init__(self, rule: RangeRule = "max - min") -> None:
-        super().__init__(structural_similarity, rule)
+    measure = staticmethod(structural_similarity)
 
 
 def _of_volume(predicted: Tensor, reference: Tensor, data_range: Tensor) -> Tensor:

@@ -8,10 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from custom.evaluation.diagnostics_folder import read_diagnostics
+from custom.evaluation.diagnostics_folder import read_diagnostics, read_figures
 from custom.evaluation.measure import best_method, format_mean, format_value, title
 from custom.evaluation.panels import FIGURE_COLUMNS
-from custom.files.csv_table import read_table
 
 __all__ = ["FILTERS", "evaluation_content"]
 
@@ -48,7 +47,7 @@ def evaluation_content(folder: Path, summary: Mapping[str, Any]) -> dict[str, An
         for value, methods in values.items()
         for name, about in measures.items()
     }
-    first = next(iter(measures))
+    figures, first = folder / "figures" / "figures.csv", next(iter(measures))
     for scan, methods in summary.get("each", {}).items():
         values = {method: of[first] for method, of in methods.items()}
         best[scan] = best_method(measures[first], values)
@@ -61,18 +60,13 @@ def evaluation_content(folder: Path, summary: Mapping[str, Any]) -> dict[str, An
         "tables": tables,
         "best": best,
         "others": [method for method in summary["methods"] if method in summary["model_against"]],
-        "figures": _figures(folder),
+        "figures": read_figures(figures, FIGURE_COLUMNS) if figures.is_file() else [],
         "diagnostics": read_diagnostics(folder),
     }
 
 
 def _gain(gain: Mapping[str, Any] | None, about: Mapping[str, Any]) -> Markup:
-    """Return a gain of the model with its interval, and the number of units with a gain.
-
-    Args:
-        gain: Gain in one measure, above 0 if the model is better; None if it has no direction.
-        about: Entry of the measure in the summary.
-    """
+    """Return a gain of the model with its interval, and the number of units with a gain."""
     if gain is None or gain["mean"] is None:
         return Markup("-")
 
@@ -97,14 +91,6 @@ def _overall_title(summary: Mapping[str, Any]) -> str:
 def _words(column: str) -> str:
     """Return the name of a column in words."""
     return column.replace("_", " ")
-
-
-def _figures(folder: Path) -> list[dict[str, Any]]:
-    """Return the rows of the figures that are there, each with its ``path``."""
-    table = folder / "figures" / "figures.csv"
-    rows = read_table(table, FIGURE_COLUMNS) if table.is_file() else []
-    found = [{**row, "path": table.parent / row["file"]} for row in rows]
-    return [row for row in found if row["path"].is_file()]
 
 
 def _mean(value: Mapping[str, Any], about: Mapping[str, Any]) -> str:

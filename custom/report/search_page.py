@@ -37,7 +37,7 @@ def search_content(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
     """
     rows = read_table(folder / "trials.csv", ("trial", "state", "value", "notes"))
     rows.sort(key=lambda row: _place(row, summary["direction"]))
-    pictures = [
+    pictures: list[dict[str, Any]] = [
         {"text": text, "path": folder / "plots" / f"{name}.png"} for name, text in _PICTURES.items()
     ]
     return {

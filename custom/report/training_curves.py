@@ -36,15 +36,14 @@ def read_curves(path: str | Path) -> Curves:
         InputError: If it cannot be read or holds no number.
     """
     curves: Curves = {}
+    rows = read_table(path, ("epoch",))
     try:
-        for row in read_table(path, ("epoch",)):
+        for row in rows:
             epoch = int(float(row.pop("epoch")))
             for name, value in row.items():
                 if value:
                     curves.setdefault(name, {})[epoch] = float(value)
     except (TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path} holds something that is no number: {error}") from error
     if not curves:
         raise InputError(f"{path} holds no epoch: train first")
@@ -68,7 +67,8 @@ def draw_curves(curves: Mapping[str, Mapping[int, float]]) -> Figure:
     for name in curves:
         if name == "seconds":  # duration of an epoch: in the table, but no curve
             continue
-        panels.setdefault(_kind(name), []).append(name)
+        kind = name.removeprefix("train_").removeprefix("val_")
+        panels.setdefault(kind, []).append(name)
     columns = min(_PANELS_A_ROW, len(panels))
     rows = -(-len(panels) // columns)
     figure = empty_figure(3.7 * columns, 3.1 * rows)
@@ -103,11 +103,3 @@ def _draw_panel(ax: Axes, kind: str, curves: Mapping[str, Mapping[int, float]]) 
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if len(names) > 1 or kind in OPTIMUM:
         ax.legend(fontsize=8, frameon=False)
-
-
-def _kind(name: str) -> str:
-    """Return the quantity without the part of the data it was measured on."""
-    for prefix in ("train_", "val_"):
-        if name.startswith(prefix):
-            return name.removeprefix(prefix)
-    return name

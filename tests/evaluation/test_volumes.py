@@ -119,7 +119,7 @@ def test_lpips_is_asked_slice_by_slice(tmp_path: Any, monkeypatch: Any) -> None:
         assert found.shape[1:] == (1, 18, 20)
         return (found - wanted).abs().amax((1, 2, 3)) / width
 
-    monkeypatch.setattr(of, "load_perceptual_distance", lambda _: distance)
+    monkeypatch.setattr(of, "PerceptualDistance", lambda _: distance)
     row = measure(tmp_path, item(), measures=[*MEASURES[:-1], of.lpips("a.pth")])["a", "0", "cubic"]
     assert float(row["lpips"]) == pytest.approx(0.1 / float(reference().max()), rel=1e-4)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from custom.metrics.foreground import foreground
+from custom.metrics.image_pairs import foreground
 
 
 def test_the_foreground_is_the_bright_class():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from noisy_images import pair
 
-from custom.metrics.image_pairs import PairMetric, data_range_of, mean_of_each
+from custom.metrics.image_pairs import data_range_of, mean_of_each
 from custom.metrics.psnr import PSNR, peak_signal_to_noise_ratio
 from custom.metrics.ssim import SSIM, structural_similarity
 
@@ -82,4 +82,4 @@ def test_what_is_no_rule_or_mask_is_refused():
         with pytest.raises(ValueError, match="mask"):
             mean_of_each(noisy, mask)
     with pytest.raises(ValueError, match="rule"):
-        PairMetric(peak_signal_to_noise_ratio, (0, 101))(noisy, clean)
+        PSNR((0, 101))(noisy, clean)

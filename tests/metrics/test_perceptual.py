@@ -6,7 +6,6 @@ import torch
 from custom.errors import InputError
 from custom.metrics.perceptual import (
     PerceptualDistance,
-    load_perceptual_distance,
     slicewise_distance,
 )
 
@@ -57,7 +56,7 @@ def test_the_backbone_of_the_file_is_used(alexnet):
     predicted = reference + torch.randn(2, 1, 64, 48, generator=random)
     width = reference.amax((1, 2, 3)) - reference.amin((1, 2, 3))
     before = torch.get_rng_state()
-    value = load_perceptual_distance(path)(predicted, reference, width)
+    value = PerceptualDistance(path)(predicted, reference, width)
     assert torch.equal(torch.get_rng_state(), before), "the global random state must not move"
     low = reference.amin((1, 2, 3), keepdim=True)
     scaled = [
@@ -80,10 +79,6 @@ def test_small_slices_are_refused(alexnet):
         PerceptualDistance(alexnet[0])(torch.rand(1, 1, 31, 40), torch.rand(1, 1, 31, 40), 1.0)
 
 
-def test_without_a_file_there_is_no_distance():
-    assert load_perceptual_distance(None) is None
-
-
 def test_slices_with_something_in_them_are_averaged():
     reference = torch.zeros(2, 1, 4, 5, 19)
     reference[..., 0, 0, 2:19] = torch.arange(1.0, 18)
@@ -102,18 +97,18 @@ def test_slices_with_something_in_them_are_averaged():
 
 def test_a_missing_or_wrong_file_is_named(tmp_path, alexnet):
     with pytest.raises(InputError, match="does not exist"):
-        load_perceptual_distance(tmp_path / "none.pth")
+        PerceptualDistance(tmp_path / "none.pth")
     torn = tmp_path / "torn.pth"
     torn.write_bytes(alexnet[0].read_bytes()[:1000])
     with pytest.raises(InputError, match="not a readable state dictionary"):
-        load_perceptual_distance(torn)
+        PerceptualDistance(torn)
     other = tmp_path / "other.pth"
     torch.save({"features.0.weight": torch.zeros(1)}, other)
     with pytest.raises(InputError, match=r"AlexNet: features\.0"):
-        load_perceptual_distance(other)
+        PerceptualDistance(other)
 
 
 def test_the_extra_is_named_when_lpips_is_missing(monkeypatch, alexnet):
     monkeypatch.setitem(sys.modules, "lpips", None)
     with pytest.raises(InputError, match=r"\[perceptual\]"):
-        load_perceptual_distance(alexnet[0])
+        PerceptualDistance(alexnet[0])

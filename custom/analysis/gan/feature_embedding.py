@@ -36,11 +36,7 @@ _NEIGHBOURS = 5
 
 
 def load_extractor(network: nn.Module, checkpoint: str | Path | None) -> nn.Module | None:
-    """Load the weights that a training checkpoint holds of its feature extractor.
-
-    Args:
-        network: The extractor, without weights.
-        checkpoint: ``last.pt`` of a training; ``None`` for none.
+    """Load the weights that a training checkpoint, ``last.pt``, holds of its feature extractor.
 
     Returns:
         The extractor, or ``None``, with a line in the log, where there is no such file or it holds
@@ -133,13 +129,7 @@ def embedding_diagnostic(
 ) -> Diagnostic | None:
     """Return the picture of raw patches beside that of their features, and its numbers.
 
-    Args:
-        patches: References and restorations.
-        extractor: With its weights.
-        seed: Seed of the embeddings.
-
-    Returns:
-        ``None``, with a line in the log, where there are too few patches.
+    Where there are too few patches, ``None`` with a line in the log.
     """
     if len(patches) < _FEWEST:
         logger.info("no picture of features: %d patches are too few", len(patches))
@@ -180,10 +170,7 @@ def draw_embedding(
 ) -> Figure:
     """Draw points in the plane, a panel for each space.
 
-    Args:
-        places: Name of a space to ``(n, 2)``.
-        groups: Group of each point, shown by its colour.
-        kinds: Kind of each point; the first kind is filled, others are open.
+    Points are ``(n, 2)``; a colour is a group, the first kind is filled, others are open.
     """
     figure = empty_figure(4.4 * len(places), 4.5)
     axes = np.atleast_1d(figure.subplots(1, len(places)))

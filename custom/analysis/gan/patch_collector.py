@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from custom.analysis.gan.panels import volume_values
 from custom.evaluation.table import restored_items
-from custom.metrics.foreground import foreground
+from custom.metrics.image_pairs import foreground
 from custom.setting_checks import check_whole
 
 __all__ = ["Patch", "PatchCollector"]
@@ -34,6 +34,7 @@ class Patch:
     values: NDArray[np.float32]
 
 
+@dataclass(eq=False)
 class PatchCollector:
     """Keep cubes at the same random places of each reference and of its restoration.
 
@@ -52,12 +53,15 @@ class PatchCollector:
         InputError: If ``size`` or ``each`` is below 1.
     """
 
-    def __init__(
-        self, size: int = 32, each: int = 40, group_key: str = "scan", seed: int = 0
-    ) -> None:
-        check_whole("size", size, 1)
-        check_whole("each", each, 1)
-        self.size, self.each, self.group_key, self.seed = size, each, group_key, seed
+    size: int = 32
+    each: int = 40
+    group_key: str = "scan"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise if a number is below 1."""
+        check_whole("size", self.size, 1)
+        check_whole("each", self.each, 1)
         self.start()
 
     def attach(self, engine: Engine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = ["VolumeDiagnostics"]
 logger = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class VolumeDiagnostics:
     """Write the curves over the noise, the curves of the training, and the extractor's features.
 
@@ -38,21 +40,13 @@ class VolumeDiagnostics:
         seed: Seed of the embedding.
     """
 
-    def __init__(
-        self,
-        table: QualityTable,
-        patches: PatchCollector,
-        extractor: nn.Module,
-        extractor_checkpoint: str | Path | None = None,
-        training_metrics: str | Path | None = None,
-        method_names: Mapping[str, str] | None = None,
-        seed: int = 0,
-    ) -> None:
-        self.table, self.patches = table, patches
-        self.extractor, self.extractor_checkpoint = extractor, extractor_checkpoint
-        self.training_metrics = training_metrics
-        self.method_names = dict(method_names or {})
-        self.seed = seed
+    table: QualityTable
+    patches: PatchCollector
+    extractor: nn.Module
+    extractor_checkpoint: str | Path | None = None
+    training_metrics: str | Path | None = None
+    method_names: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
 
     def write(self) -> Path:
         """Write the figures into ``diagnostics`` and return that folder."""
