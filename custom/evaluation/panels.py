@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from matplotlib.figure import Figure
 
 from custom.evaluation.diagnostics_folder import write_figures
@@ -17,7 +17,7 @@ from custom.evaluation.measure import best_method, format_value, higher_is_bette
 from custom.evaluation.measure_figures import draw_distributions
 from custom.evaluation.panel_figure import draw_rows
 from custom.evaluation.panel_rows import REFERENCE, Row, View, slice_view
-from custom.evaluation.table import QualityTable, restored_items
+from custom.evaluation.table import ItemHandler, QualityTable
 
 __all__ = ["FIGURE_COLUMNS", "Choice", "Panels"]
 
@@ -68,7 +68,7 @@ class Panel:
 
 
 @dataclass(eq=False)
-class Panels:
+class Panels(ItemHandler):
     """Draw chosen slices of an evaluation: rows of images, a column for each method.
 
     Writes ``figures/<scan>_slice<k>.png`` and ``figures/figures.csv`` (``file, scan, caption``, the
@@ -108,31 +108,27 @@ class Panels:
         self.about = {measure.name: measure.about() for measure in self.table.measures}
         self.start()
 
-    def attach(self, engine: Engine) -> None:
-        """Choose slices as they are restored, and draw at the end."""
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.keep)
-        engine.add_event_handler(Events.COMPLETED, self.write)
-
     def start(self) -> None:
         """Discard the slices of an earlier run."""
         self.seen = 0
         self.first: dict[tuple[Any, ...], list[Panel]] = {}
         self.worst: dict[tuple[Any, ...], Panel] = {}
 
-    def keep(self, engine: Engine) -> None:
-        """Keep slices of the items just restored, if they are to be shown."""
-        new, self.seen = self.table.rows[self.seen :], len(self.table.rows)
-        for item in restored_items(engine):
-            scan = str(item.get("scan", ""))
-            slices: dict[int | None, dict[str, Mapping[str, Any]]] = {}
-            for row in new:
-                if row["scan"] == scan:
-                    slices.setdefault(row.get("slice"), {})[row["method"]] = row
-            for number, choice in enumerate(self.choices if slices else ()):
-                group = choice.group_of(next(iter(slices.values()))["model"])
-                if group is not None:
-                    self._choose(choice, (number, *group), item, slices)
+    def collect(self, engine: Engine) -> None:
+        """Choose among the items of the last batch, whose rows are the last of the table."""
+        super().collect(engine)
+        self.seen = len(self.table.rows)
+
+    def keep(self, item: dict[str, Any]) -> None:
+        """Keep slices of an item, if they are to be shown."""
+        slices: dict[int | None, dict[str, Mapping[str, Any]]] = {}
+        for row in self.table.rows[self.seen :]:
+            if row["scan"] == str(item.get("scan", "")):
+                slices.setdefault(row.get("slice"), {})[row["method"]] = row
+        for number, choice in enumerate(self.choices if slices else ()):
+            group = choice.group_of(next(iter(slices.values()))["model"])
+            if group is not None:
+                self._choose(choice, (number, *group), item, slices)
 
     def write(self) -> None:
         """Draw the chosen slices."""

@@ -11,12 +11,11 @@ from typing import Any
 import torch
 from ignite.engine import Events
 from monai.engines import Evaluator
-from torch import Tensor
 
 from custom.evaluation.panel_figure import draw_rows
 from custom.evaluation.panel_rows import REFERENCE, Row, View, image_row, residual_row
 from custom.files.atomic import atomic_path
-from custom.metrics.image_pairs import data_range_of
+from custom.metrics.image_pairs import data_range_of, plain
 from custom.metrics.psnr import peak_signal_to_noise_ratio
 from custom.metrics.ssim import structural_similarity
 
@@ -83,7 +82,7 @@ class PreviewImages:
 
 def _measure(image: Any, reference: Any) -> str:
     """Return PSNR and SSIM of one slice, with the range of its reference."""
-    given, wanted = (torch.as_tensor(x).as_subclass(Tensor)[None] for x in (image, reference))
+    given, wanted = plain(image)[None], plain(reference)[None]
     spread = data_range_of(wanted).clamp_min(torch.finfo(torch.float32).tiny)
     psnr = peak_signal_to_noise_ratio(given, wanted, spread).item()
     return f"{psnr:.2f} / {structural_similarity(given, wanted, spread).item():.3f}"

@@ -14,10 +14,37 @@ from custom.evaluation.restore_with import RestoreWithd
 from custom.evaluation.units import Units
 from custom.files.csv_table import read_table, write_table
 
-__all__ = ["QualityTable", "compared_methods", "read_rows", "restored_items"]
+__all__ = ["ItemHandler", "QualityTable", "compared_methods", "read_rows"]
 
 
-class QualityTable:
+class ItemHandler:
+    """A handler of MONAI's evaluators that gets one restored item after the other."""
+
+    def attach(self, engine: Engine) -> None:
+        """Start anew with each run of an evaluator, keep its items, and write at its end."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def start(self) -> None:
+        """Discard what an earlier run left."""
+
+    def collect(self, engine: Engine) -> None:
+        """Keep each item of the evaluator's last batch, together with its outputs."""
+        batch: Any = engine.state.batch
+        output: Any = engine.state.output
+        for given, made in zip(batch, output, strict=True):
+            self.keep({**given, **made})
+
+    def keep(self, item: dict[str, Any]) -> None:
+        """Take what is needed of an item."""
+        raise NotImplementedError
+
+    def write(self) -> Any:
+        """Write what was kept."""
+
+
+class QualityTable(ItemHandler):
     """Collect the measures of each unit and method, and write them as CSV.
 
     Writes ``metrics.csv`` when the evaluator has completed: a row for each unit and method with
@@ -53,32 +80,25 @@ class QualityTable:
         self.measures = list(measures)
         self.start()
 
-    def attach(self, engine: Engine) -> None:
-        """Measure each item as it is restored, and write the table at the end."""
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.measure)
-        engine.add_event_handler(Events.COMPLETED, self.write)
-
     def start(self) -> None:
         """Discard the rows of an earlier run."""
         self.rows: list[dict[str, Any]] = []
         self.units.start()
 
-    def measure(self, engine: Engine) -> None:
-        """Measure the items just restored."""
-        for item in restored_items(engine):
-            units = self.units(item)
-            if units is None:
-                continue
-            for method, key in self.methods.items():
-                compared = units.compare(method, key)
-                columns = [self._cells(measure, units, compared) for measure in self.measures]
-                names = [measure.name for measure in self.measures]
-                lines = zip(units.rows, zip(*columns, strict=True), units.further, strict=True)
-                self.rows += [
-                    {**about, "method": method, **dict(zip(names, cells, strict=True)), **further}
-                    for about, cells, further in lines
-                ]
+    def keep(self, item: dict[str, Any]) -> None:
+        """Measure an item."""
+        units = self.units(item)
+        if units is None:
+            return
+        for method, key in self.methods.items():
+            compared = units.compare(method, key)
+            columns = [self._cells(measure, units, compared) for measure in self.measures]
+            names = [measure.name for measure in self.measures]
+            lines = zip(units.rows, zip(*columns, strict=True), units.further, strict=True)
+            self.rows += [
+                {**about, "method": method, **dict(zip(names, cells, strict=True)), **further}
+                for about, cells, further in lines
+            ]
 
     def write(self) -> None:
         """Write the table.
@@ -118,17 +138,6 @@ def compared_methods(methods: Mapping[str, str], peers: Iterable[Any] = ()) -> d
     named = {key: key for key in keys if key not in methods.values()}
     own = {n: key for n, key in methods.items() if n == "model" or n.startswith("model_")}
     return {**{name: key for name, key in methods.items() if name not in own}, **named, **own}
-
-
-def restored_items(engine: Engine) -> list[dict[str, Any]]:
-    """Return each item of the evaluator's last batch together with its outputs.
-
-    Args:
-        engine: A MONAI evaluator that splits its batches into lists of items.
-    """
-    batch: Any = engine.state.batch
-    output: Any = engine.state.output
-    return [{**given, **made} for given, made in zip(batch, output, strict=True)]
 
 
 def read_rows(folder: str | Path, measures: Iterable[str]) -> list[dict[str, Any]]:

@@ -6,16 +6,14 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ignite.engine import Engine, Events
-
-from custom.evaluation.table import QualityTable, restored_items
+from custom.evaluation.table import ItemHandler, QualityTable
 from custom.files.csv_table import write_table
 from custom.inferers.timed_inferer import TimedInferer
 
 __all__ = ["Times", "summarise_seconds"]
 
 
-class Times:
+class Times(ItemHandler):
     """Keep the seconds that each method took for a scan, on the same machine, one by one.
 
     Those of the model and of its peers are measured by
@@ -38,31 +36,24 @@ class Times:
         self.inferer = inferer
         self.start()
 
-    def attach(self, engine: Engine) -> None:
-        """Take the times of each item, and write the table at the end."""
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-        engine.add_event_handler(Events.COMPLETED, self.write)
-
     def start(self) -> None:
         """Discard the times of an earlier run."""
         self.rows: list[dict[str, Any]] = []
 
-    def collect(self, engine: Engine) -> None:
-        """Keep the times of the items just restored."""
-        for item in restored_items(engine):
-            inside, restored = item.get("image_mask"), item["pred"]
-            about = {
-                "scan": str(item.get("scan", "")),
-                "slices": restored.shape[-1],
-                "voxels": restored[0].numel() if inside is None else int(inside.sum()),
-            }
-            keys = {method: f"{key}_seconds" for method, key in self.table.methods.items()}
-            seconds = {method: float(item[key]) for method, key in keys.items() if key in item}
-            seconds["model"] = self.inferer.seconds
-            self.rows += [
-                {**about, "method": method, "seconds": taken} for method, taken in seconds.items()
-            ]
+    def keep(self, item: dict[str, Any]) -> None:
+        """Keep the times of an item."""
+        inside, restored = item.get("image_mask"), item["pred"]
+        about = {
+            "scan": str(item.get("scan", "")),
+            "slices": restored.shape[-1],
+            "voxels": restored[0].numel() if inside is None else int(inside.sum()),
+        }
+        keys = {method: f"{key}_seconds" for method, key in self.table.methods.items()}
+        seconds = {method: float(item[key]) for method, key in keys.items() if key in item}
+        seconds["model"] = self.inferer.seconds
+        self.rows += [
+            {**about, "method": method, "seconds": taken} for method, taken in seconds.items()
+        ]
 
     def write(self) -> None:
         """Write the table."""

@@ -46,7 +46,7 @@ def evaluate(folder, scans, **options):
         stack = number + torch.arange(8.0).expand(1, 4, 4, 8)
         item = {"scan": scan, "image": stack, "pred": stack, "label": stack}
         state = SimpleNamespace(batch=[item], output=[{}])
-        handler.keep(SimpleNamespace(state=state))
+        handler.collect(SimpleNamespace(state=state))
     handler.write()
     with (folder / "figures" / "figures.csv").open(newline="") as text:
         return list(csv.DictReader(text))
@@ -123,7 +123,7 @@ def test_a_measure_that_should_be_small_is_worst_where_it_is_large(tmp_path, dra
     for scan, error in (("a", 0.1), ("b", 0.4), ("c", 0.2)):
         table.rows.append({"scan": scan, "method": "model", "mse": error})
         item = {"scan": scan, "pred": torch.zeros(1, 2, 2, 2), "label": torch.zeros(1, 2, 2, 2)}
-        handler.keep(SimpleNamespace(state=SimpleNamespace(batch=[item], output=[{}])))
+        handler.collect(SimpleNamespace(state=SimpleNamespace(batch=[item], output=[{}])))
     handler.write()
     (figure,) = drawn
     assert figure.heading == "b, slice 1: highest MSE of the model (MSE)"

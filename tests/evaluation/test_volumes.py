@@ -39,7 +39,7 @@ def measure(folder: Any, *items: dict[str, Any], **settings: Any) -> dict[tuple[
     units = Volumes(["scan", "subject", "noise_level"], {"foreground": of.bright_voxels})
     table = QualityTable(folder, units, methods, settings.pop("measures", MEASURES), **settings)
     for data in items:
-        table.measure(SimpleNamespace(state=SimpleNamespace(batch=[data], output=[{}])))
+        table.collect(SimpleNamespace(state=SimpleNamespace(batch=[data], output=[{}])))
     table.write()
     with (folder / "metrics.csv").open(newline="") as text:
         rows = list(csv.DictReader(text))

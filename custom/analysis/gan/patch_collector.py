@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 
 from custom.analysis.gan.panels import volume_values
-from custom.evaluation.table import restored_items
+from custom.evaluation.table import ItemHandler
 from custom.metrics.image_pairs import foreground
 from custom.setting_checks import check_whole
 
@@ -35,7 +33,7 @@ class Patch:
 
 
 @dataclass(eq=False)
-class PatchCollector:
+class PatchCollector(ItemHandler):
     """Keep cubes at the same random places of each reference and of its restoration.
 
     A place counts if at least half of its voxels are foreground. Only volumes without added noise
@@ -64,28 +62,17 @@ class PatchCollector:
         check_whole("each", self.each, 1)
         self.start()
 
-    def attach(self, engine: Engine) -> None:
-        """Keep cubes of each volume as it is restored."""
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.keep)
-
     def start(self) -> None:
-        """Discard the slices of an earlier run."""
+        """Discard the patches of an earlier run."""
         self.patches: list[Patch] = []
 
-    def keep(self, engine: Engine) -> None:
-        """Keep cubes of the volumes just restored."""
-        for data in restored_items(engine):
-            if float(data.get("noise_level", 0.0)) == 0:
-                self._keep(data)
-
-    def _keep(self, data: Mapping[str, Any]) -> None:
-        """Keep cubes of one volume."""
-        reference, restored = volume_values(data["label"]), volume_values(data["pred"])
-        if min(reference.shape) < self.size:
+    def keep(self, item: dict[str, Any]) -> None:
+        """Keep cubes of a volume."""
+        reference, restored = volume_values(item["label"]), volume_values(item["pred"])
+        if float(item.get("noise_level", 0.0)) != 0 or min(reference.shape) < self.size:
             return
-        scan = str(data.get("scan", ""))
-        group = str(data.get(self.group_key, scan))
+        scan = str(item.get("scan", ""))
+        group = str(item.get(self.group_key, scan))
         random = np.random.default_rng([self.seed, zlib.crc32(scan.encode())])
         inside = foreground(reference)
         kept = 0

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 
 from custom.evaluation.summary import spread
-from custom.evaluation.table import QualityTable, restored_items
+from custom.evaluation.table import ItemHandler, QualityTable
 from custom.evaluation.units import Images
 from custom.files.csv_table import write_table
 from custom.metrics.contrast_to_noise import cnr_problem, contrast_to_noise_ratio
@@ -24,7 +23,7 @@ _SOURCE = {"LR CNR": "input", "DL CNR": "model", "HR CNR": _REFERENCE}
 _PLACE = {"Mouse": "animal", "Plane": "plane", "Slice": "slice", "Region": "region"}
 
 
-class ContrastTable:
+class ContrastTable(ItemHandler):
     """Collect the contrast-to-noise ratios of every method, and write them as CSV.
 
     Writes ``cnr.csv`` when the evaluator has completed: the columns of the paper's table, and one
@@ -48,23 +47,38 @@ class ContrastTable:
         self.methods = _SOURCE | further
         self.start()
 
-    def attach(self, engine: Engine) -> None:
-        """Measure each stack as it is restored, and write the table at the end."""
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.measure)
-        engine.add_event_handler(Events.COMPLETED, self.write)
-
     def start(self) -> None:
         """Discard the rows of an earlier run."""
         self.rows: list[dict[str, Any]] = []
         self.left_out: Counter[str] = Counter()
 
-    def measure(self, engine: Engine) -> None:
-        """Measure the stacks just restored."""
-        for item in restored_items(engine):
-            slices = self.table.units(item)
-            if slices is not None:
-                self._measure(slices)
+    def keep(self, item: dict[str, Any]) -> None:
+        """Add the ratios of a stack's slices that have both regions."""
+        slices: Images | None = self.table.units(item)
+        if slices is None:
+            return
+        masks = slices.image(self.mask_key)
+        if masks is None:
+            self.left_out["no mask file"] += len(slices.rows)
+            return
+        regions = masks[:, 0].round().numpy()
+        keys = {**self.table.methods, _REFERENCE: "label"}
+        stacks = {name: slices.values(slices.item[keys[name]]) for name in self.methods.values()}
+        for i, about in enumerate(slices.rows):
+            images: dict[str, NDArray[Any]] = {
+                name: stack[i, 0].numpy() for name, stack in stacks.items()
+            }
+            problems = {name: cnr_problem(image, regions[i]) for name, image in images.items()}
+            needed = [problems[name] for name in _SOURCE.values()]
+            problem = next((text for text in needed if text is not None), None)
+            if problem is not None:
+                self.left_out[problem] += 1
+                continue
+            ratios = {
+                column: "" if problems[name] else contrast_to_noise_ratio(images[name], regions[i])
+                for column, name in self.methods.items()
+            }
+            self.rows.append({name: about[key] for name, key in _PLACE.items()} | ratios)
 
     def write(self) -> None:
         """Write the table."""
@@ -96,28 +110,3 @@ class ContrastTable:
                 "of the background; LR is the input, DL the model, HR the reference.",
             }
         ]
-
-    def _measure(self, slices: Images) -> None:
-        """Add the ratios of the slices that have both regions."""
-        masks = slices.image(self.mask_key)
-        if masks is None:
-            self.left_out["no mask file"] += len(slices.rows)
-            return
-        regions = masks[:, 0].round().numpy()
-        keys = {**self.table.methods, _REFERENCE: "label"}
-        stacks = {name: slices.values(slices.item[keys[name]]) for name in self.methods.values()}
-        for i, about in enumerate(slices.rows):
-            images: dict[str, NDArray[Any]] = {
-                name: stack[i, 0].numpy() for name, stack in stacks.items()
-            }
-            problems = {name: cnr_problem(image, regions[i]) for name, image in images.items()}
-            needed = [problems[name] for name in _SOURCE.values()]
-            problem = next((text for text in needed if text is not None), None)
-            if problem is not None:
-                self.left_out[problem] += 1
-                continue
-            ratios = {
-                column: "" if problems[name] else contrast_to_noise_ratio(images[name], regions[i])
-                for column, name in self.methods.items()
-            }
-            self.rows.append({name: about[key] for name, key in _PLACE.items()} | ratios)

@@ -38,7 +38,7 @@ def measure(
     units = Series(COLUMNS, settings.pop("deviations", None))
     table = QualityTable(tmp_path, units, methods, dwi_measures(), **settings)
     for data in items:
-        table.measure(SimpleNamespace(state=SimpleNamespace(batch=[data], output=[{}])))
+        table.collect(SimpleNamespace(state=SimpleNamespace(batch=[data], output=[{}])))
     table.write()
     with (tmp_path / "metrics.csv").open(newline="") as text:
         rows = list(csv.DictReader(text))

@@ -20,7 +20,7 @@ def engine(**more: Any) -> Any:
 
 def test_pairs_of_patches_from_the_foreground() -> None:
     collector = PatchCollector(size=8, each=5)
-    collector.keep(engine())
+    collector.collect(engine())
     assert [patch.kind for patch in collector.patches] == ["reference", "model"] * 5
     for reference, restored in zip(collector.patches[::2], collector.patches[1::2], strict=True):
         np.testing.assert_array_equal(restored.values, -reference.values)
@@ -33,11 +33,11 @@ def test_pairs_of_patches_from_the_foreground() -> None:
 
 def test_places_are_the_scans_own() -> None:
     first, again, other = PatchCollector(8, 5), PatchCollector(8, 5), PatchCollector(8, 5)
-    first.keep(engine())
-    again.keep(engine(scan="b"))
+    first.collect(engine())
+    again.collect(engine(scan="b"))
     again.start()
-    again.keep(engine())
-    other.keep(engine(scan="b", contrast="T2w"))
+    again.collect(engine())
+    other.collect(engine(scan="b", contrast="T2w"))
     values = [np.stack([p.values for p in found.patches]) for found in (first, again, other)]
     np.testing.assert_array_equal(values[0], values[1])
     assert not np.array_equal(values[0], values[2])
@@ -45,12 +45,12 @@ def test_places_are_the_scans_own() -> None:
 
 def test_groups_noise_and_small_volumes() -> None:
     collector = PatchCollector(8, 1, group_key="contrast")
-    collector.keep(engine(contrast="T2w"))
-    collector.keep(engine())
-    collector.keep(engine(noise_level=0.1))
+    collector.collect(engine(contrast="T2w"))
+    collector.collect(engine())
+    collector.collect(engine(noise_level=0.1))
     assert [patch.group for patch in collector.patches[::2]] == ["T2w", "a"]
     large = PatchCollector(21, 1)
-    large.keep(engine())
+    large.collect(engine())
     assert large.patches == []
     with pytest.raises(ValueError, match="each"):
         PatchCollector(8, 0)
