@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operator import mul
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -17,7 +17,6 @@ from custom.errors import InputError
 from custom.files.atomic import write_json
 from custom.files.nifti_volume import write_volume
 from custom.files.zarr_slices import write_stack
-from custom.physics.diffusion.gradient_table import GradientTable
 
 __all__ = [
     "DATALIST",
@@ -33,6 +32,16 @@ _STORE = "slices.zarr"
 
 Placed = tuple[NDArray[Any], NDArray[np.float64]]
 """An image and its ``(4, 4)`` affine, voxel index to RAS millimetres."""
+
+
+class Table(Protocol):
+    """One row for each measurement of a series, for example its gradients."""
+
+    def __len__(self) -> int: ...
+
+    def write_beside(self, image: Path) -> None:
+        """Write the files of the table beside an image."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -122,7 +131,7 @@ class DatasetWriter:
         split: str,
         scan: str,
         images: Mapping[str, Placed],
-        table: GradientTable | None = None,
+        table: Table | None = None,
         **fields: Any,
     ) -> dict[str, Any]:
         """Write one scan.
@@ -177,9 +186,7 @@ class DatasetWriter:
         if scan in known or not scan or "/" in scan or "#" in scan:
             raise ValueError(f"scan must be a new name without '/' or '#', got {scan!r}")
 
-    def _check_images(
-        self, scan: str, images: Mapping[str, Placed], table: GradientTable | None
-    ) -> None:
+    def _check_images(self, scan: str, images: Mapping[str, Placed], table: Table | None) -> None:
         """Refuse images that do not form a valid dataset."""
         known = self.kind.images
         if not {"image", "label"} <= images.keys() <= known.keys():
