@@ -13,7 +13,7 @@ demo: $(READY)  ## make the demonstration data, train, evaluate, restore and rep
 	$(BIN)/mri-bundles demo
 
 test: $(READY)  ## the tests that every change must pass
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" --durations 30 --durations-min 2
 
 test-slow: $(READY)  ## the tests marked slow
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow

@@ -59,3 +59,9 @@ def test_a_room_imports_only_the_layers_below_it():
 def test_every_room_has_a_layer():
     rooms = {path.name for path in HOUSE.iterdir() if (path / "__init__.py").is_file()}
     assert rooms <= set(LEVEL)
+
+
+def test_no_folder_has_more_than_fifteen_modules():
+    rooms = [path.parent for path in HOUSE.rglob("__init__.py")]
+    sizes = {room: len(list(room.glob("*.py"))) - 1 for room in rooms}
+    assert not {room.relative_to(HOUSE): size for room, size in sizes.items() if size > 15}
