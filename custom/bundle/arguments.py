@@ -46,6 +46,7 @@ def usable_device(name: str) -> str:
     import torch
 
     try:
+        # Only an allocation shows it; a torch without CUDA raises an AssertionError.
         torch.empty(1, device=torch.device(name))
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
@@ -68,6 +69,7 @@ def gather(words: Sequence[str], flag: str = "--config") -> list[str]:
         else:
             taking = False
             rest.append(word)
+    # Python Fire reads the text of a list as a list.
     return [*rest, f"{flag}={values!r}"] if values else rest
 
 

@@ -21,6 +21,7 @@ def id_parts(name: str) -> tuple[str, ...]:
     >>> id_parts("train::handlers::0")
     ('train', 'handlers', '0')
     """
+    # MONAI takes both separators; # is the older one.
     return tuple(str(name).replace("#", "::").split("::"))
 
 

@@ -33,6 +33,7 @@ def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any
     Raises:
         InputError: If a config or an id is unknown, or the run ended in an error of the user's.
     """
+    # Not above: importing MONAI takes seconds, for which --help need not wait.
     import monai.bundle
     from monai.bundle import ConfigParser
 
@@ -90,6 +91,7 @@ def user_error(error: BaseException) -> InputError | None:
         if isinstance(link, ValueError) and type(link).__name__ == InputError.__name__:
             return InputError(str(link))  # the class of a packaged bundle's own copy of the code
     for link, outer in zip(links[1:], links, strict=False):
+        # No subclass: an error of decoding or of JSON is no refused argument.
         if type(link) is ValueError and _refused_here(link) and _INSTANTIATING in str(outer):
             return InputError(" ".join(str(link).split()))
     return None

@@ -231,12 +231,14 @@ class AdversarialTrainer(Trainer):
             return {}
         trained = self.extractor_optimizer is not None
         with self._autocast():
+            # Only a learning extractor needs the graph of the references' features.
             with torch.set_grad_enabled(trained):
                 wanted = self.extractor(label)
             loss = self.feature_loss(self.extractor(fake), wanted)
         weights = list(self.extractor.parameters()) if trained else []
         self.grad_scaler.scale(loss).backward(inputs=[fake, *weights])
         if fake.grad is not None:
+            # The weight is the generator's: the extractor minimises the plain distance.
             fake.grad.mul_(self.feature_weight)
         features = wanted.detach().float()
         if features.shape[0] == 1:  # a single volume: the variance is over its positions
@@ -291,6 +293,7 @@ class AdversarialTrainer(Trainer):
     def _step(self, network: nn.Module, optimizer: Optimizer) -> None:
         """Clip the gradient if ``clip_norm`` is set, and step."""
         if self.clip_norm is not None:
+            # The bound is on the true gradient, not on the scaled one.
             self.grad_scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(network.parameters(), self.clip_norm)
         self.grad_scaler.step(optimizer)

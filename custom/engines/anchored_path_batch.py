@@ -64,6 +64,7 @@ class AnchoredPathPrepareBatch(PrepareBatch):
         **kwargs: Any,
     ) -> PathBatch:
         """Return ``x_t``, the clean image, and the step as an argument of the inferer."""
+        # Not in the constructor: the bank is built when training starts.
         if not self._warned:
             self.scheduler.warn_if_unstable(self.noise.bank.rms)
             self._warned = True

@@ -56,6 +56,7 @@ class SignalPrepareBatch(PrepareBatch):
             key: batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs)
             for key in ("image", "sigma", self.key)
         }
+        # MONAI gives the loss one target, so the noise level is its last column.
         target = torch.cat([moved[self.key], moved["sigma"]], dim=1)
         given = (moved["sigma"],) if self.with_sigma else ()
         asked = {"with_latents": True, "sample": True} if self.with_latents else {}

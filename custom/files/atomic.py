@@ -36,10 +36,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the target: only within one file system a rename is atomic.
     temporary = target.with_name(f".tmp-{uuid.uuid4().hex[:8]}-{target.name}")
     try:
         yield temporary
         with temporary.open("rb") as written:
+            # Contents before the name: else a power cut can leave the new name on an empty file.
             os.fsync(written.fileno())
         temporary.replace(target)
     except OSError as error:
@@ -68,6 +70,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
         if folder.is_dir():
+            # Not every operating system renames onto a folder, even an empty one.
             folder.rmdir()
         temporary.rename(folder)
     except OSError as error:

@@ -209,6 +209,7 @@ def _slice_positions(parameters: Mapping[str, Any]) -> NDArray[np.float64]:
         return position[:1]
     # With echoes or repetitions a position may stand once for each frame.
     _, first = np.unique(position.round(6), axis=0, return_index=True)
+    # np.unique sorts by value; the pixels come in the order of the file.
     position = position[np.sort(first)]
     reverse = str(parameters.get("VisuCoreDiskSliceOrder", "")).lower()
     return position[::-1] if reverse == "disk_reverse_slice_order" else position

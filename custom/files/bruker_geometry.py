@@ -76,6 +76,7 @@ def _slice_step(
     length = float(np.linalg.norm(step))
     if length == 0 or np.abs(steps - step).max() > _TOLERANCE * length:
         raise ValueError("its slices are not evenly spaced")
+    # A cosine: 0.999 is 2.6 degrees. Either sign, since slices may be stacked against the normal.
     if abs(step @ normal) > (1 - _TOLERANCE / 10) * length:
         return step, []
     remark = (

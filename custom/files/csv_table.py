@@ -35,6 +35,7 @@ def write_table(
         for row in rows:
             writer.writerow(
                 {
+                    # Seven digits are what a float32 holds.
                     name: f"{value:.7g}" if isinstance(value, float) else value
                     for name, value in row.items()
                 }

@@ -86,6 +86,7 @@ def check_image(
     fault = header_fault(header) or size_fault(header)
     if fault is None:
         array, loaded = readable(path, load_image)
+        # Again: Bruker's header does not tell how many echoes or repetitions a slice has.
         fault = header_fault(loaded) or value_fault(array)
     if fault is not None:
         raise InputError(f"{path}: {fault}")
@@ -103,6 +104,7 @@ def image_fault(header: ImageHeader) -> str | None:
         return "its affine is not finite: mend the header (sform, qform)"
     # Relative to the spacings, so that an affine in metres passes.
     spacing = np.linalg.norm(header.affine[:3, :3], axis=0)
+    # The determinant of unit vectors is 1 if they are orthogonal, 0 if they lie in a plane.
     if not (spacing > 0).all() or abs(np.linalg.det(header.affine[:3, :3] / spacing)) < 1e-3:
         return "its affine is singular (axes that coincide): mend the header (sform, qform)"
     return None
@@ -140,6 +142,7 @@ def _is_label_map(array: NDArray[Any]) -> bool:
     for axis in range(array.ndim):
         ahead = np.moveaxis(array, axis, 0)[1:]
         behind = np.moveaxis(array, axis, 0)[:-1]
+        # Zeros do not count: a brain-extracted image is 0 in large patches, too.
         inside = (ahead != 0) & (behind != 0)
         pairs += int(inside.sum())
         equal += int((inside & (ahead == behind)).sum())
@@ -160,6 +163,7 @@ def load_image(path: Path) -> tuple[NDArray[np.float32], ImageHeader]:
 def _read_to_the_checksum(path: Path) -> None:
     """Raise for a compressed file with changed bytes; nibabel does not read the checksum."""
     with gzip.open(path) as file:
+        # In pieces: decompressed at once, a large volume could exceed the memory.
         while file.read(2**20):
             pass
 

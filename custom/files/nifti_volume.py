@@ -24,10 +24,12 @@ def nifti_image(array: NDArray[Any], frame: NDArray[np.float64] | nib.Nifti1Head
     """
     if isinstance(frame, nib.Nifti1Header):
         image = nib.Nifti1Image(array, None, frame)
+        # nibabel would keep the data type of the given header and cast to it.
         image.header.set_data_dtype(array.dtype)
         return image
     image = nib.Nifti1Image(array, np.asarray(frame, dtype=float))
     image.header.set_xyzt_units("mm")
+    # nibabel's default is an sform of code 2 (aligned) and no qform; this is the scanner's frame.
     image.set_qform(frame, code=1)
     image.set_sform(frame, code=1)
     return image

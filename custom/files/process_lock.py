@@ -28,6 +28,7 @@ def process_lock(path: str | Path) -> Iterator[None]:
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(file)
     try:
+        # First without waiting, so that a wait can be announced.
         lock.acquire(timeout=0)
     except Timeout:
         logger.info("another process works in %s: waiting for it", file.parent)

@@ -87,11 +87,13 @@ def read_header(path: PathLike) -> ImageHeader:
     if kind == "nifti":
         image: Any = nib.load(path)
         shape = tuple(int(length) for length in image.shape)
+        # As squeeze_non_spatial_dims does when the image is loaded.
         while len(shape) > 3 and shape[-1] == 1:
             shape = shape[:-1]
         return ImageHeader(shape, image.affine, image.get_data_dtype())
     if kind == "zarr":
         array = zarr.open_array(str(path), mode="r")
+        # Slices come first on disk, where a slice is a chunk.
         shape = (*array.shape[1:], *array.shape[:1])
         affine = np.asarray(array.attrs.asdict().get("affine", np.eye(4)), dtype=float)
         return ImageHeader(shape, affine, array.dtype)
@@ -123,6 +125,7 @@ class InputReader(ImageReader):
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Any:
         """Read images of one format with the reader of that format."""
+        # Kept, since MONAI does not tell get_data which file it is called for.
         self._reader = _reader_of(ensure_tuple(data)[0])
         return self._reader.read(data, **kwargs)
 
@@ -165,6 +168,7 @@ def _reader_of(path: PathLike) -> ImageReader:
 def _is_zarr_array(path: Path) -> bool:
     """Return True if a folder is an array, not a group, of a Zarr store."""
     try:
+        # Without opening the store: every folder of a search is asked.
         return bool(json.loads((path / "zarr.json").read_text())["node_type"] == "array")
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -88,8 +88,10 @@ def _grid_fault(
     if tuple(shape) != tuple(scan):
         found, wanted = (" x ".join(map(str, size)) for size in (shape, scan))
         return f"is {found} voxels, the scan {wanted}: resample it to the scan's grid"
+    # The distance of two affine grids is greatest at a corner.
     corners = np.array(np.meshgrid(*((0, length - 1) for length in scan))).reshape(3, -1)
     apart = np.linalg.norm(((affine - frame) @ np.vstack([corners, np.ones(8)]))[:3], axis=0)
+    # The shortest side: thick slices must not allow a larger shift in their plane.
     spacing = float(np.linalg.norm(frame[:3, :3], axis=0).min())
     if apart.max() > _OFF * spacing:
         return f"lies up to {apart.max():.3g} mm off the scan: resample it to the scan's grid"

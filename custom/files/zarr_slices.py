@@ -34,6 +34,7 @@ def write_stack(
     Raises:
         ValueError: If an intensity is too large for the type.
     """
+    # An overflow is reported below, with the file and the value.
     with np.errstate(over="ignore"):
         slices = np.ascontiguousarray(np.moveaxis(stack, -1, 0), dtype=dtype)
     if np.isinf(slices).any():

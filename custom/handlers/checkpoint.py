@@ -46,6 +46,7 @@ class BestMetric:
 
     def state_dict(self) -> dict[str, float | int]:
         """Return metric and epoch."""
+        # Python's numbers: loading with weights_only refuses NumPy's.
         return {"metric": float(self.state.best_metric), "epoch": int(self.state.best_metric_epoch)}
 
     def load_state_dict(self, saved: Mapping[str, float | int]) -> None:
@@ -111,6 +112,7 @@ class CheckpointWriter:
             self.best.load_state_dict(self._trusted_best)
             return
         self._trusted_best = self.best.state_dict()
+        # Not at the start: a training that fails in its first epoch leaves the earlier checkpoints.
         if self._fresh:
             for name in (BEST, LAST):
                 moved = set_aside(self.folder / name)
@@ -212,6 +214,7 @@ class CheckpointResumer(CheckpointLoader):
 def _keep_tracking_run(engine: Engine) -> None:
     """Keep the identifier of the tracking run in the trainer's state."""
     if _RUN not in engine.state_dict_user_keys:
+        # Ignite saves, besides its own, only those attributes of the state that are named here.
         engine.state_dict_user_keys.append(_RUN)
         setattr(engine.state, _RUN, "")
 

@@ -44,8 +44,10 @@ class EpochSeed:
     def __call__(self, engine: Trainer) -> None:
         """Seed this epoch."""
         entropy = [self.seed, engine.state.epoch, engine.state.rank]
+        # Hashed: a sum would give epoch 2 of seed 0 the numbers of epoch 1 of seed 1.
         value = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         set_determinism(seed=value)
+        # MONAI's transforms draw from states of their own, which global seeds do not reach.
         if self.dataset is not None:
             set_rnd(self.dataset, seed=value)
         parts: tuple[Any, ...] = (self.dataset, getattr(engine, "loss_function", None))

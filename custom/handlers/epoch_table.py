@@ -55,5 +55,6 @@ class EpochTable:
         row["learning_rate"] = float(engine.optimizer.param_groups[0]["lr"])
         row["seconds"] = round(engine.state.times[Events.EPOCH_COMPLETED.name], 2)
         self.rows.append(row)
+        # Of all lines: an epoch without validation lacks some.
         columns = list(dict.fromkeys(column for line in self.rows for column in line))
         write_table(self.path, columns, self.rows)

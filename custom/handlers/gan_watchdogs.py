@@ -93,6 +93,7 @@ class GanWatchdogs:
         """Check the losses and variances of this step."""
         values = self._values(engine.state.output)
         for name in _LOSSES:
+            # Negated, so that NaN is refused, too: every comparison with it is false.
             if not abs(values.get(name, 0.0)) <= self.loss_bound:
                 self._refuse(engine, f"the training diverged: its {name} is {values[name]:g}", 0)
         variance = values.get("feature_variance", 0.0)
@@ -192,6 +193,7 @@ def diversity(generated: Tensor, reference: Tensor) -> Tensor:
 def _spread(volumes: Tensor, over: str) -> Tensor:
     """Return the standard deviation within the volumes or between them."""
     flat = volumes.detach().flatten(1)
+    # Half precision is too coarse for a sum of squares.
     flat = flat if flat.dtype == torch.float64 else flat.float()
     return flat.var(dim=1 if over == "within" else 0, correction=0).mean().sqrt()
 

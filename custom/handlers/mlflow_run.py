@@ -71,6 +71,7 @@ class MLflowRun(MLFlowHandler):
     ) -> None:
         if not optional_import("mlflow")[1]:
             raise InputError("mlflow is not installed: pip install mlflow, or set use_mlflow false")
+        # Without a name of its own a run would join an unfinished one of the experiment.
         unique = f"{experiment_name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
         try:
             super().__init__(
@@ -103,6 +104,7 @@ class MLflowRun(MLFlowHandler):
         state: Any = engine.state
         try:
             self._set_experiment()  # type: ignore[no-untyped-call]
+            # Chosen before MONAI's start, which else joins an unfinished run of the same name.
             self.cur_run = self._earlier_run(getattr(state, "tracking_run", ""))
             if self.cur_run is None:
                 self.cur_run = self.client.create_run(
@@ -172,6 +174,7 @@ class MLflowRun(MLFlowHandler):
     def _log_files(self) -> None:
         """Store the artifacts that are new or have changed since they were stored."""
         named = [(path, None) for path in self.files if path.is_file()]
+        # Files that are still being written begin with a dot.
         inside = [(path, top.name) for top in self.files for path in sorted(top.glob("[!.]*"))]
         for path, folder in named + inside:
             changed = path.stat().st_mtime_ns

@@ -90,13 +90,16 @@ class StandardTraining:
         }
         last = self.ckpt_dir / LAST
         self.handlers: list[Any] = [
+            # First: the others act on the epoch that is resumed.
             *([CheckpointResumer(last, self.items, device)] if resume else []),
             *([EarlierRun([self.output_dir / "previews"])] if is_rank0 else []),
             *self._items("epoch_seed", "weight_average"),
             *([ProgressBar(desc="train", mininterval=1.0)] if is_rank0 else []),
             ValidationHandler(interval, validator, epoch_level=True),
+            # A bad epoch ends here, before anything of it is written.
             NanGuard(validator, last),
             *self._items("watchdogs"),
+            # Before the writers: a checkpoint holds schedule and count as the next epoch needs.
             LrSchedule(items["lr_scheduler"], validator),
             *self._items("early_stopping"),
             *(self._writers(tracking if use_mlflow else None) if is_rank0 else []),
@@ -119,6 +122,7 @@ class StandardTraining:
             EpochTable(table, self.validator),
             CheckpointWriter(self.ckpt_dir, self.items, self.validator, trusted),
         ]
+        # After table and checkpoints: it records what they have written.
         if tracking is not None:
             run = MLflowRun(
                 evaluator=self.validator,

@@ -18,6 +18,7 @@ __all__ = ["EarlyStopping", "FinitePredictions", "LrSchedule", "key_metric", "va
 
 def validated(trainer: Engine, evaluator: Workflow) -> bool:
     """Return True if the evaluator has run in the trainer's current epoch."""
+    # MONAI's ValidationHandler gives the evaluator the trainer's epoch.
     return bool(evaluator.state.epoch == trainer.state.epoch and evaluator.state.metrics)
 
 
@@ -116,6 +117,7 @@ class EarlyStopping(IgniteEarlyStopping):
             patience,
             key_metric,
             trainer=evaluator,
+            # Asked, not assumed: of an error the smaller is better, of a PSNR the larger.
             mode="min" if evaluator.metric_cmp_fn(0.0, 1.0) else "max",
         )
         self.evaluator = evaluator

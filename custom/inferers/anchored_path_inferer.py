@@ -38,19 +38,23 @@ class LinkNoise:
 
     def __call__(self, images: Tensor, generators: list[Generator]) -> DrawNoise:
         """Return the noise of one pass, see :data:`custom.inferers.iterative.NoiseOfPass`."""
+        # A slice at a time, each from its own generator: its noise must not depend on the batch.
         shape = (1, *images.shape[1:])
         offsets = [self._noise.draw_offset(shape, generator) for generator in generators]
 
         def draw(start: int, end: int) -> Tensor | None:
             links = self._profile[end + 1 : start + 1]
+            # Where f is 0, as at the scan, there is no noise to bring to unit variance.
             if not links.any():
                 return None
+            # accumulate counts links from 1 and does not use the entry of 0.
             profile = torch.cat([links.new_zeros(1), links])
             all_links = torch.tensor([len(links)])
             fields = [
                 self._noise.accumulate(profile, all_links, shape, images.device, generator, offset)
                 for generator, offset in zip(generators, offsets, strict=True)
             ]
+            # Variances of independent links add up; step_back expects noise of unit variance.
             return torch.cat(fields) / links.square().sum().sqrt()
 
         return draw

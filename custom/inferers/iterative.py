@@ -31,6 +31,7 @@ def white_noise(images: Tensor, generators: list[Generator]) -> DrawNoise:
     """Return independent normal voxels for every step, see :data:`NoiseOfPass`."""
 
     def draw(start: int, end: int) -> Tensor:
+        # On the CPU: a seed gives the same noise on every device.
         fields = [torch.randn(images.shape[1:], generator=generator) for generator in generators]
         return torch.stack(fields).to(images)
 
@@ -111,6 +112,7 @@ class IterativeInferer(Inferer):
             raise ValueError(
                 f"inputs must be (B, 1, X, Y) or (B, 1, X, Y, S), got {tuple(inputs.shape)}"
             )
+        # Plain tensors: tracking geometry slows every operation, and it is put back at the end.
         slices = torch.as_tensor(inputs).as_subclass(Tensor)
         if inputs.ndim == 5:
             slices = fold_slices(slices)

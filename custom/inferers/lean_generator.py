@@ -120,6 +120,7 @@ class _LeanDenseBlock(nn.Module):
         waiting: Tensor = self.first(x)
         for layer in self.layers:
             ready = F.leaky_relu(waiting[:, : self.growth], self.negative_slope)
+            # Some of the channels, where they lie last, are no compact block of memory.
             more = layer(ready.contiguous(memory_format=_CHANNELS_LAST))
             waiting = more.add_(waiting[:, self.growth :])
         return waiting.mul_(self.residual_scale).add_(x)
@@ -146,6 +147,7 @@ class _StreamedHead(nn.Module):
         # One plane of zeros, channels last.
         border = features.new_zeros((b, 1, self.scale * h, self.scale * w, self.width))
         border = border.permute(0, 4, 1, 2, 3)
+        # A plane of zeros before the first and after the last one, as both convolutions pad.
         fine, refined, done = border, border, 0
         for start in range(0, d, _PLANES):
             stop = min(start + _PLANES, d)

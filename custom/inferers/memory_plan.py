@@ -96,6 +96,7 @@ class MemoryPlanner:
         """
         result = self.result_bytes * math.prod(shape) * self.scale**3
         host = self.share * self.memory("cpu")
+        # The result lies in main memory in any case; on a CPU the network shares that memory.
         room = host - result if self.device.type == "cpu" else self.share * self.memory(self.device)
         if result > host:
             raise InputError(_refusal(result, host, "restore parts of the volume, or"))

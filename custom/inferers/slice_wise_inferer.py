@@ -87,6 +87,7 @@ class SliceWiseInferer(Inferer):
         reach = self.num_slices // 2
         number = chosen % total
         within = (number[:, None] + torch.arange(-reach, reach + 1)).clamp(0, total - 1)
+        # Counted from the first slice of the same volume: the next one's are no neighbours.
         return slices[(chosen - number)[:, None] + within].transpose(1, 2).flatten(1, 2)
 
 

@@ -36,6 +36,7 @@ class Span:
         A ramp over the shared voxels, :math:`(j + 1/2) / n` for the tile that starts and
         :math:`1 - (j + 1/2) / n` for the one that ends, so that the two add up to 1.
         """
+        # In float64, so that the two ramps add up to 1 within the rounding of float32.
         weights = torch.ones((self.stop - self.start) * scale, dtype=torch.float64)
         if self.before:
             weights[: self.before * scale] = _ramp(self.before * scale)
@@ -70,12 +71,14 @@ def split_axis(length: int, tile: int, halo: int, overlap: int) -> list[Span]:
         halo: Further voxels of the network's input on each side, up to the ends of the axis.
         overlap: Voxels that neighbouring tiles share.
     """
+    # An inner tile shares half of the overlap with each neighbour: tile - overlap are its own.
     count = 1 if length <= tile else math.ceil(length / (tile - overlap))
     bounds = [round(index * length / count) for index in range(count + 1)]
     spans = []
     for index, (low, high) in enumerate(pairwise(bounds)):
         before = overlap if index else 0
         after = overlap if index < count - 1 else 0
+        # Of an odd overlap one tile takes the larger half, so that just so many voxels are shared.
         start, stop = low - before // 2, high + (after - after // 2)
         reads = max(start - halo, 0), min(stop + halo, length)
         spans.append(Span(start, stop, before, after, *reads))

@@ -152,6 +152,7 @@ class TiledUpscalingInferer(Inferer):
             if output is None:
                 fine = [self.scale * length for length in volume.shape[2:]]
                 output = self._empty((len(volume), made.shape[1], *fine))
+            # In main memory: the whole output is what a GPU may have no room for.
             self._add(output, made.to("cpu"), spans)
         if output is None:
             raise ValueError(f"inputs must hold voxels, got {tuple(volume.shape)}")
@@ -175,6 +176,7 @@ class TiledUpscalingInferer(Inferer):
             return torch.zeros(shape)
         folder = Path(self.folder or tempfile.gettempdir())
         folder.mkdir(parents=True, exist_ok=True)
+        # Asked first: writing to a mapped file on a full disk ends the process by a signal.
         free = shutil.disk_usage(folder).free
         if free < needed:
             raise InputError(

@@ -124,6 +124,7 @@ class VoxelwiseInferer(Inferer):
         for index in range(1, self.num_samples + 1):
             drawn = torch.randn(centres.shape, generator=generator).to(centres.device)
             decoded = self._in_batches(autoencoder.decode, centres + spread * drawn)
+            # Welford's update: no sample is kept, and no two large sums are subtracted.
             change = decoded - mean
             mean = mean + change / index
             squares = squares + change * (decoded - mean)

@@ -44,6 +44,7 @@ def package(
     need_values(output=output)
     if output is None:
         raise UsageError("package needs --output X.zip")
+    # The command line takes a word that follows a flag as its value.
     for flag, value in (("quick", quick), ("overwrite", overwrite)):
         if not isinstance(value, bool):
             raise UsageError(f"--{flag} takes no value: see --help")

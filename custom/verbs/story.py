@@ -38,6 +38,7 @@ def demo(study: str = DEFAULT_STUDY, *more: str) -> None:
 
     command = plain_command(["train"])
     _say(f"2/4 training: cd {bundle} && {command}")
+    # Not the word python, which may be another interpreter.
     words = [sys.executable, *command.split()[1:]]
     if subprocess.run(words, cwd=bundle, check=False).returncode:
         raise InputError("training failed: see the lines above")
@@ -52,6 +53,7 @@ def demo(study: str = DEFAULT_STUDY, *more: str) -> None:
     scan = data.unseen_scan(bundle / "output" / "unseen")
     _say(f"4/4 restoring an unseen scan, {scan}, into {restored}")
     given = {"input": str(scan), "output_dir": str(restored), "ckpt_path": str(weights)}
+    # A second demonstration would be refused for the results of the first.
     run_bundle(bundle, ["inference"], {**given, "overwrite": True})
     _say(_closing(evaluation, restored, trained) + f"\n\n{time.monotonic() - begin:.0f} s in all")
 
@@ -91,6 +93,7 @@ def _closing(evaluation: Path, restored: Path, trained: Path) -> str:
 def _tracking(trained: Path) -> str:
     """Return the user's own tracking store, or the command that opens the run's."""
     own = os.environ.get("MLFLOW_TRACKING_URI")
+    # Its path, since this environment need not be activated.
     mlflow = Path(sys.executable).with_name("mlflow")
     return own or f"{mlflow} ui --backend-store-uri sqlite:///{trained / 'mlruns.db'}"
 

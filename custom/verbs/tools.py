@@ -50,6 +50,7 @@ def tune(
     no_more(more)
     need_values(space=space, output=output, storage=storage, name=name, dataset=dataset)
     for flag, value, least in (("trials", trials, 1), ("seed", seed, 0)):
+        # Not isinstance: a flag without a number is read as True, which is an int.
         if type(value) is not int or value < least:
             raise UsageError(f"tune needs --{flag} N, a whole number of at least {least}")
     if find_spec("optuna") is None:

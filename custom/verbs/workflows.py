@@ -156,6 +156,7 @@ def restore(
     }
     overrides |= given(ckpt_path=checkpoint and absolute(checkpoint), seed=seed)
     if device is not None:
+        # MONAI evaluates the text behind $: the configs need the object, not its name.
         overrides["device"] = f"$torch.device({usable_device(device)!r})"
     _run(study, "inference", config, overrides)
 

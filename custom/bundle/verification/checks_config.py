@@ -107,6 +107,7 @@ def _literals(value: str) -> list[str]:
     continued: set[ast.AST] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.BinOp):
+            # In @output_dir + '/models' the text only continues a path.
             continued.add(node.right)
         elif isinstance(node, ast.JoinedStr):
             continued.update(node.values[1:])

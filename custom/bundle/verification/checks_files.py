@@ -109,6 +109,7 @@ def card_sections(bundle: BundleFolder) -> None:
 
 def _sections(markdown: str) -> list[tuple[str, str]]:
     """Split a Markdown text into titles and what stands below each, subsections included."""
+    # Within a block of code # begins a comment, not a heading.
     prose = re.sub(
         r"^```.*?^```", lambda block: block[0].replace("#", ""), markdown, flags=re.M | re.S
     )

@@ -69,6 +69,7 @@ def fits_network(bundle: BundleFolder, file: Path) -> None:
     """Raise unless a file holds finite weights of the bundle's network, and nothing else."""
     import torch
 
+    # A full pickle could run code while it is loaded.
     state = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
         raise CheckFailed(f"{file.name} must be a bare state dict: names and tensors, nothing else")

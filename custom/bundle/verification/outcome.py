@@ -46,6 +46,7 @@ def one_line(error: BaseException) -> str:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Suppress logs, progress bars and prints of a run; restore the import path."""
+    # A workflow of MONAI puts its bundle on the import path, where it would stay.
     path = list(sys.path)
     sink = io.StringIO()
     before = logging.root.manager.disable

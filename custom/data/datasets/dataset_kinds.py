@@ -67,6 +67,7 @@ def volume_pair(label: NDArray[Any], affine: NDArray[np.float64]) -> dict[str, P
     if label.ndim != 3 or not np.isfinite(label).all() or np.abs(label).max() > limit:
         raise ValueError(f"label must be (X, Y, Z), finite and at most {limit}")
     high = np.round(label).astype(np.int16)
+    # Of the rounded volume, since training downsamples what is stored.
     tensor = torch.from_numpy(high.astype(np.float32))[None, None]
     low = downsample(tensor, "linear")[0, 0].round().to(torch.int16).numpy()
     coarse = low_affine(torch.from_numpy(affine), "linear").numpy()

@@ -183,6 +183,7 @@ class DatasetWriter:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
         known = {item["scan"] for items in self.items.values() for item in items}
+        # In names of slices, '#' separates the array's path from the number.
         if scan in known or not scan or "/" in scan or "#" in scan:
             raise ValueError(f"scan must be a new name without '/' or '#', got {scan!r}")
 
@@ -215,4 +216,5 @@ class DatasetWriter:
 def _as_stored(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     """Return an array in the type on disk, rounded to whole numbers."""
     whole = np.dtype(dtype).kind in "iu"
+    # astype alone cuts towards 0, which lowers magnitudes by half a unit on average.
     return (np.round(array) if whole else np.asarray(array)).astype(dtype)

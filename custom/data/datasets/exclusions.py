@@ -44,6 +44,7 @@ def read_exclusions(path: str | Path | None) -> dict[str, set[int]]:
     if file.suffix.lower() == ".json":
         return _from_json(file)
     excluded: dict[str, set[int]] = {}
+    # Spreadsheet programs put a byte order mark before the first column's name.
     with file.open(newline="", encoding="utf-8-sig") as text:
         rows = csv.DictReader(text)
         missing = {"scan", "slice", "exclude"} - set(rows.fieldnames or ())

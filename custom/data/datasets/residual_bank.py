@@ -126,6 +126,7 @@ class ResidualBank:
         counts = self._windows_per_slice(len(pairs))
         for index in np.flatnonzero(counts):
             residual = _residual(pairs[int(index)], f"training pair {index}")
+            # A slice's windows do not depend on the slices read before it.
             rng = np.random.default_rng([self.seed, int(index)])
             windows += random_windows(residual, self.size, int(counts[index]), rng)
             squares += float(np.square(residual, dtype=np.float64).sum())
@@ -137,6 +138,7 @@ class ResidualBank:
 
     def _windows_per_slice(self, slices: int) -> NDArray[np.int64]:
         """Return the number of windows of each slice, ``(slices,)``, spread evenly."""
+        # Window k belongs to the slice (k + 1/2) / capacity of the way; whole numbers do not round.
         owner = (2 * np.arange(self.capacity) + 1) * slices // (2 * self.capacity)
         return np.bincount(owner, minlength=slices)
 
@@ -148,6 +150,7 @@ class ResidualBank:
                 f"no noise for {self.path}: image minus label is {mean:.3g} everywhere in the "
                 "training pairs; is the label the same file as the image?"
             )
+        # Half the size; its rounding, 2^-11 of a value, is far below the residuals' own spread.
         entries = ((windows - mean) / std).astype(np.float16)
         with atomic_path(self.path) as temporary, ZipStore(temporary, mode="w") as store:
             array = zarr.create_array(
@@ -158,6 +161,7 @@ class ResidualBank:
                 dtype="float16",
                 compressors=BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle"),
                 attributes={**attributes, "mean": mean, "std": std},
+                # Zarr would leave out a chunk of zeros, which counts as missing when it is read.
                 config={"write_empty_chunks": True},
             )
             # One at a time: a failed write leaves no other under way.

@@ -164,6 +164,7 @@ class LatticeSignals(IterableDataset[Batch]):
         start = torch.randint(levels, (count,), generator=generator, device=self.device)
         for number in range(levels):
             order = torch.randperm(count, generator=generator, device=self.device)
+            # Each tensor starts at a level of its own, so that the levels mix in every batch.
             sigma = self.levels[(start + number) % levels].unsqueeze(1)
             for index in torch.split(order, self.batch_size):
                 if len(index) < self.batch_size:
@@ -197,6 +198,7 @@ class HeldOutSignals(IterableDataset[Batch]):
         device: torch.device | str = "cpu",
     ) -> None:
         check_whole("count", count, 1)
+        # On the CPU: the same signals whatever the device.
         generator = _generator("cpu", seed, _HELD_OUT)
         drawn = (
             simulation.draw(count, generator)
@@ -220,6 +222,7 @@ def _of_split(
     simulation: SignalSimulation, tensors: Tensor, count: int, generator: Generator
 ) -> Batch:
     """Make noisy signals of given tensors."""
+    # Whole shuffles of the set: no tensor comes twice before all came once.
     rounds = -(-count // len(tensors))
     order = torch.cat([torch.randperm(len(tensors), generator=generator) for _ in range(rounds)])
     chosen = tensors[order[:count]]

@@ -50,6 +50,7 @@ def training_protocol(
 
 def _told(table: GradientTable) -> GradientTable:
     """Log the protocol, and warn of b-values at which one tensor may not describe the signal."""
+    # Scanners write b-values of one shell that differ by a few s/mm².
     shells = ", ".join(f"{value:g}" for value in sorted(set(table.bvals.round(-1).tolist())))
     logger.info("protocol: %d measurements, b = %s s/mm²", len(table), shells)
     if table.bvals.max() > _HIGHEST_OF_A_TENSOR:

@@ -144,6 +144,7 @@ class DwiInputChecks:
             read_mask("mask", given["mask"], *grid)
         for name in ("s0", "sigma"):
             if given[name] is not None:
+                # The noise may be 0; S0 must not be, since signals are divided by it.
                 read_voxel_map(name, given[name], *grid, zero_allowed=name == "sigma")
 
 

@@ -123,6 +123,7 @@ class InputSelection:
             for path in found:
                 if path.resolve() not in seen:
                     seen.add(path.resolve())
+                    # Not resolved: the result of a link has the link's name.
                     yield path.absolute()
 
     def _check_output(self, output: Path, inputs: Sequence[Path]) -> None:
@@ -166,6 +167,7 @@ def find_images(folder: str | Path) -> list[Path]:
     for name, folders, files in os.walk(folder):
         directory = Path(name)
         if format_of(directory) == "zarr":
+            # The array is the image: its chunks are not searched.
             folders.clear()
             found += [directory] if directory.name == "image" else []
             continue

@@ -60,6 +60,7 @@ def match_volumes(
     distance = np.linalg.norm(model[:, None] - scan[None], axis=(2, 3))
     place = np.arange(len(scan))
     apart = np.abs(place[:, None] - place[None]) / len(scan)
+    # A nudge far below real distances (b is about 1 here) keeps equal volumes in their order.
     order = np.asarray(linear_sum_assignment(distance + 1e-7 * apart)[1])
     _check_pairs(scan[order], model, order, b_tolerance, direction_tolerance_deg)
     return order
@@ -73,8 +74,10 @@ def _check_pairs(
     direction_tolerance_deg: float,
 ) -> None:
     """Raise if a volume does not match its measurement."""
+    # b is the trace of b g g^T; 1 ms/µm² is 1000 s/mm².
     found, wanted = (1000 * np.trace(b, axis1=1, axis2=2) for b in (scan, model))
     b_off = np.abs(found - wanted) / np.maximum(wanted, _LEAST_B)
+    # The direction of an unweighted volume means nothing.
     angle = np.where(np.minimum(found, wanted) > UNWEIGHTED_UP_TO, _angles_deg(scan, model), 0.0)
     odd = (b_off > b_tolerance) | (angle > direction_tolerance_deg)
     if not odd.any():
@@ -98,6 +101,7 @@ def _matrices(rows: Tensor) -> NDArray[np.float64]:
 
 def _angles_deg(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the angles between the directions, ``(M,)``, whatever their signs."""
+    # b g g^T has one eigenvalue above 0, the last; its vector is g, but for the sign.
     first, second = (np.linalg.eigh(matrices)[1][:, :, -1] for matrices in (one, other))
     cosine = np.abs(np.einsum("mi,mi->m", first, second))
     return np.asarray(np.rad2deg(np.arccos(np.clip(cosine, 0, 1))))

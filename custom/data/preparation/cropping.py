@@ -130,6 +130,7 @@ def crop_air(
     if count == 0:
         raise InputError("the volume holds nothing bright: is it an image?")
     sizes = np.bincount(bodies.ravel())
+    # Label 0 is all that is dark, often the largest part.
     sizes[0] = 0
     body = ndimage.find_objects(bodies)[int(sizes.argmax()) - 1]
     spacing = np.linalg.norm(affine[:3, :3], axis=0)

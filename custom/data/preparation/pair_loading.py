@@ -71,6 +71,7 @@ class PairLoader:
             mask = sample_shifted_regions(mask, whole)
         if self.align_grids:
             label = sample_shifted(label, (shift[0], shift[1]))
+            # The shifted scan fills the box of the fast one.
             label_affine = finer_affine(torch.as_tensor(fast.affine), 2).numpy()
         record: dict[str, Any] = {
             "fast": _record(fast),

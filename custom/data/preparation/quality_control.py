@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 _MEASURES = ("snr", "ghosting", "focus", "entropy", "correlation")
 QC_COLUMNS = ("split", "scan", "animal", "plane", "region", "image", "slice", *_MEASURES, "flags")
 # Variation from slice to slice in a good scan, as a share of the median.
+# Less is not believed: in a scan of very even slices harmless ones would be flagged.
 _LEAST_SHARE = {"snr": 0.05, "focus": 0.05, "entropy": 0.02, "correlation": 0.02}
 # Names of an item's stacks for the user.
 _STACKS = {"fast": "image", "default": "label"}

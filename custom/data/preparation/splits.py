@@ -119,6 +119,7 @@ class SubjectSplit:
         Raises:
             InputError: If there are fewer subjects than splits with a share.
         """
+        # Sorted: the split must not depend on the order in which files are found.
         names = sorted(set(subjects))
         wanted = [split for split in SPLITS if self.shares[split] > 0]
         if len(names) < len(wanted):

@@ -73,6 +73,7 @@ class VolumePreparation:
         for part in self.sources:
             if not part.exists():
                 raise InputError(f"source {part} does not exist: give a folder of NIfTI volumes")
+            # Else a later run would find the references of this one among its sources.
             if part in self.output_dir.parents:
                 raise InputError(f"output_dir {self.output_dir} lies in the source: choose another")
         check_not_negative("crop_margin_mm", crop_margin_mm)

@@ -152,6 +152,7 @@ def describe_bruker_scan(
         size=header.size,
         affine=header.affine,
         averages=float(_number(values, "PVM_NAverages", "VisuAcqNumberOfAverages", "NA") or 1),
+        # Where no time is recorded the number decides, which grows with each scan of a study.
         order=(
             float(_number(values, "ACQ_abs_time") or 0),
             float(number) if number.isdigit() else 0.0,

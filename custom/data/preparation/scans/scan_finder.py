@@ -132,6 +132,7 @@ def _scan_folders(folder: Path) -> Iterator[Path]:
         if "acqp" in files or "pdata" in folders:
             folders.clear()
             yield Path(name)
+        # ParaVision numbers its scans: 2 comes before 10.
         folders.sort(key=lambda child: (not child.isdigit(), child.zfill(12)))
 
 

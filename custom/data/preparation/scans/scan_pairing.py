@@ -59,6 +59,7 @@ def fit_grids(
     across = abs(offset[2]) * fast.spacing_mm[2]
     if abs(offset[2]) > slice_tolerance:
         return GridFit(f"its slices lie {across:.2g} mm off those of {fast.source}")
+    # The tolerance counts voxels of the fast scan; these are half as large.
     if np.abs(offset[:2]).max() > 2 * in_plane_tolerance:
         moved = np.hypot(*(offset[:2] * default.spacing_mm[:2]))
         return GridFit(f"its field of view lies {moved:.2g} mm off that of {fast.source}")
