@@ -52,11 +52,13 @@ class GradientPenalty(nn.Module):
         # On the CPU, so that a seed means the same on every device.
         shares = torch.rand(len(real), *[1] * (real.ndim - 1))
         half = real.dtype in (torch.float16, torch.bfloat16)
+        # Detached: the penalty is the critic's alone, and trains no generator.
         real, fake = (x.detach().float() if half else x.detach() for x in (real, fake))
         shares = shares.to(real)
         between = (shares * real + (1 - shares) * fake).requires_grad_()
         with torch.enable_grad(), torch.autocast(real.device.type, enabled=False):
             scores = critic(between).reshape(len(between), -1).mean(1)
+            # create_graph: the slope is differentiated once more, by the critic's weights.
             (slope,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
         penalty: Tensor = self.weight * (slope.flatten(1).norm(dim=1) - self.target).square().mean()
         return penalty

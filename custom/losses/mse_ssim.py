@@ -48,6 +48,7 @@ class MseSsimLoss(nn.Module):
         if not 0 <= alpha <= 1:
             raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
         if isinstance(data_range, str):
+            # Each pair is then divided by its range before SSIM sees it.
             fixed, valid = 1.0, data_range == "target"
         else:
             fixed, valid = data_range, data_range > 0
@@ -68,6 +69,7 @@ class MseSsimLoss(nn.Module):
             # SSIM depends on image / range alone: scaling the pair stands for a range per image.
             axes = tuple(range(1, target.ndim))
             width = target.amax(axes, keepdim=True) - target.amin(axes, keepdim=True)
+            # A constant target has no range, and would be divided by 0.
             width = width.where(width > 0, width.new_ones(()))
             prediction, target = prediction / width, target / width
         dissimilarity: Tensor = self.ssim(prediction, target)

@@ -122,6 +122,7 @@ class VariationalLoss(_TermsKept):
         measurements = clean.shape[1]
         restored, latents = prediction[:, :measurements], prediction[:, measurements:]
         error = _RECONSTRUCTIONS[self.reconstruction](restored, clean)
+        # Signals alone come from plain autoencoders, and in validation.
         if latents.shape[1] == 0:
             self.keep(reconstruction=error)
             return self.scale * error

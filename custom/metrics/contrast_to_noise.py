@@ -29,8 +29,10 @@ def cnr_problem(image: NDArray[Any], regions: NDArray[Any]) -> str | None:
     if not (regions == ROI_LABEL).any():
         return "no region of interest drawn"
     background = image[regions == BACKGROUND_LABEL]
+    # A single pixel has no deviation.
     if background.size < 2:
         return "no background drawn"
+    # Not the deviation, which the rounding of the mean can lift above 0.
     if float(np.ptp(background)) == 0:
         return "constant background"
     return None

@@ -11,6 +11,7 @@ from custom.physics.diffusion.tensor_fit import fit_log_linear
 __all__ = ["coverage", "refit_tensors", "signal_measures", "tensor_measures"]
 
 _CHUNK = 65536
+# At 1e-4 values near 0 rule the MSE of noisy D: 1.84e-4 instead of 2.86e-6 (mm²/s)².
 _FLOOR = 0.01  # of S_0
 
 
@@ -53,6 +54,7 @@ def tensor_measures(found: Tensor, truth: Tensor) -> dict[str, float]:
     ``d_mse`` and ``d_mae`` are means over the six elements, ``md_mae`` is that of the mean
     diffusivity, in µm²/ms, ``fa_mae`` that of the fractional anisotropy.
     """
+    # The mean diffusivity is linear in the tensor, the anisotropy is not.
     off = found - truth
     return {
         "d_mse": float(off.square().mean()),

@@ -108,6 +108,7 @@ def mean_of_each(values: Tensor, mask: Tensor | None = None) -> Tensor:
     if mask is None:
         return values.flatten(1).mean(1)
     mask = _checked(mask, values)
+    # Not a product with the mask: 0 times infinity or NaN is NaN.
     kept = torch.where(mask, values, 0)
     return kept.flatten(1).sum(1) / mask.flatten(1).sum(1)
 
@@ -152,6 +153,7 @@ class PairMetric(RegressionMetric):
         """Return the measure of each image."""
         ranges = data_range_of(y, self.rule)
         usable = ranges > 0
+        # 1 stands in for an unusable range, which the measure would refuse.
         value = self.measure(y_pred, y, torch.where(usable, ranges, torch.ones_like(ranges)))
         value = value.to(ranges.device)
         return torch.where(usable & value.isfinite(), value, torch.nan).float().unsqueeze(1)
@@ -161,6 +163,7 @@ def _between(values: Tensor, low: float, high: float) -> Tensor:
     """Return the distance between two percentiles of a vector."""
     if (low, high) == (0, 100):
         return values.max() - values.min()
+    # NumPy's: torch.quantile refuses inputs as large as a volume can be.
     first, last = np.percentile(values.double().cpu().numpy(), (low, high))
     return torch.as_tensor(last - first).to(values)
 

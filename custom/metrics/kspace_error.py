@@ -41,6 +41,7 @@ def central_spectrum(volume: ArrayLike, band: Sequence[int]) -> NDArray[np.compl
     for axis, keep in enumerate(band):  # cropped axis by axis: a third of the work
         kept = np.fft.fft(kept, axis=axis, norm="ortho")
         frequencies = np.arange(keep) - keep // 2
+        # wrap: negative frequencies stand at the end of a transform.
         kept = np.take(kept, frequencies, axis=axis, mode="wrap")
     return kept
 
@@ -71,4 +72,5 @@ def central_spectrum_error(
     size = float(np.linalg.norm(truth))
     if size == 0:
         raise ValueError("reference must not be 0 everywhere")
+    # The transform is linear: one, of the difference, instead of two.
     return float(np.linalg.norm(central_spectrum(first - second, band))) / size

@@ -17,6 +17,7 @@ __all__ = ["PerceptualDistance", "slicewise_distance"]
 
 _SMALLEST = 32  # pixels; AlexNet's five stages reduce a smaller slice to nothing
 _AT_ONCE = 8  # slices of a volume, which bounds the memory
+# By AlexNet's number of a convolution, which the file has, LPIPS's stage that holds it.
 _STAGES = {0: "slice1", 3: "slice2", 6: "slice3", 8: "slice4", 10: "slice5"}
 
 
@@ -139,6 +140,7 @@ def _untrained_lpips() -> Any:
             "lpips_weights needs the packages lpips and torchvision: "
             "pip install 'mri-restoration-bundles[perceptual]'"
         ) from error
+    # pnet_rand, so that nothing is downloaded; its draws must not shift the run's own.
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.filterwarnings(
             "ignore", message="The parameter 'pretrained'", category=UserWarning

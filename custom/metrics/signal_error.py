@@ -46,6 +46,7 @@ class SignalError(CumulativeIterationMetric):
             else (of.signal_bound, of.signal_variance)
         )
         bound, variance = bound.to(sigma.device), variance.to(sigma.device)
+        # One scale for all elements of a tensor, as in the loss.
         expected = expected_squared_error(sigma, bound, variance).mean(1, keepdim=True)
         return error / expected
 

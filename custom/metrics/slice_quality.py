@@ -88,6 +88,7 @@ def find_tissue(image: Image) -> Tissue:
     inside = ndimage.binary_erosion(bright, iterations=_EDGE_VOXELS)
     body = ndimage.binary_fill_holes(bright)
     near = ndimage.binary_dilation(body, iterations=2 * _EDGE_VOXELS)
+    # Thin tissue is all edge: measured with it rather than not at all.
     return Tissue(inside if inside.any() else bright, body, ~near & (image != 0))
 
 
@@ -146,6 +147,7 @@ def ghosting_ratio(image: Image, tissue: Tissue, phase_axis: int | None = None) 
     deviation = noise_deviation(image[tissue.air])
     signal = signal_level(image[tissue.inside], deviation)
     beside = [tissue.body.any(axis=axis, keepdims=True) & tissue.air for axis in (0, 1)]
+    # Air beside the body along both axes cannot tell a ghost's axis.
     bands = [image[beside[axis] & ~beside[1 - axis]] for axis in (0, 1)]
     measurable = [axis for axis in (0, 1) if bands[axis].size >= _FEWEST]
     power = [2 * deviation**2] * 2
@@ -170,6 +172,7 @@ def gradient_focus(image: Image, region: Mask, deviation: float = 0.0) -> float:
         region: Mask of the voxels to measure.
         deviation: ``sigma`` of the noise; a NaN counts as zero.
     """
+    # np.gradient needs two voxels along each axis.
     if not region.any() or min(image.shape) < 2:
         return float("nan")
     noise = 0.0 if np.isnan(deviation) else deviation**2
@@ -197,6 +200,7 @@ def entropy_focus(image: Image) -> float:
     total = float(np.sqrt(np.sum(np.square(image, dtype=float))))
     if total == 0 or image.size < 2:
         return float("nan")
+    # Without zeros, whose 0 ln 0 counts as 0.
     share = np.abs(image[image != 0]).astype(float) / total
     root = np.sqrt(image.size)
     return float(-(share * np.log(share)).sum() / (root * np.log(root)))
@@ -271,8 +275,10 @@ def local_outlier_scores(
         near = near[np.isfinite(near)]
         if near.size and np.isfinite(value):
             differences[index] = value - np.median(near)
+    # 1.4826 times the median deviation is a normal distribution's standard deviation.
     spread = 1.4826 * float(np.median(np.abs(differences - np.median(differences))))
     finite = values[np.isfinite(values)]
+    # Where a stack hardly changes at all, small steps would be outliers.
     least = least_share * float(np.abs(np.median(finite))) if finite.size else 0.0
     scale = max(spread, least)
     return differences / scale if scale > 0 else np.zeros_like(values)

@@ -124,4 +124,5 @@ def _of_volume(predicted: Tensor, reference: Tensor, data_range: Tensor) -> Tens
         full=True,
     )
     whole = torch.from_numpy(np.asarray(values)).to(predicted.device)
+    # scikit-image also has values at the border, where windows reach beyond the volume.
     return within_windows(whole[None, None])[0]

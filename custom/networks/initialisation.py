@@ -60,6 +60,7 @@ def kaiming_init(
             elif _is_norm(child):
                 nn.init.ones_(child.weight)  # type: ignore[arg-type]
                 nn.init.zeros_(child.bias)  # type: ignore[arg-type]
+        # A second pass: modules() names a module before its parts, whose weights it corrects.
         for child in module.modules():
             correct = getattr(child, "after_kaiming", None)
             if callable(correct):
@@ -80,5 +81,6 @@ def _fan_in(layer: nn.Module) -> float:
 
 def _is_norm(module: nn.Module) -> bool:
     """Return True if a module is a normalisation with weight and bias."""
+    # By name: torch's normalisations have no class in common.
     name = type(module).__name__
     return "Norm" in name and getattr(module, "weight", None) is not None

@@ -59,6 +59,7 @@ def load_weights(
             numbers that are not finite.
     """
     state = read_weights(path, map_location, setting)
+    # First: weights of another variant with the same shapes would load without an error.
     own, given = network.state_dict().get(MADE_AS), state.get(MADE_AS)
     if own is not None and torch.is_tensor(given) and not torch.equal(own.cpu(), given.cpu()):
         raise _other(path)

@@ -56,6 +56,7 @@ def keep_protocol(network: nn.Module, num_measurements: int, made_as: int) -> No
         made_as: Number of the variant.
     """
     network.register_buffer(B_ROWS, torch.zeros(num_measurements, 6))
+    # As numbers: a buffer holds no names.
     network.register_buffer(SCALE_RULE, torch.zeros((), dtype=torch.int64))
     network.register_buffer(MADE_AS, torch.tensor(made_as))
 

@@ -73,6 +73,7 @@ def data_consistency(
             f"restored must be {expected} for measured {tuple(measured.shape)}, "
             f"got {tuple(restored.shape)}"
         )
+    # Not merely a weight of 0: by the transforms one NaN of the input would fill the volume.
     if strength == 0:
         return restored
     missing = measured.to(restored) - downsample(restored, degradation, scale)
@@ -95,8 +96,10 @@ def transfer_function(
     """
     if degradation != "linear":
         return np.ones_like(frequency, dtype=float)
+    # Far enough for the triangle, half width scale, at any offset; the clip zeroes the rest.
     reach = np.arange(-2 * scale, 2 * scale + 1) - grid_offset(degradation, scale)
     taps = np.clip(1 - np.abs(reach) / scale, 0, None)
+    # As torch normalises its antialiasing weights: a constant volume keeps its value.
     taps /= taps.sum()
     return np.asarray(np.cos(np.multiply.outer(frequency, reach)) @ taps)
 
@@ -104,6 +107,7 @@ def transfer_function(
 def check_consistency(strength: float, max_gain: float) -> None:
     """Refuse settings that are out of range, by an error that the user reads."""
     check_share("data_consistency", strength)
+    # Infinity is allowed: the exact inverse of the filter, right for data without noise.
     if max_gain != math.inf:
         check_above_zero("max_gain", max_gain)
 
@@ -112,6 +116,7 @@ def _zero_filled(values: Tensor, scale: int) -> Tensor:
     """Interpolate by zero filling, on grids that share voxel 0."""
     for axis in (2, 3, 4):
         size = values.shape[axis]
+        # norm="forward": amplitudes, which do not depend on the number of voxels of a grid.
         spectrum = torch.fft.rfft(values, dim=axis, norm="forward")
         if size % 2 == 0 and scale > 1:  # half for plus and half for minus the Nyquist frequency
             spectrum.narrow(axis, size // 2, 1).mul_(0.5)
@@ -122,6 +127,7 @@ def _zero_filled(values: Tensor, scale: int) -> Tensor:
 def _cosine_filled(values: Tensor, scale: int, max_gain: float) -> Tensor:
     """Invert the triangle filter and interpolate, on grids that fill the same box."""
     sizes = values.shape[2:]
+    # By SciPy on the CPU: torch has no cosine transform.
     found = np.stack([_fill(part, scale, max_gain) for part in values.cpu().flatten(0, 1).numpy()])
     return (
         torch.from_numpy(found)
@@ -131,13 +137,15 @@ def _cosine_filled(values: Tensor, scale: int, max_gain: float) -> Tensor:
 
 
 def _fill(values: np.ndarray[Any, Any], scale: int, max_gain: float) -> np.ndarray[Any, Any]:
-    """Return the same for one channel, ``(D, H, W)``."""
+    """Invert the triangle filter and interpolate one channel, ``(D, H, W)``."""
     kept = fft.dctn(values, norm="forward")
     damping = np.ones((1, 1, 1))
     for axis, size in enumerate(values.shape):
         along = transfer_function(np.pi * np.arange(size) / (scale * size), "linear", scale)
         damping = damping * along.reshape([-1 if axis == other else 1 for other in range(3)])
+    # Bounded: in the corner of the band H is 0.044, and noise would be amplified 23 times.
     kept /= np.maximum(damping, 1 / max_gain)
+    # In the precision of the volume and overwritten below: the largest array of all.
     spectrum = np.zeros([scale * size for size in values.shape], values.dtype)
     spectrum[tuple(slice(size) for size in values.shape)] = kept
     return np.asarray(fft.idctn(spectrum, norm="forward", overwrite_x=True))

@@ -195,6 +195,7 @@ def _grid_step(affine: Tensor, step: float, offset: float) -> Tensor:
 def _antialiased(values: Tensor, size: Sequence[int]) -> Tensor:
     """Apply torch's antialiased filter of planes to the last two axes, then to the first one."""
     b, c, d, h, w = values.shape
+    # Separable: torch has an antialiased filter for planes only.
     flat = interpolate(
         values.reshape(b * c, d, h, w), size=(size[1], size[2]), mode="bilinear", antialias=True
     )
@@ -206,6 +207,7 @@ def _antialiased(values: Tensor, size: Sequence[int]) -> Tensor:
 
 def _keep_low_frequencies(values: Tensor, axis: int, size: int) -> Tensor:
     """Keep the ``size`` lowest frequencies along an axis."""
+    # norm="forward": amplitudes, so that a constant keeps its value on fewer voxels.
     spectrum = torch.fft.rfft(values, dim=axis, norm="forward").narrow(axis, 0, size // 2 + 1)
     if size % 2 == 0:
         # Plus and minus the Nyquist frequency fall on one sample: their sum is real.

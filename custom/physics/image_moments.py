@@ -63,6 +63,7 @@ def image_moments(image: Tensor, form: MomentsForm = "centred") -> Tensor:
     values = torch.as_tensor(image).as_subclass(Tensor).float()
     centre = values.mean()
     root_mean_square = values.square().mean().sqrt()
+    # Of the population: the standardised image has the variance 1 exactly.
     scale = values.std(correction=0) if form == "centred" else root_mean_square
     varies = scale > _FLAT * root_mean_square
     return torch.stack([centre, torch.where(varies, scale, torch.ones_like(scale))])

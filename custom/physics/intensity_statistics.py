@@ -47,6 +47,7 @@ def trimmed_foreground_mean(values: Values) -> float:
         values: Finite numbers, of any shape, at least one.
     """
     foreground = robust_foreground(values)
+    # abs: twice a negative median lies below it, and could leave no voxel for the mean.
     return float(foreground[foreground <= _BRIGHT * abs(np.median(foreground))].mean())
 
 

@@ -141,6 +141,7 @@ def reconstruct(
 
 def _crop_axis(spectrum: Complex, axis: int, size: int, fine: int) -> Complex:
     """Keep the ``size`` lowest of ``fine`` frequencies, with the phase of the coarser grid."""
+    # Of an even size only minus the Nyquist frequency: samples run from -N/2 to N/2 - 1.
     frequency = fft.fftfreq(size, 1 / size)
     phase = np.exp(1j * np.pi * frequency * (1 / size - 1 / fine)).astype(spectrum.dtype)
     shape = [1] * spectrum.ndim
@@ -205,5 +206,6 @@ def simulate_low_resolution(
     matrix = (high.shape[0] // 2, high.shape[1] // 2)
     added = math.sqrt(noise_std**2 - high_noise_std**2 / 4)
     sample_std = added / Acquisition(matrix).noise_gain
+    # float32: SciPy then transforms in single precision, in half the memory.
     low = reconstruct(np.asarray(high, dtype=np.float32), matrix, sample_std, rng)
     return np.abs(low).astype(np.float32)

@@ -112,6 +112,7 @@ def _patch2self(series: Tensor, _: Tensor, data: Mapping[Hashable, Any]) -> Tens
     """
     from dipy.denoise.patch2self import patch2self
 
+    # Neither shifted nor cut by DIPY: first the mean is put right.
     found = patch2self(
         _volumes_last(series),
         _weighting(data),
@@ -141,6 +142,7 @@ def _localpca(series: Tensor, mask: Tensor, data: Mapping[Hashable, Any]) -> Ten
     from dipy.denoise.localpca import localpca
 
     bvals = _weighting(data)
+    # Any unit vector will do: the method only asks which volumes are weighted.
     directions = np.where(bvals[:, None] > 0, [1.0, 0.0, 0.0], 0.0)
     gradients = gradient_table(bvals, bvecs=directions)
     return _by_patches(localpca, series, mask, gtab=gradients, correct_bias=False)

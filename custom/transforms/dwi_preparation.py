@@ -205,6 +205,7 @@ class DwiPreparationd(MapTransform):
         volumes = np.moveaxis(image.numpy(), 0, -1)
         if self.noise_estimate == "voxel":
             return torch.from_numpy(local_noise(volumes, mask.numpy())) / scale, "mppca"
+        # With seven measurements or fewer a fit leaves no residual.
         if self.noise_estimate == "fit" and len(image) > FIT_PARAMETERS:
             signals = image.movedim(0, -1)[mask]
             level = fit_noise(signals[signals.mean(1) > 0], data["b_rows"])

@@ -140,6 +140,7 @@ def _with_affine(image: Tensor, turned: Tensor, order: list[int]) -> Tensor:
     if not isinstance(image, MetaTensor):
         return turned
     affine = to_affine_nd(3, image.affine)
+    # Of a plain tensor MONAI copies the meta data, so that the image keeps its own affine.
     result = MetaTensor(
         torch.as_tensor(turned).as_subclass(Tensor),
         meta=image.meta,

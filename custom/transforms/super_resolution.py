@@ -86,6 +86,7 @@ class ModelInputd(MapTransform):
             return result
         volume = data[self.keys[0]]
         plain = torch.as_tensor(volume).as_subclass(Tensor).float()
+        # Backwards: pad() takes the last axis first.
         missing = [-length % self.scale for length in plain.shape[:0:-1]]
         padded = pad(plain[None], [part for end in missing for part in (0, end)], "replicate")
         low = downsample(padded, self.degradation, self.scale)[0]
@@ -133,6 +134,7 @@ class OutputGridd(MapTransform):
             if original is not None:
                 volume = volume[(slice(None), *(slice(length) for length in original.shape[1:]))]
             if isinstance(volume, MetaTensor):
+                # Of a plain tensor MONAI copies the meta data: the data keep their affine.
                 volume = MetaTensor(volume.as_subclass(Tensor), meta=volume.meta)
                 volume.affine = (
                     high_affine(reference.affine, self.degradation, self.scale)

@@ -132,8 +132,10 @@ class NoiseOnVolumed(MapTransform):
         result = dict(data)
         level = float(data.get("noise_level", 0.0))
         scan = f"{self.seed} {data.get('scan', '')}"
+        # crc32: Python's own hash of a text differs from run to run.
         random = torch.Generator().manual_seed(zlib.crc32(scan.encode()))
         for key, name in self.key_iterator(result, self.names):
+            # On the CPU, so that a seed means the same on every device.
             noise = torch.randn(data[key].shape, generator=random).to(data[key].device)
             spread = data[key].float().std(correction=0)
             result[name] = data[key] + level * spread * noise

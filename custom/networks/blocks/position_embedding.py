@@ -51,6 +51,7 @@ class PositionEmbedding(nn.Module):
         if features < 2 or features % 2:
             raise ValueError(f"features must be a positive even number, got {features}")
         exponents = torch.linspace(math.log(_SLOWEST), math.log(_FASTEST), features // 2)
+        # Not in a state dict: they follow from the arguments.
         self.register_buffer("frequencies", exponents.exp(), persistent=False)
         self.layers = nn.Sequential(
             nn.Linear(features, features), nn.SiLU(), nn.Linear(features, features), nn.SiLU()

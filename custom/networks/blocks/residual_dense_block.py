@@ -55,8 +55,10 @@ class ResidualDenseBlock(nn.Module):
         self.growth = growth
         self.residual_scale = residual_scale
         self.negative_slope = negative_slope
+        # Result j goes to all later layers at once: their growths, and last the block's output.
         waiting = [growth * (convs - 1 - j) + channels for j in range(convs)]
         self.first = nn.Conv3d(channels, waiting[0], 3, padding=1)
+        # Without biases: the first convolution's reaches every later sum already.
         self.layers = nn.ModuleList(
             nn.Conv3d(growth, width, 3, padding=1, bias=False) for width in waiting[1:]
         )

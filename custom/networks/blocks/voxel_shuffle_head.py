@@ -10,6 +10,7 @@ from torch.nn import functional as F
 __all__ = ["VoxelShuffleHead"]
 
 # The last convolution's weights are multiplied by this for an output near 0.
+# Not 0, which would keep gradients from all earlier layers in the first step.
 _SMALL = 0.01
 
 
@@ -63,6 +64,7 @@ class VoxelShuffleHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return the image."""
         planes = features.shape[2]
+        # With gradients every slab would be kept for the backward pass, and its halo twice.
         if torch.is_grad_enabled() or self.slab < 1 or planes <= self.slab + self.halo:
             return self.whole(features)
         parts: list[Tensor] = []

@@ -94,6 +94,7 @@ class WaveletUnit(nn.Module):
         """Return low- and high-frequency features."""
         if self.summed:
             x = pad_to_even(x)
+            # LLL is the sum of eight voxels over root 8, that is root 8 times their mean.
             lowest = F.avg_pool3d(x, 2) * 8**0.5
             rest = x[:, :, ::2, ::2, ::2] * 8**0.5 - lowest
         else:

@@ -56,6 +56,7 @@ class FeatureExtractor(nn.Module):
             )
         # Stem and pooling halve twice; up to this size the map would be a single voxel.
         self.largest_refused = 4 * math.prod(strides)
+        # Convolutions have no bias: the normalisation would take it off again.
         self.stem = nn.Sequential(
             nn.Conv3d(1, widths[0], 7, stride=2, padding=3, bias=False),
             get_norm_layer(norm, spatial_dims=3, channels=widths[0]),
@@ -66,10 +67,12 @@ class FeatureExtractor(nn.Module):
         self.blocks = nn.Sequential(
             *(_block(*sizes, norm=norm) for sizes in zip(inputs, widths, strides, strict=True))
         )
+        # Slope 0: activations are ReLU here.
         kaiming_init(self, negative_slope=0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the map of features."""
+        # One longer axis is enough: InstanceNorm needs two voxels, wherever they lie.
         if max(x.shape[2], x.shape[3], x.shape[4]) <= self.largest_refused:
             raise ValueError(
                 f"the extractor needs an axis of more than {self.largest_refused} voxels, "

@@ -29,6 +29,7 @@ class _StridedBlock(nn.Module):
         y = F.leaky_relu_(self.norm1(self.conv1(x)), self.negative_slope)
         y = self.norm2(self.conv2(y))
         if self.residual:
+            # Padded: the strided convolution rounds odd sizes up, pooling would round them down.
             y = y + self.shortcut(F.avg_pool3d(pad_to_even(x), 2))
         return F.leaky_relu_(y, self.negative_slope)
 

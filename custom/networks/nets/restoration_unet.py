@@ -86,6 +86,7 @@ class RestorationUNet(nn.Module):
         self.divisor = 2 ** (len(features) - 1)
 
         def two_convolutions(inputs: int, outputs: int) -> nn.Module:
+            # An empty name is MONAI's for no normalisation.
             return TwoConv(spatial_dims, inputs, outputs, act, norm or "", bias=True)
 
         # The decoder is listed from the coarsest level up, in the order of its execution.

@@ -41,6 +41,7 @@ class _SwinGroup(nn.Module):
             for index in range(depth)
         )
         self.conv = nn.Conv3d(channels, channels, 3, padding=1)
+        # Slope 1: no activation follows this convolution.
         kaiming_init(self.conv, negative_slope=1.0)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -142,6 +143,7 @@ class SwinGenerator(nn.Module):
         padded = F.pad(x, [0, after[2], 0, after[1], 0, after[0]], mode="replicate")
         features = self.first(padded)
         features = self.fuse(self.groups(features)) + features
+        # Cropped before the head, whose features are scale ** 3 times as many.
         image: Tensor = self.head(features[:, :, : size[0], : size[1], : size[2]])
         if self.interpolated_skip:
             image = image + self.skip(x)

@@ -102,6 +102,7 @@ class TensorInformedDenoiser(nn.Module):
         nn.init.zeros_(self.correction.weight)
         nn.init.zeros_(self.correction.bias)
         keep_protocol(self, num_measurements, _FIRST_VARIANT + with_sigma)
+        # Rough values until fit_to; the paper's prior has a signal variance of 0.0243.
         self.register_buffer("prior_mean", torch.tensor([1.0] * 3 + [0.0] * 3 + [1.0])[:parameters])
         self.register_buffer("prior_precision", torch.eye(parameters))
         self.register_buffer("signal_bound", torch.tensor(parameters / num_measurements))
@@ -142,6 +143,7 @@ class TensorInformedDenoiser(nn.Module):
             if sigma is None:
                 raise ValueError("sigma must be given: the network was made with_sigma")
             given = sigma.clamp_min(self.least_noise)
+        # The fit has no weights, so no graph is kept of its steps.
         with torch.no_grad():
             if is_scripting():
                 features, start, error = self._features(signals, given)
@@ -177,6 +179,7 @@ class TensorInformedDenoiser(nn.Module):
         else:
             start = parameters[:, :6]
             error = expected_squared_error(noise, self.tensor_bound, self.tensor_variance).sqrt()
+        # Logarithms of noise: trained levels span up to two orders of magnitude.
         features = torch.cat(
             [signals, fitted, residual / noise, parameters, rms.log(), noise.log()], dim=1
         )

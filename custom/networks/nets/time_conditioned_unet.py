@@ -61,6 +61,7 @@ class TimeConditionedUNet(nn.Module):
         super().__init__()
         if embedding < 2 or embedding % 2:
             raise ValueError(f"embedding must be a positive even number, got {embedding}")
+        # Not residual: the scheduler takes the prediction off, by its parameterisation.
         self.unet = RestorationUNet(
             features,
             features_skip,

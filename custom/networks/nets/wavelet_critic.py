@@ -114,6 +114,7 @@ class WaveletCritic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logit of each voxel."""
+        # A power of 2 divides all three where it divides their bitwise or.
         if (x.shape[2] | x.shape[3] | x.shape[4]) % self.multiple != 0:
             raise ValueError(
                 f"the critic needs axes that are multiples of {self.multiple}, got {list(x.shape)}"

@@ -139,6 +139,7 @@ class ResidualNoise:
         drawn = torch.randint(turns * entries, (len(step), len(links)), generator=generator)
         gains = profile[1:].float() * (links <= step[:, None])
         weights = torch.zeros(len(step), turns * entries)
+        # Added, not set: a chain may draw an entry more than once.
         return weights.scatter_add_(1, drawn, gains).view(len(step), turns, entries)
 
     def _fields(self, device: torch.device | str) -> Tensor:

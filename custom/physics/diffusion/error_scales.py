@@ -84,6 +84,7 @@ def error_scales_of(
     Shape:
         ``signal``: ``(n, M)``; ``tensor``: ``(n, 6)`` in µm²/ms; ``b_rows``: ``(M, 6)``.
     """
+    # Double: in single precision the ridge would be lost in the rounding of the normal matrix.
     signal, b_rows = signal.double(), b_rows.double()
     values = fit_log_linear(signal, b_rows)[0] if tensor is None else tensor.double()
     misfit = (signal - tensor_signal(values, b_rows)).square().mean()
@@ -99,6 +100,7 @@ def error_scales_of(
     return ErrorScales(
         signal_bound=torch.tensor(free / len(b_rows)),
         signal_variance=signal.var(0).mean().float(),
+        # Median: it grows as 1 / S², so the mean would be that of the few weakest signals.
         tensor_bound=torch.linalg.inv(normal).diagonal(dim1=1, dim2=2).median(0).values.float(),
         tensor_variance=values.var(0).float(),
         signal_misfit=misfit.float() if tensor is None else torch.tensor(0.0),

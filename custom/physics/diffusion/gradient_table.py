@@ -87,7 +87,9 @@ def table_of_rows(b_rows: Tensor) -> GradientTable:
     """
     rows = b_rows.double().cpu()
     bvals = rows[:, :3].sum(1)  # the trace of b g g^T
+    # A row holds each mixed product twice, the matrix g g^T once at either place.
     halves = torch.cat([rows[:, :3], rows[:, 3:] / 2], 1)
+    # b g g^T has one eigenvalue that is not 0, the last in ascending order; its vector is g.
     bvecs = torch.linalg.eigh(tensor_matrices(halves))[1][:, :, -1]
     bvecs[bvals <= 0] = 0.0
     # Rounded: rounding errors must not lift a b-value above the highest one that is unweighted.
@@ -132,6 +134,7 @@ def read_gradient_table(bval: str | Path, bvec: str | Path) -> GradientTable:
     bvecs = _numbers(bvec)
     if bvecs.ndim != 2 or 3 not in bvecs.shape:
         raise InputError(f"{bvec}: must hold three numbers a volume, got {bvecs.shape}")
+    # Of three volumes both forms are 3 x 3: FSL's own is taken then.
     if bvecs.shape[1] != 3 or (bvecs.shape[0] == 3 and len(bvals) == 3):
         bvecs = bvecs.T  # FSL's form: three lines
     if len(bvals) != len(bvecs):
@@ -156,6 +159,7 @@ def _unit(
 ) -> NDArray[np.float64]:
     """Normalise directions; unweighted volumes without one get zeros."""
     lengths = np.linalg.norm(bvecs, axis=1)
+    # Not "> tolerance": a direction of NaN must be refused, too.
     odd = weighted & ~(np.abs(lengths - 1) <= _LENGTH_TOLERANCE)
     if odd.any():
         first = int(np.flatnonzero(odd)[0])
@@ -164,6 +168,7 @@ def _unit(
             "a weighted volume needs its direction (a mean or trace image has none: leave it out)"
         )
     usable = np.isfinite(lengths) & (np.abs(lengths - 1) <= _LENGTH_TOLERANCE)
+    # Unweighted volumes often have the length 0: 0 / 0, which where() throws away.
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(usable[:, None], bvecs / lengths[:, None], 0.0)
 
@@ -177,6 +182,7 @@ def _numbers(path: Path) -> NDArray[np.float64]:
     try:
         lines = [line.replace(",", " ").split() for line in path.read_text("utf-8").splitlines()]
         rows = [[float(word) for word in line] for line in lines if line]
+        # Lines of different lengths raise ValueError here.
         table = np.array(rows, dtype=float)
     except (OSError, ValueError) as error:
         raise InputError(
@@ -208,6 +214,7 @@ def spread_directions(count: int, seed: int = 0) -> NDArray[np.float64]:
 
     start = np.random.default_rng(seed).normal(size=(count, 3))
     start /= np.linalg.norm(start, axis=1, keepdims=True)
+    # A half sphere, since g and -g are the same measurement.
     sphere = HemiSphere(xyz=start)
     for _ in range(_ROUNDS):
         sphere, energy = disperse_charges(sphere, _STEPS)
@@ -236,6 +243,7 @@ def two_shell_scheme(seed: int = 0) -> GradientTable:
     Source:
         docs/methods/dwi_vae.md, "Asked for by the paper": 128 measurements, without a scheme.
     """
+    # Another seed, so that the shells do not measure the same directions twice.
     inner, outer = spread_directions(60, seed), spread_directions(60, seed + 1)
     bvals = np.repeat([50.0, 1000.0, 2000.0], [8, 60, 60])
     return GradientTable(bvals, np.concatenate([inner[:8], inner, outer]))

@@ -46,6 +46,7 @@ class ClippedGaussianNoise:
         deviation = (noisy - signal) / sigma
         density = -0.5 * deviation.square() - sigma.log() - 0.5 * math.log(2 * math.pi)
         if self.clip:
+            # Not log(ndtr(x)): ndtr underflows to 0 where the signal is far above the noise.
             cut = torch.special.log_ndtr(-signal / sigma)
             density = torch.where(noisy > 0, density, cut)
         total: Tensor = density.sum(-1)
@@ -71,6 +72,7 @@ class RicianNoise:
         """Return the log density, summed over the last axis; shapes broadcast, ``sigma`` > 0."""
         product = noisy * signal / sigma.square()
         density = (
+            # A magnitude of exactly 0 would give -inf, and NaN in differences of likelihoods.
             noisy.clamp_min(torch.finfo(noisy.dtype).tiny).log()
             - 2 * sigma.log()
             - 0.5 * ((noisy - signal) / sigma).square()
@@ -143,6 +145,7 @@ class MixedLevels:
 
     def draw(self, count: int, generator: Generator) -> Tensor:
         """Draw deviations ``(count, 1)``, in units of ``S_0``."""
+        # One number serves both halves: which of them is taken does not depend on it.
         drawn, which = torch.rand((2, count, 1), generator=generator, device=generator.device)
         logarithmic = self.lowest * (self.highest / self.lowest) ** drawn
         uniform = self.highest * drawn

@@ -51,8 +51,10 @@ def volume_noise(weighted: NDArray[np.float32]) -> float:
     """
     from dipy.denoise.noise_estimate import estimate_sigma
 
+    # The mean over no voxels would be NaN.
     if not weighted[..., 0].any():
         return 0.0
+    # DIPY 1.12 has it the other way round: True leaves out the zeros of the first volume.
     return float(np.median(estimate_sigma(weighted, disable_background_masking=True)))
 
 
@@ -103,10 +105,12 @@ def fit_noise(signals: Tensor, b_rows: Tensor) -> float:
         raise ValueError(f"signals must be eight or more a voxel, got {signals.shape[1]}")
     squares = []
     for chunk in torch.split(signals, _CHUNK):
+        # The floor of the logarithm is meant for signals of the order of one.
         unit = chunk.mean(1, keepdim=True)
         tensors, scale = fit_log_linear(chunk / unit, b_rows, scale_known=False)
         fitted = scale.unsqueeze(1) * tensor_signal(tensors, b_rows) * unit
         squares.append((chunk - fitted).square().sum(1))
+    # nanmedian: one fit that overflows must not make the whole estimate NaN.
     return float((torch.cat(squares).nanmedian() / float(chi2.median(freedom))).sqrt())
 
 

@@ -97,6 +97,7 @@ class BoxPrior:
         inside = (diagonal >= 0).all(-1) & (diagonal <= _DIAGONAL).all(-1)
         inside &= (rest.abs() <= _OFF_DIAGONAL).all(-1)
         inside &= diagonal.amin(-1) >= rest.amax(-1)
+        # An exponent b g^T D g below 0 is a signal above S_0.
         return inside & (tensors @ b_rows.T).amin(-1).ge(0.0)
 
 
@@ -229,6 +230,7 @@ class BallAndSticksPrior:
         uniform = torch.rand(count, self.sticks + 1, generator=generator, device=device)
         parts = -torch.log1p(-uniform)
         fractions = parts / parts.sum(1, keepdim=True)
+        # Normal vectors have no preferred direction; uniform angles would crowd at the poles.
         directions = torch.randn(count, self.sticks, 3, generator=generator, device=device)
         directions = torch.nn.functional.normalize(directions, dim=2)
         return Draw(self.signal(diffusivity, fractions[:, 1:], directions, b_rows), None)

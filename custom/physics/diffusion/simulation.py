@@ -19,6 +19,7 @@ from custom.physics.diffusion.priors import SignalPrior
 __all__ = ["SignalSimulation"]
 
 # Least estimate of S_0 that signals are divided by, in units of the true one.
+# Needed, since strong noise can bring an estimate to 0.
 _LEAST_SCALE = 0.2
 _SAMPLES = 20_000  # of the prior: moments to about 1 %
 _LEAST_SCALE_VARIANCE = 1e-3  # the precision, its inverse, must stay finite
@@ -124,6 +125,7 @@ class SignalSimulation:
     @cached_property
     def error_scales(self) -> ErrorScales:
         """Scales of expected errors, and moments of the prior, from a fixed set of draws."""
+        # A fixed seed: trainings with other seeds are measured by the same scales.
         drawn = self.prior.draw(_SAMPLES, self.b_rows, torch.Generator().manual_seed(0))
         scale_variance = self._scale_variance() if self.scale_rule == "b0" else None
         return error_scales_of(
@@ -135,5 +137,6 @@ class SignalSimulation:
         drawn = self.draw(_SAMPLES, torch.Generator().manual_seed(1))
         unit = drawn["label"][:, self.unweighted].double().mean(1)
         # Robust: at the strongest noise the estimate itself can be near zero.
+        # Half the distance of these two quantiles is the deviation of a normal distribution.
         low, high = torch.quantile(unit, torch.tensor([0.16, 0.84], dtype=torch.float64)).tolist()
         return float(max(((high - low) / 2) ** 2, _LEAST_SCALE_VARIANCE))

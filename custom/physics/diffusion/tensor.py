@@ -43,6 +43,7 @@ def b_matrix(bvals: Tensor, bvecs: Tensor) -> Tensor:
             f"{tuple(bvecs.shape)}"
         )
     x, y, z = bvecs.unbind(1)
+    # Mixed products twice: D is symmetric, and six numbers hold such an element once.
     products = torch.stack([x * x, y * y, z * z, 2 * x * y, 2 * x * z, 2 * y * z], dim=1)
     return products * (bvals / _S_PER_MM2).unsqueeze(1)
 

@@ -47,6 +47,7 @@ def fit_log_linear(
         raise ValueError(f"floor must be positive, got {floor}")
     logs = signals.clamp_min(floor).log()
     design = -b_rows if scale_known else torch.cat([-b_rows, torch.ones_like(b_rows[:, :1])], 1)
+    # One matrix for all signals; pinv has a solution where a protocol does not determine D, too.
     solution = logs @ torch.linalg.pinv(design).T
     if weighted:
         # Of the fitted, not of the noisy signals, whose errors would bias the weights.
@@ -126,9 +127,11 @@ def regularised_gauss_newton(
     freedom = float(max(signals.shape[1] - size, 1))
     parameters = _log_linear_start(signals, b_rows, prior_mean, prior_precision, noise_variance)
     scale = torch.ones_like(signals[:, :1]) if size == 6 else parameters[:, 6:]
+    # At most e²: a step that overshoots must not make a signal infinite.
     decay = torch.exp(-(parameters[:, :6] @ b_rows.t()).clamp_min(-2.0))
     for _ in range(steps):
         estimate = (signals - scale * decay).square().sum(1, keepdim=True) / freedom
+        # Never 0: times the prior's precision it keeps the matrix invertible.
         variance = torch.where(noise_variance > 0, noise_variance, estimate).clamp_min(1e-8)
         normal, right = _normal_equations(signals, decay, scale, b_rows, size == 7)
         normal = normal + variance.unsqueeze(2) * prior_precision
@@ -158,7 +161,9 @@ def _log_linear_start(
     usable = signals.clamp_min(0.02)  # noise can make a signal 0 or less: it has no logarithm
     weights = usable.square()
     design = b_rows if size == 6 else torch.cat([b_rows, -torch.ones_like(b_rows[:, :1])], dim=1)
+    # At least a noise of 1 %: where it is not known, 0, the steps that follow estimate it.
     variance = noise_variance.clamp_min(1e-4)
+    # The fit is of the scale's logarithm: log s is about s - 1 near the prior's mean.
     centre = prior_mean if size == 6 else torch.cat([prior_mean[:6], prior_mean[6:] - 1.0])
     normal = _normal(weights, design) + variance.unsqueeze(2) * prior_precision
     right = -(weights * usable.log()) @ design + variance * (centre @ prior_precision)
@@ -207,6 +212,7 @@ def _normal_equations(
 def _solve(normal: Tensor, right: Tensor) -> Tensor:
     """Solve small symmetric systems; the solution of a singular one is finite, or 0."""
     size = normal.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-30)
+    # Relative to the matrix, and of the order of single precision's rounding.
     ridge = 1e-7 * torch.diag_embed(size.unsqueeze(1).expand(-1, normal.shape[1]))
     factor, failed = torch.linalg.cholesky_ex(normal + ridge)
     solution = torch.cholesky_solve(right.unsqueeze(2), factor).squeeze(2)

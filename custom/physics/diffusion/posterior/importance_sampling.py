@@ -96,6 +96,7 @@ class WeightedSums:
         """Return means and variances; not a number where nothing has weight."""
         total, squares, *sums = self._sums
         means = [value / total for value in sums]
+        # Rounding can leave a difference of squares below 0.
         spread = [(means[i + 1] - means[i].square()).clamp_min(0) for i in range(0, len(means), 2)]
         size = (total.square() / squares).squeeze(1)
         if len(sums) == 2:
@@ -180,6 +181,8 @@ class SeparableLikelihood:
         self._noise, self._sigma = noise, clean.new_tensor(sigma, dtype=torch.float64)
         low, high = float(clean.min()), float(clean.max())
         self._low, self._step = low, sigma / _STEPS_PER_SIGMA
+        # Five nodes a deviation of the noise, the length over which a likelihood changes; spaced as
+        # Chebyshev's, since even spacing determines a smooth function badly near its ends.
         nodes = max(_NODES, int(5 * (high - low) / sigma))
         angle = torch.linspace(0, torch.pi, nodes, dtype=torch.float64, device=clean.device)
         self._nodes = low + (high - low) * (1 - angle.cos()) / 2
@@ -201,6 +204,7 @@ class SeparableLikelihood:
 
     def of_noisy(self, noisy: Tensor) -> Tensor:
         """Return the coefficients of noisy signals ``(n, M)``, ``(n, M R)``, float64."""
+        # Double: they are divided by singular values down to 1e-11 of the largest.
         values: Tensor = self._centred(noisy.double().reshape(-1), self._nodes) @ self._read
         return values.reshape(len(noisy), -1)
 

@@ -31,6 +31,7 @@ __all__ = ["LatticePrior", "Posterior", "PosteriorMean"]
 
 _ROWS = 1024  # noisy signals at a time
 _ATOMS = 8192  # shared draws at a time
+# Log weights grow as 1 / sigma², and with them the rounding errors of single precision.
 _SINGLE_FROM = 0.1  # noise level from which products of matrices may be of single precision
 
 # Log weights (n, K) of a slice of the shared draws, for a block of noisy signals; and, where
@@ -166,6 +167,7 @@ class PosteriorMean:
         signal = shared.signal.to(dtype)
         tensor = None if shared.tensor is None else shared.tensor.to(dtype)
         weigh = self._weigher(noisy, signal, sigma)
+        # At most half of the draws, so that neither half stays empty.
         size = min(_ATOMS, math.ceil(len(signal) / 2))
         pairs = []
         for block in torch.split(noisy.to(dtype), _ROWS):

@@ -14,6 +14,7 @@ from custom.physics.diffusion.tensor_fit import clip_to_box, fit_non_linear
 __all__ = ["OwnDraws", "StudentProposal"]
 
 _VALUES = 4_000_000  # noiseless values held at a time, 16 MB
+# A proposal that is too wide wastes draws; one too narrow gives a few draws all the weight.
 _INFLATION = 1.3  # of a proposal's covariance
 _MOST_PILOTS, _PILOT_DRAWS = 8, 1000  # bounds the time for signals whose fit is far off
 _FAIR_SIZE = 150  # effective sample size of a pilot: enough for the 21 numbers of a covariance
@@ -43,6 +44,7 @@ class StudentProposal:
             Points: ``(n, count, P)``; logarithms: ``(n, count)``.
         """
         rows, size = self.centre.shape
+        # Chi-square as a mean of squares: torch.distributions takes no generator.
         normal = self.centre.new_empty(rows, count, size + self.freedom)
         normal.normal_(generator=generator)
         direction, rest = normal[..., :size], normal[..., size:]
@@ -105,6 +107,7 @@ class OwnDraws:
             proposal = StudentProposal(mean, _INFLATION * spread + _KEPT * covariance)
             if fair and pilot > 0:
                 break
+        # Fresh draws: those of the pilots shaped the proposal, and would bias the sums.
         points, signal, weights, factor = self._weigh(noisy, sigma, proposal, self.draws, generator)
         halves = WeightedSums(len(noisy), noisy.device), WeightedSums(len(noisy), noisy.device)
         middle = self.draws // 2
@@ -147,6 +150,7 @@ class OwnDraws:
         else:
             product = (signal @ noisy.unsqueeze(2)).squeeze(2)
             weights, factor = unknown_scale(product, signal.square().sum(2), sigma)
+        # The prior is constant inside of its box, so likelihood over proposal is the weight.
         inside = BoxPrior.contains(points, self.b_rows)
         weights = torch.where(inside, weights - log_density, -torch.inf)
         return points, signal, weights, factor
