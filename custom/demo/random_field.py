@@ -46,6 +46,7 @@ class RandomField:
             raise ValueError(f"size must be at least 4 along each axis, got {tuple(size)}")
         self.spacing_mm = tuple(float(value) for value in spacing_mm)
         noise = rng.standard_normal(tuple(size), dtype=np.float32)
+        # Interpolation multiplies the variance by the power along each of three axes.
         self.coefficients = noise * np.float32(_WEIGHT_POWER**-1.5)
 
     def __call__(self, coordinates_mm: Sequence[NDArray[np.floating]], order: str) -> Array:
@@ -104,6 +105,7 @@ class Profile:
         self.step = step_mm
         grid = np.arange(self.start, float(knots_mm[-1]) + step_mm, step_mm)
         curve = PchipInterpolator(np.asarray(knots_mm), np.asarray(values))
+        # The grid may step past the last knot, where PCHIP extrapolates.
         self.table: Array = curve(np.minimum(grid, knots_mm[-1])).astype(np.float32)
 
     def __call__(self, coordinate_mm: Array) -> Array:

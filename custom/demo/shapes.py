@@ -83,6 +83,7 @@ class Ellipsoid:
         """Return the part of the slab that the shape can reach."""
         reach = np.array(self.radii, dtype=float)
         if self.pitch_deg:
+            # The turn mixes y and z: the longer half axis bounds both.
             reach[1:] = reach[1:].max()
         centre = np.array(self.centre)
         return slab.crop(centre - reach - margin_mm, centre + reach + margin_mm)

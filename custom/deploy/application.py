@@ -85,6 +85,7 @@ class RestorationApplication(Application):
     def compose(self) -> None:
         """Connect the operators."""
         line = self.pipeline
+        # The loader has no input port: without a count the scheduler would call it for ever.
         once = CountCondition(self, 1)
         load_all = partial(line.load, self.input_folder)
         load = Step(self, once, name="load", work=load_all, gives="series")

@@ -36,6 +36,7 @@ class AuditLog:
         self.path = Path(path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Opened once now: hours of restoring must not end at a log that cannot be written.
             self._append("")
         except OSError as error:
             raise InputError(

@@ -87,6 +87,7 @@ def open_bundle(path: str | Path, workspace: Path) -> OpenBundle:
         raise InputError(
             f"{path}: no bundle, or damaged: give an archive (.zip), a folder or a model.ts"
         ) from error
+    # A TorchScript file is a zip file too; torch keeps what is added to it under extra/.
     if any("/extra/" in name for name in names):
         return _from_torchscript(path, workspace)
     root = unpack(path, workspace)
@@ -137,6 +138,7 @@ def _from_torchscript(path: Path, workspace: Path) -> OpenBundle:
     root = workspace / path.stem
     try:
         _lay_out(path, root)
+        # Checksums fit a file that was altered and zipped anew, too.
         if not _holds_its_weights(root / "models"):
             raise ValueError("its weights are not those that it carries")
     except _DAMAGED as error:
@@ -158,6 +160,7 @@ def _lay_out(path: Path, root: Path) -> None:
             raise zipfile.BadZipFile(f"{broken} is not what was written")
         for name in archive.namelist():
             if "/extra/" in name:
+                # Its name alone: a renamed file keeps the folder of its old name.
                 (root / "configs" / Path(name).name).write_bytes(archive.read(name))
     code = root / "configs" / CODE_FILE
     with zipfile.ZipFile(code) as parts:
@@ -172,6 +175,7 @@ def _holds_its_weights(models: Path) -> bool:
 
     scripted = torch.jit.load(str(models / "model.ts"), "cpu")  # type: ignore[no-untyped-call]
     carried = torch.load(models / "model.pt", map_location="cpu", weights_only=True)
+    # Bytes, not ==: a NaN differs from itself, and 0 equals -0.
     one, other = (
         {name: (value.dtype, value.shape, value.numpy().tobytes()) for name, value in state.items()}
         for state in (scripted.state_dict(), carried)
@@ -183,6 +187,7 @@ def _metadata(root: Path) -> dict[str, Any]:
     """Read a bundle's metadata."""
     try:
         content = json.loads((root / _METADATA).read_text(encoding="utf-8"))
+        # Asked for here: logs and headers need it after the work is done.
         content["version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{root / _METADATA}: no metadata of a bundle to be read") from error
@@ -192,6 +197,7 @@ def _metadata(root: Path) -> dict[str, Any]:
 def _sha256_of_folder(root: Path) -> str:
     """Return a hash of the names and contents of configs and models."""
     digest = hashlib.sha256()
+    # Model cards and what runs have written do not change a result.
     for folder in ("configs", "models"):
         for file in sorted(path for path in (root / folder).rglob("*") if path.is_file()):
             digest.update(f"{file.relative_to(root).as_posix()} {sha256_of(file)}\n".encode())

@@ -43,6 +43,7 @@ def deliver(
     written = {}
     try:
         with ExitStack() as places:
+            # Entered first, so it gets its name last: where it stands, all series are whole.
             description = places.enter_context(atomic_path(output / ABOUT))
             for name, (array, affine) in restored.images.items():
                 folder = places.enter_context(whole_folder(output / name))
@@ -85,6 +86,7 @@ def _description(
     restored: RestoredVolumes, about: Mapping[str, Any], written: Mapping[str, list[Path]]
 ) -> dict[str, Any]:
     """Return the bundle's sidecar without the temporary files, with the application's entries."""
+    # Entries with a file name the private workspace, which is removed.
     kept = {
         key: value
         for key, value in restored.sidecar.items()

@@ -61,6 +61,7 @@ class Pipeline:
         """
         log = AuditLog(self.output / _AUDIT)
         started = time.monotonic()
+        # What a run ended by SIGTERM leaves in the log: no exception comes then.
         verdict: tuple[Decision, str] = ("failed", "stopped")
 
         def record() -> None:
@@ -94,6 +95,7 @@ class Pipeline:
                 record()
             except OSError as error:
                 logger.exception("the audit log cannot be written")
+                # Else the run's own error is what the user has to see.
                 if failure is None:
                     raise InputError(
                         f"{log.path} cannot be written ({error.strerror}), what is in "
@@ -103,6 +105,7 @@ class Pipeline:
     def _clean(self) -> None:
         """Remove the files of an interrupted run."""
         shutil.rmtree(self._workspace, ignore_errors=True)
+        # Names that custom.files.atomic gives to what is not whole yet.
         for left in self.output.glob(".tmp-*"):
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
@@ -128,6 +131,7 @@ class Pipeline:
         place.mkdir()
         self.bundle = open_bundle(self.model, place)
         for name in self.settings.maps:
+            # The default maps may be missing; those that were asked for may not.
             if name not in self.bundle.maps and name not in Settings.maps:
                 there = ", ".join(self.bundle.maps) or "none"
                 raise InputError(f"the bundle has no map called {name!r}: there are {there}")
@@ -160,6 +164,7 @@ class Pipeline:
             faults["unknown-contrast"] = "the series has no echo time to judge its contrast by"
         for message in faults.values():
             logger.warning("%s", message)
+        # The short names, not the messages: the log holds no values of a header.
         self.warnings += faults
         return volume
 

@@ -63,10 +63,12 @@ def restore_volume(
     Raises:
         InputError: If the bundle refuses the volume, an overlay or an id.
     """
+    # Uncompressed, since it is read once and removed.
     source = workspace / f"{_NAME}.nii"
     write_nifti(volume, source)
     output = workspace / "restored"
     settings = {**bundle.overrides, **(overrides or {})}
+    # Last: no override may lead a patient's image out of the private folder.
     settings |= {"input": str(source), "output_dir": str(output)}
     with importable(bundle):
         try:

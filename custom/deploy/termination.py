@@ -28,7 +28,9 @@ def on_terminate(clean: Callable[[], None]) -> Iterator[None]:
         yield
         return
     reading, writing = os.pipe()
+    # set_wakeup_fd demands it.
     os.set_blocking(writing, False)
+    # Without a handler in Python the signal would end the process and wake nobody.
     earlier = signal.signal(signal.SIGTERM, lambda *_: None)
     earlier_fd = signal.set_wakeup_fd(writing)
     thread = threading.Thread(target=_watch, args=(reading, clean), daemon=True)
@@ -36,6 +38,7 @@ def on_terminate(clean: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
+        # First, so that no signal is written to a pipe that is being closed.
         signal.set_wakeup_fd(earlier_fd)
         signal.signal(signal.SIGTERM, earlier)
         os.write(writing, _END)
@@ -47,8 +50,10 @@ def on_terminate(clean: Callable[[], None]) -> Iterator[None]:
 def _watch(reading: int, clean: Callable[[], None]) -> None:
     """Wait for the number of a signal, or for the end."""
     while (came := os.read(reading, 1)) not in (_END, b""):
+        # The numbers of other signals, as of Ctrl-C, arrive here as well.
         if came[0] == signal.SIGTERM:
             try:
                 clean()
             finally:
+                # sys.exit would end this thread alone.
                 os._exit(128 + signal.SIGTERM)

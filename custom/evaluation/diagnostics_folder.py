@@ -56,6 +56,7 @@ def write_diagnostics(
         The folder.
     """
     folder = Path(output_dir) / "diagnostics"
+    # First, so that a run that breaks off leaves no old numbers beside new pictures.
     for old in (folder / "diagnostics.json", folder / "captions.csv"):
         old.unlink(missing_ok=True)
     numbers: dict[str, Any] = {"evaluation": _evaluation(output_dir)}

@@ -132,6 +132,7 @@ def tissue_box(tissue: NDArray[Any]) -> tuple[slice, slice]:
     """Return the part of a slice ``(X, Y)`` that holds its tissue, with a little air around."""
     box = []
     for found, length in zip(np.nonzero(tissue), tissue.shape, strict=True):
+        # Percentiles, since a few bright voxels of noise would open the box to the whole slice.
         first, last = np.percentile(found, (0.5, 99.5)) if found.size else (0, length)
         margin = 0.1 * (last - first) + 2
         box.append(slice(max(0, int(first - margin)), min(length, int(last + margin) + 1)))

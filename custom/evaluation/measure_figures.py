@@ -42,6 +42,7 @@ def draw_distributions(
     """
     colours = method_colours(_methods(rows))
     figure = empty_figure(3.6 * len(measures), 3.4)
+    # A fixed seed: the same table gives the same picture.
     spread = np.random.default_rng(0)
     axes = np.atleast_1d(figure.subplots(1, len(measures)))
     for ax, (name, about) in zip(axes, measures.items(), strict=True):
@@ -136,6 +137,7 @@ def _draw_column(
         values,
         positions=[position],
         widths=0.5,
+        # All points are drawn already.
         showfliers=False,
         medianprops=ink | {"linewidth": 1.4},
         boxprops=ink,

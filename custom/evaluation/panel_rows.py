@@ -108,6 +108,7 @@ class View:
     @property
     def grey(self) -> dict[str, Any]:
         """The grey window of all images: 0 to the 99.8th percentile of the reference."""
+        # A window must have a width, even for an empty slice.
         white = max(float(np.percentile(self.reference, 99.8)), _TINY)
         return {"cmap": "gray", "vmin": 0.0, "vmax": white}
 
@@ -195,6 +196,7 @@ def detail_window(image: Image, share: float = _DETAIL) -> tuple[int, int, int, 
     """
     rows, columns = (max(2, round(share * length)) for length in image.shape)
     energy = sum(np.square(part) for part in np.gradient(np.asarray(image, dtype=np.float64)))
+    # Running sums give the sum of any window by four look-ups.
     total = np.pad(np.cumsum(np.cumsum(energy, 0), 1), ((1, 0), (1, 0)))
     sums = (
         total[rows:, columns:]

@@ -123,6 +123,7 @@ class Panels(ItemHandler):
         """Keep slices of an item, if they are to be shown."""
         slices: dict[int | None, dict[str, Mapping[str, Any]]] = {}
         for row in self.table.rows[self.seen :]:
+            # A batch may hold several scans.
             if row["scan"] == str(item.get("scan", "")):
                 slices.setdefault(row.get("slice"), {})[row["method"]] = row
         for number, choice in enumerate(self.choices if slices else ()):
@@ -135,12 +136,14 @@ class Panels(ItemHandler):
         chosen: dict[tuple[Any, ...], Panel] = {}
         for group, first in self.first.items():
             for panel in (*first, *([self.worst[group]] if group in self.worst else [])):
+                # Several rules may choose one slice: it is shown once, with the first reason.
                 chosen.setdefault((panel.scan, *panel.place.values()), panel)
         columns = (*FIGURE_COLUMNS, *self.columns, "chosen")
         found: list[tuple[dict[str, Any], Callable[[], Figure]]] = []
         count: Counter[str] = Counter()
         for panel in chosen.values():
             name = f"{panel.scan}_slice{panel.place['slice']}"
+            # One slice may be shown at several levels of a column, as of noise.
             count[name] += 1
             about = {
                 "file": f"{name}_{count[name]}.png" if count[name] > 1 else f"{name}.png",
@@ -190,6 +193,7 @@ class Panels(ItemHandler):
         view = self.view(item, self.table.methods, index)
         known = {**measures["model"], "slice": view.index, **view.told}
         place = {column: known.get(column) for column in self.columns}
+        # Drawn at the end, but cut out now: whole items of all scans would fill the memory.
         rows = [row(view) for row in self.rows]
         return Panel(str(item.get("scan", "")), place, chosen, rows, measures)
 

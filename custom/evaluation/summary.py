@@ -89,6 +89,7 @@ def spread(values: Iterable[float]) -> dict[str, Any]:
     ``infinite`` is the number of the others, where there are any.
     """
     given = list(values)
+    # The PSNR of an image equal to its reference is infinite, and so would be the mean.
     finite = [value for value in given if math.isfinite(value)]
     result: dict[str, Any] = {
         "mean": statistics.fmean(finite) if finite else None,
@@ -145,6 +146,7 @@ def _interval(gains: Sequence[Sequence[float]], seed: int) -> list[float] | None
     def mean(sums: NDArray[Any], counts: NDArray[Any], axis: int) -> NDArray[Any]:
         return np.asarray(sums.sum(axis) / counts.sum(axis))
 
+    # Sums and counts drawn together: a subject brings all its units, and the mean is over units.
     interval = bootstrap(
         ([sum(of) for of in gains], [len(of) for of in gains]),
         mean,

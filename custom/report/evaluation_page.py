@@ -37,6 +37,7 @@ def evaluation_content(folder: Path, summary: Mapping[str, Any]) -> dict[str, An
     tables = {_overall_title(summary): {"": summary["overall"]}} | {
         f"By {_words(group)}": values
         for group, values in summary["groups"].items()
+        # One group alone would repeat the overall table.
         if len(values) > 1
     }
     best = {

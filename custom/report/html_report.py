@@ -97,6 +97,7 @@ def _find_run(run_id: str, stores: Iterable[str | Path]) -> tuple[Any, Any, str]
 
     given = os.environ.get("MLFLOW_TRACKING_URI")
     files = dict.fromkeys(Path(store).resolve() for store in stores)
+    # Only what exists: MLflow would create a missing SQLite file.
     places = [given] if given else [f"sqlite:///{file}" for file in files if file.is_file()]
     for place in places:
         client = MlflowClient(place)
@@ -128,7 +129,9 @@ def _write(path: Path, template: str, content: Mapping[str, Any]) -> Path:
     """Fill a template and write the page."""
     pages = Environment(
         loader=PackageLoader("custom.report", "templates"),
+        # Names of scans and settings are the user's text, and may hold < or &.
         autoescape=True,
+        # A summary that lacks an entry is refused, not shown with gaps.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

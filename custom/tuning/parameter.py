@@ -105,6 +105,7 @@ def read_parameter(
 
 def _check_choices(choices: list[Any], sets: Mapping[Any, Any] | None) -> None:
     """Refuse a choice that is listed twice, and settings that are not one a choice."""
+    # Not by a set: choices may be lists.
     if any(choices.index(choice) != position for position, choice in enumerate(choices)):
         raise SpaceError(f"choices must differ from each other, got {choices}")
     if sets is None:
@@ -122,6 +123,7 @@ def _check_choices(choices: list[Any], sets: Mapping[Any, Any] | None) -> None:
 
 def _check_range(low: float, high: float, log: bool = False, step: float | None = None) -> None:
     """Refuse a range that has not at least two values."""
+    # Written so that NaN, which compares false, is refused as well.
     if not -inf < low < high < inf:
         raise SpaceError(f"low must be below high, got {low} and {high}")
     if log and low <= 0:

@@ -174,6 +174,7 @@ def _slices(completed: Sequence[FrozenTrial], metric: str, names: Sequence[str])
     figure.suptitle("Value by parameter, completed trials", fontsize=10)
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     panels[0].set_ylabel(metric)
+    # From -1, so that trial 0 is not white on white.
     colours = {"cmap": "Blues", "vmin": -1, "vmax": completed[-1].number, "edgecolors": _POINTS}
     for ax, name in zip(panels, names, strict=True):
         plain_axes(ax)

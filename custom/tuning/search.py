@@ -132,6 +132,7 @@ def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]
         output=request.output,
         run=run,
         overrides=given,
+        # MONAI adds an unknown id silently, so only those that the configs have are given.
         extra=lambda number: {k: v for k, v in tracker.overrides(number).items() if k in content},
         finished=tracker.finish_trial,
     )
@@ -146,6 +147,7 @@ def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]
         tracker.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
     tracker.end("FINISHED", written)
+    # After the results, since trials.csv has the reasons.
     _refuse_empty(study, request)
     return written
 
@@ -170,6 +172,7 @@ def _stop_on_terminate() -> Iterator[None]:
     """Let SIGTERM stop a search as Ctrl-C does; only the main thread receives signals."""
 
     def stop(number: int, _: object) -> None:
+        # With the number, so that the exit code is 143 and not that of Ctrl-C, 130.
         raise KeyboardInterrupt(number)
 
     if threading.current_thread() is not threading.main_thread():
@@ -202,6 +205,7 @@ def _check(content: Mapping[str, Any], space: SearchSpace, overrides: Mapping[st
     space.check_ids(content)
     for name, owner in space.owners().items():
         for given in overrides:
+            # Either id may lie within the other. What only saves time the user may change.
             if owner != "during_search" and (holds(name, given) or holds(given, name)):
                 raise InputError(f"--{given} is set by {owner} of {space.path}: change it there")
 

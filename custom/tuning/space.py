@@ -64,6 +64,7 @@ class SearchSpace:
         """Return the drawn values of a trial; parameters whose ``when`` fails are left out."""
         drawn: dict[str, Any] = {}
         for parameter in self.parameters.values():
+            # A parameter that `when` names may itself not have been drawn.
             if all(
                 name in drawn and drawn[name] in allowed for name, allowed in parameter.when.items()
             ):

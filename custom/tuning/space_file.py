@@ -83,6 +83,7 @@ def load_space(path: str | Path) -> SearchSpace:
                 parameters[name] = read_parameter(str(name), entry, parameters)
             except SpaceError as problem:
                 raise SpaceError(f"parameter {name!r}: {problem}") from problem
+        # A section left empty, which YAML reads as null, has its default.
         parts = {key: value for key, value in content.items() if value}
         space = SearchSpace(Path(path), content, **{**parts, "parameters": parameters})
         _check_references(space)
@@ -91,6 +92,7 @@ def load_space(path: str | Path) -> SearchSpace:
         raise InputError(f"{path}: no search space can be read there ({error.strerror})") from error
     except SpaceError as problem:
         raise InputError(f"{path}: {problem}") from problem
+    # After SpaceError, which is a ValueError too.
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
     return space
@@ -148,6 +150,7 @@ def _conditions(name: str, parameters: Mapping[str, Parameter]) -> Conditions:
     """Return the draws that are required for a parameter to be drawn."""
     needed: Conditions = {}
     for other, allowed in parameters[name].when.items():
+        # As text: choices may be lists, which no set can hold.
         own = {other: {str(choice) for choice in allowed}}
         for key, values in (*_conditions(other, parameters).items(), *own.items()):
             needed[key] = needed.get(key, values) & values

@@ -119,6 +119,7 @@ def open_study(
     # The search logs its trials itself.
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     wanted = {"space": dict(space.content), **identity, "seed": seed}
+    # As the storage will give it back: tuples as lists, keys as text.
     wanted = json.loads(json.dumps(wanted, default=str))
     with storage.lock():
         study = optuna.create_study(
@@ -130,6 +131,7 @@ def open_study(
             load_if_exists=True,
         )
         begun = study.user_attrs.get(_FINGERPRINT)
+        # A study with trials and without our mark was begun by another program.
         if begun is None and not study.get_trials(deepcopy=False):
             study.set_user_attr(_FINGERPRINT, wanted)
             begun = wanted

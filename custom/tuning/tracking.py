@@ -161,6 +161,7 @@ class Tracker:
         name = f"{self._study.study_name}-search"
         run = self._client.create_run(self._store.experiment.experiment_id, run_name=name)
         own = str(run.info.run_id)
+        # A key for each run: of one shared list the last worker's would remain alone.
         self._study.set_user_attr(f"{_ATTRIBUTE}{own}", True)
         time.sleep(_SETTLE_SECONDS)
         chosen = self._known_run() or own
@@ -210,4 +211,5 @@ class Tracker:
             client.log_metric(self.run_id, metric, self._study.best_value, step=trial.number)
             client.set_tag(self.run_id, "best_trial", str(self._study.best_trial.number))
         client.set_terminated(own, _STATUS[trial.state.name])
+        # Last: a run that has the tag is taken as completely marked.
         client.set_tag(own, STATE_TAG, trial.state.name)

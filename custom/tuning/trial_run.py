@@ -93,6 +93,7 @@ def train_trial(
     gc.collect()  # the last training: its engines and handlers form reference cycles
     torch.cuda.empty_cache()
     logging_file = Path(files[0]).with_name("logging.conf")
+    # MONAI adds the bundle's folder in every run, and a search has hundreds.
     path = list(sys.path)
     try:
         with warnings.catch_warnings():
@@ -108,6 +109,7 @@ def train_trial(
             evaluator = workflow.parser.get_parsed_content("validate::evaluator")
             report = TrialReport(trial, evaluator, metric)
             trainer = workflow.parser.get_parsed_content("train::trainer")
+            # Handlers run in the order they were added: the epoch's validation comes before.
             trainer.add_event_handler(Events.EPOCH_COMPLETED, report)
             workflow.run()
             workflow.finalize()

@@ -111,6 +111,7 @@ class Worker:
                     objective, n_trials=1, catch=(_TrialFailedError,), callbacks=[self._ended]
                 )
             except ValueError as error:
+                # Optuna's words for a trial that another worker ended, for its missed heartbeats.
                 if not str(error).startswith("Cannot tell"):
                     raise
                 logger.warning("a trial was given to another worker meanwhile")
@@ -142,6 +143,7 @@ class Worker:
             self._give_back(trial)
             raise
         except Exception as error:
+            # MONAI wraps what a handler raises; without its storage a worker cannot go on.
             lost = find_cause(error, StorageInternalError)
             if lost is not None:
                 raise lost from lost.__cause__

@@ -67,6 +67,7 @@ def draw_path(strip: PathStrip, pixel_mm: tuple[float, float] = (1, 1)) -> Figur
     figure = empty_figure(tile * len(strip.steps) + 1.2, 3 * tile * height / width + 0.5)
     axes = figure.subplots(3, len(strip.steps), squeeze=False)
     black, white = np.percentile(strip.forward[0], (1, 99.8))
+    # Noise only adds up along the path: the last step has most of it.
     limit = float(np.percentile(np.abs(strip.noise[-1]), 99.5)) or 1.0
     for line, (name, images) in zip(axes, rows.items(), strict=True):
         noise = images is strip.noise
@@ -100,6 +101,7 @@ def draw_variance(curve: PathVariance, end_std: float) -> Figure:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 1))
     upper.plot(curve.steps, curve.theory / end_std**2, color=INK, linewidth=1.4, label="theory")
     lower.axhline(1, color=INK, linewidth=1.4)
+    # Apart, so that neither error bar hides the other.
     aside = (curve.steps[1] - curve.steps[0]) * 0.12
     for (means, errors), name, colour, marker, shift in (
         (curve.chain, "chain, link by link", MEASURED, "o", -aside),

@@ -146,6 +146,7 @@ def endpoint_errors(
     """
     rms = float(noise.bank.rms)
     critical = scheduler.critical_end_std(rms)
+    # Far to both sides of beta_crit: the error is beta^2 all along (erratum 7).
     values = np.geomspace(critical / 100, critical * 100, 13) if end_stds is None else end_stds
     errors = []
     for end_std in values:
@@ -182,6 +183,7 @@ def accumulated_noise(
     spread = directions.std(0).square().sum().sqrt() / draws**0.5
     profile = scheduler.profile.cpu().double()[1:]
     share = fixed_pattern(noise).square().mean().item()
+    # A fixed pattern adds up as the sum of f, noise as the root of the sum of f^2.
     common = share * float(profile.sum()) ** 2
     return AccumulatedNoise(
         rotated=noise.rotate,

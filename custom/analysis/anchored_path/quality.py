@@ -162,6 +162,7 @@ def reliability(found: Sequence[Deviation], bins: int = 10) -> tuple[Array, Arra
 def _rank(item: Deviation, values: Array) -> float:
     """Return the rank correlation of the error with a map, in tissue."""
     inside, error = values[item.tissue], item.error[item.tissue]
+    # Ranks of equal values have no correlation, and SciPy warns of them.
     if inside.size < 3 or np.ptp(inside) == 0 or np.ptp(error) == 0:
         return float("nan")
     return float(spearmanr(inside, error).statistic)

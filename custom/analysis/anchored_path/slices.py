@@ -56,6 +56,7 @@ class PairedSlice:
         Args:
             form: The divisor, as in :func:`custom.physics.image_moments.image_moments`.
         """
+        # Printed: each by its own. Only those of the fast slice are known when one is restored.
         moments = image_moments(self.image[0], form)[None].to(self.image)
         return standardise(self.label, moments), standardise(self.image, moments)
 
@@ -167,6 +168,7 @@ def _forward(
     x, images, random = clean, [_plain(clean)], [np.zeros(clean.shape[2:])]
     for number in range(1, scheduler.num_steps + 1):
         step = torch.tensor([number], device=device)
+        # One window of the bank for all links of a chain, as in training.
         drawn = noise.draw(clean.shape, device, generator, offset)
         x = scheduler.step_forward(x, anchor - clean, drawn, step)
         mean, _ = scheduler.moments(clean, anchor, step)
@@ -179,6 +181,7 @@ def _forward(
 def _reverse(scheduler: AnchoredPathScheduler, network: nn.Module, anchor: Tensor) -> list[Array]:
     """Return ``x_t`` at every step of the deterministic reverse process, by ``t``."""
     device = next(network.parameters()).device
+    # A copy: the evaluator's scheduler stays on its own device.
     path = copy.deepcopy(scheduler).to(device)
     estimate = CleanEstimate(path)
     x = anchor.to(device)

@@ -30,6 +30,7 @@ __all__ = [
 _LEAST_SCALE = 0.05  # smallest estimate of S_0, in units of the true one: it is divided by
 # Of the logarithm, units of S_0: nearest to the paper's table (docs/methods/dwi_vae.md).
 _FLOOR = 0.01
+# Signals at once, so that memory does not grow with their number.
 _ROWS = 16384
 
 
@@ -134,11 +135,13 @@ def dipy_estimator(
     from dipy.core.gradients import gradient_table
     from dipy.reconst.dti import TensorModel
 
+    # DIPY's default takes b <= 50 as unweighted; the paper's b = 50 measurements are weighted.
     gradients = gradient_table(table.bvals, bvecs=table.bvecs, b0_threshold=0)
     model = TensorModel(gradients, fit_method=method, min_signal=_FLOOR, return_S0_hat=True)
 
     def estimate(noisy: Tensor, _: Tensor) -> Estimates:
         fit = model.fit(noisy.double().numpy())
+        # Our order xx, yy, zz, xy, xz, yz, and µm²/ms instead of DIPY's mm²/s.
         rows, columns = [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]
         tensor = torch.from_numpy(fit.quadratic_form[..., rows, columns] * 1e3)
         scale = torch.from_numpy(fit.S0_hat).unsqueeze(1)

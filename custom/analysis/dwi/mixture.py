@@ -224,6 +224,7 @@ def errors_of(found: Estimates, truth: Draw, b_rows: Tensor) -> Errors:
     tensors = {"": found.tensors(b_rows)}
     if found.signal is not None and found.tensor is None:
         signal = found.signal.double()
+        # A second refit, since the paper's is unknown and decides the noisy rows, too.
         tensors["_ols"] = fit_log_linear(signal, b_rows.double(), floor=1e-4, weighted=False)[0]
     if truth.tensor is None:
         raise ValueError("a mixture is of tensors")

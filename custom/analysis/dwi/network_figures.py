@@ -166,6 +166,7 @@ def draw_latent_changes(item: LatentMeasures, b_rows: Tensor) -> Figure:
     order = item.order
     weight = b_rows[:, :3].sum(1)
     along_z = b_rows[:, 2] / weight.clamp_min(1e-9)
+    # Without those of b = 50, which hardly depend on their direction.
     weighted = (weight > 0.5 * float(weight.max())).nonzero().squeeze(1)
     columns = weighted[along_z[weighted].argsort(descending=True)]
     change = (item.changes[:, -1] - item.changes[:, 0])[order][:, columns].numpy()

@@ -101,7 +101,9 @@ def embed(values: NDArray[Any], seed: int = 0) -> NDArray[np.float64]:
 
     centred = np.asarray(values, dtype=np.float64)
     centred = centred - centred.mean(0)
+    # One factor for all: each scaled alone, features that hardly vary would count as much.
     centred = centred / (centred.std() or 1.0)
+    # scikit-learn's default, which must stay below the number of points.
     perplexity = min(30.0, (len(centred) - 1) / 3)
     found = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(centred)
     return np.asarray(found, dtype=np.float64)

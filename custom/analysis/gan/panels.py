@@ -55,5 +55,6 @@ def volume_values(volume: Tensor) -> NDArray[Any]:
 
 def _plane(volume: NDArray[Any], band: tuple[int, ...]) -> NDArray[Any]:
     """Return the centre of k-space of a volume at the frequency 0 of the last axis."""
+    # The plane at frequency 0 is the transform of the projection; the root keeps it orthonormal.
     projection = np.sum(volume, axis=2, keepdims=True, dtype=np.float64) / volume.shape[2] ** 0.5
     return central_spectrum(projection, (*band, 1))[..., 0]

@@ -73,6 +73,7 @@ class PatchCollector(ItemHandler):
             return
         scan = str(item.get("scan", ""))
         group = str(item.get(self.group_key, scan))
+        # Not hash(), which for text differs from one run of Python to the next.
         random = np.random.default_rng([self.seed, zlib.crc32(scan.encode())])
         inside = foreground(reference)
         kept = 0
@@ -81,6 +82,7 @@ class PatchCollector(ItemHandler):
             place = tuple(slice(first, first + self.size) for first in corner)
             if inside[place].mean() < 0.5:
                 continue
+            # Copies: a view would keep the whole volume in memory.
             self.patches.append(Patch(group, "reference", reference[place].copy()))
             self.patches.append(Patch(group, "model", restored[place].copy()))
             kept += 1

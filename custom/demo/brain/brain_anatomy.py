@@ -72,6 +72,7 @@ class _Person:
     def field(self, spacing_mm: float) -> Array:
         """Draw a smooth field of unit variance, no finer than the voxels."""
         spacing = max(spacing_mm, self.grid.voxel_mm)
+        # More than cover the grid: the field is periodic and must not repeat within a head.
         size = [max(8, int(np.ceil(n * self.grid.voxel_mm / spacing)) + 4) for n in self.grid.shape]
         return RandomField(self.rng, [spacing] * 3, size)(self.grid.axes_mm, "xyz")
 

@@ -92,12 +92,14 @@ def _inside_ball(rng: np.random.Generator, count: int) -> Array:
     """Return points uniform in the unit ball, ``(count, 3)``."""
     points = rng.standard_normal((count, 3))
     points /= np.linalg.norm(points, axis=1, keepdims=True)
+    # The third root: radii uniform in 0 to 1 would crowd the middle.
     return points * rng.uniform(size=(count, 1)) ** (1 / 3)
 
 
 def _shares(place: Array, centres: Array, reach_mm: float) -> Array:
     """Return the share of each centre at each position: Gaussian weights that add up to 1."""
     distance = np.stack([((place - centre) ** 2).sum(-1) for centre in centres], -1)
+    # Relative to the nearest: far from every centre all weights would underflow to 0.
     nearest = distance.min(-1, keepdims=True)
     weights = np.exp((nearest - distance) / (2 * reach_mm**2))
     return np.asarray(weights / weights.sum(-1, keepdims=True))

@@ -114,6 +114,7 @@ def scan_pair(
         label.append(acquire(thick.signal, protocol.default, protocol.sample_std, rng))
         codes.append(_resample_codes(thick.codes, protocol.default.matrix[0]))
     organ, mask = _regions(np.stack(codes, axis=-1), region)
+    # Slices are spread with gaps: their distance is not their thickness.
     step = float(normals[1] - normals[0]) if len(normals) > 1 else SLICE_MM
     centre = (0.0, 0.0 if plane == "axial" else level, float(normals[0]))
     return ScanPair(

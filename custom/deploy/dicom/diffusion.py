@@ -59,6 +59,7 @@ def weighting_of(header: Dataset) -> Weighting | None:
     length = 0.0 if direction is None else float(np.linalg.norm(direction))
     # Rounded, so that the slices of a volume compare equal.
     rounded = round(float(bval[0]), 2)
+    # Zeros stand for no direction; half of a unit vector is far from both.
     if direction is None or bval[0] == 0 or length < 0.5:
         return Weighting(rounded)
     # Adding 0 makes a negative zero positive, so that equal directions look equal.
@@ -80,6 +81,7 @@ def _plain(value: Any, count: int) -> NDArray[np.float64] | None:
     """Return a private value as numbers, even if its type was lost (VR UN)."""
     if isinstance(value, bytes):
         try:
+            # The b-value is a text (IS), the direction three little-endian doubles (FD).
             if count == 1:
                 value = float(value.decode("ascii").strip("\0 "))
             else:
@@ -126,6 +128,7 @@ def volumes_of(
             "alone): choose the series of the single directions",
         )
     _check_complete(found, len(groups))
+    # By the image at the lowest position, which every complete volume has.
     ordered = sorted(found.items(), key=lambda item: _turn(frames[item[1][0]]))
     table = np.array([[volume[place] for place in range(len(groups))] for _, volume in ordered])
     said = f"{traces} trace images (weighted without a direction) were left out"

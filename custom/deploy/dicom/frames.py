@@ -128,8 +128,10 @@ def _frames_of_file(header: Dataset, file: Path) -> Iterator[Frame]:
         )
     base = Dataset()
     for element in header:
+        # Else each frame would carry the functional groups of all.
         if not element.tag.is_private and element.keyword not in _FUNCTIONAL:
             base[element.tag] = element
+    # Shared groups first: a frame's own override them.
     for group in header.get("SharedFunctionalGroupsSequence") or []:
         _merge(base, group)
     for index, group in enumerate(per_frame):

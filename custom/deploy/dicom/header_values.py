@@ -81,6 +81,7 @@ def as_numbers(value: Any, count: int) -> NDArray[np.float64] | None:
         array = np.atleast_1d(np.asarray(value, dtype=float))
     except (TypeError, ValueError):
         return None
+    # Python takes a damaged "nan" or "inf" for a number.
     return array if array.shape == (count,) and np.isfinite(array).all() else None
 
 

@@ -107,6 +107,7 @@ def component_of(header: Dataset) -> str:
     if component in ("PHASE", "REAL", "IMAGINARY", "MIXED"):
         return component.lower()
     values = header.get("ImageType")
+    # The first two say original or derived, primary or secondary (PS3.3 C.7.6.1.1.2).
     for word in [] if values is None or isinstance(values, str) else list(values)[2:]:
         first, _, rest = str(word).partition("_")
         known = _COMPONENTS.get(str(word))

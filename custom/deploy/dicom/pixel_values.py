@@ -31,8 +31,10 @@ def intensities(stored: NDArray[Any], header: Dataset) -> tuple[NDArray[np.float
     """
     slope, intercept = rescale_of(header)
     inverted = header.get("PhotometricInterpretation") == "MONOCHROME1"
+    # One type, so that neither compression nor the file's number of bits changes the hash.
     content = hashlib.sha256(stored.astype("<i4").tobytes())
     content.update(repr((stored.shape, slope, intercept, inverted)).encode())
+    # float32 holds whole numbers to 2^24 only, and pixels may have 32 bits.
     wide = stored.astype(np.float64)
     if inverted:
         wide = _complement(header) - wide
@@ -100,6 +102,7 @@ def _settled(raw: NDArray[Any], header: Dataset) -> NDArray[Any]:
     allocated, stored = int(header.BitsAllocated), int(header.BitsStored)
     high = header.get("HighBit")
     above = allocated - 1 - (stored - 1 if high is None else int(high))
+    # To the left and back: of a signed type the shift to the right extends the sign.
     settled = np.right_shift(np.left_shift(raw, above), allocated - stored)
     return np.asarray(settled)
 
@@ -110,4 +113,5 @@ def _complement(header: Dataset) -> float:
     There the lowest value is shown as white: the scale between the lowest and the highest value of
     the stored bits is reversed.
     """
+    # Lowest plus highest: 0 and 2^b - 1, or -2^(b - 1) and 2^(b - 1) - 1.
     return 2.0 ** int(header.BitsStored) - 1 if header.PixelRepresentation == 0 else -1.0

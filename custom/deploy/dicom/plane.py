@@ -99,6 +99,7 @@ def _axes(orientations: NDArray[np.float64]) -> NDArray[np.float64]:
     rows, columns = orientations[:, :3], orientations[:, 3:]
     lengths = np.stack([np.linalg.norm(rows, axis=1), np.linalg.norm(columns, axis=1)])
     skew = np.abs((rows * columns).sum(1))
+    # Wide: rounding is mended below, this is for headers that hold something else.
     if (np.abs(lengths - 1) > 1e-2).any() or (skew > 1e-2).any():
         raise Refusal(
             "invalid-orientation",
@@ -107,7 +108,9 @@ def _axes(orientations: NDArray[np.float64]) -> NDArray[np.float64]:
         )
     normals = np.cross(rows, columns)
     if (np.abs(orientations - orientations[0]) > _COSINE_TOLERANCE).any():
+        # Coarser than the tolerance, so that rounding makes no further orientations.
         kinds = np.unique(orientations.round(2), axis=0)
+        # Within 6 degrees of a right angle.
         if (np.abs(normals @ normals[0]) < 0.1).any():
             raise Refusal(
                 "localiser",

@@ -190,6 +190,7 @@ def _value(key: str, value: Any, place: str) -> Any:
             raise InputError(f"{place}: must be {' or '.join(_CHOICES[key])}, got {value!r}")
         return value
     lowest = 2 if key == "min_slices" else 0
+    # A bool is an int in Python: `number: yes` would mean series 1.
     if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
         raise InputError(f"{place}: must be a whole number from {lowest}, got {value!r}")
     return value

@@ -120,6 +120,7 @@ def _is_visible_file(path: Path, folder: Path) -> bool:
 def _header(file: Path, place: str) -> Dataset | None:
     """Return a file's data set without pixels; None if the file is to be ignored."""
     try:
+        # One series is chosen later, and only its pixels are decoded.
         header = pydicom.dcmread(file, stop_before_pixels=True)
     except InvalidDicomError:
         if file.suffix.lower() not in _DICOM_SUFFIXES:

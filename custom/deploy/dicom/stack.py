@@ -16,6 +16,7 @@ __all__ = ["affine_of", "by_position", "check_steps", "single_images"]
 
 _STEP_TOLERANCE = 0.02  # of the step; rounded positions differ by less
 _SHEAR = 0.01  # in-plane shift by step: 0.6 degrees
+# The telling attributes first: times and instance numbers nearly always differ.
 _DIFFERING = (
     "EchoTime",
     "EchoNumbers",
@@ -41,6 +42,7 @@ _DIFFERING = (
 def by_position(plane: ImagePlane) -> list[NDArray[np.intp]]:
     """Return the indices of the images at each position along the normal, lowest first."""
     heights = plane.heights
+    # Stable: images at one height keep the order of their files.
     order = np.argsort(heights, kind="stable")
     # Differences of less than a hundredth of a pixel are rounding errors.
     apart = np.diff(heights[order]) > 0.01 * min(*plane.spacing, 1.0)
@@ -106,7 +108,9 @@ def check_steps(frames: Sequence[Frame], plane: ImagePlane, order: NDArray[np.in
     positions = plane.positions[order]
     heights = positions @ plane.axes[:, 2]
     gaps = np.diff(heights)
+    # The smallest: a missing slice only makes a gap larger.
     step = float(gaps.min())
+    # Not below 1e-3 mm, the rounding of positions in headers.
     odd = np.abs(gaps - step) > max(_STEP_TOLERANCE * step, 1e-3)
     if odd.any():
         _refuse_gaps(heights, gaps, step, odd)
@@ -184,6 +188,7 @@ def affine_of(plane: ImagePlane, order: NDArray[np.intp]) -> NDArray[np.float64]
     affine = np.eye(4)
     affine[:3, 0] = plane.axes[:, 0] * plane.spacing[0]
     affine[:3, 1] = plane.axes[:, 1] * plane.spacing[1]
+    # From end to end, not of one gap: the rounding of positions is divided by their number.
     affine[:3, 2] = (positions[-1] - positions[0]) / (len(positions) - 1)
     affine[:3, 3] = positions[0]
     return affine

@@ -107,6 +107,7 @@ def series_volume(
     array, digest = _decoded([frames[index] for index in table.flat], plane, table.shape)
     bvals = np.array([one.bval for one in weightings])
     directions = np.array([one.direction for one in weightings])
+    # Rounded and without negative zeros, so that equal geometry gives an equal hash.
     for part in (affine.round(6) + 0.0, bvals, directions):
         digest.update(np.ascontiguousarray(part, dtype="<f8").tobytes())
     diffusion = kind == "diffusion"
@@ -127,10 +128,12 @@ def _decoded(
 ) -> tuple[NDArray[np.float32], hashlib._Hash]:
     """Return the voxels ``(X, Y, Z, N)`` of ``N * Z`` images, and a hash of the stored values."""
     volumes, slices = shape
+    # In this order each slice is one block of memory.
     array = np.empty((*plane.shape, slices, volumes), dtype=np.float32, order="F")
     digests = [b""] * len(frames)
     for index, values, digest in decode(frames):
         array[:, :, index % slices, index // slices] = values
+        # By place: the hash must not depend on the order in which files are decoded.
         digests[index] = digest
     return array, hashlib.sha256(b"".join(digests))
 

@@ -78,6 +78,7 @@ def unpack(archive: str | Path, into: str | Path) -> Path:
             top = _safe_top(opened, archive)
             if (into / top).exists():
                 raise InputError(f"{into / top} exists: give an empty folder to unpack into")
+            # Inside of the target: a rename to another file system is a copy, which can break off.
             with tempfile.TemporaryDirectory(prefix=".tmp-", dir=into) as temporary:
                 opened.extractall(temporary)
                 check_manifest(Path(temporary) / top, archive, fresh=True)
@@ -148,11 +149,13 @@ def _safe_top(opened: zipfile.ZipFile, archive: Path) -> str:
     """Return the one folder at the top of an archive; refuse entries that would leave it."""
     entries = opened.infolist()
     for entry in entries:
+        # A symbolic link leads anywhere, whatever its own name.
         link = (entry.external_attr >> 16) & 0o170000 == 0o120000
         if link or not _is_inside(entry.filename):
             raise InputError(
                 f"{archive} holds {entry.filename!r}, which leads out of its folder: do not use it"
             )
+    # Before anything is unpacked: a few bytes of a zip file can become a full disk.
     if sum(entry.file_size for entry in entries) > _SIZE_LIMIT:
         raise InputError(f"{archive} unpacks to over {_SIZE_LIMIT // 2**30} GB: do not use it")
     tops = {entry.filename.split("/")[0] for entry in entries}
@@ -166,5 +169,6 @@ def _safe_top(opened: zipfile.ZipFile, archive: Path) -> str:
 def _is_inside(name: str) -> bool:
     """Return True if a name in an archive stays in the folder it is unpacked into."""
     path = PurePosixPath(name)
+    # Windows takes a backslash as a separator, and a colon as that of a drive.
     unsafe = "\\" in name or ":" in name or "\0" in name or not path.parts
     return not unsafe and not path.is_absolute() and ".." not in path.parts

@@ -119,11 +119,14 @@ def license_of(found: Distribution) -> list[dict[str, Any]]:
     classifiers = [
         text.rsplit(" :: ", 1)[-1]
         for text in about.get_all("Classifier") or ()
+        # OSI Approved alone is a heading and names no licence.
         if text.startswith("License ::") and not text.endswith("OSI Approved")
     ]
     known = [_SPDX.get(text) for text in classifiers]
+    # Several may mean all of them or a choice: then they are listed by name.
     if len(known) == 1 and known[0]:
         return [{"license": {"id": known[0]}}]
+    # Longer ones are the whole text of a licence.
     if 0 < len(words) <= 80 and words.upper() != "UNKNOWN":
         return [{"license": {"name": words}}]
     return [{"license": {"name": text}} for text in sorted(set(classifiers))]

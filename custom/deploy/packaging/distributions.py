@@ -58,6 +58,7 @@ def package_closure(requirements: Iterable[str]) -> dict[str, Package]:
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
+        # A further extra may bring requirements that were not followed yet.
         if name in found and requirement.extras <= found[name].extras:
             continue
         if name not in found:
@@ -78,6 +79,7 @@ def top_level_names(package: Package) -> set[str]:
     names = set()
     for file in package.found.files or ():
         first, *rest = file.parts
+        # Scripts are recorded as ../../bin/name.
         if rest and not first.endswith((".dist-info", ".data")) and first != "..":
             names.add(first)
         elif not rest and re.search(r"\.(py|so|pyd)$", first):

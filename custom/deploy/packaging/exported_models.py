@@ -91,6 +91,7 @@ def _attempt(
     except Exception as error:  # an export can fail in any way
         file.unlink(missing_ok=True)
         return Export(name, form, note=f"cannot be exported: {one_line(error)}")
+    # Not by >, which a NaN would pass.
     if not difference <= _TOLERANCE:
         file.unlink()
         return Export(name, form, note=f"left out: its output is off by {difference:.2g}")
@@ -188,6 +189,7 @@ def _drop_debug(file: Path) -> None:
             for entry in archive.infolist()
             if not entry.filename.endswith(_DEBUG)
         ]
+    # Uncompressed as torch writes it; a plain ZipInfo has a fixed time, so the bytes repeat.
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, content in kept:
             archive.writestr(zipfile.ZipInfo(name), content)

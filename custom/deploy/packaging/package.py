@@ -76,6 +76,7 @@ def package_bundle(
         source = BundleFolder(bundle, workspace)
         manifest = _fill(source, folder, application)
         manifest["checks"] = "quick" if quick else "all"
+        # Hashed before the manifest exists, which cannot hold its own hash.
         write_json(folder / MANIFEST, {**manifest, "files": _hashes(folder)})
         write_zip(folder, output, bundle.name)
         return manifest
@@ -179,6 +180,7 @@ def _parts(bundle: BundleFolder, folder: Path, package: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="parts_") as temporary:
         parts = Path(temporary) / "parts"
         shutil.copytree(folder / package, parts / package)
+        # The configs go into the TorchScript file merged; here, what lies beside them.
         configs = shutil.ignore_patterns("*.json", "*.yaml")
         shutil.copytree(folder / "configs", parts / "configs", ignore=configs)
         (parts / "models").mkdir()

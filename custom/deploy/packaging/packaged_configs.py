@@ -133,6 +133,7 @@ def _edited(
             entry = changed.pop(name.value)
             text = text[: name.start_mark.index] + entry + text[last.end_mark.index :]
     edited = tree.renamed("\n".join([text, *changed.values(), ""]), new)
+    # An unusual layout can defeat the editing; then the content counts, not its comments.
     if yaml.safe_load(edited) == wanted:
         return edited
     return yaml.safe_dump(dict(wanted), sort_keys=False, allow_unicode=True, width=100)

@@ -40,6 +40,7 @@ class SourceTree:
         for file in sorted(self.root.rglob("*.py")):
             parts = file.relative_to(self.root.parent).with_suffix("").parts
             self.modules[".".join(parts).removesuffix(".__init__")] = file
+        # Not at the end of another name, as in my_custom.x or other.custom.x.
         self._dotted = re.compile(rf"(?<![\w.]){re.escape(self.package)}((?:\.\w+)+)")
 
     def module_of(self, name: str) -> str | None:
@@ -118,6 +119,7 @@ class SourceTree:
         for file, data in content.items():
             name = file.relative_to(self.root).as_posix()
             digest.update(f"{name} {hashlib.sha256(data).hexdigest()}\n".encode())
+        # A module's name begins with no digit and holds no hyphen.
         package = f"{re.sub(r'[^A-Za-z0-9_]|^(?=[0-9])', '_', prefix)}_{digest.hexdigest()[:8]}"
         for file, data in content.items():
             target = Path(folder) / package / file.relative_to(self.root)

@@ -72,10 +72,12 @@ def copied_header(source: Dataset) -> Dataset:
     for keyword in _NEVER_ABSENT.split():
         if keyword not in header:
             setattr(header, keyword, None)
+    # Type 1 of the MR Image module (C.8.3.1), as is the next: may be neither absent nor empty.
     if not header.get("ScanningSequence"):
         header.ScanningSequence = _scanning_sequence(source)
     if not header.get("SequenceVariant"):
         header.SequenceVariant = _sequence_variant(source)
+    # Type 2C: required of inversion recovery.
     if "IR" in header.ScanningSequence and "InversionTime" not in header:
         header.InversionTime = None
     return header
@@ -85,6 +87,7 @@ def _copy(element: DataElement) -> DataElement:
     """Return a copy of an element, without private elements in the items of a sequence."""
     if element.VR != "SQ":
         return copy.copy(element)
+    # Deep: a shared item would lose its private elements in the source, too.
     own = copy.deepcopy(element)
     for item in own.value:
         item.remove_private_tags()

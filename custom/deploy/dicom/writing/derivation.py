@@ -83,6 +83,7 @@ def describe(header: Dataset, derivation: Derivation, source: Frame, *, same_gri
     """Write General Image module (PS3.3 C.7.6.1) and MR Image module (C.8.3.1)."""
     kind = source.header.get("ImageType")
     rest = [] if kind is None or isinstance(kind, str) else [str(word) for word in list(kind)[2:]]
+    # The source's third value says magnitude, which a map is not.
     rest = rest if derivation.is_image and rest else ["OTHER"]
     header.ImageType = ["DERIVED", "SECONDARY", *rest]
     header.SeriesDescription = derivation.series_description(
@@ -106,6 +107,7 @@ def source_items(sources: Sequence[Frame], *, same_grid: bool) -> list[Dataset]:
         item.ReferencedSOPClassUID = source.header.SOPClassUID
         item.ReferencedSOPInstanceUID = source.header.SOPInstanceUID
         if source.is_enhanced:
+            # DICOM counts frames from 1.
             item.ReferencedFrameNumber = source.index + 1
         item.SpatialLocationsPreserved = "YES" if same_grid else "NO"
         purpose = coded("121322", "Source image for image processing operation")

@@ -45,6 +45,7 @@ class _Series:
     window: tuple[float, float]
     backwards: bool
     now: datetime
+    # Without a prefix: a UID of a random UUID (2.25), which needs no registered root.
     uid: UID = field(default_factory=lambda: generate_uid(prefix=None))
     space: UID = field(default_factory=lambda: generate_uid(prefix=None))
 
@@ -93,6 +94,7 @@ def write_derived(
         for volume in range(volumes):
             weighting = source.weightings[volume] if volumes == len(source.weightings) else None
             for place in range(slices):
+                # Instance numbers run as in the source, so that viewers scroll both alike.
                 turn = slices - 1 - place if series.backwards else place
                 number = volume * slices + turn
                 image = _image(series, source.sources_of(volume), volume, place, number + 1)
@@ -138,6 +140,7 @@ def _write_place(image: Dataset, grid: OutputGrid, place: int, nearest: Frame) -
     position, spacing = grid.position(place), grid.spacing
     image.SpacingBetweenSlices = _place(abs(float(grid.affine[:3, 2] @ grid.normal)))
     image.SliceLocation = _place(float(position @ grid.normal))
+    # Type 2: must be present even if the source states none.
     image.SliceThickness = None
     if grid.same:  # to the digit, so that a viewer sees that both lie in one place
         for keyword in _PLACE:
@@ -148,9 +151,11 @@ def _write_place(image: Dataset, grid: OutputGrid, place: int, nearest: Frame) -
         return
     image.ImageOrientationPatient = [_place(value) for value in grid.cosines]
     image.ImagePositionPatient = [_place(value) for value in position]
+    # The distance of rows comes first (0028,0030).
     image.PixelSpacing = [_place(spacing[1]), _place(spacing[0])]
     thickness = numbers(nearest.header, "SliceThickness", 1)
     of_source = spacing[2] / grid.ratio if thickness is None else float(thickness[0])
+    # Scaled with the step: slices that overlap or leave gaps keep doing so.
     image.SliceThickness = _place(of_source * grid.ratio)
 
 
@@ -158,11 +163,13 @@ def _write_pixels(image: Dataset, series: _Series, values: NDArray[Any], nearest
     """Write the Image Pixel module (C.7.6.3), the rescaling and the window (C.11.2)."""
     stored = series.scale.stored(values.T)
     image.set_pixel_data(stored, "MONOCHROME2", bits_stored=16, generate_instance_uid=False)
+    # dciodvfy warns of a rescaling in classic MR images: none where it would do nothing.
     if not series.scale.is_plain:
         image.RescaleSlope = _ds(series.scale.slope)
         image.RescaleIntercept = _ds(series.scale.intercept)
         image.RescaleType = "US"
     centre, width = (value_of(nearest.header, key) for key in ("WindowCenter", "WindowWidth"))
+    # A restored image is shown as its source is; of a map its window is in other units.
     if series.derivation.is_image and centre is not None and width is not None:
         image["WindowCenter"] = copy.deepcopy(nearest.header["WindowCenter"])
         image["WindowWidth"] = copy.deepcopy(nearest.header["WindowWidth"])

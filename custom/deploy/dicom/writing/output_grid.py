@@ -65,6 +65,7 @@ class OutputGrid:
         ``sources`` are those of one volume, lowest first.
         """
         depth = float(self.depths[index])
+        # A finer grid of the same field of view begins before the middle of the first slice.
         closest = min(max(round(depth), 0), len(sources) - 1)
         found = [sources[closest]]
         other = closest + (1 if depth > closest else -1)
@@ -107,6 +108,7 @@ def grid_of(array: NDArray[Any], affine: NDArray[np.float64], source: SeriesVolu
     same = array.shape[:3] == source.array.shape[:3] and _same_place(moved, source)
     return OutputGrid(
         array=array,
+        # That of the source to the digit: the result's went through the float32 of a NIfTI header.
         affine=LPS_TO_RAS @ (source.affine if same else moved),
         same=same,
         ratio=float(spacing[2] / reference[2]),

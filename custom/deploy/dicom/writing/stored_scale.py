@@ -65,6 +65,7 @@ def scale_of(array: NDArray[Any], sources: Sequence[Frame]) -> StoredScale:
         ]
         if fits and (last - first >= _LEVELS or _on_steps(array, slope, intercept)):
             return StoredScale(slope, intercept, fits[0])
+    # Without an intercept, 0 stays 0 exactly.
     highest = max(abs(low), abs(high))
     # Rounded to the 16 characters that the header can hold.
     slope = float(format_number_as_ds(highest / (2**15 - 1))) if highest > 0 else 1.0
