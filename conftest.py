@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import pytest
 
 SDK = find_spec("holoscan") is not None
-collect_ignore = [] if SDK else ["custom/deploy/application.py", "custom/deploy/operators.py"]
+collect_ignore = [] if SDK else ["custom/deploy/application.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

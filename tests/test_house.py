@@ -32,7 +32,7 @@ ROOMS_OF_STUDIES = {"analysis", "demo"}
 def imported(file):
     """Return the parts of every module of ``custom`` that a file imports, without ``custom``."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("custom."):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "custom":
             yield from ([*node.module.split("."), name.name][1:] for name in node.names)
         elif isinstance(node, ast.Import):
             names = [name.name.split(".") for name in node.names]

@@ -179,7 +179,11 @@ class Panels(ItemHandler):
         def score(measures: Measures) -> float:
             return sign * float(measures["model"][name])
 
-        worst = min(indices, key=lambda index: score(slices[index]))
+        # A unit without the region of a measure has no value, and is no worst one.
+        known = [index for index in indices if slices[index]["model"][name] is not None]
+        if not known:
+            return
+        worst = min(known, key=lambda index: score(slices[index]))
         before = self.worst.get(group)
         if before is None or score(slices[worst]) < score(before.measures):
             end = "lowest" if sign > 0 else "highest"

@@ -48,8 +48,8 @@ class QualityTable(ItemHandler):
     """Collect the measures of each unit and method, and write them as CSV.
 
     Writes ``metrics.csv`` when the evaluator has completed: a row for each unit and method with
-    the unit's columns, the method, the measures, and the units' further columns. A cell is empty
-    where there is no such number.
+    the unit's columns, the method, the measures, and the units' further columns. A cell is empty,
+    and None in ``rows``, where there is no such number.
 
     Args:
         output_dir: Folder of the table.
@@ -107,17 +107,20 @@ class QualityTable(ItemHandler):
             InputError: If nothing was measured.
         """
         if not self.rows:
-            raise InputError("nothing is left to evaluate: the exclusion list names all of it")
+            raise InputError(
+                "nothing is left to evaluate: the split is empty, or the list of exclusions names "
+                "all of it"
+            )
         columns = (*self.units.columns, "method", *(m.name for m in self.measures))
         write_table(self.output_dir / "metrics.csv", (*columns, *self.units.further), self.rows)
 
-    def _cells(self, measure: Measure, units: Any, compared: Any) -> list[float | str]:
+    def _cells(self, measure: Measure, units: Any, compared: Any) -> list[float | None]:
         """Return a measure of each unit."""
         try:
             found = measure.function(compared)
         except ValueError as error:
             raise InputError(f"{units.name} cannot be evaluated: {error}") from error
-        return [""] * len(units.rows) if found is None else [float(value) for value in found]
+        return [None] * len(units.rows) if found is None else [float(value) for value in found]
 
 
 def compared_methods(methods: Mapping[str, str], peers: Iterable[Any] = ()) -> dict[str, str]:

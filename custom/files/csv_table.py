@@ -54,7 +54,8 @@ def read_table(path: str | Path, columns: Iterable[str] = ()) -> list[dict[str, 
         InputError: If the file cannot be read or lacks a column.
     """
     try:
-        with Path(path).open(newline="", encoding="utf-8") as text:
+        # Spreadsheets put a byte order mark before the first column.
+        with Path(path).open(newline="", encoding="utf-8-sig") as text:
             reader = csv.DictReader(text)
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             rows = list(reader)

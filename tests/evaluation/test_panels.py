@@ -40,9 +40,9 @@ def evaluate(folder, scans, **options):
             if len(values) > 1:
                 about["slice"] = index
             for method, gain in (("input", -3.0), ("model", 0.0)):
-                table.rows.append(
-                    about | {"method": method, "psnr": value + gain, "ssim": value / 100}
-                )
+                known = None if value is None else value + gain
+                ssim_of = None if value is None else value / 100
+                table.rows.append(about | {"method": method, "psnr": known, "ssim": ssim_of})
         stack = number + torch.arange(8.0).expand(1, 4, 4, 8)
         item = {"scan": scan, "image": stack, "pred": stack, "label": stack}
         state = SimpleNamespace(batch=[item], output=[{}])
@@ -127,3 +127,16 @@ def test_a_measure_that_should_be_small_is_worst_where_it_is_large(tmp_path, dra
     handler.write()
     (figure,) = drawn
     assert figure.heading == "b, slice 1: highest MSE of the model (MSE)"
+
+
+def test_a_slice_without_the_region_of_a_measure_is_no_worst_one(tmp_path, drawn):
+    scans = [("a", {}, {0: 25.0, 1: None, 2: 24.0}), ("b", {}, {0: None, 1: None})]
+    choice = Choice(1, "psnr", by="scan")
+    found = evaluate(tmp_path, scans, choices=[choice], distributions=["psnr"])
+    assert [(row["scan"], row["slice"]) for row in found[:3]] == [
+        ("a", "1"),
+        ("a", "2"),
+        ("b", "1"),
+    ]
+    assert drawn[0].titles["model"][1] == "- / -"
+    assert drawn[0].best == ""

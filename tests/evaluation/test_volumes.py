@@ -146,3 +146,13 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Any) -> None:
     constant = torch.ones(1, 18, 20, 22)
     with pytest.raises(InputError, match="the reference of a is constant"):
         measure(tmp_path, item(label=constant))
+
+
+@pytest.mark.parametrize("rule", ["max - min", (5, 95), 7.0])
+def test_the_data_range_follows_the_rule(rule):
+    label = reference()
+    values = label.double().numpy()
+    low, high = np.percentile(values, rule) if isinstance(rule, tuple) else (0, values.max())
+    expected = rule if isinstance(rule, float) else high - low
+    (row,) = Volumes(["scan"], rule=rule)({"label": label}).further
+    assert row["data_range"] == pytest.approx(expected, rel=1e-6)

@@ -28,3 +28,8 @@ def test_what_is_no_such_table_is_named(tmp_path):
         read_table(tmp_path / "image.csv", ("a",))
     with pytest.raises(InputError, match="cannot be read"):
         read_table(tmp_path / "missing.csv")
+
+
+def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfscan,slice\na,1\n")
+    assert read_table(tmp_path / "t.csv", ("scan",)) == [{"scan": "a", "slice": "1"}]
