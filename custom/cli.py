@@ -31,7 +31,8 @@ def main(words: Sequence[str] | None = None) -> None:
         words: Arguments; those of the process if left out.
 
     Raises:
-        SystemExit: With 0 for success, 1 for an input or a run that failed, 2 for wrong usage.
+        SystemExit: With 0 for success, 1 for an input or a run that failed, 2 for wrong usage, 130
+            after Ctrl-C, 143 after SIGTERM.
     """
     import fire
 

@@ -1,4 +1,4 @@
-"""The layers of the house: which room of ``custom`` may import which (CONTRIBUTING.md, rule 1)."""
+"""The layers of the house, as CONTRIBUTING.md, "Where a line belongs", lists them."""
 
 import ast
 from pathlib import Path

@@ -106,6 +106,11 @@ class Panels(ItemHandler):
     def __post_init__(self) -> None:
         """Start without slices."""
         self.about = {measure.name: measure.about() for measure in self.table.measures}
+        for name in (*self.measures, *(c.worst for c in self.choices if c.worst)):
+            if name not in self.about:
+                raise ValueError(
+                    f"the table has no measure {name!r}: it has {', '.join(self.about)}"
+                )
         self.start()
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""A study brings its own code, and nothing that all share knows of it (CONTRIBUTING.md, rule 1)."""
+"""A bundle brings its own code, and no shared room knows of it (CONTRIBUTING.md, rule 3)."""
 
 import json
 import re

@@ -23,7 +23,7 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 CODE_FILE = "parts.zip"  # in a TorchScript file, besides the configs: code and the files it needs
-FORMAT = 1
+FORMAT = 2  # 1: metadata without `maps`, whose further series would be lost in silence
 # Folders that runs of an unpacked bundle write, and Python's compiled code.
 _GROWN = ("data", "output")
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold

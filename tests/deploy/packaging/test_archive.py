@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from custom.deploy.packaging.archive import MANIFEST, check_manifest, unpack, write_zip
+from custom.deploy.packaging.archive import FORMAT, MANIFEST, check_manifest, unpack, write_zip
 from custom.errors import InputError
 from custom.files.atomic import sha256_of
 
@@ -21,7 +21,7 @@ def folder(tmp_path):
         for path in sorted(root.rglob("*"))
         if path.is_file()
     }
-    (root / MANIFEST).write_text(json.dumps({"format": 1, "files": hashes}))
+    (root / MANIFEST).write_text(json.dumps({"format": FORMAT, "files": hashes}))
     return root
 
 
@@ -75,7 +75,7 @@ def test_results_of_runs_and_compiled_code_are_passed_over(folder):
     for name in ("data/demo/x.nii", "output/y.nii", "parts/__pycache__/z.pyc"):
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text("")
-    assert check_manifest(folder)["format"] == 1
+    assert check_manifest(folder)["format"] == FORMAT
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_a_link_is_refused(folder, tmp_path):
         (lambda files: files.pop(f"bundle/{MANIFEST}"), "is no archive of a bundle"),
         (lambda files: files.update({f"bundle/{MANIFEST}": b"[]"}), "no manifest.json that can be"),
         (
-            lambda files: files.update({f"bundle/{MANIFEST}": b'{"format": 2, "files": {}}'}),
-            "of format 2",
+            lambda files: files.update({f"bundle/{MANIFEST}": b'{"format": 3, "files": {}}'}),
+            "of format 3",
         ),
     ],
 )
