@@ -77,7 +77,7 @@ def test_the_story_of_diffusion_series(bundle, monkeypatch, capfd):
         for name, series in (("noisy", noisy), ("restored", restored))
     }
     assert error["restored"] < 0.5 * error["noisy"]
-    assert re.search(r"(?m)^ +MSE at 0.05 +MSE at 0.2 +MSE", said)
+    assert re.search(r"MSE, noise_level 0\.05 +MSE, noise_level 0\.2", said)
     figures = sorted((output / "evaluate" / "figures").glob("*.png"))
     for path in (output / "evaluate" / "report.html", figures[0], scan, output / "restored"):
         assert str(path) in said
