@@ -59,7 +59,7 @@ def seeds_table(work: Path, table: GradientTable, count: int = 9000) -> list[dic
     groups: dict[str, list[dict[str, float]]] = {}
     for name, training in trainings().items():
         weights = work / name / "models" / "model.pt"
-        if not ({"vae", "dae"} & set(training.overlays)) or not weights.is_file():
+        if "vae" not in training.overlays or not weights.is_file():
             continue
         network = training.build().eval()
         load_weights(weights, network)

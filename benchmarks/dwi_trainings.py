@@ -35,7 +35,7 @@ class Training:
 
     def build(self) -> torch.nn.Module:
         """Make the network, without weights."""
-        if {"vae", "dae"} & set(self.overlays):
+        if "vae" in self.overlays:
             return SignalAutoencoder(**self.network)
         return TensorInformedDenoiser(**self.network)
 
@@ -62,10 +62,10 @@ def trainings() -> dict[str, Training]:
     for seed in SEEDS:
         of = {"seed": seed}
         found[f"vae_{seed}"] = Training("VAE", ("vae",), of)
-        found[f"dae_relu_{seed}"] = Training("DAE", ("dae",), of, {"kind": "relu"})
+        found[f"dae_relu_{seed}"] = Training("DAE", ("vae", "dae"), of, {"kind": "relu"})
         linear = {"latent_kind": "linear"}
         found[f"dae_linear_{seed}"] = Training(
-            "DAE, linear latents", ("dae",), of | linear, {"kind": "linear"}
+            "DAE, linear latents", ("vae", "dae"), of | linear, {"kind": "linear"}
         )
     found["vae_nokld"] = Training("VAE, no KLD", ("vae",), {"kld_weight": 0})
     found["vae_latent10"] = Training("VAE, 10 latents", ("vae",), {"latent": 10}, {"latent": 10})

@@ -84,11 +84,12 @@ def test_folder(bundle, dicom, expected, tmp_path):
 
 def test_every_further_model_by_its_overlay(bundle, dicom, tmp_path):
     """Iterative samplers are among them."""
-    for variant in json.loads((bundle / METADATA).read_text()).get("variants", {}):
+    for variant, about in json.loads((bundle / METADATA).read_text()).get("variants", {}).items():
         folder = tmp_path / variant
         (folder / "nifti").mkdir(parents=True)
-        images = restore(bundle, dicom, folder / "nifti", "--config", variant)
-        deploy(bundle, dicom, folder / "dicom", "--config", variant)
+        overlays = ["--config", *about.get("overlays", [variant])]
+        images = restore(bundle, dicom, folder / "nifti", *overlays)
+        deploy(bundle, dicom, folder / "dicom", *overlays)
         compare(folder / "dicom", bundle, images)
 
 

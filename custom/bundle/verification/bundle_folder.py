@@ -31,7 +31,8 @@ class BundleFolder:
         demo_dir: Folder of the small demonstration set; by default one in ``workspace``. Several
             checks of one bundle can share a folder, so that the set is made once.
         variant: Another model of the bundle: the name of an overlay that the metadata list under
-            ``variants``. Configs and metadata are then those with the overlay applied.
+            ``variants``. Configs and metadata are then those with the overlay applied, and before
+            it those that the metadata name under its ``overlays``.
 
     Raises:
         ValueError: If ``root`` is no folder.
@@ -87,8 +88,7 @@ class BundleFolder:
     @property
     def variants(self) -> list[str]:
         """Names of the further models that the metadata list."""
-        listed = self._mapping(self.root / METADATA, json.loads).get("variants", {})
-        return list(listed) if isinstance(listed, dict) else []
+        return list(self._listed_variants)
 
     @property
     def weights(self) -> Path:
@@ -102,10 +102,13 @@ class BundleFolder:
         read = {path.stem: self._mapping(path, yaml.safe_load) for path in self.config_files}
         if self.variant is None:
             return read
-        if self.variant not in read:
-            raise CheckFailed(f"configs/{self.variant}.yaml is missing: the metadata list it")
+        laid_over: dict[str, Any] = {}
+        for name in self.overlays_of(self.variant):
+            if name not in read:
+                raise CheckFailed(f"configs/{name}.yaml is missing: the metadata list it")
+            laid_over |= read[name]
         return {
-            name: {**config, **read[self.variant]} if "bundle_root" in config else config
+            name: {**config, **laid_over} if "bundle_root" in config else config
             for name, config in read.items()
         }
 
@@ -141,9 +144,14 @@ class BundleFolder:
             raise CheckFailed(f"configs/{name}.yaml is missing: there are {sorted(self.configs)}")
         return self.configs[name]
 
+    def overlays_of(self, name: str) -> list[str]:
+        """Return the overlays that make up one, in their order: itself, or after others."""
+        listed = self._listed_variants.get(name, {})
+        return [name] if not isinstance(listed, dict) else list(listed.get("overlays", [name]))
+
     def run_names(self, name: str) -> list[str]:
         """Return the names of the configs that make up a workflow, in their order."""
-        return [name] if self.variant is None else [name, self.variant]
+        return [name] if self.variant is None else [name, *self.overlays_of(self.variant)]
 
     def run_files(self, *names: str) -> list[str]:
         """Return the files of configs, with that of the variant after the first.
@@ -172,6 +180,12 @@ class BundleFolder:
         """Return the path of a folder in the workspace that no other check uses; not made yet."""
         self._folders += 1
         return self.workspace / f"{self._folders:02d}_{name}"
+
+    @property
+    def _listed_variants(self) -> dict[str, Any]:
+        """What the metadata state of the further models."""
+        listed = self._mapping(self.root / METADATA, json.loads).get("variants", {})
+        return listed if isinstance(listed, dict) else {}
 
     def _mapping(self, path: Path, parse: Any) -> dict[str, Any]:
         """Parse a file that must hold a mapping."""

@@ -134,7 +134,7 @@ def parse(bundle: BundleFolder) -> None:
         # One that changes a part inside another can only go over the config that has it.
         nested = any("::" in key or "#" in key for key in content)
         found = [
-            _loose_ends(bundle, [workflow, name])
+            _loose_ends(bundle, [workflow, *bundle.overlays_of(name)])
             for workflow in (("train",) if nested else REQUIRED_IDS)
         ]
         common = set.intersection(*(set(ends.items()) for ends in found))

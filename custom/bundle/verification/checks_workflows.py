@@ -47,7 +47,8 @@ def overlays(bundle: BundleFolder) -> None:
             raise CheckFailed(f"configs/{overlay}.yaml: {nested[0]!r} is no top-level id")
         for name, product in zip(_WORKFLOWS, ("train::trainer", "network", "network"), strict=True):
             output = bundle.new_folder(f"overlay_{overlay}_{name}")
-            open_workflow(bundle, name, output, [overlay]).parser.get_parsed_content(product)
+            workflow = open_workflow(bundle, name, output, bundle.overlays_of(overlay))
+            workflow.parser.get_parsed_content(product)
 
 
 def _handlers_written_out(name: str, config: Mapping[str, Any]) -> None:
