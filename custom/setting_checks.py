@@ -6,8 +6,6 @@ import math
 from numbers import Integral, Real
 from typing import Any
 
-from custom.errors import InputError
-
 __all__ = ["check_above_zero", "check_bounds", "check_not_negative", "check_share", "check_whole"]
 
 
@@ -20,44 +18,44 @@ def check_whole(name: str, value: Any, least: int) -> None:
         least: The smallest number that is allowed.
 
     Raises:
-        InputError: If it is refused.
+        ValueError: If it is refused.
 
     Example:
         >>> check_whole("num_steps", 2, 2)
         >>> check_whole("num_steps", 2.5, 2)
         Traceback (most recent call last):
-        custom.errors.InputError: num_steps must be a whole number, got 2.5
+        ValueError: num_steps must be a whole number, got 2.5
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
-        raise InputError(f"{name} must be a whole number, got {value!r}")
+        raise ValueError(f"{name} must be a whole number, got {value!r}")
     if value < least:
-        raise InputError(f"{name} must be at least {least}, got {value}")
+        raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
 def check_above_zero(name: str, value: Any) -> None:
-    """Raise ``InputError`` unless a value is a finite number above 0."""
+    """Raise ``ValueError`` unless a value is a finite number above 0."""
     if not _finite(value) or value <= 0:
-        raise InputError(f"{name} must be positive, got {value!r}")
+        raise ValueError(f"{name} must be positive, got {value!r}")
 
 
 def check_not_negative(name: str, value: Any) -> None:
-    """Raise ``InputError`` unless a value is a finite number of 0 or more."""
+    """Raise ``ValueError`` unless a value is a finite number of 0 or more."""
     if not _finite(value) or value < 0:
-        raise InputError(f"{name} must be 0 or more, got {value!r}")
+        raise ValueError(f"{name} must be 0 or more, got {value!r}")
 
 
 def check_share(name: str, value: Any) -> None:
-    """Raise ``InputError`` unless a value is a number between 0 and 1."""
+    """Raise ``ValueError`` unless a value is a number between 0 and 1."""
     if not _finite(value) or not 0 <= value <= 1:
-        raise InputError(f"{name} must be between 0 and 1, got {value!r}")
+        raise ValueError(f"{name} must be between 0 and 1, got {value!r}")
 
 
 def check_bounds(lowest: Any, highest: Any) -> None:
-    """Raise ``InputError`` unless two bounds are finite numbers above 0, and in order."""
+    """Raise ``ValueError`` unless two bounds are finite numbers above 0, and in order."""
     check_above_zero("lowest", lowest)
     check_above_zero("highest", highest)
     if lowest >= highest:
-        raise InputError(f"lowest must be below highest, got {lowest} and {highest}")
+        raise ValueError(f"lowest must be below highest, got {lowest} and {highest}")
 
 
 def _finite(value: Any) -> bool:

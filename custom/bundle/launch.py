@@ -18,9 +18,6 @@ __all__ = ["causes", "find_cause", "plain_command", "run_bundle", "user_error", 
 
 Cause = TypeVar("Cause", bound=BaseException)
 
-# Start of MONAI's message when a part of a config cannot be instantiated.
-_INSTANTIATING = "Failed to instantiate component"
-
 
 def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any]) -> None:
     """Run configs as ``python -m monai.bundle run`` does, in this process.
@@ -81,18 +78,15 @@ def users_errors() -> Iterator[None]:
 def user_error(error: BaseException) -> InputError | None:
     """Return the user's error among an exception and its causes, if there is one.
 
-    A component that refuses an argument raises a ``ValueError`` that names it. While a config is
-    instantiated, that argument is a user's setting.
+    A part of ours that refuses a setting or an array raises a ``ValueError`` that says why.
     """
-    links = list(causes(error))
-    for link in links:
+    for link in causes(error):
         if isinstance(link, InputError):
             return link
         if isinstance(link, ValueError) and type(link).__name__ == InputError.__name__:
             return InputError(str(link))  # the class of a packaged bundle's own copy of the code
-    for link, outer in zip(links[1:], links, strict=False):
         # No subclass: an error of decoding or of JSON is no refused argument.
-        if type(link) is ValueError and _refused_here(link) and _INSTANTIATING in str(outer):
+        if type(link) is ValueError and _refused_here(link):
             return InputError(" ".join(str(link).split()))
     return None
 

@@ -40,7 +40,7 @@ class AnchoredPathPrepareBatch(PrepareBatch):
         ``label_moments``, if any: ``(B, 2)``.
 
     Raises:
-        InputError: If ``end_share`` is no number in 0..1.
+        ValueError: If ``end_share`` is no number in 0..1.
 
     Source:
         docs/methods/micro_mri_denoise.md, "Anchored path diffusion"; Conejo Rupp et al. 2025,

@@ -11,7 +11,6 @@ from monai.networks import eval_mode
 from monai.utils import convert_to_dst_type
 from torch import Generator, Tensor
 
-from custom.errors import InputError
 from custom.inferers.clean_estimate import CleanEstimate, DiffusionProcess, on_device
 from custom.inferers.slice_wise_inferer import fold_slices, unfold_slices
 from custom.setting_checks import check_not_negative, check_whole
@@ -63,7 +62,7 @@ class IterativeInferer(Inferer):
         channels if ``num_samples > 1``: mean and standard deviation.
 
     Raises:
-        InputError: If an argument is out of its range, several samples are set but no noise, or
+        ValueError: If an argument is out of its range, several samples are set but no noise, or
             noise without ``noise``.
 
     Source:
@@ -91,7 +90,7 @@ class IterativeInferer(Inferer):
         random = max(noise_scale, start_noise_scale) > 0
         _check_noise(num_samples, random, start_noise_scale > 0 or len(starts) > 1)
         if random and noise is None:
-            raise InputError(f"noise must be given if noise_scale is {noise_scale}")
+            raise ValueError(f"noise must be given if noise_scale is {noise_scale}")
         self.process = process
         self.steps: Sequence[tuple[int, int]] = list(zip(starts, [*starts[1:], 0], strict=True))
         self.noise_scale = noise_scale
@@ -190,12 +189,12 @@ class IterativeInferer(Inferer):
 def _check_noise(num_samples: int, random: bool, before_the_end: bool) -> None:
     """Refuse several passes that would all be the same."""
     if num_samples > 1 and not random:
-        raise InputError(
+        raise ValueError(
             f"num_samples {num_samples} needs noise: without, all passes are the same; set "
             "noise_scale above 0"
         )
     if num_samples > 1 and not before_the_end:
-        raise InputError(
+        raise ValueError(
             f"num_samples {num_samples} needs num_inference_steps of 2 or more: the last step, to "
             "the clean image, has no noise"
         )

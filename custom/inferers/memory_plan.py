@@ -56,7 +56,7 @@ class MemoryPlanner:
         memory: Returns the bytes that are free on a device.
 
     Raises:
-        InputError: If a setting is out of its range, or ``tile`` is another word.
+        ValueError: If a setting is out of its range, or ``tile`` is another word.
     """
 
     def __init__(

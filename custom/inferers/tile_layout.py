@@ -11,7 +11,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from custom.errors import InputError
 from custom.setting_checks import check_whole
 
 __all__ = ["Span", "TileSetting", "check_layout", "lay_tiles", "run_shape", "split_axis"]
@@ -49,7 +48,7 @@ def check_layout(tile: TileSetting, halo: int, overlap: int) -> None:
     """Refuse sizes that do not fit together, by an error that the user reads.
 
     Raises:
-        InputError: If ``tile`` is another word, a size is no whole number, or ``tile`` is less than
+        ValueError: If ``tile`` is another word, a size is no whole number, or ``tile`` is less than
             three times ``overlap``.
     """
     check_whole("halo", halo, 0)
@@ -57,7 +56,7 @@ def check_layout(tile: TileSetting, halo: int, overlap: int) -> None:
     if tile in ("auto", "whole"):
         return
     if isinstance(tile, str):
-        raise InputError(f"tile must be auto, whole or a number of voxels, got {tile!r}")
+        raise ValueError(f"tile must be auto, whole or a number of voxels, got {tile!r}")
     # Two ramps of one tile must not meet.
     check_whole("tile", tile, max(3 * overlap, 1))
 

@@ -66,7 +66,8 @@ class TiledUpscalingInferer(Inferer):
         lies in main memory if there are tiles, else where the inputs do.
 
     Raises:
-        InputError: If a setting is out of its range; at the call if the volume does not fit.
+        ValueError: If a setting is out of its range.
+        InputError: At the call, if the volume does not fit.
         ValueError: If ``auto`` has no planner; at the call if ``inputs`` are no volumes, or the
             network's output has another size.
     """
@@ -85,7 +86,7 @@ class TiledUpscalingInferer(Inferer):
     ) -> None:
         super().__init__()
         if precision not in ("float32", "bfloat16"):
-            raise InputError(f"precision must be float32 or bfloat16, got {precision!r}")
+            raise ValueError(f"precision must be float32 or bfloat16, got {precision!r}")
         if tile == "auto" and planner is None:
             raise ValueError("tile auto needs planner")
         check_layout(tile, halo, overlap)

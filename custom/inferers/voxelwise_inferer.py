@@ -11,7 +11,6 @@ from monai.networks import eval_mode
 from monai.utils import convert_to_dst_type
 from torch import Tensor
 
-from custom.errors import InputError
 from custom.setting_checks import check_whole
 
 __all__ = ["VoxelwiseInferer"]
@@ -39,7 +38,7 @@ class VoxelwiseInferer(Inferer):
         ``(B, 2 M, X, Y, Z)`` if there are deviations, which are 0 outside of the mask.
 
     Raises:
-        InputError: If a number is out of its range; at the call if ``num_samples`` is above 1 for a
+        ValueError: If a number is out of its range; at the call if ``num_samples`` is above 1 for a
             network without a latent distribution, or the output of a network is no signals.
     """
 
@@ -110,7 +109,7 @@ class VoxelwiseInferer(Inferer):
     def _draw(self, signals: Tensor, network: Network) -> Tensor:
         """Return mean and deviation of signals decoded from drawn latents, ``(n, 2 M)``."""
         if not getattr(network, "variational", False):
-            raise InputError(
+            raise ValueError(
                 f"num_samples {self.num_samples} needs a model with a latent distribution (overlay "
                 "vae): this one has nothing to draw from"
             )
@@ -136,7 +135,7 @@ def _check_output(found: Tensor, signals: Tensor, network: Network) -> None:
     count = signals.shape[1]
     of_signal = getattr(network, "of_signal", True)
     if not of_signal or found.shape[1] not in (count, 2 * count):
-        raise InputError(
+        raise ValueError(
             f"the network gives {found.shape[1]} numbers a voxel for {count} signals: a series can "
             "only be restored by one that gives signals"
         )

@@ -65,11 +65,11 @@ def set_protocol(network: nn.Module, simulation: TrainedFor) -> None:
     """Set the buffers of :func:`keep_protocol`.
 
     Raises:
-        InputError: If the network was made for another number of measurements.
+        ValueError: If the network was made for another number of measurements.
     """
     buffers = dict(network.named_buffers(recurse=False))
     if buffers[B_ROWS].shape != simulation.b_rows.shape:
-        raise InputError(
+        raise ValueError(
             f"num_measurements must be that of the protocol, {len(simulation.b_rows)}, got "
             f"{len(buffers[B_ROWS])}"
         )

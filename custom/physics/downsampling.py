@@ -26,8 +26,6 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from custom.errors import InputError
-
 __all__ = [
     "DEGRADATIONS",
     "Degradation",
@@ -105,13 +103,13 @@ def downsample(volume: Tensor, degradation: Degradation, scale: int = 2) -> Tens
 
     Raises:
         ValueError: If ``degradation`` is unknown, ``scale < 1``, or ``volume`` has not five axes.
-        InputError: If the volume is thinner than ``scale`` voxels.
+        ValueError: If the volume is thinner than ``scale`` voxels.
     """
     check_degradation(degradation, scale)
     if volume.ndim != 5:
         raise ValueError(f"volume must be (B, C, D, H, W), got {tuple(volume.shape)}")
     if min(volume.shape[2:]) < scale:
-        raise InputError(
+        raise ValueError(
             f"a volume of {tuple(volume.shape[2:])} voxels cannot be downsampled by {scale}: "
             f"give one with at least {scale} voxels along each axis"
         )

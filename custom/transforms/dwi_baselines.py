@@ -14,7 +14,6 @@ from monai.utils import convert_to_dst_type
 from numpy.typing import NDArray
 from torch import Tensor
 
-from custom.errors import InputError
 from custom.physics.diffusion.tensor import tensor_signal
 from custom.physics.diffusion.tensor_fit import fit_log_linear, fit_non_linear
 
@@ -183,7 +182,7 @@ def patch_radii(shape: tuple[int, ...], measurements: int) -> NDArray[np.int64]:
         measurements: Number of volumes.
 
     Raises:
-        InputError: If no patch of more than one voxel fits in.
+        ValueError: If no patch of more than one voxel fits in.
 
     Example:
         >>> patch_radii((20, 20, 4), 128).tolist()
@@ -194,7 +193,7 @@ def patch_radii(shape: tuple[int, ...], measurements: int) -> NDArray[np.int64]:
         radius += 1
     radii = np.minimum(radius, (np.array(shape) - 1) // 2)
     if not radii.any():
-        raise InputError(f"a volume of {tuple(shape)} voxels is too small for patches")
+        raise ValueError(f"a volume of {tuple(shape)} voxels is too small for patches")
     return np.asarray(radii, dtype=np.int64)
 
 

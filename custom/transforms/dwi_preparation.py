@@ -82,7 +82,7 @@ class DwiPreparationd(MapTransform):
     Raises:
         ValueError: If ``keys`` is more than one key.
         ValueError: If ``noise_estimate`` is unknown.
-        InputError: At the call, for files that do not fit.
+        ValueError: At the call, for files that do not fit.
     """
 
     def __init__(

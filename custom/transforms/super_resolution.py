@@ -214,7 +214,7 @@ class DataConsistencyd(MapTransform):
         Restored: ``(C, scale D, scale H, scale W)``; measured: ``(C, D, H, W)``.
 
     Raises:
-        InputError: If ``strength`` is not between 0 and 1, or ``max_gain`` not positive.
+        ValueError: If ``strength`` is not between 0 and 1, or ``max_gain`` not positive.
     """
 
     def __init__(

@@ -1,5 +1,6 @@
 """A setting that a part refuses is the user's error; a fault of the code is not."""
 
+import numpy as np
 import pytest
 from monai.bundle import ConfigParser
 
@@ -35,7 +36,13 @@ def test_anything_else_stays_what_it_is(part):
     assert user_error(error_of(part)) is None
 
 
-def test_a_value_error_while_running_is_a_fault_of_the_code():
+def test_a_setting_that_is_refused_while_running_too():
     with pytest.raises(ValueError, match="down") as raised:
         RestorationUNet(down="sideways")
+    assert str(user_error(raised.value)).startswith("down must be one of")
+
+
+def test_nothing_else_raised_while_running():
+    with pytest.raises(ValueError, match="broadcast") as raised:
+        np.zeros(2) + np.zeros(3)
     assert user_error(raised.value) is None

@@ -10,7 +10,6 @@ from monai.engines import SupervisedTrainer
 from scipy.stats import chisquare
 
 from custom.engines.anchored_path_batch import AnchoredPathPrepareBatch
-from custom.errors import InputError
 from custom.inferers.clean_estimate import CleanEstimate
 from custom.networks.nets.time_conditioned_unet import TimeConditionedUNet
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
@@ -88,7 +87,7 @@ def test_a_share_of_the_samples_lies_at_the_end(share):
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), "abc"])
 def test_a_share_outside_0_to_1_is_refused(share):
-    with pytest.raises(InputError, match="end_share"):
+    with pytest.raises(ValueError, match="end_share"):
         AnchoredPathPrepareBatch(AnchoredPathScheduler(), ResidualNoise(bank()), end_share=share)
 
 

@@ -96,7 +96,7 @@ def test_a_number_is_obeyed() -> None:
     ],
 )
 def test_settings_out_of_range(settings: dict[str, Any], name: str) -> None:
-    with pytest.raises(InputError, match=name):
+    with pytest.raises(ValueError, match=name):
         planner(1e9, **settings)
 
 

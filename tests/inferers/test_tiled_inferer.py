@@ -216,20 +216,20 @@ def test_the_plan_decides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "name"),
+    ("settings", "name"),
     [
-        ({"tile": "all"}, InputError, "tile"),
-        ({"tile": 5, "overlap": 2}, InputError, "tile"),
-        ({"tile": 16.0}, InputError, "tile"),
-        ({"halo": -1}, InputError, "halo"),
-        ({"overlap": -1}, InputError, "overlap"),
-        ({"scale": 0}, InputError, "scale"),
-        ({"precision": "float16"}, InputError, "precision"),
-        ({"tile": "auto"}, ValueError, "planner"),
+        ({"tile": "all"}, "tile"),
+        ({"tile": 5, "overlap": 2}, "tile"),
+        ({"tile": 16.0}, "tile"),
+        ({"halo": -1}, "halo"),
+        ({"overlap": -1}, "overlap"),
+        ({"scale": 0}, "scale"),
+        ({"precision": "float16"}, "precision"),
+        ({"tile": "auto"}, "planner"),
     ],
 )
-def test_settings_out_of_range(settings: dict[str, Any], error: type[Exception], name: str) -> None:
-    with pytest.raises(error, match=name):
+def test_settings_out_of_range(settings: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match=name):
         TiledUpscalingInferer(**settings)
 
 

@@ -7,7 +7,6 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor, nn
 
-from custom.errors import InputError
 from custom.inferers.voxelwise_inferer import VoxelwiseInferer
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
 from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser
@@ -162,20 +161,20 @@ def test_draws_are_those_of_the_seed() -> None:
 def test_without_a_distribution_nothing_can_be_drawn(kind: Any) -> None:
     network = SignalAutoencoder(8, (7, 6, 5), 3, kind)
     inferer = VoxelwiseInferer(with_sigma=False, num_samples=2)
-    with pytest.raises(InputError, match="num_samples 2 needs a model with a latent distribution"):
+    with pytest.raises(ValueError, match="num_samples 2 needs a model with a latent distribution"):
         inferer(series(), network)
 
 
 def test_what_is_no_signal_is_refused() -> None:
     inferer = VoxelwiseInferer(with_sigma=False)
-    with pytest.raises(InputError, match="6 numbers a voxel for 8 signals"):
+    with pytest.raises(ValueError, match="6 numbers a voxel for 8 signals"):
         inferer(series(), lambda signals: signals[:, :6])
 
 
 @pytest.mark.parametrize("name", ["voxels_per_batch", "num_samples"])
 @pytest.mark.parametrize("value", [0, 1.5])
 def test_settings_out_of_range(name: str, value: float) -> None:
-    with pytest.raises(InputError, match=name):
+    with pytest.raises(ValueError, match=name):
         VoxelwiseInferer(**{name: value})  # type: ignore[arg-type]
 
 
@@ -186,5 +185,5 @@ def test_a_network_with_sigma_needs_it() -> None:
 
 def test_a_tensor_is_no_signal_though_it_has_as_many_numbers() -> None:
     network = TensorInformedDenoiser(num_measurements=12, head="tensor")
-    with pytest.raises(InputError, match="gives signals"):
+    with pytest.raises(ValueError, match="gives signals"):
         VoxelwiseInferer()(series(12), network, **maps())

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from monai.data import MetaTensor
 from torch import Tensor
 
-from custom.errors import InputError
 from custom.physics.data_consistency import (
     data_consistency,
     transfer_function,
@@ -167,7 +166,7 @@ def test_geometry_and_other_entries_are_kept() -> None:
     ],
 )
 def test_settings_out_of_range(settings: dict[str, Any], name: str) -> None:
-    with pytest.raises(InputError, match=name):
+    with pytest.raises(ValueError, match=name):
         DataConsistencyd("pred", **settings)
 
 

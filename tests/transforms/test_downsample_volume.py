@@ -9,7 +9,6 @@ from monai.data import MetaTensor
 from scipy import ndimage, signal
 from torch.nn.functional import interpolate
 
-from custom.errors import InputError
 from custom.physics.downsampling import (
     DEGRADATIONS,
     downsample,
@@ -231,5 +230,5 @@ def test_wrong_arguments_are_named():
         upsample(volume, "linear", 2, "sinc")
     with pytest.raises(ValueError, match="names"):
         DownsampleVolumed(["a", "b"], ["c"])
-    with pytest.raises(InputError, match="at least 2 voxels"):
+    with pytest.raises(ValueError, match="at least 2 voxels"):
         downsample(volume[..., :1], "linear")

@@ -81,7 +81,8 @@ class AnchoredPathDiagnostics:
         seed: Seed of all random draws.
 
     Raises:
-        InputError: If a number is too small; while writing, if no slice is left.
+        ValueError: If a number is too small.
+        InputError: While writing, if no slice is left.
 
     Source:
         docs/methods/micro_mri_denoise.md, "Anchored path diffusion"; Conejo Rupp et al. 2025,

@@ -74,7 +74,7 @@ def usable_networks(
             if item.checkpoint is not None:
                 load_weights(item.checkpoint, item.network)
             network_estimator(item.network, table)
-        except InputError as error:
+        except ValueError as error:
             logger.warning("%s is left out of the signal diagnostics: %s", item.name, error)
             continue
         found[item.name] = item

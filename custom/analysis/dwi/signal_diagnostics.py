@@ -71,7 +71,7 @@ class SignalDiagnostics:
         seed: Seed of all random draws.
 
     Raises:
-        InputError: If a number is out of its range.
+        ValueError: If a number is out of its range.
 
     Source:
         docs/methods/dwi_vae.md.

@@ -48,7 +48,7 @@ class PatchCollector(ItemHandler):
         seed: Seed of the places.
 
     Raises:
-        InputError: If ``size`` or ``each`` is below 1.
+        ValueError: If ``size`` or ``each`` is below 1.
     """
 
     size: int = 32

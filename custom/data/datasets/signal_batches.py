@@ -38,7 +38,7 @@ class SimulatedSignals(IterableDataset[Batch]):
         rank: Number of this process, where several train together.
 
     Raises:
-        InputError: If a number is out of its range.
+        ValueError: If a number is out of its range.
     """
 
     def __init__(

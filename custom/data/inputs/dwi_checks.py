@@ -48,7 +48,7 @@ class DwiInputChecks:
         memory: Returns the bytes that are free.
 
     Raises:
-        InputError: If a tolerance is not positive.
+        ValueError: If a tolerance is not positive.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class DwiInputChecks:
         try:
             self._check_tables(path, header)
             self._check_user_files(path, header)
-        except InputError as error:
+        except ValueError as error:
             return str(error)
         return None
 

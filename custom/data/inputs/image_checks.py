@@ -100,7 +100,7 @@ class VolumeChecks:
 
     Raises:
         ValueError: If ``mode`` is unknown.
-        InputError: If ``min_size`` is no whole number above 0.
+        ValueError: If ``min_size`` is no whole number above 0.
     """
 
     def __init__(

@@ -123,7 +123,7 @@ class VolumePreparation:
         for path, name, subject in tqdm(files, "Preparing volumes", disable=None):
             try:
                 records.append(self._write(writer, path, name, subject, splits[subject]))
-            except InputError as error:
+            except ValueError as error:
                 refused.append(str(error))
         if refused:
             last = (

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.jit import is_scripting  # type: ignore[attr-defined]  # public, not listed
 
-from custom.errors import InputError
 from custom.networks.stored_protocol import TrainedFor, keep_protocol, set_protocol
 from custom.physics.diffusion.error_scales import expected_squared_error
 from custom.physics.diffusion.tensor_fit import regularised_gauss_newton
@@ -115,12 +114,12 @@ class TensorInformedDenoiser(nn.Module):
         """Take over the protocol and the prior's moments, and return the network.
 
         Raises:
-            InputError: If the network was made for other signals.
+            ValueError: If the network was made for other signals.
         """
         set_protocol(self, simulation)
         scales = simulation.error_scales
         if scales.mean.shape != self.prior_mean.shape:
-            raise InputError(
+            raise ValueError(
                 f"with_scale must be {len(scales.mean) == 7} for signals whose scale_rule is "
                 f"{simulation.scale_rule!r}"
             )

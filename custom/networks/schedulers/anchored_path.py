@@ -9,7 +9,6 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from custom.errors import InputError
 from custom.networks.schedulers.noise_profiles import noise_profile as profile_of_path
 from custom.setting_checks import check_above_zero, check_whole
 
@@ -157,7 +156,7 @@ class AnchoredPathScheduler(nn.Module):
             ``(num_inference_steps,)``, int64, strictly descending.
 
         Raises:
-            InputError: If there are fewer than 1 or more than ``T``.
+            ValueError: If there are fewer than 1 or more than ``T``.
 
         Example:
             >>> AnchoredPathScheduler(num_steps=100).timesteps(4)
@@ -167,7 +166,7 @@ class AnchoredPathScheduler(nn.Module):
         count = total if num_inference_steps is None else num_inference_steps
         check_whole("num_inference_steps", count, 1)
         if count > total:
-            raise InputError(f"num_inference_steps must lie in 1..num_steps ({total}), got {count}")
+            raise ValueError(f"num_inference_steps must lie in 1..num_steps ({total}), got {count}")
         # In integers: spaced by T / count >= 1, no two round to the same step.
         return torch.tensor([(2 * total * k + count) // (2 * count) for k in range(count, 0, -1)])
 

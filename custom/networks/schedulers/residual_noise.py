@@ -8,8 +8,6 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor
 
-from custom.errors import InputError
-
 __all__ = ["ResidualNoise", "ResidualSource", "mean_field"]
 
 _QUARTER_TURNS = 4
@@ -48,7 +46,7 @@ class ResidualNoise:
         centre: Whether every pixel has a mean of exactly 0, unlike in the paper.
 
     Raises:
-        InputError: At the first draw, if the residuals are all the same and ``centre`` is set.
+        ValueError: At the first draw, if the residuals are all the same and ``centre`` is set.
 
     Source:
         docs/methods/micro_mri_denoise.md, "Anchored path diffusion"; Conejo Rupp et al. 2025,
@@ -156,7 +154,7 @@ class ResidualNoise:
         centred = fields.double() - mean_field(fields, self.rotate)
         std = centred.square().mean().sqrt()
         if std < _LEAST_STD:
-            raise InputError(
+            raise ValueError(
                 f"the residual bank holds {len(fields)} residual(s), all the same: train on more "
                 "slices, or set centre_residuals to false"
             )

@@ -124,7 +124,7 @@ class MixedLevels:
         clean_share: Share of signals without noise.
 
     Raises:
-        InputError: If a bound is not positive, the bounds are not in order, or the share is not
+        ValueError: If a bound is not positive, the bounds are not in order, or the share is not
             0..1.
 
     Source:

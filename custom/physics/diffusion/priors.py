@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from custom.errors import InputError
 from custom.physics.diffusion.tensor import tensor_signal
 from custom.setting_checks import check_bounds, check_share, check_whole
 
@@ -109,7 +108,7 @@ class TensorLattice:
             paper, for 428 thousand tensors.
 
     Raises:
-        InputError: If ``points`` is less than 2.
+        ValueError: If ``points`` is less than 2.
 
     Source:
         docs/methods/dwi_vae.md, "Simulation".
@@ -160,7 +159,7 @@ class EigenvaluePrior:
         fibre_share: Share of tensors with two equal slower diffusivities.
 
     Raises:
-        InputError: If a bound is no positive number or the share is outside 0..1.
+        ValueError: If a bound is no positive number or the share is outside 0..1.
     """
 
     num_parameters = 6
@@ -202,7 +201,7 @@ class BallAndSticksPrior:
         highest: Largest.
 
     Raises:
-        InputError: If ``sticks`` is no number of 1 to 3, a bound is not positive, or the bounds are
+        ValueError: If ``sticks`` is no number of 1 to 3, a bound is not positive, or the bounds are
             not in order.
 
     Source:
@@ -213,7 +212,7 @@ class BallAndSticksPrior:
     def __init__(self, sticks: int = 2, lowest: float = 0.1, highest: float = 3.0) -> None:
         check_whole("sticks", sticks, 1)
         if sticks > 3:
-            raise InputError(f"sticks must be at most 3, got {sticks}")
+            raise ValueError(f"sticks must be at most 3, got {sticks}")
         check_bounds(lowest, highest)
         self.sticks: Literal[1, 2, 3] = sticks  # type: ignore[assignment]  # checked above
         self.lowest, self.highest = lowest, highest

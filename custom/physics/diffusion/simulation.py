@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from custom.errors import InputError
 from custom.physics.diffusion.error_scales import ErrorScales, error_scales_of
 from custom.physics.diffusion.gradient_table import UNWEIGHTED_UP_TO, GradientTable
 from custom.physics.diffusion.noise import LevelDistribution, NoiseModel
@@ -39,7 +38,7 @@ class SignalSimulation:
 
     Raises:
         ValueError: If ``scale_rule`` is unknown.
-        InputError: If it is ``b0`` and the protocol has no such
+        ValueError: If it is ``b0`` and the protocol has no such
             measurement.
 
     Source:
@@ -57,7 +56,7 @@ class SignalSimulation:
         if scale_rule not in SCALE_RULES:
             raise ValueError(f"scale_rule must be one of {SCALE_RULES}, got {scale_rule!r}")
         if scale_rule == "b0" and not table.unweighted.any():
-            raise InputError(
+            raise ValueError(
                 f"scale_rule b0 needs a volume of b <= {UNWEIGHTED_UP_TO:g} s/mm²: there is none"
             )
         self.table = table
@@ -114,13 +113,13 @@ class SignalSimulation:
         """Compare with protocol and scale rule of the training that is resumed.
 
         Raises:
-            InputError: If they were of another protocol or in other units.
+            ValueError: If they were of another protocol or in other units.
         """
         same = self.b_rows.shape == state["b_rows"].shape and torch.allclose(
             self.b_rows, state["b_rows"].to(self.b_rows), atol=1e-4
         )
         if not same or state["scale_rule"] != self.scale_rule:
-            raise InputError("it was of another protocol or scale_rule: give its bval and bvec")
+            raise ValueError("it was of another protocol or scale_rule: give its bval and bvec")
 
     @cached_property
     def error_scales(self) -> ErrorScales:

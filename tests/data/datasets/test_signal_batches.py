@@ -11,7 +11,6 @@ from custom.data.datasets.signal_batches import (
     LatticeSplit,
     SimulatedSignals,
 )
-from custom.errors import InputError
 from custom.physics.diffusion.gradient_table import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise, MixedLevels, PublishedLevels
 from custom.physics.diffusion.priors import BoxPrior, TensorLattice
@@ -112,9 +111,9 @@ def test_more_held_out_signals_than_tensors_come_in_rounds(split):
 
 
 def test_settings_are_refused(split):
-    with pytest.raises(InputError, match="batch_size"):
+    with pytest.raises(ValueError, match="batch_size"):
         LatticeSignals(split, PublishedLevels(), len(split.training) + 1)
-    with pytest.raises(InputError, match="test_share"):
+    with pytest.raises(ValueError, match="test_share"):
         LatticeSplit(simulation(), TensorLattice(3), 1.0)
-    with pytest.raises(InputError, match="steps"):
+    with pytest.raises(ValueError, match="steps"):
         SimulatedSignals(simulation(), 4, 0)

@@ -160,5 +160,5 @@ def test_files_belong_to_one_scan(scan: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["b_tolerance", "direction_tolerance_deg"])
 def test_tolerances_are_positive(name: str) -> None:
-    with pytest.raises(InputError, match=name):
+    with pytest.raises(ValueError, match=name):
         DwiInputChecks(study_protocol(), **{name: 0.0})

@@ -73,10 +73,10 @@ def test_the_memory_is_asked_for_what_the_network_sees(
 def test_settings(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="mode"):
         VolumeChecks(mode="both")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="min_size"):
+    with pytest.raises(ValueError, match="min_size"):
         VolumeChecks(0)
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(ValueError, match="no such file"):
         VolumeChecks()(tmp_path / "none.nii.gz")
     (tmp_path / "a.png").write_bytes(b"")
-    with pytest.raises(InputError, match="NIfTI"):
+    with pytest.raises(ValueError, match="NIfTI"):
         VolumeChecks()(tmp_path / "a.png")

@@ -247,7 +247,7 @@ def test_the_bank_is_not_touched_before_the_first_draw():
 
 def test_residuals_that_are_all_the_same_are_no_noise():
     same = SimpleNamespace(residuals=torch.ones(4, 5, 5), rms=1.0)
-    with pytest.raises(InputError, match=r"4 residual\(s\), all the same"):
+    with pytest.raises(ValueError, match=r"4 residual\(s\), all the same"):
         ResidualNoise(same).draw((1, 1, 5, 5))
 
 

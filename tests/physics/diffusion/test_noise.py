@@ -3,7 +3,6 @@ import pytest
 import torch
 from scipy.stats import kstest, norm, rice
 
-from custom.errors import InputError
 from custom.physics.diffusion.noise import (
     ClippedGaussianNoise,
     MixedLevels,
@@ -188,5 +187,5 @@ def test_levels_are_seeded(levels):
     ],
 )
 def test_wrong_settings_are_named(make, said):
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(ValueError, match=said):
         make()

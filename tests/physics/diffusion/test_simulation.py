@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from custom.errors import InputError
 from custom.physics.diffusion.gradient_table import published_scheme
 from custom.physics.diffusion.noise import ClippedGaussianNoise, MixedLevels, RicianNoise
 from custom.physics.diffusion.priors import BallAndSticksPrior, BoxPrior
@@ -76,7 +75,7 @@ def test_settings_are_refused_in_one_line():
     with pytest.raises(ValueError, match="scale_rule"):
         simulation("fit")
     table = published_scheme().select(np.arange(1, 31))
-    with pytest.raises(InputError, match="b <= 55"):
+    with pytest.raises(ValueError, match="b <= 55"):
         SignalSimulation(table, BoxPrior(), RicianNoise(), MixedLevels(), "b0")
 
 
@@ -87,5 +86,5 @@ def test_a_training_of_another_protocol_is_not_gone_on_with():
     turned.bvecs[5] = turned.bvecs[6]
     other = SignalSimulation(turned, BoxPrior(), ClippedGaussianNoise(), MixedLevels())
     for wrong in (other, simulation("b0")):
-        with pytest.raises(InputError, match="another protocol"):
+        with pytest.raises(ValueError, match="another protocol"):
             wrong.load_state_dict(saved)

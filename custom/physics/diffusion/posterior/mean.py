@@ -13,7 +13,6 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Generator, Tensor
 
-from custom.errors import InputError
 from custom.physics.diffusion.noise import ClippedGaussianNoise, NoiseModel
 from custom.physics.diffusion.posterior.importance_sampling import (
     Moments,
@@ -90,7 +89,7 @@ class PosteriorMean:
             noise.
 
     Raises:
-        InputError: If a number is out of range, or an unknown scale meets noise that is not
+        ValueError: If a number is out of range, or an unknown scale meets noise that is not
             Gaussian.
 
     Source:
@@ -112,7 +111,7 @@ class PosteriorMean:
         check_whole("draws", draws, 2)
         check_whole("own_draws", own_draws, 2)
         if not scale_known and (not isinstance(noise, ClippedGaussianNoise) or noise.clip):
-            raise InputError(
+            raise ValueError(
                 "an unknown scale needs Gaussian noise that is not cut: ClippedGaussianNoise(False)"
             )
         self.prior, self.noise, self.b_rows = prior, noise, b_rows
@@ -133,7 +132,7 @@ class PosteriorMean:
             ``noisy``: ``(n, M)``.
 
         Raises:
-            InputError: If ``sigma`` is not positive.
+            ValueError: If ``sigma`` is not positive.
         """
         check_above_zero("sigma", sigma)
         if isinstance(self.prior, BoxPrior) and sigma < self.own_below:

@@ -8,7 +8,6 @@ import torch
 from scipy import stats
 from torch import Generator, Tensor
 
-from custom.errors import InputError
 from custom.physics.diffusion.gradient_table import spread_directions
 from custom.physics.diffusion.noise import ClippedGaussianNoise, NoiseModel, RicianNoise
 from custom.physics.diffusion.posterior.importance_sampling import (
@@ -296,7 +295,7 @@ def test_the_share_of_sampling_is_that_of_the_draws() -> None:
 
 
 def test_what_cannot_be_is_refused(b_rows: Tensor) -> None:
-    with pytest.raises(InputError, match="unknown scale"):
+    with pytest.raises(ValueError, match="unknown scale"):
         PosteriorMean(BoxPrior(), RicianNoise(), b_rows, scale_known=False)
-    with pytest.raises(InputError, match="sigma"):
+    with pytest.raises(ValueError, match="sigma"):
         PosteriorMean(BoxPrior(), RicianNoise(), b_rows)(torch.ones(3, len(b_rows)), 0.0, seeded())
