@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from custom.data.preparation.splits import SubjectSplit
-from custom.errors import InputError
 
 SHARES = {"training": 0.7, "validation": 0.1, "test": 0.2}
 
@@ -72,12 +71,12 @@ def test_who_a_file_shows(pattern, path, expected):
     ],
 )
 def test_what_makes_no_split_is_refused(arguments, message):
-    with pytest.raises(InputError, match=message) as error:
+    with pytest.raises(ValueError, match=message) as error:
         SubjectSplit(**({"shares": SHARES} | arguments))
     assert "\n" not in str(error.value)
 
 
 def test_too_few_subjects_are_named():
-    with pytest.raises(InputError, match=r"2 subjects \(a, b\) cannot fill training, validation,"):
+    with pytest.raises(ValueError, match=r"2 subjects \(a, b\) cannot fill training, validation,"):
         SubjectSplit(SHARES)(["a", "b", "a"])
     assert len(SubjectSplit(SHARES | {"test": 0})(["a", "b"])) == 2
