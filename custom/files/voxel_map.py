@@ -38,8 +38,9 @@ def read_voxel_map(
             where nothing is known.
 
     Raises:
+        ValueError: If the number is out of its range.
         InputError: If the file is missing, no image, of another grid, or has values that are
-            negative or not finite; or the number is out of its range.
+            negative or not finite.
     """
     if not isinstance(given, (str, Path)):
         (check_not_negative if zero_allowed else check_above_zero)(name, given)

@@ -27,13 +27,13 @@ def test_numbers_and_images_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [-0.1, np.nan, np.inf, True])
 def test_numbers_out_of_range_are_refused(number: float) -> None:
-    with pytest.raises(InputError, match="sigma must be"):
+    with pytest.raises(ValueError, match="sigma must be"):
         read(number)
 
 
 def test_zero_may_be_a_noise_level_but_no_signal() -> None:
     assert read(0) == 0.0
-    with pytest.raises(InputError, match="sigma must be positive"):
+    with pytest.raises(ValueError, match="sigma must be positive"):
         read(0, zero_allowed=False)
 
 
