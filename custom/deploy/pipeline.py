@@ -148,7 +148,12 @@ class Pipeline:
             Refusal: If a check fails, or the series is far from the training.
         """
         trained = TrainingRange(self._open.metadata.get("training_range", {"kind": "volume"}))
-        volume = series_volume(series, trained.kind, lossy=self._rules.lossy_compression)
+        volume = series_volume(
+            series,
+            trained.kind,
+            lossy=self._rules.lossy_compression,
+            derived_maps=self._rules.derived_maps,
+        )
         self.sha256 = volume.sha256
         for doubt in volume.warnings:
             self.warnings.append("doubtful-image")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
@@ -127,10 +128,10 @@ def _frames_of_file(header: Dataset, file: Path) -> Iterator[Frame]:
             f"{len(per_frame)}: export the series as single-frame MR images",
         )
     base = Dataset()
-    for element in header:
+    for tag in header.keys():  # noqa: SIM118 - the values of private elements stay unread
         # Else each frame would carry the functional groups of all.
-        if not element.tag.is_private and element.keyword not in _FUNCTIONAL:
-            base[element.tag] = element
+        if not tag.is_private and keyword_for_tag(tag) not in _FUNCTIONAL:
+            base[tag] = header[tag]
     # Shared groups first: a frame's own override them.
     for group in header.get("SharedFunctionalGroupsSequence") or []:
         _merge(base, group)

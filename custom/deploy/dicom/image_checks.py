@@ -18,8 +18,9 @@ from pydicom.uid import (
 from custom.deploy.dicom.frames import Frame
 from custom.deploy.dicom.header_values import integer, texts, value_of
 from custom.errors import Refusal
+from custom.files.map_names import DerivedMaps, map_name
 
-__all__ = ["check_identity", "check_images", "component_of"]
+__all__ = ["check_identity", "check_images", "component_of", "map_of"]
 
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 # The other values of the standard (PS3.3 C.7.6.3.1.2); a value outside this list is not quoted.
@@ -43,6 +44,14 @@ _PATIENT = ("PatientID", "PatientName", "PatientBirthDate")
 # Without these a result cannot reference its source (PS3.3 C.7.2.1, C.12.1).
 _NEEDED = ("StudyInstanceUID", "SOPClassUID", "SOPInstanceUID")
 _ALWAYS_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+# Volume Based Calculation Technique (0008,9207) of values that are no intensities of a place.
+_PROJECTIONS = ("MAX_IP", "MIN_IP", "VOLUME_RENDER", "SURFACE_RENDER")
+# Derivations of CID 7203 whose result is no image of the same kind: metabolite maps, division,
+# subtraction, renderings, segmentation, projections, analyses of perfusion and diffusion.
+_DERIVATIONS = (
+    *("113050", "113046", "113062", "113074", "113075", "113076", "113078", "113079"),
+    *("129104", "129105", "129106"),
+)
 
 
 def check_identity(frames: Sequence[Frame]) -> None:
@@ -61,7 +70,7 @@ def check_identity(frames: Sequence[Frame]) -> None:
                 "the series as it came from the scanner",
             )
     for keyword in _PATIENT:
-        count = len({str(value_of(frame.header, keyword) or "") for frame in frames})
+        count = len({_identity(value_of(frame.header, keyword)) for frame in frames})
         if count > 1:
             raise Refusal(
                 "several-patients",
@@ -76,20 +85,38 @@ def check_identity(frames: Sequence[Frame]) -> None:
         )
 
 
+def _identity(value: object) -> str:
+    """Return a value without what has no meaning: ``DOE^JOHN^^`` and ``DOE^JOHN`` are equal.
+
+    Outer spaces of a text have none (PS3.5 6.2), nor have components of a person's name that are
+    empty at its end (6.2.1.1).
+    """
+    groups = [
+        "^".join(part.strip() for part in group.split("^")).rstrip("^")
+        for group in str(value or "").split("=")
+    ]
+    return "=".join(groups).rstrip("=")
+
+
 def check_images(
-    frames: Sequence[Frame], lossy: Literal["refuse", "warn"] = "refuse"
+    frames: Sequence[Frame],
+    lossy: Literal["refuse", "warn"] = "refuse",
+    derived_maps: DerivedMaps = "refuse",
 ) -> tuple[str, ...]:
     """Refuse images that are no plain grey-level magnitude images that can be decoded here.
 
     Pixels that were compressed with loss are refused, or returned as a warning, a line each.
 
     Raises:
-        Refusal: ``colour``, ``localiser``, ``not-magnitude``, ``unsupported-pixels``,
-            ``compressed`` or ``lossy-compressed``.
+        Refusal: ``colour``, ``localiser``, ``mosaic``, ``not-magnitude``, ``derived-map``,
+            ``unsupported-pixels``, ``compressed`` or ``lossy-compressed``.
     """
     _check_colour(frames)
     _check_localiser(frames)
+    _check_mosaic(frames)
     _check_components(frames)
+    if derived_maps == "refuse":
+        _check_maps(frames)
     for frame in frames:
         _check_format(frame.header)
     doubts = _check_losses(frames, lossy)
@@ -142,6 +169,52 @@ def _check_localiser(frames: Sequence[Frame]) -> None:
         raise Refusal(
             "localiser",
             "the series is a localiser (Image Type has LOCALIZER): choose a series of a volume",
+        )
+
+
+def _check_mosaic(frames: Sequence[Frame]) -> None:
+    """Refuse Siemens' images that show all slices of a volume as tiles."""
+    if any("MOSAIC" in texts(frame.header, "ImageType") for frame in frames):
+        raise Refusal(
+            "mosaic",
+            "the series is a Siemens mosaic (Image Type has MOSAIC), with all slices of a volume "
+            "as tiles of one image: convert it with dcm2niix, then run `mri-bundles restore` on "
+            "the NIfTI file",
+        )
+
+
+def map_of(header: Dataset) -> str | None:
+    """Return how a header says that an image is a map computed from images; None if it does not.
+
+    By the third and later values of Image Type (0008,0008), Volume Based Calculation Technique
+    (0008,9207) and Derivation Code Sequence (0008,9215); of a derived image also by its Series
+    Description (0008,103E), in which many programs name the map alone.
+    """
+    words = texts(header, "ImageType")
+    named = next(filter(None, map(map_name, words[2:])), None)
+    if named:
+        return f"Image Type has {named}"
+    technique = value_of(header, "VolumeBasedCalculationTechnique")
+    if technique in _PROJECTIONS:
+        return f"Volume Based Calculation Technique is {technique}"
+    for item in value_of(header, "DerivationCodeSequence") or ():
+        code = (value_of(item, "CodingSchemeDesignator"), value_of(item, "CodeValue"))
+        if code[0] == "DCM" and code[1] in _DERIVATIONS:
+            return f"Derivation Code Sequence has {code[1]}"
+    if words[:1] == ["DERIVED"]:
+        named = map_name(str(value_of(header, "SeriesDescription") or ""))
+    return f"Series Description has {named}" if named else None
+
+
+def _check_maps(frames: Sequence[Frame]) -> None:
+    """Refuse maps computed from images, such as ADC, FA, CBF, T2, a projection, a subtraction."""
+    found = [how for how in (map_of(frame.header) for frame in frames) if how]
+    if found:
+        raise Refusal(
+            "derived-map",
+            f"{len(found)} of {len(frames)} images are maps that were computed from images "
+            f"({found[0]}): choose the series of the images, or set derived_maps: allow in the "
+            "rules",
         )
 
 

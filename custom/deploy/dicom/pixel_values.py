@@ -12,10 +12,10 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.utils import iter_pixels
 
 from custom.deploy.dicom.frames import Frame
-from custom.deploy.dicom.header_values import element_of, numbers
+from custom.deploy.dicom.header_values import element_of, integer, numbers
 from custom.errors import Refusal
 
-__all__ = ["decode", "intensities", "rescale_of"]
+__all__ = ["complement", "decode", "intensities", "is_inverted", "rescale_of"]
 
 
 def intensities(stored: NDArray[Any], header: Dataset) -> tuple[NDArray[np.float32], bytes]:
@@ -30,15 +30,44 @@ def intensities(stored: NDArray[Any], header: Dataset) -> tuple[NDArray[np.float
         that define their meaning.
     """
     slope, intercept = rescale_of(header)
-    inverted = header.get("PhotometricInterpretation") == "MONOCHROME1"
+    padding = _padding(header)
     # One type, so that neither compression nor the file's number of bits changes the hash.
     content = hashlib.sha256(stored.astype("<i4").tobytes())
-    content.update(repr((stored.shape, slope, intercept, inverted)).encode())
+    meaning = (stored.shape, slope, intercept, is_inverted(header), *(padding or ()))
+    content.update(repr(meaning).encode())
     # float32 holds whole numbers to 2^24 only, and pixels may have 32 bits.
     wide = stored.astype(np.float64)
-    if inverted:
-        wide = _complement(header) - wide
-    return (wide * slope + intercept).astype(np.float32).T, content.digest()
+    if is_inverted(header):
+        wide = complement(header) - wide
+    wide = wide * slope + intercept
+    if padding is not None:  # no tissue: as air, which gives no signal
+        wide[(stored >= padding[0]) & (stored <= padding[1])] = 0.0
+    return wide.astype(np.float32).T, content.digest()
+
+
+def _padding(header: Dataset) -> tuple[int, int] | None:
+    """Return the lowest and highest stored value of pixels that are no part of the image.
+
+    Pixel Padding Value (0028,0120) and Pixel Padding Range Limit (0028,0121), PS3.3 C.7.5.1.1.2;
+    None if there is none.
+    """
+    value = integer(header, "PixelPaddingValue")
+    if value is None:
+        return None
+    limit = integer(header, "PixelPaddingRangeLimit")
+    bits = int(header.BitsAllocated)
+    # Some write the bits of a negative number as a number without a sign.
+    wraps = bits if header.PixelRepresentation == 1 else None
+    ends = sorted(
+        end - 2**bits if wraps and end >= 2 ** (bits - 1) else end
+        for end in (value, value if limit is None else limit)
+    )
+    return ends[0], ends[1]
+
+
+def is_inverted(header: Dataset) -> bool:
+    """Return True if the lowest stored value is shown as white."""
+    return bool(header.get("PhotometricInterpretation") == "MONOCHROME1")
 
 
 def rescale_of(header: Dataset) -> tuple[float, float]:
@@ -107,7 +136,7 @@ def _settled(raw: NDArray[Any], header: Dataset) -> NDArray[Any]:
     return np.asarray(settled)
 
 
-def _complement(header: Dataset) -> float:
+def complement(header: Dataset) -> float:
     """Return the sum of a stored value and its inverse, of MONOCHROME1 (PS3.3 C.7.6.3.1.2).
 
     There the lowest value is shown as white: the scale between the lowest and the highest value of

@@ -12,9 +12,11 @@ import yaml
 from pydicom.dataset import Dataset
 
 from custom.deploy.dicom.header_values import quiet_pydicom, texts, value_of
+from custom.deploy.dicom.image_checks import map_of
 from custom.deploy.dicom.series import DicomSeries
 from custom.deploy.dicom.writing.derivation import MAKER
 from custom.errors import InputError, Refusal
+from custom.files.map_names import DerivedMaps
 from custom.files.unique_keys import read_unique
 
 __all__ = ["SeriesRules", "WordRules", "load_rules", "select_series"]
@@ -26,6 +28,7 @@ _CHOICES = {
     "outside_training_range": get_args(Answer),
     "lossy_compression": get_args(Answer),
     "own_results": ("refuse", "allow"),
+    "derived_maps": get_args(DerivedMaps),
 }
 _LISTED = 12  # most series that a message lists
 
@@ -67,6 +70,8 @@ class SeriesRules:
         lossy_compression: Whether to refuse or to warn of pixels that were compressed with loss.
         own_results: Whether to refuse or to allow what this application, or other research
             software, has made.
+        derived_maps: Whether to refuse or to allow maps computed from images (ADC, FA, CBF, T2,
+            projections, subtractions and the like).
     """
 
     modality: str = "MR"
@@ -78,6 +83,7 @@ class SeriesRules:
     outside_training_range: Answer = "refuse"
     lossy_compression: Answer = "refuse"
     own_results: Literal["refuse", "allow"] = "refuse"
+    derived_maps: DerivedMaps = "refuse"
 
     def fault(self, series: DicomSeries) -> str | None:
         """Return the reason why a series does not match; None if it does."""
@@ -86,6 +92,8 @@ class SeriesRules:
             return f"not {self.modality}"
         if self.own_results == "refuse" and _is_result(header):
             return "a result of research software"
+        if self.derived_maps == "refuse" and (how := map_of(header)):
+            return f"a map computed from images ({how}); derived_maps: allow takes it"
         if self.number is not None and series.number != self.number:
             return f"not number {self.number}"
         if fault := self.description.fault([series.description]):

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pydicom
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import MediaStorageDirectoryStorage
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from custom.deploy.dicom.header_values import code_word, integer, quiet_pydicom, value_of
 from custom.errors import InputError, Refusal
@@ -19,6 +20,7 @@ __all__ = ["DicomSeries", "read_folder"]
 
 # Suffixes of DICOM files; a broken file with one of them is refused, not ignored.
 _DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
+_LONGEST_VALUE = 2**16  # bytes of a value that is read with the header
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,10 @@ def read_folder(folder: Path) -> list[DicomSeries]:
     """Read the headers of every DICOM file below a folder.
 
     Files that are not DICOM, hidden ones and a DICOMDIR are ignored. A file that cannot be read is
-    refused if it is called ``.dcm`` or the like, or like the images beside it except for its
-    number: without it a volume might lack its last slice unnoticed. Messages give the position of
-    such a file in the list by name, since the name may be personal data.
+    refused if it is DICOM without preamble, compressed as a whole, called ``.dcm`` or the like, or
+    like the images beside it except for its number: without it a volume might lack its last slice
+    unnoticed. Messages give the position of such a file in the list by name, since the name may be
+    personal data.
 
     Args:
         folder: The folder; series may lie in separate folders or mixed in one.
@@ -120,9 +123,12 @@ def _is_visible_file(path: Path, folder: Path) -> bool:
 def _header(file: Path, place: str) -> Dataset | None:
     """Return a file's data set without pixels; None if the file is to be ignored."""
     try:
-        # One series is chosen later, and only its pixels are decoded.
-        header = pydicom.dcmread(file, stop_before_pixels=True)
+        _check_deflated(read_file_meta_info(file), place)
+        # One series is chosen later, and only its pixels are decoded; other large values are read
+        # where they are used.
+        header = pydicom.dcmread(file, stop_before_pixels=True, defer_size=_LONGEST_VALUE)
     except InvalidDicomError:
+        _check_bare(file, place)
         if file.suffix.lower() not in _DICOM_SUFFIXES:
             return None
         raise Refusal(
@@ -130,6 +136,8 @@ def _header(file: Path, place: str) -> Dataset | None:
             f"{place} is called DICOM and is none: damaged on its way? Send it again or take it "
             "out",
         ) from None
+    except Refusal:
+        raise
     except Exception:  # of whatever kind the broken byte led to; its text may quote a value
         raise Refusal(
             "unreadable-file", f"{place} is damaged DICOM: send it again or take it out"
@@ -142,6 +150,36 @@ def _header(file: Path, place: str) -> Dataset | None:
             f"{place} has no Series Instance UID (0020,000E): export it again or take it out",
         )
     return header
+
+
+def _check_deflated(meta: FileMetaDataset, place: str) -> None:
+    """Refuse a file that is compressed as a whole: a small one may fill the memory."""
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        raise Refusal(
+            "compressed",
+            f"{place} is compressed as a whole ({DeflatedExplicitVRLittleEndian.name}), which is "
+            "not read: export the series uncompressed, or convert it with dcmtk's dcmconv +te",
+        )
+
+
+def _check_bare(file: Path, place: str) -> None:
+    """Refuse a data set without the preamble and file meta information of a DICOM file."""
+    with file.open("rb") as opened:
+        start = opened.read(4)
+    # Groups 0002 and 0008 come first; their elements are below 0100 at the start.
+    if len(start) < 4 or start[0] not in (2, 8) or start[1] or start[3]:
+        return
+    try:
+        found = pydicom.dcmread(file, force=True, specific_tags=["SOPClassUID"], defer_size=64)
+        known = str(found.get("SOPClassUID") or "").startswith("1.2.840.10008.")
+    except Exception:  # of whatever kind the bytes of another format lead to
+        return
+    if known:
+        raise Refusal(
+            "unreadable-file",
+            f"{place} is DICOM without preamble and file meta information, as of old programs: "
+            "convert it with dcmtk's dcmconv, or export the series again",
+        )
 
 
 def _series(uid: str, members: Iterable[tuple[Path, Dataset]]) -> DicomSeries:

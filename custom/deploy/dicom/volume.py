@@ -5,25 +5,32 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.uid import UID, generate_uid
 
 from custom.deploy.dicom.diffusion import Weighting, fsl_directions, volumes_of
 from custom.deploy.dicom.frames import Frame, frames_of
-from custom.deploy.dicom.header_values import numbers, quiet_pydicom
+from custom.deploy.dicom.header_values import numbers, quiet_pydicom, value_of
 from custom.deploy.dicom.image_checks import check_identity, check_images
 from custom.deploy.dicom.pixel_values import decode
 from custom.deploy.dicom.plane import ImagePlane, common_plane
 from custom.deploy.dicom.series import DicomSeries
 from custom.deploy.dicom.stack import affine_of, by_position, check_steps, single_images
+from custom.errors import Refusal
+from custom.files.image_faults import available_memory, memory_fault
+from custom.files.map_names import DerivedMaps
 from custom.files.nifti_volume import write_volume
 
 __all__ = ["LPS_TO_RAS", "SeriesVolume", "series_volume", "write_nifti"]
 
+# The volume and its copy while it is written; measured: 31 bytes for each pixel that is decoded.
+_BYTES_A_VOXEL, _BYTES_OF_DECODING = 8, 32
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -57,6 +64,14 @@ class SeriesVolume:
     weightings: tuple[Weighting, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    @cached_property
+    def frame_of_reference(self) -> UID:
+        """Frame of Reference UID (0020,0052) of the source, else a new one for all its results."""
+        with quiet_pydicom():
+            stated = value_of(self.sources[0].header, "FrameOfReferenceUID")
+        # Without a prefix: a UID of a random UUID (2.25), which needs no registered root.
+        return UID(stated) if stated else generate_uid(prefix=None)
+
     @property
     def headers(self) -> tuple[Dataset, ...]:
         """The attributes of the images in ``sources``."""
@@ -77,11 +92,16 @@ class SeriesVolume:
 
 @quiet_pydicom()
 def series_volume(
-    series: DicomSeries, kind: str, *, lossy: Literal["refuse", "warn"] = "refuse"
+    series: DicomSeries,
+    kind: str,
+    *,
+    lossy: Literal["refuse", "warn"] = "refuse",
+    derived_maps: DerivedMaps = "refuse",
 ) -> SeriesVolume:
     """Check a series, then decode it.
 
-    ``kind`` is ``volume`` or ``diffusion``; ``lossy`` concerns pixels compressed with loss.
+    ``kind`` is ``volume`` or ``diffusion``; ``lossy`` concerns pixels compressed with loss,
+    ``derived_maps`` maps computed from images.
 
     Raises:
         Refusal: If the series is no equally spaced stack of magnitude images, one a position (and
@@ -92,7 +112,7 @@ def series_volume(
         raise ValueError(f"kind must be volume or diffusion, got {kind!r}")
     frames = frames_of(series)
     check_identity(frames)
-    doubts = check_images(frames, lossy)
+    doubts = check_images(frames, lossy, derived_maps)
     plane = common_plane(frames)
     groups = by_position(plane)
     weightings: list[Weighting] = []
@@ -103,6 +123,7 @@ def series_volume(
         table = single_images(frames, groups)[None]
     for order in table:
         check_steps(frames, plane, order)
+    _check_memory(plane, table.size)
     affine = affine_of(plane, table[0])
     array, digest = _decoded([frames[index] for index in table.flat], plane, table.shape)
     bvals = np.array([one.bval for one in weightings])
@@ -121,6 +142,17 @@ def series_volume(
         weightings=tuple(weightings),
         warnings=doubts,
     )
+
+
+def _check_memory(plane: ImagePlane, images: int) -> None:
+    """Refuse a series whose headers declare more pixels than the memory can hold."""
+    pixels = plane.shape[0] * plane.shape[1]
+    needed = pixels * (_BYTES_A_VOXEL * images + _BYTES_OF_DECODING)
+    remedy = "send fewer images, or use a larger machine"
+    fault = memory_fault(needed, available_memory(), remedy)
+    if fault is not None:
+        columns, rows = plane.shape
+        raise Refusal("too-large", f"{images} images of {columns} x {rows} pixels are {fault}")
 
 
 def _decoded(

@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 from mr_series import PLANES, classic, diffusion, enhanced, oblique, phantom
-from pydicom.uid import MPEG2MPML, EnhancedMRColorImageStorage, JPEGLSNearLossless
+from pydicom.uid import MPEG2MPML, EnhancedMRColorImageStorage, JPEGLSNearLossless, RLELossless
+
+from custom.deploy.dicom.writing.derivation import coded
 
 CASES = {}
 
@@ -196,6 +198,63 @@ def phase_ge():
     return images
 
 
+@case("mosaic", "Siemens mosaic .* dcm2niix")
+def siemens_mosaic():
+    return changed(ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"])[:1]
+
+
+def map_case(name, match, **values):
+    """Register a series of a computed map."""
+
+    def make():
+        return changed(**values)
+
+    make.__name__ = f"map_{name}"
+    case("derived-map", match)(make)
+
+
+for _name, _words in {
+    "adc": ["DERIVED", "PRIMARY", "DIFFUSION", "ADC", "ND"],
+    "fa": ["DERIVED", "PRIMARY", "DIFFUSION", "FA", "ND", "NORM"],
+    "t2": ["DERIVED", "PRIMARY", "M", "ND", "T2 MAP"],
+    "t2_star": ["DERIVED", "PRIMARY", "T2_STAR_MAP"],
+    "cbf": ["DERIVED", "PRIMARY", "ASL", "RELCBF"],
+    "projection": ["DERIVED", "SECONDARY", "PROJECTION IMAGE", "IVI"],
+    "mip": ["DERIVED", "PRIMARY", "M", "ND", "MIP"],
+    "subtraction": ["DERIVED", "PRIMARY", "M", "ND", "SUB"],
+    "modulus": ["DERIVED", "SECONDARY", "MODULUS SUBTRACT"],
+    "philips": ["ORIGINAL", "PRIMARY", "ADC", "UNSPECIFIED"],
+}.items():
+    map_case(_name, "5 of 5 images are maps .*Image Type has .*derived_maps", ImageType=_words)
+
+for _name in ("Z-score FLAIR", "t1 minus SUBTRACTION", "ep2d_diff_ADC", "rCBV corrected"):
+    map_case(
+        f"described_{_name}",
+        "Series Description has",
+        SeriesDescription=_name,
+        ImageType=["DERIVED", "SECONDARY"],
+    )
+map_case("technique", "Technique is MAX_IP", VolumeBasedCalculationTechnique="MAX_IP")
+
+
+@case("derived-map", "Derivation Code Sequence has 113062")
+def coded_subtraction():
+    return changed(DerivationCodeSequence=[coded("113062", "Pixel by pixel subtraction")])
+
+
+@case("derived-map", "1 of 5 images")
+def a_map_among_images():
+    return changed(3, ImageType=["DERIVED", "PRIMARY", "ADC"])
+
+
+@case("derived-map", "5 of 5 images")
+def enhanced_map():
+    file = enhanced(phantom())
+    for group in file.PerFrameFunctionalGroupsSequence:
+        group.MRImageFrameTypeSequence[0].FrameType = ["DERIVED", "PRIMARY", "M", "T1_MAP"]
+    return [file]
+
+
 @case("compressed", "MPEG2 Main Profile / Main Level cannot be decoded")
 def film():
     images = changed()
@@ -229,6 +288,16 @@ def odd_bits():
 @case("invalid-rescale")
 def no_slope():
     return changed(RescaleSlope=0, RescaleIntercept=0)
+
+
+@case("too-large", "5 images of 60000 x 60000 pixels are too large: .* GB is free")
+def more_pixels_than_memory():
+    images = changed(Rows=60000, Columns=60000)
+    for image in images:  # a compressed stream tells nothing of the size that it unpacks to
+        image.file_meta.TransferSyntaxUID = RLELossless
+        image["PixelData"].VR, image.PixelData = "OB", b"\xfe\xff\x00\xe0\0\0\0\0"
+        image["PixelData"].is_undefined_length = True
+    return images
 
 
 @case("truncated-pixels", "image 3 of 5 along the stack")

@@ -51,6 +51,21 @@ def test_without_a_file_localisers_are_not_chosen(study):
     assert select_series(study[:2], load_rules(None)).number == 2
 
 
+def test_a_map_is_not_chosen_unless_it_is_asked_for(tmp_path):
+    of_maps = {"SeriesDescription": "ep2d_diff_ADC", "ImageType": ["DERIVED", "PRIMARY", "ADC"]}
+    write(classic(phantom(), SeriesNumber=7, **of_maps), tmp_path / "map")
+    maps = read_folder(tmp_path)
+    with pytest.raises(Refusal, match=r"map computed from images \(Image Type has ADC\)") as no:
+        select_series(maps, SeriesRules())
+    assert "derived_maps: allow" in str(no.value)
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("derived_maps: allow")
+    assert select_series(maps, load_rules(rules)).number == 7
+    assert series_volume(maps[0], "volume", derived_maps="allow").array.shape == (7, 6, 5)
+    write(classic(phantom(), SeriesNumber=8), tmp_path / "image")
+    assert select_series(read_folder(tmp_path), SeriesRules()).number == 8
+
+
 def test_several_matching_series_are_listed(study):
     with pytest.raises(Refusal, match="2 series match") as refused:
         select_series(study, SeriesRules())

@@ -1,12 +1,20 @@
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
 from mr_series import NAME, PATIENT_ID, classic, enhanced, phantom, write
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage, generate_uid
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+    generate_uid,
+)
 
 from custom.deploy.dicom.series import read_folder
+from custom.deploy.dicom.volume import series_volume
 from custom.errors import InputError, Refusal
 
 
@@ -73,6 +81,50 @@ def test_a_damaged_header_is_refused(tmp_path):
     with pytest.raises(Refusal, match="file 2 of 5 by name") as refused:
         read_folder(tmp_path)
     assert "PLANTED" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["IM0003", "a.dcm"])
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_a_file_without_preamble_is_named(tmp_path, name, syntax):
+    write(classic(phantom()), tmp_path)
+    bare = classic(phantom())[0]
+    del bare.file_meta
+    bare.save_as(tmp_path / name, implicit_vr=syntax.is_implicit_VR, little_endian=True)
+    assert (tmp_path / name).read_bytes()[128:132] != b"DICM"
+    with pytest.raises(Refusal, match=r"of 6 by name is DICOM without preamble .* dcmconv"):
+        read_folder(tmp_path)
+
+
+def test_a_deflated_file_is_refused_before_it_is_inflated(tmp_path, monkeypatch):
+    image = classic(phantom())[0]
+    image.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    image.save_as(tmp_path / "a", enforce_file_format=True)
+    monkeypatch.setattr("zlib.decompress", lambda *_: pytest.fail("inflated"))
+    with pytest.raises(Refusal, match="file 1 of 1 by name is compressed as a whole") as refused:
+        read_folder(tmp_path)
+    assert refused.value.reason == "compressed"
+
+
+@pytest.mark.parametrize("make", [classic, lambda of: [enhanced(of)]])
+def test_large_private_values_are_not_read(tmp_path, make):
+    images = make(phantom())
+    for image in images:
+        image.private_block(0x0011, "SOMEBODY", create=True).add_new(0x01, "OB", bytes(2**24))
+    write(images, tmp_path)
+    tracemalloc.start()
+    (series,) = read_folder(tmp_path)
+    volume = series_volume(series, "volume")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert volume.array.shape == (7, 6, 5)
+    assert peak < 2**23
+
+
+@pytest.mark.parametrize("content", [b"\x08\0\x05\0" + bytes(4000), b"\x08\0\x05\0CS\xff\xff"])
+def test_another_format_that_begins_like_one_is_passed_over(tmp_path, content):
+    write(classic(phantom()), tmp_path)
+    (tmp_path / "table").write_bytes(content)
+    assert len(read_folder(tmp_path)[0].files) == 5
 
 
 def test_nothing_to_read_is_one_line(tmp_path):

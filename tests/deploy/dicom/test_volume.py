@@ -92,6 +92,51 @@ def test_monochrome1_is_turned_round(tmp_path, signed, total):
     np.testing.assert_array_equal(read(images, tmp_path).array, expected)
 
 
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, None])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize(
+    ("signed", "padding"),
+    [
+        (False, {"PixelPaddingValue": 4095}),
+        (False, {"PixelPaddingValue": 4095, "PixelPaddingRangeLimit": 4000}),
+        (True, {"PixelPaddingValue": -2000}),
+        (True, {"PixelPaddingValue": -2000, "PixelPaddingRangeLimit": -1950}),
+    ],
+)
+def test_padding_is_no_tissue(tmp_path, signed, padding, photometric, syntax):
+    of = phantom(slope=2.0, intercept=10.0)
+    of = replace(of, stored=of.stored - 2048 * signed, signed=signed)
+    of.stored[2:4] = next(iter(padding.values()))
+    of.stored[4, :2] = list(padding.values())[-1]
+    images = classic(of, PhotometricInterpretation=photometric)
+    for image in images:
+        for keyword, value in padding.items():
+            image.add_new(keyword, "SS" if signed else "US", value)
+        image.file_meta.TransferSyntaxUID = syntax or image.file_meta.TransferSyntaxUID
+    padded = (of.stored >= min(padding.values())) & (of.stored <= max(padding.values()))
+    assert padded.sum() >= 2 * 6 * 5
+    shown = of.stored if photometric == "MONOCHROME2" else (-1 if signed else 4095) - of.stored
+    volume = read(images, tmp_path)
+    np.testing.assert_array_equal(volume.array, np.where(padded, 0, shown * 2.0 + 10))
+
+
+def test_padding_of_a_negative_number_in_the_wrong_form(tmp_path):
+    of = replace(phantom(), stored=phantom().stored - 2048, signed=True, bits=16)
+    of.stored[2] = -2000
+    images = classic(of)
+    for image in images:
+        image.add_new("PixelPaddingValue", "US", 2**16 - 2000)
+    assert not read(images, tmp_path).array[2].any()
+
+
+@pytest.mark.parametrize("other", ["PLANTEDNAME^Quagga^^", "PLANTEDNAME^Quagga ^^^=", None])
+def test_a_name_in_another_form_is_the_same_patient(tmp_path, other):
+    images = classic(phantom())
+    images[2].PatientName = other or images[2].PatientName
+    images[2].PatientID += " "
+    assert read(images, tmp_path).array.shape == (7, 6, 5)
+
+
 @pytest.mark.parametrize("syntax", [RLELossless, ImplicitVRLittleEndian, ExplicitVRBigEndian])
 def test_the_transfer_syntax_does_not_matter(tmp_path, syntax):
     of = phantom()

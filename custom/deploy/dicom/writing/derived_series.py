@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from custom.deploy.dicom.writing.derivation import (
 )
 from custom.deploy.dicom.writing.output_grid import OutputGrid, grid_of
 from custom.deploy.dicom.writing.stored_scale import StoredScale, scale_of
+from custom.deploy.dicom.writing.windows import window_of_source, window_of_values
 from custom.files.atomic import whole_folder
 
 __all__ = ["Derivation", "write_derived"]
@@ -42,12 +42,12 @@ class _Series:
     derivation: Derivation
     grid: OutputGrid
     scale: StoredScale
-    window: tuple[float, float]
+    window: Dataset
     backwards: bool
     now: datetime
+    space: UID
     # Without a prefix: a UID of a random UUID (2.25), which needs no registered root.
     uid: UID = field(default_factory=lambda: generate_uid(prefix=None))
-    space: UID = field(default_factory=lambda: generate_uid(prefix=None))
 
 
 @quiet_pydicom()
@@ -60,7 +60,8 @@ def write_derived(
 ) -> list[Path]:
     """Write a result as classic MR images, one a slice and volume.
 
-    They have the DICOM study and frame of reference of the source, a series of their own, and the
+    They have the DICOM study and frame of reference of the source (a new one, the same for all
+    results of the source, if it has none), a series of their own, and the
     grid of the result. Attributes of patient, study and acquisition that stay true are copied by an
     allow-list, each from the nearest image of the source. Nothing is resampled.
 
@@ -84,9 +85,10 @@ def write_derived(
         derivation=derivation,
         grid=grid,
         scale=scale_of(grid.array, source.sources),
-        window=_window(grid.array),
+        window=window_of_values(grid.array),
         backwards=_runs_backwards(source.sources_of(0)),
         now=_now(source.headers[0]),
+        space=source.frame_of_reference,
     )
     slices, volumes = grid.array.shape[2:]
     names = [f"{number + 1:06d}.dcm" for number in range(slices * volumes)]
@@ -168,13 +170,9 @@ def _write_pixels(image: Dataset, series: _Series, values: NDArray[Any], nearest
         image.RescaleSlope = _ds(series.scale.slope)
         image.RescaleIntercept = _ds(series.scale.intercept)
         image.RescaleType = "US"
-    centre, width = (value_of(nearest.header, key) for key in ("WindowCenter", "WindowWidth"))
     # A restored image is shown as its source is; of a map its window is in other units.
-    if series.derivation.is_image and centre is not None and width is not None:
-        image["WindowCenter"] = copy.deepcopy(nearest.header["WindowCenter"])
-        image["WindowWidth"] = copy.deepcopy(nearest.header["WindowWidth"])
-    else:
-        image.WindowCenter, image.WindowWidth = (_ds(value) for value in series.window)
+    shown = window_of_source(nearest.header) if series.derivation.is_image else None
+    image.update(series.window if shown is None else shown)
 
 
 def _write_weighting(image: Dataset, weighting: Weighting | None) -> None:
@@ -195,12 +193,6 @@ def _now(header: Dataset) -> datetime:
     except ValueError:
         return now
     return now.astimezone(zone)
-
-
-def _window(array: NDArray[Any]) -> tuple[float, float]:
-    """Return centre and width of a window from the first to the 99th percentile."""
-    low, high = (float(value) for value in np.percentile(array, [1, 99]))
-    return (low + high) / 2, max(high - low, 1e-6)
 
 
 def _runs_backwards(sources: Sequence[Frame]) -> bool:

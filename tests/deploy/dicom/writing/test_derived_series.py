@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mr_series import PLANES, classic, diffusion, enhanced, oblique, phantom, write
+from pydicom.pixels import apply_modality_lut, apply_windowing
 
 from custom.deploy.dicom.series import read_folder
 from custom.deploy.dicom.volume import series_volume
@@ -227,3 +228,55 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert len(write_derived(source.array, source.affine, source, tmp_path / "out", DONE)) == 5
     with pytest.raises(InputError, match="holds files already"):
         write_derived(source.array, source.affine, source, tmp_path / "out", DONE)
+
+
+def shown(image):
+    """An image as a viewer shows it, 0 black and 1 white, by pydicom."""
+    low, high = (0, 4095) if image.PixelRepresentation == 0 else (-(2**15), 2**15 - 1)
+    slope, intercept = (
+        float(image.get(f"Rescale{k}", d)) for k, d in (("Slope", 1), ("Intercept", 0))
+    )
+    values = apply_windowing(apply_modality_lut(image.pixel_array, image), image)
+    grey = (values - (low * slope + intercept)) / ((high - low) * slope)
+    return 1 - grey if image.PhotometricInterpretation == "MONOCHROME1" else grey
+
+
+@pytest.mark.parametrize("function", [None, "LINEAR", "LINEAR_EXACT", "SIGMOID"])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("scale", [(1.0, 0.0), (2.5, 100.0)])
+def test_a_restored_image_is_shown_as_its_source(tmp_path, photometric, function, scale):
+    of = phantom(slope=scale[0], intercept=scale[1])
+    window = {"WindowCenter": scale[0] * 1500 + scale[1], "WindowWidth": scale[0] * 900}
+    window |= {"VOILUTFunction": function} if function else {}
+    images = classic(of, PhotometricInterpretation=photometric, **window)
+    source = source_of(of, tmp_path / "in", make=lambda _: images)
+    _, made = written(source.array, source.affine, source, tmp_path / "out")
+    for before, after in zip(images, made, strict=True):
+        np.testing.assert_allclose(shown(after), shown(before), atol=2e-3)
+        assert after.get("VOILUTFunction") == function
+
+
+def test_a_window_that_is_none_is_made_anew(tmp_path):
+    source = source_of(phantom(), tmp_path / "in", make=lambda of: classic(of, WindowCenter=40))
+    _, made = written(source.array / 1e4, source.affine, source, tmp_path / "out")
+    grey = shown(made[0])  # of fractions, for which LINEAR is not defined
+    assert grey.min() < 0.05
+    assert grey.max() > 0.95
+    assert 0.2 < np.median(grey) < 0.8
+
+
+@pytest.mark.parametrize("stated", ["1.2.3.4.5", None])
+def test_all_results_of_a_source_lie_in_one_space(tmp_path, stated):
+    images = classic(phantom())
+    for image in images:
+        image.FrameOfReferenceUID = stated or ""
+    source = source_of(phantom(), tmp_path / "in", make=lambda _: images)
+    spaces = {
+        image.FrameOfReferenceUID
+        for what in ("restored", "difference")
+        for image in written(
+            source.array, source.affine, source, tmp_path / what, replace(DONE, what=what)
+        )[1]
+    }
+    assert len(spaces) == 1
+    assert spaces == {stated} or not stated
