@@ -6,9 +6,10 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from custom.bundle.arguments import UsageError, gather
+from custom.bundle.arguments import UsageError
 from custom.errors import InputError
 from custom.verbs.deployment import deploy, package
+from custom.verbs.parser import call_verb
 from custom.verbs.story import demo
 from custom.verbs.tools import report, tune, verify
 from custom.verbs.workflows import evaluate, prepare, qc, restore, train
@@ -34,16 +35,9 @@ def main(words: Sequence[str] | None = None) -> None:
         SystemExit: With 0 for success, 1 for an input or a run that failed, 2 for wrong usage, 130
             after Ctrl-C, 143 after SIGTERM.
     """
-    import fire
-
-    arguments = gather(list(sys.argv[1:] if words is None else words))
-    traceback = "--traceback" in arguments
-    arguments = [word for word in arguments if word != "--traceback"]
-    if not arguments or {"--help", "-h"} & set(arguments):
-        # Fire passes --help to verbs that take any flag; after -- Fire handles it.
-        arguments = [*[word for word in arguments[:1] if word in VERBS], "--", "--help"]
+    arguments = list(sys.argv[1:] if words is None else words)
     try:
-        fire.Fire(VERBS, command=arguments, name="mri-bundles")
+        call_verb(VERBS, arguments)
     except UsageError as error:
         _stop(str(error), 2)
     except InputError as error:
@@ -52,7 +46,7 @@ def main(words: Sequence[str] | None = None) -> None:
         # Of Ctrl-C, or of the signal that it holds the number of.
         _stop("stopped", 128 + (error.args[0] if error.args else signal.SIGINT))
     except Exception as error:
-        if traceback:
+        if "--traceback" in arguments:
             raise
         reason = str(error).strip().splitlines() or [""]
         _stop(f"{type(error).__name__}: {reason[0]} (--traceback shows where)", 1)

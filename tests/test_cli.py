@@ -93,10 +93,10 @@ def test_overlays_go_over_the_config_in_order(bundle, words):
         (["restore", "BUNDLE", "--input", "x"], 2, "--output"),
         (["restore", "BUNDLE", "--input=x", "--output=y", "--overwrite", "--skip-existing"], 2, ""),
         (["restore", "BUNDLE", "--input=x", "--output=y", "--device", "gpu9"], 1, "device 'gpu9'"),
-        (["tune", "BUNDLE"], 2, "--trials N, a whole number of at least 1"),
-        (["tune", "BUNDLE", "--trials"], 2, "--trials N"),
+        (["tune", "BUNDLE"], 2, "the following arguments are required: --trials"),
+        (["tune", "BUNDLE", "--trials"], 2, "--trials needs a value"),
         (["tune", "BUNDLE", "--trials", "0"], 2, "--trials N"),
-        (["tune", "BUNDLE", "--trials", "2.5"], 2, "--trials N"),
+        (["tune", "BUNDLE", "--trials", "2.5"], 2, "--trials takes a whole number, got '2.5'"),
         (["tune", "BUNDLE", "--trials", "3", "--seed", "-1"], 2, "--seed N"),
         (["train", "BUNDLE", "--output"], 2, "--output needs a value"),
         (["evaluate", "BUNDLE", "--checkpoint", "--output=o"], 2, "--checkpoint needs a value"),
@@ -127,7 +127,7 @@ def test_tune_asks_for_a_search(bundle, monkeypatch, capsys):
             trials=7,
             output=bundle / "output" / "small",
             overlays=["longer", "steps"],
-            overrides={"max_epochs": 2, "dataset_dir": str(bundle.parents[1] / "1984")},
+            overrides={"max_epochs": ("2",), "dataset_dir": str(bundle.parents[1] / "1984")},
             seed=3,
         )
     ]

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pydoc import ErrorDuringImport, locate
 from typing import Any
 
 from custom.errors import InputError
 
-__all__ = ["check_ids", "check_names", "has_value", "holds", "id_parts", "known_ids", "walk"]
+__all__ = [
+    "check_ids",
+    "check_names",
+    "has_value",
+    "holds",
+    "id_parts",
+    "known_ids",
+    "value_at",
+    "walk",
+]
 
 _IMPORT = re.compile(r"\bfrom\s+(custom(?:\.\w+)*)\s+import\s+([\w\s,]+)")
 _DOTTED = re.compile(r"(?<![\w.])custom(?:\.\w+)+")
@@ -25,19 +34,35 @@ def id_parts(name: str) -> tuple[str, ...]:
     return tuple(str(name).replace("#", "::").split("::"))
 
 
-def has_value(content: Any, parts: Sequence[str]) -> bool:
-    """Return True if a config, or a part of one, has a value at these steps.
+def value_at(content: Any, name: str) -> Any:
+    """Return the value that a config has at an id.
 
-    >>> has_value({"loss": {"alpha": 0.5}}, ["loss", "alpha"])
-    True
+    Raises:
+        LookupError: If it has none.
+
+    >>> value_at({"loss": {"alpha": [1, 2]}}, "loss::alpha::1")
+    2
     """
     node = content
-    for part in parts:
+    for part in id_parts(name):
         index: Any = int(part) if isinstance(node, list) and part.isdigit() else part
         try:
             node = node[index]
-        except (KeyError, IndexError, TypeError):
-            return False
+        except (KeyError, IndexError, TypeError) as error:
+            raise LookupError(name) from error
+    return node
+
+
+def has_value(content: Any, name: str) -> bool:
+    """Return True if a config has a value at an id.
+
+    >>> has_value({"loss": {"alpha": 0.5}}, "loss::alpha")
+    True
+    """
+    try:
+        value_at(content, name)
+    except LookupError:
+        return False
     return True
 
 
@@ -48,7 +73,7 @@ def check_ids(content: Mapping[str, Any], names: Iterable[str]) -> None:
         InputError: If an id is unknown.
     """
     for name in names:
-        if not has_value(content, id_parts(name)):
+        if not has_value(content, name):
             raise InputError(f"unknown config id {name!r}: {known_ids(content, name)}")
 
 

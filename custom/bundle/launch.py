@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from custom.bundle.config_ids import check_ids, check_names
 from custom.bundle.locate import find_config
+from custom.bundle.typed_values import as_data, read_words
 from custom.errors import InputError
 
 __all__ = ["causes", "find_cause", "plain_command", "run_bundle", "user_error", "users_errors"]
@@ -38,6 +39,7 @@ def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any
     content: Any = ConfigParser.load_config_files(files)
     check_names(content, f"configs/{Path(files[0]).name}")
     check_ids(content, overrides)
+    settings = read_words(content, overrides)
     logging_file = bundle / "configs" / "logging.conf"
     # MONAI logs a page on its own arguments before anything happens.
     logging.getLogger("monai.bundle.scripts").setLevel(logging.WARNING)
@@ -50,9 +52,9 @@ def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any
         monai.bundle.run(
             config_file=files,
             logging_file=str(logging_file) if logging_file.is_file() else None,
-            bundle_root=str(bundle),
+            bundle_root=as_data(str(bundle)),
             # MONAI ignores an override with the value None.
-            **{name: "$None" if value is None else value for name, value in overrides.items()},
+            **{name: "$None" if value is None else value for name, value in settings.items()},
         )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from custom.bundle.metadata_entries import ResultMap, result_maps
+from custom.bundle.typed_values import in_expression
 from custom.deploy.packaging.archive import CODE_FILE, MANIFEST, check_manifest, unpack
 from custom.errors import InputError
 from custom.files.atomic import sha256_of
@@ -147,7 +148,8 @@ def _from_torchscript(path: Path, workspace: Path) -> OpenBundle:
             f"{path}: damaged, or no models/*.ts out of an archive that 'mri-bundles package' "
             f"wrote ({type(error).__name__}: {reason}): take it out of the archive again"
         ) from error
-    network = f"$torch.jit.load({str(root / 'models' / 'model.ts')!r}, map_location=@device)"
+    file = in_expression(str(root / "models" / "model.ts"))
+    network = f"$torch.jit.load({file}, map_location=@device)"
     return OpenBundle(root, "torchscript", _metadata(root), sha256_of(path), {"network": network})
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from custom.bundle.launch import run_bundle
+from custom.bundle.typed_values import as_data
 from custom.data.inputs.restored_writer import RESTORED, map_of, sidecar_of
 from custom.deploy.bundle_forms import OpenBundle, importable
 from custom.deploy.dicom.volume import write_nifti
@@ -69,7 +70,7 @@ def restore_volume(
     output = workspace / "restored"
     settings = {**bundle.overrides, **(overrides or {})}
     # Last: no override may lead a patient's image out of the private folder.
-    settings |= {"input": str(source), "output_dir": str(output)}
+    settings |= {"input": as_data(str(source)), "output_dir": as_data(str(output))}
     with importable(bundle):
         try:
             run_bundle(bundle.root, ["inference", *overlays], settings)

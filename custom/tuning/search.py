@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from optuna.trial import TrialState
 from custom.bundle.config_ids import check_ids, holds
 from custom.bundle.launch import users_errors
 from custom.bundle.locate import find_config
+from custom.bundle.typed_values import as_data, read_words
 from custom.errors import InputError
 from custom.tuning.results import write_results
 from custom.tuning.space import SearchSpace
@@ -114,10 +115,11 @@ def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]
     space = load_space(request.space)
     files = find_config(request.bundle, ["train", *request.overlays])
     content: dict[str, Any] = ConfigParser.load_config_files(files)
-    given = {"bundle_root": str(request.bundle), **request.overrides}
     _check(content, space, request.overrides)
+    request = replace(request, overrides=read_words(content, request.overrides))
+    given = {"bundle_root": as_data(str(request.bundle)), **request.overrides}
     _set_up(request)
-    known = _resolved(content, {**given, "output_dir": str(request.output)})
+    known = _resolved(content, {**given, "output_dir": as_data(str(request.output))})
     tracker = _tracker(known, request, space)
     storage = SearchStorage(request.storage_url)
     identity = _identity(content, known, request, space)

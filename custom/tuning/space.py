@@ -107,7 +107,7 @@ class SearchSpace:
             if not any(
                 len(place) < len(parts)
                 and parts[: len(place)] == place
-                and has_value(block, parts[len(place) :])
+                and has_value(block, "::".join(parts[len(place) :]))
                 for place, block in blocks
             ):
                 raise InputError(

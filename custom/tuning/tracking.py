@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from monai.handlers import MLFlowHandler
 from monai.utils import optional_import
 
+from custom.bundle.typed_values import as_data
 from custom.errors import InputError
 from custom.files.process_lock import process_lock
 from custom.handlers.mlflow_run import unusable_store
@@ -98,9 +99,9 @@ class Tracker:
         if not self.enabled:
             return {"use_mlflow": False}
         return {
-            "tracking_uri": self.tracking_uri,
-            "experiment_name": self.experiment_name,
-            "run_name": f"{self._study.study_name}-trial-{number:04d}",
+            "tracking_uri": as_data(self.tracking_uri),
+            "experiment_name": as_data(self.experiment_name),
+            "run_name": as_data(f"{self._study.study_name}-trial-{number:04d}"),
             "parent_run": self.run_id,
             "run_tags": {TRIAL_TAG: number},
         }

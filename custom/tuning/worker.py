@@ -19,6 +19,7 @@ from optuna.storages import fail_stale_trials
 from optuna.trial import TrialState
 
 from custom.bundle.launch import causes, find_cause, user_error
+from custom.bundle.typed_values import as_data
 from custom.errors import InputError
 from custom.files.atomic import atomic_path
 from custom.tuning.storage import FAILURE, planned
@@ -170,7 +171,7 @@ class Worker:
             **self.overrides,
             **settings.drawn,
             **self.extra(trial.number),
-            "output_dir": str(self._folder(trial)),
+            "output_dir": as_data(str(self._folder(trial))),
         }
 
     def _folder(self, trial: Trial) -> Path:

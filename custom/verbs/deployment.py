@@ -5,17 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from custom.bundle.arguments import (
-    UsageError,
-    absolute,
-    as_list,
-    need_values,
-    no_more,
-    usable_device,
-)
+from custom.bundle.arguments import absolute
+from custom.bundle.typed_values import device_setting
 from custom.errors import InputError
 
 __all__ = ["deploy", "package"]
@@ -23,8 +18,8 @@ __all__ = ["deploy", "package"]
 
 def package(
     study: str,
-    *more: str,
-    output: Any = None,
+    *,
+    output: str,
     quick: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -35,25 +30,16 @@ def package(
 
     Args:
         study: Name of a bundle, or path to one.
-        more: No further words are accepted.
         output: The archive, X.zip.
         quick: Leave out the checks that train or restore.
         overwrite: Write over an existing archive.
     """
-    no_more(more)
-    need_values(output=output)
-    if output is None:
-        raise UsageError("package needs --output X.zip")
-    # The command line takes a word that follows a flag as its value.
-    for flag, value in (("quick", quick), ("overwrite", overwrite)):
-        if not isinstance(value, bool):
-            raise UsageError(f"--{flag} takes no value: see --help")
     from custom.bundle.locate import find_bundle
     from custom.deploy.packaging.package import package_bundle
 
     archive = Path(absolute(output))
     manifest = package_bundle(
-        find_bundle(str(study)), archive, quick=quick, overwrite=overwrite, report=_print_failure
+        find_bundle(study), archive, quick=quick, overwrite=overwrite, report=_print_failure
     )
     for export in manifest["exports"]:
         note = f": {export['note']}" if export["note"] else ""
@@ -69,12 +55,12 @@ def _print_failure(result: Any) -> None:
 
 def deploy(
     bundle: str,
-    *more: str,
-    input: str | None = None,  # noqa: A002
-    output: str | None = None,
+    *,
+    input: str,  # noqa: A002
+    output: str,
     rules: str | None = None,
-    config: Any = None,
-    maps: Any = ("uncertainty",),
+    config: Sequence[str] = (),
+    maps: Sequence[str] = ("uncertainty",),
     outside_range: str | None = None,
     device: str | None = None,
     log_level: str = "WARN",
@@ -88,7 +74,6 @@ def deploy(
     Args:
         bundle: An archive of "mri-bundles package", a bundle's name or folder, or a model.ts out
             of an archive.
-        more: No further words are accepted.
         input: Folder of DICOM files, of one series or of several to choose from.
         output: Folder for the derived series.
         rules: JSON or YAML file with the rules for the series to restore; see docs/deploy.md.
@@ -99,15 +84,11 @@ def deploy(
         log_level: DEBUG, INFO, WARN or ERROR, of the MONAI Deploy SDK.
         overrides: Any id of the bundle's config.
     """
-    no_more(more)
-    need_values(input=input, output=output, rules=rules, outside_range=outside_range)
-    if input is None or output is None:
-        raise UsageError("deploy needs --input DICOM_DIR and --output DIR")
     if not Path(absolute(input)).is_dir():
         raise InputError(f"{input}: no such folder: give the folder of the DICOM files")
     # The SDK's engine logs every exception again; ours is one line.
-    quiet = str(log_level).upper() in ("WARN", "ERROR")
-    os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "CRITICAL" if quiet else str(log_level).upper())
+    quiet = log_level.upper() in ("WARN", "ERROR")
+    os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "CRITICAL" if quiet else log_level.upper())
     warnings.filterwarnings("ignore", message="Current stack size")
     try:
         from custom.deploy.application import RestorationApplication
@@ -119,17 +100,17 @@ def deploy(
     from custom.deploy.settings import Settings
 
     if device is not None:
-        overrides["device"] = f"$torch.device({usable_device(device)!r})"
+        overrides["device"] = device_setting(device)
     settings = Settings(
         rules=Path(absolute(rules)) if rules else None,
-        overlays=tuple(as_list(config)),
+        overlays=tuple(config),
         overrides=overrides,
         outside_range=outside_range,
-        maps=tuple(as_list(maps)),
+        maps=tuple(name for word in maps for name in word.split(",")),
     )
     Path(absolute(output)).mkdir(parents=True, exist_ok=True)
     arguments = ["--input", absolute(input), "--output", absolute(output)]
-    arguments += ["--model", str(_bundle(bundle)), "--log-level", str(log_level)]
+    arguments += ["--model", str(_bundle(bundle)), "--log-level", log_level]
     application = RestorationApplication([sys.executable, "mri-bundles", *arguments], settings)
     _run(application)
     for name, files in application.pipeline.written.items():
@@ -141,7 +122,7 @@ def _bundle(name: str) -> Path:
     from custom.bundle.locate import find_bundle
 
     path = Path(absolute(name))
-    return path if path.exists() else find_bundle(str(name))
+    return path if path.exists() else find_bundle(name)
 
 
 def _run(application: Any) -> None:

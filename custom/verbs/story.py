@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from custom.bundle.arguments import no_more
 from custom.bundle.launch import plain_command, run_bundle
 from custom.bundle.locate import find_bundle
+from custom.bundle.typed_values import as_data
 from custom.errors import InputError
 
 __all__ = ["demo"]
@@ -20,7 +20,7 @@ __all__ = ["demo"]
 DEFAULT_STUDY = "micro_mri_denoise"
 
 
-def demo(study: str = DEFAULT_STUDY, *more: str) -> None:
+def demo(study: str = DEFAULT_STUDY) -> None:
     """Show a bundle from data to report on its demonstration set.
 
     Makes the data, trains with the plain MONAI command, evaluates, restores an unseen scan and
@@ -28,10 +28,8 @@ def demo(study: str = DEFAULT_STUDY, *more: str) -> None:
 
     Args:
         study: Name of a bundle, or path to one.
-        more: No further words are accepted.
     """
-    no_more(more)
-    bundle = find_bundle(str(study))
+    bundle = find_bundle(study)
     begin = time.monotonic()
     data = _demonstration(bundle)
     _say(f"1/4 demonstration data in {data.ensure()}")
@@ -47,12 +45,12 @@ def demo(study: str = DEFAULT_STUDY, *more: str) -> None:
 
     evaluation = bundle / "output" / "evaluate"
     _say(f"3/4 evaluating on scans that training never saw, into {evaluation}")
-    run_bundle(bundle, ["evaluate"], {"ckpt_path": str(weights), "output_dir": str(evaluation)})
+    run_bundle(bundle, ["evaluate"], _paths(ckpt_path=weights, output_dir=evaluation))
 
     restored = bundle / "output" / "restored"
     scan = data.unseen_scan(bundle / "output" / "unseen")
     _say(f"4/4 restoring an unseen scan, {scan}, into {restored}")
-    given = {"input": str(scan), "output_dir": str(restored), "ckpt_path": str(weights)}
+    given = _paths(input=scan, output_dir=restored, ckpt_path=weights)
     # A second demonstration would be refused for the results of the first.
     run_bundle(bundle, ["inference"], {**given, "overwrite": True})
     _say(_closing(evaluation, restored, trained) + f"\n\n{time.monotonic() - begin:.0f} s in all")
@@ -64,8 +62,13 @@ def _demonstration(bundle: Path) -> Any:
 
     parser = ConfigParser()
     parser.read_config(str(bundle / "configs" / "train.yaml"))
-    parser["bundle_root"] = str(bundle)
+    parser["bundle_root"] = as_data(str(bundle))
     return parser.get_parsed_content("demo")
+
+
+def _paths(**paths: Path) -> dict[str, str]:
+    """Return paths as values of config ids."""
+    return {name: as_data(str(path)) for name, path in paths.items()}
 
 
 def _closing(evaluation: Path, restored: Path, trained: Path) -> str:

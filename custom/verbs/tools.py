@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from custom.bundle.arguments import UsageError, absolute, as_list, given, need_values, no_more
+from custom.bundle.arguments import UsageError, absolute, given, path_setting
 from custom.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,15 +18,15 @@ __all__ = ["report", "tune", "verify"]
 
 def tune(
     study: str,
-    *more: str,
-    trials: Any = None,
+    *,
+    trials: int,
     space: str = "tune",
     output: str | None = None,
     storage: str | None = None,
     name: str | None = None,
-    config: Any = None,
+    config: Sequence[str] = (),
     dataset: str | None = None,
-    seed: Any = 0,
+    seed: int = 0,
     **overrides: Any,
 ) -> None:
     """Search for better settings with Optuna; each trial is a training of the bundle.
@@ -36,7 +37,6 @@ def tune(
 
     Args:
         study: Name of a bundle, or path to one.
-        more: No further words are accepted.
         trials: Number of trials of the whole search, of all processes together.
         space: Search space: a file in configs/ by name, or a path.
         output: Folder for trials and results; output/<space> in the bundle if left out.
@@ -47,54 +47,49 @@ def tune(
         seed: Seed of the sampler; the trainings keep the config's own.
         overrides: Any id of the config, as --val_slice_step 4, for every trial.
     """
-    no_more(more)
-    need_values(space=space, output=output, storage=storage, name=name, dataset=dataset)
     for flag, value, least in (("trials", trials, 1), ("seed", seed, 0)):
-        # Not isinstance: a flag without a number is read as True, which is an int.
-        if type(value) is not int or value < least:
+        if value < least:
             raise UsageError(f"tune needs --{flag} N, a whole number of at least {least}")
     if find_spec("optuna") is None:
         raise InputError("optuna is not installed: pip install 'mri-restoration-bundles[tune]'")
     from custom.bundle.locate import find_bundle
     from custom.tuning.search import SearchRequest, find_space, search
 
-    bundle = find_bundle(str(study))
-    file = find_space(bundle, str(space))
+    bundle = find_bundle(study)
+    file = find_space(bundle, space)
     request = SearchRequest(
         bundle=bundle,
         space=file,
         trials=trials,
         output=Path(absolute(output) if output is not None else bundle / "output" / file.stem),
         storage=storage,
-        overlays=as_list(config),
-        overrides=overrides | given(dataset_dir=dataset and absolute(dataset)),
-        name=None if name is None else str(name),
+        overlays=list(config),
+        overrides=overrides | given(dataset_dir=path_setting(dataset)),
+        name=name,
         seed=seed,
     )
     for path in search(request):
         print(path)  # noqa: T201
 
 
-def verify(study: str, *more: str, only: Any = None, quick: bool = False) -> None:
+def verify(study: str, *, only: Sequence[str] = (), quick: bool = False) -> None:
     """Check bundles: layout, metadata, configs, network, weights and short runs.
 
     Args:
         study: Name of a bundle, path to one, or all.
-        more: No further words are accepted.
-        only: Checks to run: an id, as config.parse, or a group, as run; several as "[run,meta]".
+        only: Checks to run: an id, as config.parse, or a group, as run; several as run meta.
         quick: Leave out the checks that train or restore.
     """
-    no_more(more)
     from custom.bundle.locate import all_bundles, find_bundle
     from custom.bundle.verification.verify import verify_bundle
 
-    bundles = all_bundles() if study == "all" else [find_bundle(str(study))]
+    bundles = all_bundles() if study == "all" else [find_bundle(study)]
     if not bundles:
         raise InputError("no bundle found: run this where there is a folder bundles/, or name one")
     failed = 0
     for bundle in bundles:
         print(bundle.name)  # noqa: T201
-        results = verify_bundle(bundle, as_list(only) or None, quick, report=_print_result)
+        results = verify_bundle(bundle, list(only) or None, quick, report=_print_result)
         failed += sum(not result.passed for result in results)
     if failed:
         raise InputError(f"{failed} checks failed")
@@ -107,14 +102,12 @@ def _print_result(result: CheckResult) -> None:
     print(f"{line}: {result.message}" if result.message else line, flush=True)  # noqa: T201
 
 
-def report(run_or_dir: str, *more: str) -> None:
+def report(run_or_dir: str) -> None:
     """Write the HTML report of an evaluation folder, a training folder, or an MLflow run.
 
     Args:
         run_or_dir: Output folder of evaluate or train, or the id of an MLflow run.
-        more: No further words are accepted.
     """
-    no_more(more)
     from custom.report.html_report import write_report
 
-    print(write_report(str(run_or_dir)))  # noqa: T201
+    print(write_report(run_or_dir))  # noqa: T201

@@ -2,60 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from custom.bundle.arguments import (
-    UsageError,
-    absolute,
-    as_list,
-    given,
-    need_values,
-    no_more,
-    usable_device,
-)
+from custom.bundle.arguments import UsageError, given, path_setting
+from custom.bundle.typed_values import device_setting
 
 __all__ = ["evaluate", "prepare", "qc", "restore", "train"]
 
 
 def prepare(
-    study: str, *more: str, source: Any, output: str, config: Any = None, **overrides: Any
+    study: str,
+    *,
+    source: Sequence[str],
+    output: str,
+    config: Sequence[str] = (),
+    **overrides: Any,
 ) -> None:
     """Prepare a dataset for a bundle from a scanner's or a user's files.
 
     Args:
         study: Name of a bundle, or path to one.
-        more: No further words are accepted.
-        source: Folder with the scans; several as "['A','B']".
+        source: Folder with the scans; several as A B.
         output: Folder of the dataset, new or empty.
         config: Overlay after configs/prepare.yaml; may be repeated.
         overrides: Any id of the config, as --split_file FILE.
     """
-    no_more(more)
-    need_values(source=source, output=output)
-    sources = source if isinstance(source, (list, tuple)) else [source]
-    overrides |= {"source": [absolute(item) for item in sources], "output_dir": absolute(output)}
+    overrides |= {"source": path_setting(source), "output_dir": path_setting(output)}
     _run(study, "prepare", config, overrides)
 
 
-def qc(study: str, *more: str, dataset: str, config: Any = None, **overrides: Any) -> None:
+def qc(study: str, *, dataset: str, config: Sequence[str] = (), **overrides: Any) -> None:
     """Measure every slice of a dataset and write contact sheets and a list of exclusions.
 
     Args:
         study: Name of a bundle, or path to one.
-        more: No further words are accepted.
         dataset: Folder of the dataset.
         config: Overlay after configs/qc.yaml; may be repeated.
         overrides: Any id of the config.
     """
-    no_more(more)
-    need_values(dataset=dataset)
-    _run(study, "qc", config, overrides | {"dataset_dir": absolute(dataset)})
+    _run(study, "qc", config, overrides | {"dataset_dir": path_setting(dataset)})
 
 
 def train(
     study: str,
-    *more: str,
-    config: Any = None,
+    *,
+    config: Sequence[str] = (),
     dataset: str | None = None,
     output: str | None = None,
     resume: bool = False,
@@ -65,25 +57,20 @@ def train(
 
     Args:
         study: Name of a bundle, or path to one.
-        more: No further words are accepted.
         config: Overlay after train.yaml, such as tuned; may be repeated.
         dataset: Folder of the dataset; the demonstration set if left out.
         output: Folder for checkpoints and tracking.
         resume: Continue the last training in the output folder.
         overrides: Any id of the config, as --max_epochs 20 or --train::trainer::amp True.
     """
-    no_more(more)
-    need_values(dataset=dataset, output=output)
-    overrides |= given(
-        dataset_dir=dataset and absolute(dataset), output_dir=output and absolute(output)
-    )
+    overrides |= given(dataset_dir=path_setting(dataset), output_dir=path_setting(output))
     _run(study, "train", config, overrides | ({"resume": True} if resume else {}))
 
 
 def evaluate(
     study: str,
-    *more: str,
-    config: Any = None,
+    *,
+    config: Sequence[str] = (),
     dataset: str | None = None,
     output: str | None = None,
     checkpoint: str | None = None,
@@ -93,29 +80,26 @@ def evaluate(
 
     Args:
         study: Name of a bundle, or path to one.
-        more: No further words are accepted.
         config: Overlay after evaluate.yaml; give the one the model was trained with.
         dataset: Folder of the dataset; the demonstration set if left out.
         output: Folder for tables, figures and the report.
         checkpoint: Weights to evaluate; the bundle's own if left out.
         overrides: Any id of the config, as --split validation.
     """
-    no_more(more)
-    need_values(dataset=dataset, output=output, checkpoint=checkpoint)
     overrides |= given(
-        dataset_dir=dataset and absolute(dataset),
-        output_dir=output and absolute(output),
-        ckpt_path=checkpoint and absolute(checkpoint),
+        dataset_dir=path_setting(dataset),
+        output_dir=path_setting(output),
+        ckpt_path=path_setting(checkpoint),
     )
     _run(study, "evaluate", config, overrides)
 
 
 def restore(
     study: str,
-    *more: str,
-    input: Any = None,  # noqa: A002 -- the command line's word
-    output: str | None = None,
-    config: Any = None,
+    *,
+    input: Sequence[str],  # noqa: A002 -- the command line's word
+    output: str,
+    config: Sequence[str] = (),
     checkpoint: str | None = None,
     device: str | None = None,
     seed: int | None = None,
@@ -130,8 +114,7 @@ def restore(
 
     Args:
         study: Name of a bundle, or path to one.
-        more: No further words are accepted.
-        input: File or folder; several as "['A','B']".
+        input: File or folder; several as A B.
         output: Folder for the restored images.
         config: Overlay after inference.yaml; give the one the model was trained with.
         checkpoint: Weights to use; the bundle's own if left out.
@@ -141,29 +124,23 @@ def restore(
         skip_existing: Skip inputs that were restored before.
         overrides: Any id of the config.
     """
-    no_more(more)
-    need_values(input=input, output=output, checkpoint=checkpoint, device=device)
-    if input is None or output is None:
-        raise UsageError("restore needs --input FILE_OR_DIR and --output DIR")
     if overwrite and skip_existing:
         raise UsageError("give --overwrite or --skip-existing, not both")
-    inputs = [absolute(item) for item in (input if isinstance(input, (list, tuple)) else [input])]
     overrides |= {
-        "input": inputs if len(inputs) > 1 else inputs[0],
-        "output_dir": absolute(output),
+        "input": path_setting(input),
+        "output_dir": path_setting(output),
         "overwrite": overwrite,
         "skip_existing": skip_existing,
     }
-    overrides |= given(ckpt_path=checkpoint and absolute(checkpoint), seed=seed)
-    if device is not None:
-        # MONAI evaluates the text behind $: the configs need the object, not its name.
-        overrides["device"] = f"$torch.device({usable_device(device)!r})"
+    overrides |= given(
+        ckpt_path=path_setting(checkpoint), seed=seed, device=device and device_setting(device)
+    )
     _run(study, "inference", config, overrides)
 
 
-def _run(study: str, verb: str, config: Any, overrides: dict[str, Any]) -> None:
+def _run(study: str, verb: str, config: Sequence[str], overrides: dict[str, Any]) -> None:
     """Run one config of a bundle, with overlays."""
     from custom.bundle.launch import run_bundle
     from custom.bundle.locate import find_bundle
 
-    run_bundle(find_bundle(str(study)), [verb, *as_list(config)], overrides)
+    run_bundle(find_bundle(study), [verb, *config], overrides)

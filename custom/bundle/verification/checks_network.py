@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from custom.bundle.typed_values import as_data
 from custom.bundle.verification.bundle_folder import METADATA, TINY, BundleFolder
 from custom.bundle.verification.outcome import CheckFailed
 from custom.files.atomic import sha256_of
@@ -116,7 +117,7 @@ def torchscript(bundle: BundleFolder) -> None:
         ckpt_file=str(checkpoint(bundle)),
         meta_file=str(bundle.root / METADATA),
         config_file=bundle.run_files("inference"),
-        bundle_root=str(bundle.root),
+        bundle_root=as_data(str(bundle.root)),
     )
     network = trained_network(bundle)
     inputs = list(network_inputs(bundle.metadata["network_data_format"]))
@@ -156,7 +157,7 @@ def open_configs(bundle: BundleFolder, *names: str) -> ConfigParser:
 
     parser = ConfigParser()
     parser.read_config(bundle.run_files(*names))
-    places = {"bundle_root": str(bundle.root), "demo_dir": str(bundle.demo_dir)}
+    places = {"bundle_root": as_data(str(bundle.root)), "demo_dir": as_data(str(bundle.demo_dir))}
     places["demo_size"] = TINY
     parser.update({key: value for key, value in places.items() if key in parser})
     return parser

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from custom.bundle.launch import run_bundle
+from custom.bundle.typed_values import as_data
 from custom.bundle.verification.bundle_folder import GENERATED, METADATA, TINY, BundleFolder
 from custom.bundle.verification.checks_network import checkpoint, open_configs
 from custom.bundle.verification.outcome import CheckFailed
@@ -43,9 +44,9 @@ def _overrides(bundle: BundleFolder, name: str, output: Path, **ids: Any) -> dic
     """Return the overrides that let a workflow run on the small set; ``ids`` take precedence."""
     config = bundle.config(name)
     dataset_dir, image = tiny_set(bundle)
-    values = {"dataset_dir": str(dataset_dir), "output_dir": str(output)}
-    values |= {"demo_dir": str(bundle.demo_dir), "demo_size": TINY}
-    values |= {"ckpt_path": str(checkpoint(bundle)), "input": str(image)}
+    paths = {"dataset_dir": dataset_dir, "output_dir": output, "demo_dir": bundle.demo_dir}
+    paths |= {"ckpt_path": checkpoint(bundle), "input": image}
+    values = {key: as_data(str(path)) for key, path in paths.items()} | {"demo_size": TINY}
     return {key: value for key, value in values.items() if key in config} | ids
 
 
@@ -87,7 +88,7 @@ def open_workflow(
         meta_file=str(bundle.root / METADATA),
         logging_file=False,
         workflow_type="train" if name == "train" else "infer",
-        bundle_root=str(bundle.root),
+        bundle_root=as_data(str(bundle.root)),
         **_overrides(bundle, name, output, **ids),
     )
     workflow.initialize()

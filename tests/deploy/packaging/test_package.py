@@ -155,10 +155,10 @@ def test_an_import_of_what_is_not_declared_is_refused(tmp_path, verified):
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        ([], 2, "package needs --output X.zip"),
+        ([], 2, "the following arguments are required: --output"),
         (["--output"], 2, "--output needs a value"),
         (["--output", "a.zip", "more"], 2, "unexpected 'more'"),
-        (["--output", "a.zip", "--quick", "7"], 2, "--quick takes no value"),
+        (["--output", "a.zip", "--quick", "7"], 2, "--quick takes true or false"),
         (["--output", "a.tar"], 1, "ends with .zip"),
     ],
 )
