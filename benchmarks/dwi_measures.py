@@ -26,7 +26,7 @@ from custom.physics.diffusion.priors import BoxPrior, TensorLattice
 from custom.physics.diffusion.simulation import SignalSimulation
 
 
-def study(
+def signal_diagnostics(
     names: list[str], work: Path, table: GradientTable, noise: NoiseModel, signals: int
 ) -> Path:
     """Measure networks on simulated signals; return the folder of tables and figures."""
@@ -43,7 +43,7 @@ def study(
         if (work / name / "models" / "model.pt").is_file()
     ]
     made = SignalDiagnostics(
-        networks, table, BoxPrior(), noise, work / f"study_{kind}", signals=signals
+        networks, table, BoxPrior(), noise, work / f"signals_{kind}", signals=signals
     ).write()
     if made is None:
         raise SystemExit(f"{work} holds no trained network: run without --skip-training")

@@ -73,7 +73,7 @@ def run(shape: tuple[int, int, int] = SHAPE, runs: int = RUNS) -> dict[str, Any]
 def make_series(folder: Path, shape: tuple[int, int, int]) -> tuple[Path, Any, Any, float]:
     """Write a noisy series and the mask of the head; return its path, truth, mask and noise."""
     protocol = BUNDLE / "configs" / "protocols"
-    table = read_gradient_table(protocol / "study.bval", protocol / "study.bvec")
+    table = read_gradient_table(protocol / "paper.bval", protocol / "paper.bvec")
     phantom = make_phantom(shape, 2.0, 60, table.b_rows, np.random.SeedSequence(0))
     tensors = torch.from_numpy(np.asarray(phantom.tensor, dtype=np.float32))
     signals = tensor_signal(tensors, table.b_rows).numpy()

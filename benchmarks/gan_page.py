@@ -34,7 +34,7 @@ def page(
         real: Summary of the evaluation on real volumes.
         demo: Summary of the evaluation on the demonstration set.
         trainings: Name of a training to the config that ran and its curves.
-        pictures: ``real``, ``demo`` and ``study`` to file name and caption of each picture.
+        pictures: ``real``, ``demo`` and ``training`` to file name and caption of each picture.
     """
     return TEMPLATE.read_text(encoding="utf-8").format(
         degradation=real["facts"]["degradation"],
@@ -52,7 +52,7 @@ def page(
         demo_quality=quality_table(demo),
         demo_gains=gain_table(demo),
         demo_pictures=show(pictures["demo"]),
-        study_pictures=show(pictures["study"]),
+        training_pictures=show(pictures["training"]),
     )
 
 

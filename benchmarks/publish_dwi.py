@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.dwi_measures import clean_error, seeds_table, study
+from benchmarks.dwi_measures import clean_error, seeds_table, signal_diagnostics
 from benchmarks.dwi_page import page
 from benchmarks.dwi_trainings import BUNDLE, train, trainings
 from benchmarks.measure import REPOSITORY
@@ -41,9 +41,9 @@ SHIPPED |= {name: name for name in ("tensor", "blind", "rician")}
 _MOST_BYTES = 100_000  # of a picture in the repository
 
 
-def publish_measures(bundle: Path, study_folder: Path) -> None:
+def publish_measures(bundle: Path, signals: Path) -> None:
     """Put the errors at the paper's mixture of levels into the metadata."""
-    rows = {row["estimator"]: row for row in read_table(study_folder / "mixture.csv")}
+    rows = {row["estimator"]: row for row in read_table(signals / "mixture.csv")}
     for title, variant in (("ours", None), ("VAE", "vae"), ("DAE", "dae")):
         row = rows[title]
         measures = {n: float(f"{float(row[n]):.4g}") for n in ("signal_mse", "tensor_mse")}
@@ -58,9 +58,9 @@ def evaluate_phantoms(work: Path) -> dict[str, Any]:
     return summary
 
 
-def publish_card(bundle: Path, phantoms: dict[str, Any], study_folder: Path) -> None:
+def publish_card(bundle: Path, phantoms: dict[str, Any], signals: Path) -> None:
     """Put the tables into the model card."""
-    rows = read_table(study_folder / "by_noise.csv")
+    rows = read_table(signals / "by_noise.csv")
     text = (
         f"```\n{summary_text(phantoms)}\n```\n\nMean squared error of simulated signals over the "
         f"least possible:\n\n{pivot(rows, ['estimator'], 'sigma', 'signal_times_limit')}\n"
@@ -91,11 +91,11 @@ def main() -> None:
         for name, training in trainings().items():
             train(name, training, work, yaml.safe_load(given.set))
     protocol = BUNDLE / "configs" / "protocols"
-    table = read_gradient_table(protocol / "study.bval", protocol / "study.bvec")
+    table = read_gradient_table(protocol / "paper.bval", protocol / "paper.bvec")
     compared = ["ours", "tensor", "blind", "scaled", "vae_0", "dae_relu_0", "dae_linear_0"]
     compared += ["vae_latent10", "vae_nokld"]
-    gaussian = study(compared, work, table, ClippedGaussianNoise(), given.signals)
-    rician = study(["rician", "ours"], work, table, RicianNoise(), given.signals)
+    gaussian = signal_diagnostics(compared, work, table, ClippedGaussianNoise(), given.signals)
+    rician = signal_diagnostics(["rician", "ours"], work, table, RicianNoise(), given.signals)
     seeds = seeds_table(work, table)
     write_json(work / "seeds.json", seeds)
     made = {f"models/{name}.pt": work / run / "models/model.pt" for name, run in SHIPPED.items()}

@@ -183,7 +183,7 @@ def main() -> None:
         name: publish_figures(work / f"evaluate_{name}", images, f"gan3d_{name}", _MOST_BYTES)
         for name in ("real", "demo")
     }
-    pictures["study"] = [
+    pictures["training"] = [
         *publish_diagnostics(work / "evaluate_real", images, "gan3d", _MOST_BYTES),
         *training_pictures(given.first, work, images),
     ]

@@ -27,9 +27,9 @@ from custom.files.csv_table import read_table
 from custom.report.search_page import format_setting
 from custom.tuning.space_file import load_space
 
-STUDY = "micro_mri_denoise"
-SPACE = REPOSITORY / "bundles" / STUDY / "configs" / "tune_demo.yaml"
-WORK = REPOSITORY / "bundles" / STUDY / "output" / "publish_tuning"
+BUNDLE = "micro_mri_denoise"
+SPACE = REPOSITORY / "bundles" / BUNDLE / "configs" / "tune_demo.yaml"
+WORK = REPOSITORY / "bundles" / BUNDLE / "output" / "publish_tuning"
 PICTURES = {
     "history": "Value of each completed trial, and the best so far",
     "intermediate": "Value by epoch: pruned trials end early",
@@ -42,7 +42,7 @@ COMMAND = Path(sys.executable).with_name("mri-bundles")
 def tune(trials: int, work: Path, overrides: list[str]) -> tuple[str, float]:
     """Run the search from its beginning; return the command and the minutes it took."""
     shutil.rmtree(work, ignore_errors=True)
-    words = ["tune", STUDY, "--space", SPACE.stem, "--trials", str(trials), *overrides]
+    words = ["tune", BUNDLE, "--space", SPACE.stem, "--trials", str(trials), *overrides]
     begin = time.perf_counter()
     subprocess.run([COMMAND, *words, "--output", work], check=True)
     return " ".join(("mri-bundles", *words)), (time.perf_counter() - begin) / 60
@@ -53,7 +53,7 @@ def train_default(work: Path, overrides: list[str]) -> float:
     space = load_space(SPACE)
     same = {f"--{name}": str(value) for name, value in space.content["during_search"].items()}
     same |= dict(zip(overrides[::2], overrides[1::2], strict=True))
-    words = ["train", STUDY, "--output", str(work / "default"), "--use_mlflow", "False"]
+    words = ["train", BUNDLE, "--output", str(work / "default"), "--use_mlflow", "False"]
     words += [word for pair in same.items() for word in pair]
     subprocess.run([COMMAND, *words], check=True)
     table = read_table(work / "default" / "metrics.csv", (space.metric,))

@@ -101,7 +101,7 @@ def others(
         yield name, np.moveaxis(np.asarray(restored), 0, -1)
 
 
-def repeat_study(data: Path, work: Path, max_epochs: int | None) -> dict[str, Any]:
+def repeat_series(data: Path, work: Path, max_epochs: int | None) -> dict[str, Any]:
     """Restore both repeats with every method and judge each by the other."""
     image, table = load(data / f"{REPEATED}.nii.gz")
     half = len(table) // 2
@@ -132,7 +132,7 @@ def repeat_study(data: Path, work: Path, max_epochs: int | None) -> dict[str, An
     }
 
 
-def b0_study(data: Path, work: Path, max_epochs: int | None) -> dict[str, Any]:
+def b0_series(data: Path, work: Path, max_epochs: int | None) -> dict[str, Any]:
     """Restore a series with one b = 0 volume and compare that with the mean of five others."""
     image, table = load(data / f"{OF_B0}.nii.gz")
     file = write_part(image, table, slice(None), work / "philips.nii.gz")
@@ -188,7 +188,7 @@ def page(figures: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Run both studies and write the page."""
+    """Measure both series and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
@@ -196,8 +196,8 @@ def main() -> None:
     given = parser.parse_args()
     data, work = given.data.resolve() / "dwi", given.work.resolve()
     figures = {
-        "repeat": repeat_study(data, work, given.max_epochs),
-        "b0": b0_study(data, work, given.max_epochs),
+        "repeat": repeat_series(data, work, given.max_epochs),
+        "b0": b0_series(data, work, given.max_epochs),
     }
     (RESULTS / "dwi_real.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     (RESULTS / "dwi_real.md").write_text(page(figures), encoding="utf-8")

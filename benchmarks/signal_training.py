@@ -67,7 +67,7 @@ def settings(overlay: str, folder: str, **ids: Any) -> ConfigParser:
     """Read the training config, to write into a folder."""
     config = ConfigParser()
     config.read_config([str(CONFIGS / name) for name in ("train.yaml", f"{overlay}.yaml")])
-    protocol = CONFIGS / "protocols" / "study"
+    protocol = CONFIGS / "protocols" / "paper"
     own = {"bval": f"{protocol}.bval", "bvec": f"{protocol}.bvec", "datalist": {}}
     config.update({"output_dir": folder, "use_mlflow": False, "max_epochs": 1, **own, **ids})
     return config

@@ -84,10 +84,10 @@ def test_the_page_and_the_card_hold_what_was_measured(tmp_path, summary):
         config = publish_gan.trained_config(tmp_path / name)
         curves = publish_gan.read_curves(tmp_path / name / "metrics.csv")
         trainings[name] = (config, curves)
-    shown = {name: [(f"{name}.jpg", "What.")] for name in ("real", "demo", "study")}
+    shown = {name: [(f"{name}.jpg", "What.")] for name in ("real", "demo", "training")}
     text = gan_page.page(summary, summary, trainings, shown)
     assert "| DISGAN | 16 | WaveletCritic | 2 | 3 | 0.690 | 0.701 | 0.100 | - |" in text
-    assert "![study.jpg](../images/study.jpg)" in text
+    assert "![training.jpg](../images/training.jpg)" in text
     card = tmp_path / "bundle" / "docs" / "README.md"
     card.parent.mkdir(parents=True)
     card.write_text("# Card\n<!-- gan tables: x -->\nold\n<!-- end of gan tables -->\nrest\n")

@@ -17,7 +17,7 @@ from custom.physics.diffusion.gradient_table import GradientTable, read_gradient
 from custom.physics.diffusion.tensor import tensor_signal
 
 PROTOCOLS = Path(__file__).parents[2] / "bundles" / "dwi_vae" / "configs" / "protocols"
-TABLES = PROTOCOLS / "study.bval", PROTOCOLS / "study.bvec"
+TABLES = PROTOCOLS / "paper.bval", PROTOCOLS / "paper.bvec"
 AFFINE = np.array([[0, -2, 0, 5.0], [2, 0, 0, -3], [0, 0, 2.5, 7], [0, 0, 0, 1]])
 
 

@@ -57,10 +57,10 @@ _CITED_COLUMNS = ("estimator", "signal_mse", "tensor_mse", "tensor_mae", "tensor
 CITED: tuple[dict[str, Any], ...] = tuple(
     {**_BLANK, "source": "as printed", **dict(zip(_CITED_COLUMNS, row, strict=True))}
     for row in (
-        ("study: noisy (VAE)", None, 2.48e-6, 9.56e-4, None),
-        ("study: VAE", 0.01262, 2.85e-7, 4.12e-4, 2.48e-6 / 2.85e-7),
-        ("study: noisy (DAE)", None, 1.74e-6, 8.40e-4, None),
-        ("study: DAE", None, 4.03e-7, 5.34e-4, 1.74e-6 / 4.03e-7),
+        ("paper: noisy (VAE)", None, 2.48e-6, 9.56e-4, None),
+        ("paper: VAE", 0.01262, 2.85e-7, 4.12e-4, 2.48e-6 / 2.85e-7),
+        ("paper: noisy (DAE)", None, 1.74e-6, 8.40e-4, None),
+        ("paper: DAE", None, 4.03e-7, 5.34e-4, 1.74e-6 / 4.03e-7),
     )
 )
 

@@ -75,21 +75,21 @@ def mixture():
 
 
 def test_every_level_has_as_many_held_out_tensors(mixture):
-    split, study = mixture
-    found = study.mixture
+    split, results = mixture
+    found = results.mixture
     levels, counts = found.sigma.squeeze(1).unique(return_counts=True)
     torch.testing.assert_close(levels, PublishedLevels().values)
     assert (counts == 6).all()
     held_out = {tuple(row) for row in split.test.tolist()}
     assert {tuple(row) for row in found.truth.tensor.tolist()} <= held_out
-    limited = found.rows(study.limit_index)
+    limited = found.rows(results.limit_index)
     assert (limited.sigma.squeeze(1).unique(return_counts=True)[1] == 3).all()
 
 
 def test_the_table_is_measured_limited_and_cited(mixture):
-    _, study = mixture
-    truth = SignalEstimator("truth", lambda noisy, _: Estimates(study.mixture.truth.signal))
-    rows = study.table([*classical_estimators(TABLE, 10), truth])
+    _, results = mixture
+    truth = SignalEstimator("truth", lambda noisy, _: Estimates(results.mixture.truth.signal))
+    rows = results.table([*classical_estimators(TABLE, 10), truth])
     by_name = {row["estimator"]: row for row in rows}
     assert by_name["noisy"]["tensor_factor"] == 1
     assert by_name["truth"]["signal_mse"] == 0
@@ -104,5 +104,5 @@ def test_the_table_is_measured_limited_and_cited(mixture):
 
 def test_printed_factors_are_those_of_the_printed_errors():
     factors = {row["estimator"]: row["tensor_factor"] for row in CITED}
-    assert factors["study: VAE"] == pytest.approx(8.7, abs=0.05)
-    assert factors["study: DAE"] == pytest.approx(4.3, abs=0.05)
+    assert factors["paper: VAE"] == pytest.approx(8.7, abs=0.05)
+    assert factors["paper: DAE"] == pytest.approx(4.3, abs=0.05)

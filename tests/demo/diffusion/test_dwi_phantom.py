@@ -22,7 +22,7 @@ from custom.physics.diffusion.gradient_table import read_gradient_table, tables_
 from custom.physics.diffusion.priors import BoxPrior
 
 PATHS = tuple(DIFFUSION_SERIES.images)
-PROTOCOL = Path(__file__).parents[3] / "bundles" / "dwi_vae" / "configs" / "protocols" / "study"
+PROTOCOL = Path(__file__).parents[3] / "bundles" / "dwi_vae" / "configs" / "protocols" / "paper"
 
 
 def digest(folder):

@@ -79,7 +79,7 @@ def compare_with_file(table, name):
 
 
 def test_the_bundle_s_file_is_the_study_s_scheme():
-    compare_with_file(published_scheme(), "study")
+    compare_with_file(published_scheme(), "paper")
 
 
 @pytest.mark.slow
