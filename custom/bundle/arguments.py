@@ -18,13 +18,19 @@ class UsageError(Exception):
 def absolute(name: str | Path) -> str:
     """Return an absolute path; ``~/`` at its beginning is the user's home.
 
+    A link keeps its own name: its neighbours belong to it, and results are named after it.
+
     Raises:
         UsageError: If the name is empty, which would stand for the working folder.
     """
     if not str(name):
         raise UsageError("a path is empty: give a file or a folder")
     path = Path(name)
-    return str((path.expanduser() if path.parts[:1] == ("~",) else path).resolve())
+    path = (path.expanduser() if path.parts[:1] == ("~",) else path).absolute()
+    if ".." not in path.parts:
+        return str(path)
+    # What ".." means after a link only the file system knows.
+    return str(path.resolve() if path.name == ".." else path.parent.resolve() / path.name)
 
 
 def path_setting(names: str | Sequence[str] | None) -> Any:

@@ -20,6 +20,7 @@ __all__ = [
     "available_memory",
     "check_image",
     "image_fault",
+    "is_label_file",
     "load_image",
     "memory_fault",
     "readable",
@@ -33,6 +34,7 @@ _NEGATIVE_SHARE = 0.05
 # Measured: at least 0.86 in label maps, at most 0.35 in MR images of 8 bits.
 _EQUAL_SHARE = 0.7
 _GIGABYTE = 1e9
+_LOADED = 24  # bytes for each voxel while an image is loaded and looked at
 
 T = TypeVar("T")
 
@@ -75,6 +77,8 @@ def check_image(
     Raises:
         InputError: With the file, its fault and the remedy.
     """
+    if path.is_symlink() and not path.exists():
+        raise InputError(f"{path}: a link to a file that is not here: fetch it (datalad get)")
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     if format_of(path) is None:
@@ -132,6 +136,18 @@ def value_fault(array: NDArray[Any]) -> str | None:
     if _is_label_map(array):
         return "a mask or label map (even patches of whole numbers), not an MR magnitude"
     return None
+
+
+def is_label_file(path: Path) -> bool:
+    """Return True if a file is an image with the values of a mask or of a label map."""
+    try:
+        # A file too large to be loaded for this question is none, whatever it holds.
+        if readable(path, read_header).voxels * _LOADED > available_memory():
+            return False
+        array, _ = readable(path, load_image)
+    except InputError:
+        return False
+    return bool(np.isfinite(array).all() and array.min() < array.max()) and _is_label_map(array)
 
 
 def _is_label_map(array: NDArray[Any]) -> bool:

@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 
 from custom.files.zarr_slices import ZarrSliceReader
 
-__all__ = ["Format", "ImageHeader", "InputReader", "format_of", "name_of", "read_header"]
+__all__ = [
+    "Format",
+    "ImageHeader",
+    "InputReader",
+    "format_of",
+    "is_damaged_zarr",
+    "name_of",
+    "read_header",
+]
 
 Format = Literal["nifti", "zarr", "bruker"]
 
@@ -53,7 +61,7 @@ def format_of(path: PathLike) -> Format | None:
         return "nifti"
     if path.name == "2dseq":
         return "bruker"
-    return "zarr" if _is_zarr_array(path) else None
+    return "zarr" if _zarr_node(path) == "array" else None
 
 
 def name_of(path: PathLike) -> tuple[str, Path]:
@@ -165,10 +173,15 @@ def _reader_of(path: PathLike) -> ImageReader:
     raise ValueError(f"path must name a NIfTI, Zarr or Bruker image, got {path}")
 
 
-def _is_zarr_array(path: Path) -> bool:
-    """Return True if a folder is an array, not a group, of a Zarr store."""
+def is_damaged_zarr(path: Path) -> bool:
+    """Return True if a folder has a ``zarr.json`` that does not say what it is."""
+    return (path / "zarr.json").is_file() and _zarr_node(path) is None
+
+
+def _zarr_node(path: Path) -> str | None:
+    """Return ``array`` or ``group`` for a folder of a Zarr store, else None."""
     try:
         # Without opening the store: every folder of a search is asked.
-        return bool(json.loads((path / "zarr.json").read_text())["node_type"] == "array")
+        return str(json.loads((path / "zarr.json").read_text(encoding="utf-8"))["node_type"])
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return None

@@ -249,6 +249,15 @@ input: $[item['image'] for item in @datalist['test']]
 overwrite: false
 skip_existing: false
 maps: [removed]
+provenance:
+  _target_: custom.data.inputs.provenance.ProvenanceSidecar
+  metadata_file: $@bundle_root + '/configs/metadata.json'
+  config: $executed_config()
+  weights_file: '@ckpt_path'
+  seed: '@seed'
+  device: '@device'
+  maps: '@maps'
+  parameters: {{}}
 selection:
   _target_: custom.data.inputs.input_selection.InputSelection
   inputs: '@input'
@@ -256,6 +265,7 @@ selection:
   overwrite: '@overwrite'
   skip_existing: '@skip_existing'
   maps: '@maps'
+  provenance: '@provenance'
   check: {{_target_: custom.data.inputs.image_checks.VolumeChecks}}
 postprocessing:
   _target_: Compose
@@ -268,14 +278,7 @@ postprocessing:
       keys: pred
       maps: '@maps'
 handlers:{_LOADER}
-  - _target_: custom.data.inputs.provenance.ProvenanceSidecar
-    metadata_file: $@bundle_root + '/configs/metadata.json'
-    config: $executed_config()
-    weights_file: '@ckpt_path'
-    seed: '@seed'
-    device: '@device'
-    maps: '@maps'
-    parameters: {{}}
+  - '@provenance'
 run:
   - $@selection.items and @evaluator.run()
   - $@selection.finish()

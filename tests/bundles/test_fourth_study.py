@@ -9,7 +9,7 @@ import pytest
 
 from custom.bundle.launch import run_bundle
 from custom.bundle.verification.verify import verify_bundle
-from custom.data.inputs.restored_writer import is_result
+from custom.data.inputs.earlier_results import is_result
 from custom.deploy.bundle_forms import importable, open_bundle
 from custom.deploy.packaging.package import package_bundle
 from custom.files.csv_table import read_table

@@ -50,7 +50,7 @@ def run(tmp_path: Path, metadata: Path, weights: str) -> Any:
 
     def restore(inputs: Any, output: Path, **overrides: Any) -> None:
         settings = {"config_file": str(CONFIG), "device": "cpu", "ckpt_path": weights} | overrides
-        settings["handlers::1::metadata_file"] = str(metadata)
+        settings["provenance::metadata_file"] = str(metadata)
         named = list(map(str, inputs)) if isinstance(inputs, list) else str(inputs)
         monai.bundle.run(
             logging_file=False,

@@ -45,9 +45,8 @@ def test_existing_results_are_refused_skipped_or_replaced(
     result.write_bytes(b"changed")
 
     assert "exists already" in refusals(path, out, **identity)[0]
-    with caplog.at_level(logging.WARNING):
-        restore(path, out, skip_existing=True, **identity)
-    assert "0 to restore" in caplog.text
+    (line,) = refusals(path, out, skip_existing=True, **identity)
+    assert line.startswith(f"{result}: exists already, but a_restored.nii.gz is missing or was")
     assert result.read_bytes() == b"changed"
 
     (out / "a_restored.json").unlink()  # the run was cut short between the two files
@@ -57,6 +56,31 @@ def test_existing_results_are_refused_skipped_or_replaced(
     result.write_bytes(b"changed")
     restore(path, out, overwrite=True, **identity)
     assert result.read_bytes() == before
+    with caplog.at_level(logging.WARNING):
+        restore(path, out, skip_existing=True, **identity)
+    assert "0 to restore" in caplog.text
+
+
+@pytest.mark.parametrize("other", ["input", "weights", "mode"])
+def test_a_result_of_something_else_is_not_skipped(
+    tmp_path: Path, identity: dict[str, Any], other: str
+) -> None:
+    """Of another subject's scan of the same name, of other weights, of another setting."""
+    path, out = save(tmp_path / "a.nii.gz", blob((20, 18, 2))), tmp_path / "out"
+    restore(path, out, **identity)
+    before = {file: file.read_bytes() for file in out.iterdir()}
+    settings = dict(identity)
+    if other == "input":
+        path = save(tmp_path / "b" / "a.nii.gz", 2 * blob((20, 18, 2)))
+    elif other == "weights":
+        torch.save({"another": torch.zeros(0)}, tmp_path / "other.pt")
+        settings["ckpt_path"] = str(tmp_path / "other.pt")
+    else:
+        settings["upsampling"] = "bilinear"
+    (line,) = refusals(path, out, skip_existing=True, **settings)
+    named = {"input": "of another input", "weights": "another weights", "mode": "(upsampling)"}
+    assert named[other] in line
+    assert {file: file.read_bytes() for file in out.iterdir()} == before
 
 
 def test_a_checkpoint_that_is_missing_or_wrong_is_one_line(

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import logging
-import os
+import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from custom.data.datasets.dataset_writer import DATALIST
-from custom.data.inputs.restored_writer import RESTORED, copy_of, is_result, map_of, sidecar_of
+from custom.data.inputs.earlier_results import result_fault
+from custom.data.inputs.image_search import find_images
+from custom.data.inputs.provenance import ProvenanceSidecar
+from custom.data.inputs.restored_writer import RESTORED, copy_of, map_of, sidecar_of
 from custom.errors import InputError
+from custom.files.image_faults import is_label_file
 from custom.files.reader import format_of, name_of
 
-__all__ = ["InputSelection", "find_images", "unique_names"]
+__all__ = ["InputSelection", "unique_names"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +35,14 @@ class InputSelection:
             ``<name>_uncertainty.nii.gz`` if the model gives an uncertainty.
         check: Raises :class:`~custom.errors.InputError` for an image that must be refused.
         overwrite: Whether to write over existing results.
-        skip_existing: Whether to leave out inputs whose result and sidecar both exist.
+        skip_existing: Whether to leave out inputs that were restored before. A result of another
+            input, configuration or weights, or one that was changed since, is refused; one without
+            a sidecar was cut short, and is made again.
         maps: Names of the maps that a run may write beside a result, ``<name>_<map>.nii.gz``.
         copies: Suffixes of the files that it copies, ``<name>_restored.<suffix>``.
         also_read: Further files that the run reads, none of which may be replaced; entries that are
             no text are ignored.
+        provenance: What the run restores with, to compare with earlier results.
 
     Raises:
         InputError: If both ``overwrite`` and ``skip_existing`` are set, or ``output_dir`` is a
@@ -52,6 +59,7 @@ class InputSelection:
         maps: Sequence[str] = (),
         copies: Sequence[str] = (),
         also_read: Sequence[Any] = (),
+        provenance: ProvenanceSidecar | None = None,
     ) -> None:
         if overwrite and skip_existing:
             raise InputError("overwrite and skip_existing exclude each other: choose one")
@@ -66,7 +74,8 @@ class InputSelection:
         self.maps = tuple(maps)
         self.copies = tuple(copies)
         named = [Path(name).expanduser() for name in also_read if isinstance(name, (str, Path))]
-        self.also_read = [path.resolve() for path in named]
+        self.also_read = named
+        self.provenance = provenance
         self.refused: list[str] = []
         self.skipped: list[Path] = []
 
@@ -76,20 +85,28 @@ class InputSelection:
 
         The first access checks all inputs and logs one line for each that is refused.
         """
-        paths = list(self._paths())
-        outputs = [self.output_dir / f"{name}{RESTORED}.nii.gz" for name in unique_names(paths)]
+        paths = self._paths()
+        outputs = [
+            self.output_dir / f"{name}{RESTORED}.nii.gz" for name in unique_names(list(paths))
+        ]
+        read = {_place(path) for path in [*paths, *self.also_read]}
         items = []
         for path, output in tqdm(
             list(zip(paths, outputs, strict=True)), "Checking inputs", leave=False, disable=None
         ):
-            if self.skip_existing and output.exists() and sidecar_of(output).exists():
-                self.skipped.append(path)
-                continue
             try:
-                self._check_output(output, paths)
+                if self._restored_before(path, output):
+                    self.skipped.append(path)
+                    continue
+                self._check_output(output, read)
                 self.check(path)
             except InputError as error:
-                self._refuse(error)
+                if paths[path] and is_label_file(path):
+                    logger.warning("passed over: %s: a mask or label map", path)
+                else:
+                    self._refuse(error)
+            except OSError as error:
+                self._refuse(InputError(f"{error.filename or path}: {error.strerror or error}"))
             else:
                 items.append({"image": str(path), "source": str(path), "output": str(output)})
         if self.skipped:
@@ -111,27 +128,37 @@ class InputSelection:
         if self.refused:
             raise InputError("\n".join(self.refused))
 
-    def _paths(self) -> Iterator[Path]:
-        """Yield each input once; of a folder, the images in it."""
-        seen: set[Path] = set()
+    def _paths(self) -> dict[Path, bool]:
+        """Return each input once, and whether it was found in a folder."""
+        found: dict[Path, tuple[Path, bool]] = {}
         for name in self.inputs:
+            named = format_of(name) is not None or not name.is_dir()
             try:
-                found = [name] if format_of(name) or not name.is_dir() else find_images(name)
+                paths = [name] if named else find_images(name, self.maps, self._refuse)
             except InputError as error:
                 self._refuse(error)
                 continue
-            for path in found:
-                if path.resolve() not in seen:
-                    seen.add(path.resolve())
-                    # Not resolved: the result of a link has the link's name.
-                    yield path.absolute()
+            for path in paths:
+                found.setdefault(_place(path), (path.absolute(), not named))
+        return dict(found.values())
 
-    def _check_output(self, output: Path, inputs: Sequence[Path]) -> None:
+    def _restored_before(self, path: Path, output: Path) -> bool:
+        """Return True if a result need not be made again; refuse to take another one for it."""
+        if not (self.skip_existing and output.exists() and sidecar_of(output).exists()):
+            return False
+        fault = result_fault(path, output, (*self.maps, *self.copies), self.provenance)
+        if fault is not None:
+            raise InputError(
+                f"{output}: exists already, but {fault}: use overwrite or another folder"
+            )
+        return True
+
+    def _check_output(self, output: Path, read: Collection[Path]) -> None:
         """Refuse to overwrite a result without ``overwrite``, and an input in any case."""
         files = [output, *(map_of(output, name) for name in self.maps)]
         files += [copy_of(output, name) for name in self.copies]
         for file in files:
-            if file in inputs or file in self.also_read:
+            if _place(file) in read:
                 raise InputError(
                     f"{file}: the result would replace an input: choose another folder"
                 )
@@ -149,40 +176,11 @@ class InputSelection:
         self.refused.append(str(error))
 
 
-def find_images(folder: str | Path) -> list[Path]:
-    """Search a folder and the folders in it for images.
-
-    These are NIfTI files, Bruker ``2dseq`` files, and the arrays named ``image`` of Zarr stores.
-    Hidden files are ignored, and so are results of earlier runs (``*_restored.nii.gz`` with a
-    sidecar, and maps such as ``*_uncertainty.nii.gz`` beside it).
-
-    Raises:
-        InputError: If there is none, or the folder is a prepared dataset, which also holds
-            references and masks.
-    """
-    folder = Path(folder)
-    if (folder / DATALIST).is_file():
-        raise InputError(f"{folder}: a prepared dataset: give its folder {folder / 'images'}")
-    found: list[Path] = []
-    for name, folders, files in os.walk(folder):
-        directory = Path(name)
-        if format_of(directory) == "zarr":
-            # The array is the image: its chunks are not searched.
-            folders.clear()
-            found += [directory] if directory.name == "image" else []
-            continue
-        folders[:] = sorted(child for child in folders if not child.startswith("."))
-        found += [directory / file for file in sorted(files) if _is_input(directory / file)]
-    if not found:
-        raise InputError(f"{folder}: holds no NIfTI file, Zarr image or Bruker 2dseq")
-    return found
-
-
 def unique_names(paths: Sequence[Path]) -> list[str]:
     """Name each image, with the names of its folders where two would be the same.
 
     ``a/t2.nii.gz`` and ``b/t2.nii.gz`` become ``a_t2`` and ``b_t2``; names that are still equal are
-    numbered. Case is ignored, since some file systems ignore it.
+    numbered. Case is ignored, and how an accent is written, since some file systems ignore both.
     """
     pairs = [name_of(path) for path in paths]
     names = [name for name, _ in pairs]
@@ -191,22 +189,25 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
         for index in _repeated(names):
             if depth < len(folders[index]):
                 names[index] = f"{folders[index][depth]}_{names[index]}"
+    taken = set(map(_plain, names))
     for index in _repeated(names):
-        names[index] = f"{names[index]}-{index + 1}"
+        numbered = (f"{names[index]}-{number}" for number in count(1))
+        names[index] = next(name for name in numbered if _plain(name) not in taken)
+        taken.add(_plain(names[index]))
     return names
+
+
+def _plain(name: str) -> str:
+    """Return a name as the least precise file system compares it."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _repeated(names: Sequence[str]) -> list[int]:
     """Return the indices of names that occur more than once."""
-    counts = Counter(name.casefold() for name in names)
-    return [index for index, name in enumerate(names) if counts[name.casefold()] > 1]
+    counts = Counter(map(_plain, names))
+    return [index for index, name in enumerate(names) if counts[_plain(name)] > 1]
 
 
-def _is_input(path: Path) -> bool:
-    """Return True if a file of a searched folder is an image, neither a result nor hidden."""
-    if path.name.startswith(".") or format_of(path) is None:
-        return False
-    result = is_result(path)
-    if result:
-        logger.info("passed over, a result of an earlier run: %s", path)
-    return not result
+def _place(path: Path) -> Path:
+    """Return where a file lies, under its own name: links to one file are different inputs."""
+    return path.parent.resolve() / path.name

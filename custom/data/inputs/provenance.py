@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from custom.versions import package_versions
 __all__ = ["ProvenanceSidecar", "sha256_of_input"]
 
 NOTICE = "Research use only. Not for diagnosis or treatment."
-# Config entries that name places where a run reads and writes, without effect on an image.
+# Config entries without effect on an image: places where a run reads and writes, and the device,
+# which stands in the sidecar itself.
 _PLACES = frozenset(
     {
         *("input", "output_dir", "bundle_root", "dataset_dir", "ckpt_path", "weights_dir"),
-        *("demo", "demo_dir", "demo_size", "overwrite", "skip_existing"),
+        *("demo", "demo_dir", "demo_size", "overwrite", "skip_existing", "device"),
     }
 )
 _PACKAGES = ("mri-restoration-bundles", "monai", "torch", "numpy", "nibabel", "pytorch-ignite")
@@ -53,7 +55,7 @@ class ProvenanceSidecar:
         maps: Names of the maps that may lie beside a restored image.
         copies: Suffixes of the files that may be copied to beside it.
         read: Keys of the paths of further files that were read for one image; may be absent.
-        places: Further entries of the config that name places.
+        places: Further entries of the config that may name files; these count by their content.
     """
 
     def __init__(
@@ -73,8 +75,8 @@ class ProvenanceSidecar:
         places: Sequence[str] = (),
     ) -> None:
         self.metadata_file = Path(metadata_file)
-        left_out = _PLACES.union(places)
-        self.config = {key: value for key, value in config.items() if key not in left_out}
+        self.config = {key: value for key, value in config.items() if key not in _PLACES}
+        self.places = tuple(places)
         self.weights_file = Path(weights_file)
         self.parameters = {**parameters, **(model_parameters or {})}
         self.beside = [Path(path) for path in beside]
@@ -96,18 +98,54 @@ class ProvenanceSidecar:
         self._run = {
             "notice": NOTICE,
             "bundle": _bundle(self.metadata_file),
-            "weights": _file(self.weights_file),
-            **self._beside(),
-            "config_sha256": _sha256_of_json(self.config),
+            **self.made_with,
             "seed": self.seed,
             "device": self.device,
             "packages": package_versions(_PACKAGES),
         }
 
-    def _beside(self) -> dict[str, Any]:
-        """Return the files beside the weights; a missing one is the model's error, not ours."""
-        files = [_file(path) for path in self.beside if path.is_file()]
-        return {"beside_weights": files} if files else {}
+    @cached_property
+    def made_with(self) -> dict[str, Any]:
+        """What the images depend on beside the input: weights and configuration, as hashes."""
+        # A missing one is the model's error, not ours.
+        beside = [_file(path) for path in self.beside if path.is_file()]
+        config = self.config | {
+            key: sha256_of(Path(self.config[key]).expanduser())
+            for key in self.places
+            if _names_file(self.config.get(key))
+        }
+        return {
+            "weights": _file(self.weights_file),
+            **({"beside_weights": beside} if beside else {}),
+            "config_sha256": _sha256_of_json(config),
+        }
+
+    def differences(self, sidecar: Mapping[str, Any], source: Path) -> list[str]:
+        """Return what an earlier image was made with that this run would not use, in words.
+
+        Args:
+            sidecar: Content of the image's sidecar.
+            source: The input.
+        """
+        if not self.weights_file.is_file():
+            return ["weight file"]
+        own = self.made_with
+        other = [
+            name.replace("_", " ")
+            for name in ("weights", "beside_weights")
+            if _digests(own.get(name)) != _digests(sidecar.get(name))
+        ]
+        if own["config_sha256"] != sidecar.get("config_sha256"):
+            earlier = sidecar.get("parameters", {})
+            changed = [key for key in self.parameters if self.parameters[key] != earlier.get(key)]
+            other.append(f"configuration ({', '.join(changed)})" if changed else "configuration")
+        # Files that the config does not name lie beside the input.
+        read = sidecar.get("read_besides", {})
+        for key in [key for key in self.read if key in read and self.config.get(key) is None]:
+            file = source.with_name(read[key]["file"])
+            if file.is_file() and sha256_of(file) != read[key]["sha256"]:
+                other.append(file.name)
+        return other
 
     def __call__(self, engine: Engine) -> None:
         """Write the sidecars of one batch."""
@@ -150,6 +188,17 @@ def sha256_of_input(path: str | Path) -> str:
         return sha256_of(path)
     files = sorted(child for child in path.rglob("*") if child.is_file())
     return _sha256_of_json([[file.relative_to(path).as_posix(), sha256_of(file)] for file in files])
+
+
+def _names_file(value: Any) -> bool:
+    """Return True if a setting is the path of a file."""
+    return isinstance(value, (str, Path)) and Path(value).expanduser().is_file()
+
+
+def _digests(files: Any) -> list[Any]:
+    """Return the hashes of one file's entry, or of a list of them."""
+    listed = files if isinstance(files, list) else [files or {}]
+    return [entry.get("sha256") for entry in listed]
 
 
 def _file(path: Path) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,6 @@ __all__ = [
     "RESTORED",
     "SaveRestoredd",
     "copy_of",
-    "is_result",
     "map_of",
     "sidecar_of",
 ]
@@ -73,29 +71,14 @@ def copy_of(output: str | Path, name: str) -> Path:
     return output.with_name(f"{output.name.removesuffix('.nii.gz')}.{name}")
 
 
-def is_result(path: str | Path) -> bool:
-    """Return True if a file is a restored image with a sidecar, or a map that the sidecar lists."""
-    path = Path(path)
-    stem, _, name = path.name.removesuffix(".nii.gz").rpartition("_")
-    if not path.name.endswith(".nii.gz") or not stem:
-        return False
-    sidecar = path.with_name(f"{stem}{RESTORED}.json")
-    if f"_{name}" == RESTORED:
-        return sidecar.exists()
-    try:
-        written = json.loads(sidecar.read_text(encoding="utf-8"))[name]["file"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return bool(written == path.name)
-
-
 class SaveRestoredd(MapTransform):
     """Write an image to the path ``output`` of its item, with its maps and copied files beside it.
 
     A map goes to :func:`map_of` the path, a copied file to :func:`copy_of`. If an item has none,
     the file of an earlier run is removed, since it does not belong to the new image. All files are
-    written before any gets its final name. Unlike MONAI's ``SaveImaged`` it raises when a file
-    cannot be written.
+    written before any gets its final name, and an earlier sidecar is removed before that, so that
+    no mixture of two runs looks whole: the new sidecar is written last. Unlike MONAI's
+    ``SaveImaged`` it raises when a file cannot be written.
 
     Args:
         keys: Image to write; one key.
@@ -140,6 +123,8 @@ class SaveRestoredd(MapTransform):
                 # Threads: compression takes longest, and releases the interpreter's lock.
                 with ThreadPoolExecutor() as pool:
                     list(pool.map(self._write, [data[name] for name in targets], places))
+                # Left first: it goes once all is written, and before anything is replaced.
+                files.callback(sidecar_of(path).unlink, missing_ok=True)
             self._remove_stale(path, data)
         return result
 

@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from custom.data.datasets.dataset_kinds import VOLUMES, volume_pair
 from custom.data.datasets.dataset_writer import DATALIST, SPLITS, DatasetWriter
-from custom.data.inputs.input_selection import find_images, unique_names
+from custom.data.inputs.image_search import find_images
+from custom.data.inputs.input_selection import unique_names
 from custom.data.preparation.cropping import crop_air, fit_int16
 from custom.data.preparation.dataset_publishing import (
     PREPARATION,
@@ -68,13 +69,13 @@ class VolumePreparation:
         if source is None or output_dir is None:
             raise InputError("source and output_dir must be given: folders of volumes and dataset")
         listed = source if isinstance(source, (list, tuple)) else [source]
-        self.sources = [Path(str(part)).expanduser().resolve() for part in listed]
+        self.sources = [Path(str(part)).expanduser().absolute() for part in listed]
         self.output_dir = Path(output_dir).expanduser().resolve()
         for part in self.sources:
             if not part.exists():
                 raise InputError(f"source {part} does not exist: give a folder of NIfTI volumes")
             # Else a later run would find the references of this one among its sources.
-            if part in self.output_dir.parents:
+            if part.resolve() in self.output_dir.parents:
                 raise InputError(f"output_dir {self.output_dir} lies in the source: choose another")
         check_not_negative("crop_margin_mm", crop_margin_mm)
         check_output_dir(self.output_dir, overwrite, frozenset())

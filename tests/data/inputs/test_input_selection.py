@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from custom.data.inputs.input_selection import InputSelection, find_images, unique_names
+from custom.data.inputs.image_search import find_images
+from custom.data.inputs.input_selection import InputSelection, unique_names
 from custom.errors import InputError
+from custom.files.atomic import sha256_of
 from custom.files.zarr_slices import write_stack
 
 
@@ -16,6 +18,14 @@ def touch(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"image")
     return path
+
+
+def write_sidecar(folder: Path, source: Path) -> None:
+    """Write the sidecar of a restored image, as far as it is compared."""
+    output = folder / f"{source.stem}_restored.nii.gz"
+    files = {"input": source, "output": output}
+    content = {key: {"file": file.name, "sha256": sha256_of(file)} for key, file in files.items()}
+    output.with_name(f"{source.stem}_restored.json").write_text(json.dumps(content))
 
 
 def accept(_: Path) -> None:
@@ -63,12 +73,12 @@ def test_a_folder_is_searched(tmp_path: Path) -> None:
         touch(tmp_path / "b.nii.gz"),
         touch(tmp_path / "a.nii"),
         touch(tmp_path / "study" / "5" / "pdata" / "1" / "2dseq"),
-        touch(tmp_path / "sub" / "c_restored.nii.gz"),  # no sidecar, so it is somebody's image
     ]
     touch(tmp_path / "notes.txt")
     touch(tmp_path / "._b.nii.gz")
     touch(tmp_path / ".trash" / "d.nii.gz")
     touch(tmp_path / "b_restored.nii.gz")
+    touch(tmp_path / "sub" / "c_restored.nii.gz")  # no sidecar: cut short
     maps = {name: touch(tmp_path / f"b_{name}.nii.gz").name for name in ("uncertainty", "mask")}
     sidecar = json.dumps({name: {"file": file} for name, file in maps.items()})
     (tmp_path / "b_restored.json").write_text(sidecar)
@@ -130,8 +140,9 @@ def test_inputs_are_screened_once(tmp_path: Path) -> None:
 def test_existing_results(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     whole, half, new = (touch(tmp_path / f"{name}.nii") for name in ("whole", "half", "new"))
     out = tmp_path / "out"
-    for name in ("whole_restored.nii.gz", "whole_restored.json", "half_restored.nii.gz"):
+    for name in ("whole_restored.nii.gz", "half_restored.nii.gz"):
         touch(out / name)
+    write_sidecar(out, whole)
 
     plain = InputSelection([whole, half, new], out, accept)
     assert names(plain) == {"new.nii": "new_restored.nii.gz"}
@@ -153,7 +164,7 @@ def test_existing_results(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
 def test_all_skipped_is_success(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = touch(tmp_path / "a.nii")
     touch(tmp_path / "out" / "a_restored.nii.gz")
-    touch(tmp_path / "out" / "a_restored.json")
+    write_sidecar(tmp_path / "out", path)
 
     def fail(_: Path) -> None:
         raise AssertionError("a skipped input is not looked at")
@@ -254,3 +265,68 @@ def test_names_are_unique_whatever_the_paths() -> None:
     paths += [Path("/a/b_c.nii.gz"), Path("/c.nii")]
     assert len(set(unique_names(paths))) == len(paths)
     assert unique_names([]) == []
+
+
+def test_links_are_different_inputs_and_keep_their_names(tmp_path: Path) -> None:
+    """In a datalad dataset two equal scans are links to one file."""
+    stored = touch(tmp_path / "annex" / "SHA256-17")
+    links = [tmp_path / "in" / f"sub-{number}" / "t2.nii.gz" for number in (1, 2)]
+    for link in links:
+        link.parent.mkdir(parents=True)
+        link.symlink_to(stored)
+    for given in (tmp_path / "in", links):
+        selection = InputSelection(given, tmp_path / "out", accept)
+        outputs = [Path(item["output"]).name for item in selection.items]
+        assert outputs == ["sub-1_t2_restored.nii.gz", "sub-2_t2_restored.nii.gz"]
+        assert [item["source"] for item in selection.items] == list(map(str, links))
+
+
+def test_an_input_is_never_replaced_through_a_link(tmp_path: Path) -> None:
+    scan, result = touch(tmp_path / "in" / "a.nii"), touch(tmp_path / "in" / "a_restored.nii.gz")
+    (tmp_path / "linked").symlink_to(tmp_path / "in")
+    selection = InputSelection([scan, result], tmp_path / "linked", accept, overwrite=True)
+    assert names(selection) == {"a_restored.nii.gz": "a_restored_restored.nii.gz"}
+    assert "would replace an input" in selection.refused[0]
+
+
+def test_what_is_passed_over_is_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kept = touch(tmp_path / "a.nii")
+    for name in (
+        "b.mgz",
+        "c.img",
+        "c.hdr",
+        "old.zarr/.zgroup",
+        "old.zarr/0/0.0",
+        "set/datalist.json",
+    ):
+        touch(tmp_path / name)
+    touch(tmp_path / "set" / "labels" / "e.nii")
+    for name in "wxyz":
+        touch(tmp_path / f"{name}_restored.nii.gz")
+    write_stack(tmp_path / "s.zarr" / "m1" / "label", np.ones((3, 3, 2)), np.eye(4))
+    with caplog.at_level(logging.WARNING):
+        assert find_images(tmp_path) == [kept]
+    lines = [record.getMessage() for record in caplog.records]
+    assert all(line.startswith(f"passed over: {tmp_path}") for line in lines)
+    names = [line.removeprefix("passed over: ").split(": ")[1] for line in lines]
+    several = "w_restored.nii.gz, x_restored.nii.gz, y_restored.nii.gz and 1 more"
+    assert sorted(names) == sorted(["b.mgz", "c.img", "c.hdr", several, "old.zarr", "set", "label"])
+
+
+def test_damaged_stores_and_folders_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "a.nii")
+    for content in ("", "{", "[]", '{"shape": [1]}'):
+        (tmp_path / "b.zarr").mkdir(exist_ok=True)
+        (tmp_path / "b.zarr" / "zarr.json").write_text(content)
+        selection = InputSelection(tmp_path, tmp_path / "out", accept)
+        assert names(selection) == {"a.nii": "a_restored.nii.gz"}
+        with pytest.raises(InputError, match=r"b\.zarr/zarr\.json: damaged"):
+            selection.finish()
+    with pytest.raises(InputError, match="damaged"):
+        find_images(tmp_path)
+
+
+def test_nothing_found_says_what_is_there(tmp_path: Path) -> None:
+    touch(tmp_path / "b.mgz")
+    with pytest.raises(InputError, match=r"holds no NIfTI .*b\.mgz: \.mgz is a format that is not"):
+        find_images(tmp_path)

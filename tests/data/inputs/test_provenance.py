@@ -108,14 +108,20 @@ def test_what_is_read_and_written_besides_is_recorded(
     assert "mask" not in content
 
 
-def test_words_are_recorded_and_further_places_are_not(bundle: Path, item: dict[str, Any]) -> None:
+def test_words_are_recorded_and_files_count_by_their_content(
+    bundle: Path, item: dict[str, Any]
+) -> None:
     settings = {"record": ["image_slice_axis", "mask_source"], "places": ["mask"]}
     item["mask_source"] = "file"
-    one, other = (
-        run(bundle, item, config=CONFIG | {"mask": mask}, **settings) for mask in ("a.nii", "b.nii")
-    )
-    assert one["parameters"]["mask_source"] == "file"
-    assert one["config_sha256"] == other["config_sha256"]
+    masks: list[str | Path | None] = [bundle / name for name in ("a.nii", "b.nii", "c.nii")]
+    for mask, content in zip(masks, (b"one", b"one", b"other"), strict=True):
+        Path(str(mask)).write_bytes(content)
+    masks += ["all", None]
+    first, *rest = (run(bundle, item, config=CONFIG | {"mask": m}, **settings) for m in masks)
+    assert first["parameters"]["mask_source"] == "file"
+    # A file counts by its content, wherever it lies.
+    same = [content["config_sha256"] == first["config_sha256"] for content in rest]
+    assert same == [True, False, False, False]
 
 
 def test_no_folder_of_this_machine_is_named(
@@ -139,7 +145,7 @@ def test_config_hash_follows_all_of_the_config_but_its_places(
     elsewhere = ("input", "output_dir", "bundle_root", "dataset_dir", "ckpt_path", "demo_dir")
     elsewhere += ("weights_dir",)
     assert config_hash() == config_hash(**dict.fromkeys(elsewhere, "/elsewhere"))
-    assert config_hash() == config_hash(overwrite=True, skip_existing=True)
+    assert config_hash() == config_hash(overwrite=True, skip_existing=True, device="cuda")
 
 
 def test_name_in_metadata_wins(bundle: Path, item: dict[str, Any]) -> None:

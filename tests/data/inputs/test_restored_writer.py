@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import errno
-import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import LoadImage
 
-from custom.data.inputs.restored_writer import SaveRestoredd, is_result, map_of, sidecar_of
+from custom.data.inputs.restored_writer import SaveRestoredd, map_of, sidecar_of
 from custom.errors import InputError
 from custom.files.reader import InputReader
 from custom.transforms.upsample_in_plane import upsample_in_plane
@@ -262,14 +262,28 @@ def test_a_failed_write_of_one_leaves_all_as_they_were(
     assert {path.name: path.read_bytes() for path in out.iterdir()} == dict.fromkeys(names, b"old")
 
 
-def test_results_are_what_a_sidecar_vouches_for(tmp_path: Path) -> None:
-    results = [tmp_path / f"a_b_{name}.nii.gz" for name in ("restored", "uncertainty", "own")]
-    assert not any(map(is_result, results))
-    maps = {name: {"file": f"a_b_{name}.nii.gz"} for name in ("uncertainty", "own")}
-    (tmp_path / "a_b_restored.json").write_text(json.dumps({**maps, "c": {"file": "other"}}))
-    assert all(map(is_result, results))
-    for name in ("a_b.nii.gz", "a_b_c.nii.gz", "a_b_t1.nii.gz", "c_own.nii.gz", "_own.nii.gz"):
-        assert not is_result(tmp_path / name)
-    assert not is_result(tmp_path / "a_b_uncertainty.nii")
-    (tmp_path / "a_b_restored.json").write_text("[]")
-    assert [is_result(path) for path in results] == [True, False, False]
+@pytest.mark.parametrize("renamed", range(5))
+def test_no_mixture_of_two_runs_has_a_sidecar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renamed: int
+) -> None:
+    """A run that is killed while it replaces files leaves all as they were, or no sidecar."""
+    item = diffusion_item(tmp_path)
+    names = ("a_restored.nii.gz", "a_noise.nii.gz", "a_mask.nii.gz", "a_restored.bval")
+    sidecar = sidecar_of(item["output"])
+    sidecar.parent.mkdir()
+    for name in (*names, sidecar.name):
+        (sidecar.parent / name).write_bytes(b"old")
+    replace, left = Path.replace, [renamed]
+
+    def killed(path: Path, target: Path) -> Any:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt) if renamed < len(names) else nullcontext():
+        SaveRestoredd("pred", maps=("noise", "mask"), copies=("bval",))(item)
+    new = [name for name in names if (sidecar.parent / name).read_bytes() != b"old"]
+    assert len(new) == renamed
+    assert not (new and sidecar.exists())

@@ -1,0 +1,70 @@
+"""Results of earlier runs: what they look like, and whether one can stand for a new restoration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from custom.data.inputs.provenance import ProvenanceSidecar, sha256_of_input
+from custom.data.inputs.restored_writer import RESTORED, sidecar_of
+from custom.files.atomic import sha256_of
+
+__all__ = ["is_result", "result_fault"]
+
+
+def is_result(path: str | Path, maps: Sequence[str] = ()) -> bool:
+    """Return True if a file is a restored image or a map of one.
+
+    A restored image is known by its name: without a sidecar it was cut short, and is no image to
+    restore either. A map is one that the sidecar lists; where the sidecar is missing, one of
+    ``maps`` beside a restored image.
+
+    Args:
+        path: The file.
+        maps: Names of maps.
+    """
+    path = Path(path)
+    stem, _, name = path.name.removesuffix(".nii.gz").rpartition("_")
+    if not path.name.endswith(".nii.gz") or not stem:
+        return False
+    if f"_{name}" == RESTORED:
+        return True
+    restored = path.with_name(f"{stem}{RESTORED}.nii.gz")
+    try:
+        written = json.loads(sidecar_of(restored).read_text(encoding="utf-8"))[name]["file"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return name in maps and restored.exists() and not sidecar_of(restored).exists()
+    return bool(written == path.name)
+
+
+def result_fault(
+    source: Path,
+    output: Path,
+    written: Sequence[str],
+    provenance: ProvenanceSidecar | None = None,
+) -> str | None:
+    """Return why an earlier result is not what a new run would give, or None.
+
+    Args:
+        source: The input.
+        output: The earlier result, with a sidecar.
+        written: Names of further files that may be written with it, its maps and copies.
+        provenance: What the new run restores with; None: any.
+    """
+    try:
+        content: Any = json.loads(sidecar_of(output).read_text(encoding="utf-8"))
+        entries = [content["output"], *(content[name] for name in written if name in content)]
+        files = {entry["file"]: entry["sha256"] for entry in entries}
+        made_of = content["input"]["sha256"]
+        other = [] if provenance is None else provenance.differences(content, source)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return f"its sidecar {sidecar_of(output).name} is damaged"
+    for name, digest in files.items():
+        file = output.with_name(name)
+        if not file.is_file() or sha256_of(file) != digest:
+            return f"{name} is missing or was changed since"
+    if made_of != sha256_of_input(source):
+        return "it was made of another input"
+    return f"it was made with another {', '.join(other)}" if other else None
