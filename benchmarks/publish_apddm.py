@@ -14,7 +14,6 @@ Run: ``python -m benchmarks.publish_apddm [--work FOLDER] [--docs FOLDER] [--bun
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -28,8 +27,10 @@ from benchmarks.publishing import (
     check_evaluated,
     copy_weights,
     measures_of,
+    peers,
     publish_diagnostics,
     publish_figures,
+    read_summary,
     record_measures,
 )
 
@@ -93,25 +94,16 @@ def side_by_side(weights: dict[str, Path]) -> dict[str, Any]:
     }
     slices = {"_target_": SLICE_WISE, "slices_per_batch": "@slices_per_batch"}
     settings["unet"] = (plain["network_def"], slices)
-    peers = [
-        {
-            "_target_": "custom.evaluation.restore_with.RestoreWithd",
-            "keys": "image",
-            "output_key": name,
-            # In the layout of the model's own network, or the times could not be compared.
-            "network": f"$@{name}_def.to(memory_format=torch.channels_last)",
-            "ckpt_path": str(weights[name].resolve()),
-            "inferer": inferer,
-            "device": "@device",
-        }
+    # In the layout of the model's own network, or the times could not be compared.
+    layout = "$@{}_def.to(memory_format=torch.channels_last)"
+    beside = {
+        name: (layout.format(name), weights[name], inferer)
         for name, (_, inferer) in settings.items()
-    ]
-    # As the model's own result: a magnitude is never negative.
-    magnitude = {"_target_": "Activationsd", "keys": list(settings), "other": "$torch.relu"}
+    }
     methods = {name: name for name in ("bicubic", "nlm", *reversed(settings))}
     return {
         **{f"{name}_def": network for name, (network, _) in settings.items()},
-        "peers": [*peers, magnitude],
+        "peers": peers(beside),
         "methods": {"input": "image", **methods, "model": "pred"},
         "method_names": NAMES,
     }
@@ -150,7 +142,7 @@ def main() -> None:
     plain = work / "plain/models/model.pt" if own else BUNDLE / "models" / "model.pt"
     evaluated = evaluate(work, data, plain)
     evaluate_printed(work, data)
-    summary = json.loads((evaluated / "summary.json").read_text(encoding="utf-8"))
+    summary = read_summary(evaluated)
     models = work / "path" / "models"
     check_evaluated(models / "model.pt", summary)
     bank = "models/residuals.zarr.zip"

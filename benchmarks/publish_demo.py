@@ -9,8 +9,6 @@ weights that the bundle has: ``python -m benchmarks.publish_demo``
 
 from __future__ import annotations
 
-import json
-
 from benchmarks.measure import REPOSITORY, RESULTS
 from benchmarks.publishing import (
     check_evaluated,
@@ -18,6 +16,7 @@ from benchmarks.publishing import (
     measures_of,
     publish_figures,
     put_between,
+    read_summary,
     record_measures,
     show,
 )
@@ -41,7 +40,7 @@ works, not how it does on a scanner's data (see [real data](real_data.md)).
 
 def main() -> None:
     """Publish weights, pages and pictures."""
-    summary = json.loads((EVALUATION / "summary.json").read_text(encoding="utf-8"))
+    summary = read_summary(EVALUATION)
     if summary["checkpoint"]["sha256"] != sha256_of(BUNDLE / SHIPPED):
         check_evaluated(TRAINED, summary)
         copy_weights(BUNDLE, {SHIPPED: TRAINED})

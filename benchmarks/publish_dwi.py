@@ -11,7 +11,6 @@ Run: ``python -m benchmarks.publish_dwi [--work FOLDER] [--skip-training] [--sig
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from benchmarks.publishing import (
     copy_weights,
     pivot,
     put_between,
+    read_summary,
     record_measures,
     save_small,
 )
@@ -54,8 +54,7 @@ def evaluate_phantoms(work: Path) -> dict[str, Any]:
     """Evaluate the bundle, with the weights it has now, on its phantoms; return the summary."""
     folder = work / "evaluate"
     run_bundle(BUNDLE, ["evaluate"], {"output_dir": str(folder), "diagnostics": None})
-    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    return summary
+    return read_summary(folder)
 
 
 def publish_card(bundle: Path, phantoms: dict[str, Any], signals: Path) -> None:

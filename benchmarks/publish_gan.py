@@ -16,7 +16,6 @@ Run: ``python -m benchmarks.publish_gan --dataset FOLDER [--work FOLDER] [--skip
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,11 @@ from benchmarks.publishing import (
     check_evaluated,
     copy_weights,
     measures_of,
+    peers,
     publish_diagnostics,
     publish_figures,
     put_between,
+    read_summary,
     record_measures,
     save_small,
 )
@@ -89,27 +90,16 @@ def side_by_side(first: str, work: Path) -> dict[str, Any]:
     if len(degradations) > 1:
         raise SystemExit(f"trainings differ in their degradation: {sorted(degradations)}")
     others = [name for name in TRAININGS if name != first]
-    peers = [
-        {
-            "_target_": "custom.evaluation.restore_with.RestoreWithd",
-            "keys": "image",
-            "output_key": name,
-            "network": f"@{name}_def",
-            "ckpt_path": str(work / name / "models" / "model.pt"),
-            "inferer": "@inferer",
-            "device": "@device",
-        }
-        for name in others
-    ]
-    # As the model's own result: a magnitude is never negative.
-    magnitude = {"_target_": "Activationsd", "keys": others, "other": "$torch.relu"}
+    beside = {
+        name: (f"@{name}_def", work / name / "models" / "model.pt", "@inferer") for name in others
+    }
     title = TITLES[first]
     return {
         "degradation": degradations.pop(),
         "network_def": configs[first]["network_def"],
         "extractor_def": configs[first]["extractor_def"],
         **{f"{name}_def": configs[name]["network_def"] for name in others},
-        "peers": [*peers, magnitude],
+        "peers": peers(beside),
         "method_names": {
             "cubic": "cubic B-spline",
             "nlm": "non-local means + cubic",
@@ -128,8 +118,7 @@ def evaluate(name: str, first: str, work: Path, settings: dict[str, Any]) -> dic
     folder = work / f"evaluate_{name}"
     ids = {"output_dir": str(folder), "ckpt_path": str(work / first / "models" / "model.pt")}
     run_bundle(BUNDLE, ["evaluate", str(overlay)], ids | settings)
-    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    return summary
+    return read_summary(folder)
 
 
 def training_pictures(first: str, work: Path, target: Path) -> list[tuple[str, str]]:

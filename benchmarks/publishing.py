@@ -119,6 +119,34 @@ def put_between(name: str, text: str, *files: Path) -> None:
         file.write_text(content, encoding="utf-8")
 
 
+def peers(networks: Mapping[str, tuple[str, Path, Any]]) -> list[dict[str, Any]]:
+    """Return the ``peers`` of an evaluation: networks that restore beside the model.
+
+    Args:
+        networks: Name of each to the network and the inferer as in a config, and its weights.
+    """
+    found = [
+        {
+            "_target_": "custom.evaluation.restore_with.RestoreWithd",
+            "keys": "image",
+            "output_key": name,
+            "network": network,
+            "ckpt_path": str(weights.resolve()),
+            "inferer": inferer,
+            "device": "@device",
+        }
+        for name, (network, weights, inferer) in networks.items()
+    ]
+    # As the model's own result: a magnitude is never negative.
+    return [*found, {"_target_": "Activationsd", "keys": list(networks), "other": "$torch.relu"}]
+
+
+def read_summary(evaluation: Path) -> dict[str, Any]:
+    """Read the summary of an evaluation."""
+    summary: dict[str, Any] = json.loads((evaluation / "summary.json").read_text("utf-8"))
+    return summary
+
+
 def check_evaluated(weights: Path, summary: Mapping[str, Any]) -> None:
     """Stop where an evaluation was made with other weights than those to publish."""
     if sha256_of(weights) != summary["checkpoint"]["sha256"]:
