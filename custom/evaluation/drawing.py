@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 __all__ = [
     "COLOURS",
     "FRAME",
-    "GRID",
     "INK",
     "MEASURED",
     "OTHER",
@@ -35,7 +34,7 @@ INK = "#1d2733"
 MEASURED = "#009e73"
 OTHER = "#d55e00"
 SOFT = "#8a8f98"
-GRID = "#e6e9ee"
+_GRID = "#e6e9ee"
 FRAME = "#e69f00"
 # The same without yellow, then four of Tol's; grey and black are for methods without training.
 COLOURS = (
@@ -68,7 +67,7 @@ def plain_axes(ax: Axes, x: str = "", y: str = "", title: str = "") -> None:
         if name:
             write(name, fontsize=9, color=INK)
     ax.tick_params(labelsize=8)
-    ax.grid(color=GRID, linewidth=0.8)
+    ax.grid(color=_GRID, linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
 

@@ -37,17 +37,16 @@ __all__ = [
 
 def mse(region: str | None = None, **said: Any) -> Measure:
     """Return the mean squared error."""
-    return _measure(
-        Measure("mse", "MSE", "", "lower", None, "in squared units of the images", _mse),
-        region,
-        said,
-    )
+    text = "in squared units of the images"
+    measure = Measure("mse", "MSE", "", "lower", None, text, _of_pair(mean_squared_error))
+    return _measure(measure, region, said)
 
 
 def nrmse(region: str | None = None, **said: Any) -> Measure:
     """Return the normalised root mean squared error."""
     text = "norm of the error over norm of the reference"
-    return _measure(Measure("nrmse", "NRMSE", "", "lower", None, text, _nrmse), region, said)
+    measure = Measure("nrmse", "NRMSE", "", "lower", None, text, _of_pair(normalised_error))
+    return _measure(measure, region, said)
 
 
 def psnr(region: str | None = None, **said: Any) -> Measure:
@@ -90,19 +89,16 @@ def kspace_error(scale: int = 2, most: int = 50, **said: Any) -> Measure:
     )
 
 
-def lpips(weights: str | Path | None = None, **said: Any) -> Measure:
+def lpips(weights: str | Path, **said: Any) -> Measure:
     """Return the learned perceptual distance; of volumes the mean over slices of the last axis.
 
     Args:
-        weights: See :class:`~custom.metrics.perceptual.PerceptualDistance`; without them the
-            measure has no values.
+        weights: See :class:`~custom.metrics.perceptual.PerceptualDistance`.
         **said: Fields of the measure to override.
     """
-    distance = None if weights is None else PerceptualDistance(weights)
+    distance = PerceptualDistance(weights)
 
-    def measure(compared: Compared) -> Tensor | None:
-        if distance is None:
-            return None
+    def measure(compared: Compared) -> Tensor:
         pair = (compared.predicted, compared.reference)
         if pair[0].ndim == 5:
             return slicewise_distance(*pair, compared.data_range, distance)
@@ -134,12 +130,13 @@ def _within(function: Callable[..., Any], region: str) -> Callable[[Compared], A
     return within
 
 
-def _mse(compared: Compared, mask: Tensor | None = None) -> Tensor:
-    return mean_squared_error(compared.predicted, compared.reference, mask)
+def _of_pair(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a function of the compared images from one of two images and a mask."""
 
+    def measure(compared: Compared, mask: Tensor | None = None) -> Tensor:
+        return function(compared.predicted, compared.reference, mask)
 
-def _nrmse(compared: Compared, mask: Tensor | None = None) -> Tensor:
-    return normalised_error(compared.predicted, compared.reference, mask)
+    return measure
 
 
 def _psnr(compared: Compared, mask: Tensor | None = None) -> Tensor:
@@ -181,8 +178,8 @@ class MaskRegion:
         if mask is None:
             return None
         drawn = (mask > 0).cpu().numpy()
+        # Every unit alone: along the first two axes there are no neighbours.
+        cross = ndimage.generate_binary_structure(drawn.ndim - 2, 1)[None, None]
         if self.erode:
-            drawn = np.stack(
-                [ndimage.binary_erosion(unit[0], iterations=self.erode)[None] for unit in drawn]
-            )
+            drawn = ndimage.binary_erosion(drawn, cross, iterations=self.erode)
         return torch.from_numpy(drawn)

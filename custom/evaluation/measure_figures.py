@@ -10,13 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from custom.evaluation.drawing import (
-    INK,
-    empty_figure,
-    legend_below,
-    method_colours,
-    plain_axes,
-)
+from custom.evaluation.drawing import INK, empty_figure, legend_below, method_colours, plain_axes
 from custom.evaluation.measure import higher_is_better, title
 
 __all__ = ["draw_distributions", "draw_means"]
@@ -40,7 +34,7 @@ def draw_distributions(
         A figure with a box (quartiles, median) over the points of each method; a value not finite
         has no point.
     """
-    colours = method_colours(_methods(rows))
+    colours = method_colours(list(dict.fromkeys(str(row["method"]) for row in rows)))
     figure = empty_figure(3.6 * len(measures), 3.4)
     # A fixed seed: the same table gives the same picture.
     spread = np.random.default_rng(0)
@@ -57,64 +51,46 @@ def draw_distributions(
 
 
 def draw_means(
-    rows: Rows,
-    column: str,
+    levels: Mapping[str, Mapping[str, Mapping[str, Any]]],
     label: str,
     measures: About,
     names: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Draw the mean over units of each method against a column of the table.
+    """Draw the mean of each method against the level of a group, for example of the noise.
 
     Args:
-        rows: Rows of the table, with numbers, and None where there is none.
-        column: Column of the horizontal axis, for example the noise level; numbers.
-        label: Label of that axis.
-        measures: Measures to draw, with their entries in ``summary.json``; one that no row has is
-            left out.
+        levels: Level, a number as text, to method to measure to its ``mean``: a group of
+            ``summary.json``.
+        label: Label of the horizontal axis.
+        measures: Measures to draw, with their entries in ``summary.json``.
         names: Names of methods.
 
     Returns:
-        A figure with a panel for each measure.
-
-    Raises:
-        ValueError: If no row has any of the measures.
+        A figure with a panel for each measure; a mean that is None has no point.
     """
-    known = [name for name in measures if any(_number(row, name) is not None for row in rows)]
-    if not known:
-        raise ValueError(f"rows must have one of the measures {tuple(measures)}")
-    figure = empty_figure(3.6 * len(known), 3.9)
-    axes = np.atleast_1d(figure.subplots(1, len(known)))
-    for ax, measure in zip(axes, known, strict=True):
-        for place, (method, colour) in enumerate(method_colours(_methods(rows)).items()):
-            found: dict[float, list[float]] = {}
-            for row in rows:
-                value = _number(row, measure)
-                if row["method"] == method and value is not None:
-                    found.setdefault(float(row[column]), []).append(value)
+    figure = empty_figure(3.6 * len(measures), 3.9)
+    axes = np.atleast_1d(figure.subplots(1, len(measures)))
+    methods = list(dict.fromkeys(method for found in levels.values() for method in found))
+    for ax, (measure, about) in zip(axes, measures.items(), strict=True):
+        for place, (method, colour) in enumerate(method_colours(methods).items()):
+            means = sorted(
+                (float(level), found[method][measure]["mean"])
+                for level, found in levels.items()
+                if found[method][measure]["mean"] is not None
+            )
             ax.plot(
-                sorted(found),
-                [float(np.mean(found[level])) for level in sorted(found)],
+                [level for level, _ in means],
+                [mean for _, mean in means],
                 color=colour,
                 marker=_MARKERS[place % len(_MARKERS)],
                 markersize=5,
                 linewidth=1.6,
                 label=(names or {}).get(method, method),
             )
-        _name_panel(ax, measures[measure])
+        _name_panel(ax, about)
         ax.set_xlabel(label, fontsize=9, color=INK)
-    legend_below(figure, axes, 2 * len(known))
+    legend_below(figure, axes, 2 * len(measures))
     return figure
-
-
-def _methods(rows: Rows) -> list[str]:
-    """Return the methods in the order of the rows."""
-    return list(dict.fromkeys(str(row["method"]) for row in rows))
-
-
-def _number(row: Mapping[str, Any], measure: str) -> float | None:
-    """Return a finite measure, or None."""
-    value = row.get(measure)
-    return value if isinstance(value, (int, float)) and np.isfinite(value) else None
 
 
 def _name_panel(ax: Axes, about: Mapping[str, Any]) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine
@@ -15,8 +13,7 @@ from matplotlib.figure import Figure
 from custom.evaluation.diagnostics_folder import write_figures
 from custom.evaluation.measure import best_method, format_value, higher_is_better, title
 from custom.evaluation.measure_figures import draw_distributions
-from custom.evaluation.panel_figure import draw_rows
-from custom.evaluation.panel_rows import REFERENCE, Row, View, slice_view
+from custom.evaluation.panel_rows import REFERENCE, Row, View, draw_rows, slice_view
 from custom.evaluation.table import ItemHandler, QualityTable
 
 __all__ = ["FIGURE_COLUMNS", "Choice", "Panels"]
@@ -72,12 +69,10 @@ class Panels(ItemHandler):
     """Draw chosen slices of an evaluation: rows of images, a column for each method.
 
     Writes ``figures/<scan>_slice<k>.png`` and ``figures/figures.csv`` (``file, scan, caption``, the
-    columns that identify the slice, ``chosen``) when the evaluator has completed; figures of an
-    earlier evaluation are removed.
+    columns that identify the slice, ``chosen``) when the evaluator has completed.
 
     Args:
         table: Measures of the same evaluator; it must stand before this handler.
-        output_dir: Folder in which ``figures`` is made.
         rows: Rows from the top: functions of a
             :class:`~custom.evaluation.panel_rows.View`.
         choices: Rules that choose the slices.
@@ -92,7 +87,6 @@ class Panels(ItemHandler):
     """
 
     table: QualityTable
-    output_dir: str | Path
     rows: Sequence[Callable[[View], Row]]
     choices: Sequence[Choice] = (Choice(),)
     view: Callable[[Mapping[str, Any], Mapping[str, str], int | None], View] = slice_view
@@ -138,13 +132,17 @@ class Panels(ItemHandler):
 
     def write(self) -> None:
         """Draw the chosen slices."""
+        columns = (*FIGURE_COLUMNS, *self.columns, "chosen")
+        table = self.table.output_dir / "figures" / "figures.csv"
+        write_figures(table, columns, self._figures(), self.dots_per_inch)
+
+    def _figures(self) -> Iterator[tuple[dict[str, Any], Figure]]:
+        """Draw one figure after the other."""
         chosen: dict[tuple[Any, ...], Panel] = {}
         for group, first in self.first.items():
             for panel in (*first, *([self.worst[group]] if group in self.worst else [])):
                 # Several rules may choose one slice: it is shown once, with the first reason.
                 chosen.setdefault((panel.scan, *panel.place.values()), panel)
-        columns = (*FIGURE_COLUMNS, *self.columns, "chosen")
-        found: list[tuple[dict[str, Any], Callable[[], Figure]]] = []
         count: Counter[str] = Counter()
         for panel in chosen.values():
             name = f"{panel.scan}_slice{panel.place['slice']}"
@@ -156,13 +154,12 @@ class Panels(ItemHandler):
                 "caption": self._caption(panel),
                 "chosen": panel.chosen,
             }
-            found.append((about | panel.place, partial(self._draw, panel)))
+            yield about | panel.place, self._draw(panel)
         if self.distributions:
             text = "Each point is a slice; boxes show quartiles and median."
             known = {name: of for name, of in self.about.items() if name in self.distributions}
-            draw = partial(draw_distributions, self.table.rows, known, self.names)
-            found.append(({"file": "distributions.png", "caption": text}, draw))
-        write_figures(Path(self.output_dir) / "figures", columns, found, self.dots_per_inch)
+            figure = draw_distributions(self.table.rows, known, self.names)
+            yield {"file": "distributions.png", "caption": text}, figure
 
     def _choose(
         self,

@@ -12,12 +12,19 @@ import torch
 from ignite.engine import Events
 from monai.engines import Evaluator
 
-from custom.evaluation.panel_figure import draw_rows
-from custom.evaluation.panel_rows import REFERENCE, Row, View, image_row, residual_row
+from custom.evaluation.panel_rows import (
+    REFERENCE,
+    Row,
+    View,
+    draw_rows,
+    image_row,
+    residual_row,
+)
 from custom.files.atomic import atomic_path
 from custom.metrics.image_pairs import data_range_of, plain
 from custom.metrics.psnr import peak_signal_to_noise_ratio
 from custom.metrics.ssim import structural_similarity
+from custom.setting_checks import check_whole
 
 __all__ = ["PreviewImages"]
 
@@ -53,11 +60,8 @@ class PreviewImages:
 
     def __post_init__(self) -> None:
         """Raise if a number is below 1."""
-        if self.interval < 1 or self.slice_number < 1:
-            raise ValueError(
-                "interval and slice_number must be at least 1, "
-                f"got {self.interval}, {self.slice_number}"
-            )
+        check_whole("interval", self.interval, 1)
+        check_whole("slice_number", self.slice_number, 1)
 
     def attach(self, engine: Evaluator) -> None:
         """Add the handler to each validation step."""

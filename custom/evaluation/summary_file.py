@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from custom.evaluation.measure import format_mean, format_value, title
-from custom.evaluation.restore_with import RestoreWithd
 from custom.evaluation.summary import rows_at_lowest, summarise
 from custom.evaluation.table import QualityTable, read_rows
 from custom.evaluation.times import Times, summarise_seconds
@@ -40,11 +39,9 @@ class Summary:
         subject: Word for a subject: ``animal`` or ``person``.
         subject_column: Column of the subjects.
         groups: Columns that define the groups.
-        lowest: See :func:`~custom.evaluation.summary.summarise`.
-        each: See :func:`~custom.evaluation.summary.summarise`.
+        lowest, each: See :func:`~custom.evaluation.summary.summarise`.
         times: Times of the methods, if measured.
         seconds_per: Times are those of a ``scan`` or of a ``slice``.
-        peers: Other components that the evaluator ran; the weights of networks are recorded.
         conventions: Further conventions: name to sentence.
         facts: Further facts for the page; those that are None are left out.
         parts: Additions of this bundle, with ``facts`` and ``tables`` as
@@ -66,7 +63,6 @@ class Summary:
     each: str | None = None
     times: Times | None = None
     seconds_per: str = "scan"
-    peers: Iterable[Any] = ()
     conventions: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     parts: Sequence[Any] = ()
@@ -89,12 +85,11 @@ class Summary:
         )
         names = {method: self.method_names.get(method, method) for method in found["methods"]}
         times = self.times.rows if self.times else []
-        peers = [peer for peer in self.peers if isinstance(peer, RestoreWithd)]
         summary = {
             "kind": KIND,
             "unit": self.unit,
             "subject": self.subject,
-            "dataset": about_dataset(Path(self.dataset_dir)),
+            "dataset": _about_dataset(Path(self.dataset_dir)),
             "split": self.split,
             "counts": self._counts(rows),
             **found,
@@ -104,8 +99,8 @@ class Summary:
             "conventions": self.conventions,
             "facts": self._facts(rows),
             "tables": [one for part in (table.units, *self.parts) for one in part.tables(rows)],
-            "checkpoint": about_checkpoint(Path(self.ckpt_path)),
-            "peers": {peer.output_key: about_checkpoint(peer.ckpt_path) for peer in peers},
+            "checkpoint": _about_checkpoint(Path(self.ckpt_path)),
+            "peers": {peer.output_key: _about_checkpoint(peer.ckpt_path) for peer in table.peers},
             "versions": package_versions((*_PACKAGES, *self.packages)),
             "use": "research use only",
         }
@@ -171,12 +166,12 @@ def summary_text(summary: Mapping[str, Any]) -> str:
     return _text_table(lines, f"Mean ± deviation over the split {summary['split']!r} ({counts}).")
 
 
-def about_checkpoint(path: Path) -> dict[str, str]:
+def _about_checkpoint(path: Path) -> dict[str, str]:
     """Return ``path`` and ``sha256`` of weights."""
     return {"path": str(path.resolve()), "sha256": sha256_of(path)}
 
 
-def about_dataset(folder: Path) -> dict[str, Any]:
+def _about_dataset(folder: Path) -> dict[str, Any]:
     """Return the description of the data from the dataset's ``datalist.json``."""
     content = json.loads((folder / "datalist.json").read_text(encoding="utf-8"))
     told = ("name", "description", "demonstration")

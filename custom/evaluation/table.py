@@ -12,9 +12,12 @@ from custom.errors import InputError
 from custom.evaluation.measure import Measure
 from custom.evaluation.restore_with import RestoreWithd
 from custom.evaluation.units import Units
+from custom.files.atomic import set_aside
 from custom.files.csv_table import read_table, write_table
 
-__all__ = ["ItemHandler", "QualityTable", "compared_methods", "read_rows"]
+__all__ = ["ItemHandler", "QualityTable", "read_rows"]
+
+TABLE = "metrics.csv"
 
 
 class ItemHandler:
@@ -51,19 +54,25 @@ class QualityTable(ItemHandler):
     the unit's columns, the method, the measures, and the units' further columns. A cell is empty,
     and None in ``rows``, where there is no such number.
 
+    An earlier evaluation is kept: just before the table is written its folder is renamed to
+    ``<name>.1`` or the next free number. All that writes into the folder stands after this handler.
+
     Args:
-        output_dir: Folder of the table.
+        output_dir: Folder of the evaluation: new, empty, or that of an earlier one.
         units: Converts an item to units, as :class:`~custom.evaluation.units.Slices` does.
-        methods: Name of a method to the key of its images in the batch or the output.
+        methods: Name of a method to the key of its images in the batch or the output; ``model``,
+            and methods made from its result, as ``model_consistent``, come last.
         measures: The measures.
-        peers: Other components that the evaluator ran; networks among them are methods too.
+        peers: Other components that the evaluator ran; networks among them are methods too, under
+            their output key unless ``methods`` names them.
 
     Attributes:
         rows: Rows of the table so far.
 
     Raises:
         ValueError: If ``methods`` lacks ``model``.
-        InputError: While running, if a unit cannot be measured, or none is left.
+        InputError: While running, if a unit cannot be measured, or none is left; at its start, if
+            ``output_dir`` holds other files.
     """
 
     def __init__(
@@ -76,9 +85,15 @@ class QualityTable(ItemHandler):
     ) -> None:
         self.output_dir = Path(output_dir)
         self.units: Any = units
-        self.methods = compared_methods(methods, peers)
+        self.peers = [peer for peer in peers if isinstance(peer, RestoreWithd)]
+        self.methods = _model_last(methods, [peer.output_key for peer in self.peers])
         self.measures = list(measures)
         self.start()
+
+    def attach(self, engine: Engine) -> None:
+        """Refuse the output folder of something else before anything runs."""
+        engine.add_event_handler(Events.STARTED, _holds_evaluation, self.output_dir)
+        super().attach(engine)
 
     def start(self) -> None:
         """Discard the rows of an earlier run."""
@@ -101,18 +116,17 @@ class QualityTable(ItemHandler):
             ]
 
     def write(self) -> None:
-        """Write the table.
-
-        Raises:
-            InputError: If nothing was measured.
-        """
+        """Write the table; raise if nothing was measured."""
         if not self.rows:
             raise InputError(
                 "nothing is left to evaluate: the split is empty, or the list of exclusions names "
                 "all of it"
             )
+        # Not at the start: an evaluation that fails leaves the earlier one where it is.
+        if _holds_evaluation(self.output_dir):
+            set_aside(self.output_dir)
         columns = (*self.units.columns, "method", *(m.name for m in self.measures))
-        write_table(self.output_dir / "metrics.csv", (*columns, *self.units.further), self.rows)
+        write_table(self.output_dir / TABLE, (*columns, *self.units.further), self.rows)
 
     def _cells(self, measure: Measure, units: Any, compared: Any) -> list[float | None]:
         """Return a measure of each unit."""
@@ -123,22 +137,24 @@ class QualityTable(ItemHandler):
         return [None] * len(units.rows) if found is None else [float(value) for value in found]
 
 
-def compared_methods(methods: Mapping[str, str], peers: Iterable[Any] = ()) -> dict[str, str]:
-    """Return name and key of every method: classical methods, other networks, the model last.
+def _holds_evaluation(folder: Path) -> bool:
+    """Return True if a folder holds an evaluation; raise if it holds something else."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.glob("[!.]*"))):
+        return False
+    try:
+        read_table(folder / TABLE, ("scan", "method"))
+    except InputError as error:
+        raise InputError(
+            f"output_dir {folder} holds other files than those of an evaluation: give a new folder"
+        ) from error
+    return True
 
-    Args:
-        methods: Name of a method to the key of its images in the batch or the output; ``model``,
-            and methods made from its result, as ``model_consistent``, come last.
-        peers: Other components that the evaluator ran; networks among them are methods, under their
-            output key unless ``methods`` names them.
 
-    Raises:
-        ValueError: If ``methods`` lacks ``model``.
-    """
+def _model_last(methods: Mapping[str, str], peers: Iterable[str]) -> dict[str, str]:
+    """Return name and key of every method: classical methods, other networks, the model last."""
     if "model" not in methods:
         raise ValueError(f"methods must have 'model', got {sorted(methods)}")
-    keys = [peer.output_key for peer in peers if isinstance(peer, RestoreWithd)]
-    named = {key: key for key in keys if key not in methods.values()}
+    named = {key: key for key in peers if key not in methods.values()}
     own = {n: key for n, key in methods.items() if n == "model" or n.startswith("model_")}
     return {**{name: key for name, key in methods.items() if name not in own}, **named, **own}
 
@@ -153,7 +169,7 @@ def read_rows(folder: str | Path, measures: Iterable[str]) -> list[dict[str, Any
     Raises:
         InputError: If the table is missing, empty, lacks a measure, or holds something else there.
     """
-    path, names = Path(folder) / "metrics.csv", list(measures)
+    path, names = Path(folder) / TABLE, list(measures)
     rows: list[dict[str, Any]] = list(read_table(path, ("scan", "method", *names)))
     if not rows:
         raise InputError(f"{path} holds no row: evaluate again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from custom.evaluation.table import ItemHandler, QualityTable
@@ -13,6 +14,7 @@ from custom.inferers.timed_inferer import TimedInferer
 __all__ = ["Times", "summarise_seconds"]
 
 
+@dataclass(eq=False)
 class Times(ItemHandler):
     """Keep the seconds that each method took for a scan, on the same machine, one by one.
 
@@ -31,14 +33,13 @@ class Times(ItemHandler):
         inferer: The evaluator's inferer, which restores with the model.
     """
 
-    def __init__(self, table: QualityTable, inferer: TimedInferer) -> None:
-        self.table = table
-        self.inferer = inferer
-        self.start()
+    table: QualityTable
+    inferer: TimedInferer
+    rows: list[dict[str, Any]] = field(default_factory=list, init=False)
 
     def start(self) -> None:
         """Discard the times of an earlier run."""
-        self.rows: list[dict[str, Any]] = []
+        self.rows = []
 
     def keep(self, item: dict[str, Any]) -> None:
         """Keep the times of an item."""

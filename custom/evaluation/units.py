@@ -23,23 +23,21 @@ Region = Callable[["Images"], Tensor | None]
 """Returns a mask on the references, ``(n, 1, *spatial)``; None where the region is unknown."""
 
 
+@dataclass(eq=False)
 class Compared:
     """The images of one method with their references, the argument of measures of images.
 
     Attributes:
-        predicted: Images of the method.
-        reference: The references.
-        data_range: Data range of each reference, in its units.
-
-    Shape:
-        Images: ``(n, 1, *spatial)``, one a unit; ``data_range``: ``(n,)``.
+        images: The units, for masks of their regions.
+        predicted: Images of the method, ``(n, 1, *spatial)``, one a unit.
+        reference: The references, of the same shape.
+        data_range: Data range of each reference, in its units, ``(n,)``.
     """
 
-    def __init__(self, images: Images, predicted: Tensor) -> None:
-        self.images = images
-        self.predicted = predicted
-        self.reference = images.reference
-        self.data_range = images.data_range
+    images: Images
+    predicted: Tensor
+    reference: Tensor
+    data_range: Tensor
 
     @cached_property
     def similarity(self) -> Tensor:
@@ -109,7 +107,7 @@ class Images:
             )
         if not bool(torch.isfinite(predicted).all()):
             raise InputError(f"{method} gives values that are not finite for {self.name}")
-        return Compared(self, predicted)
+        return Compared(self, predicted, self.reference, self.data_range)
 
 
 class Units:
@@ -118,19 +116,28 @@ class Units:
     Args:
         columns: Columns that identify an item in the table: its keys, or names of columns to
             these.
+        regions: Name to region, for measures of a region.
+        rule: Rule for the data range, see :func:`~custom.metrics.image_pairs.data_range_of`.
 
     Attributes:
         columns: Columns of the table before the method; a subclass may append its own.
         further: Columns after the measures.
     """
 
-    further: tuple[str, ...] = ()
+    further: tuple[str, ...] = ("data_range",)
 
-    def __init__(self, columns: Iterable[str] | Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        columns: Iterable[str] | Mapping[str, str],
+        regions: Mapping[str, Region] | None = None,
+        rule: RangeRule = "max - min",
+    ) -> None:
         self.keys = (
             dict(columns) if isinstance(columns, Mapping) else {name: name for name in columns}
         )
         self.columns: tuple[str, ...] = tuple(self.keys)
+        self.regions = dict(regions or {})
+        self.rule = rule
         self.start()
 
     def start(self) -> None:
@@ -160,26 +167,9 @@ class Units:
 class Volumes(Units):
     """Every item is a unit.
 
-    Args:
-        columns: See :class:`Units`.
-        regions: Name to region, for measures of a region.
-        rule: Rule for the data range, see :func:`~custom.metrics.image_pairs.data_range_of`.
-
     Shape:
         Images of the items: ``(1, D, H, W)``.
     """
-
-    further = ("data_range",)
-
-    def __init__(
-        self,
-        columns: Iterable[str] | Mapping[str, str],
-        regions: Mapping[str, Region] | None = None,
-        rule: RangeRule = "max - min",
-    ) -> None:
-        super().__init__(columns)
-        self.regions = dict(regions or {})
-        self.rule = rule
 
     def __call__(self, item: Mapping[str, Any]) -> Images:
         """Return the unit of an item."""
@@ -199,8 +189,7 @@ class Slices(Units):
         columns: See :class:`Units`; ``slice`` is added, counted from 0.
         exclusions: A list of bad slices to leave out; by default the dataset's own, if any.
         scale_key: Key of the factors in the item.
-        regions: Name to region, for measures of a region.
-        rule: Rule for the data range, see :func:`~custom.metrics.image_pairs.data_range_of`.
+        **how: ``regions`` and ``rule`` of :class:`Units`.
 
     Attributes:
         excluded: Scan to the slices that were left out.
@@ -209,22 +198,17 @@ class Slices(Units):
         Images of the items: ``(1, X, Y, S)``; factors: ``(S,)``.
     """
 
-    further = ("data_range",)
-
     def __init__(
         self,
         columns: Iterable[str] | Mapping[str, str],
         exclusions: str | Path | None = None,
         scale_key: str = "image_scale",
-        regions: Mapping[str, Region] | None = None,
-        rule: RangeRule = "max - min",
+        **how: Any,
     ) -> None:
-        super().__init__(columns)
+        super().__init__(columns, **how)
         self.columns = (*self.columns, "slice")
         self.exclusions = exclusions
         self.scale_key = scale_key
-        self.regions = dict(regions or {})
-        self.rule = rule
 
     def start(self) -> None:
         """Discard the excluded slices of an earlier run."""

@@ -5,17 +5,21 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from custom.errors import InputError
 
-__all__ = ["atomic_path", "sha256_of", "whole_folder", "write_json"]
+__all__ = ["atomic_path", "set_aside", "sha256_of", "whole_folder", "write_json"]
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -78,6 +82,36 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def set_aside(path: str | Path) -> Path | None:
+    """Rename a file or folder of an earlier run, so that a new one can take its name.
+
+    Args:
+        path: The file or folder, for example ``models/last.pt``.
+
+    Returns:
+        The new path, ``models/last.1.pt`` or the next free number; ``None`` if there was nothing.
+
+    Raises:
+        InputError: If it cannot be renamed, as the mount point of a container.
+    """
+    source = Path(path).absolute()
+    if not source.exists():
+        return None
+    # A dot in the name of a folder begins no suffix.
+    stem, suffix = (source.name, "") if source.is_dir() else (source.stem, source.suffix)
+    names = (source.with_name(f"{stem}.{number}{suffix}") for number in count(1))
+    free = next(name for name in names if not name.exists())
+    try:
+        source.rename(free)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(
+            f"{source} is of an earlier run and cannot be renamed ({reason}): give another folder"
+        ) from error
+    logger.info("kept %s of an earlier run as %s", source, free)
+    return free
 
 
 def _check_space(error: OSError, target: Path) -> None:

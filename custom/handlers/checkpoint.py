@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from monai.handlers import CheckpointLoader
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from custom.errors import InputError
-from custom.files.atomic import atomic_path
+from custom.files.atomic import atomic_path, set_aside
 
 __all__ = [
     "BEST",
@@ -25,7 +24,6 @@ __all__ = [
     "CheckpointResumer",
     "CheckpointWriter",
     "EarlierRun",
-    "set_aside",
 ]
 
 BEST = "model.pt"
@@ -115,9 +113,7 @@ class CheckpointWriter:
         # Not at the start: a training that fails in its first epoch leaves the earlier checkpoints.
         if self._fresh:
             for name in (BEST, LAST):
-                moved = set_aside(self.folder / name)
-                if moved:
-                    self.logger.info("kept the %s of an earlier training as %s", name, moved)
+                set_aside(self.folder / name)
             self._fresh = False
         # The best is written first: if the process dies in between, the epoch is run again.
         if self.evaluator.state.best_metric_epoch == engine.state.epoch:
@@ -255,20 +251,3 @@ class EarlierRun:
         if engine.state.epoch == 0:
             for path in self.paths:
                 set_aside(path)
-
-
-def set_aside(path: str | Path) -> Path | None:
-    """Rename a file or folder of an earlier run, so that a new one can take its name.
-
-    Args:
-        path: The file or folder, for example ``models/last.pt``.
-
-    Returns:
-        The new path, ``models/last.1.pt`` or the next free number; ``None`` if there was nothing.
-    """
-    source = Path(path)
-    if not source.exists():
-        return None
-    names = (source.with_name(f"{source.stem}.{number}{source.suffix}") for number in count(1))
-    free = next(name for name in names if not name.exists())
-    return source.rename(free)

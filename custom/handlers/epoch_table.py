@@ -8,8 +8,8 @@ from typing import Any
 from ignite.engine import Events
 from monai.engines import Evaluator, SupervisedTrainer
 
+from custom.files.atomic import set_aside
 from custom.files.csv_table import read_table, write_table
-from custom.handlers.checkpoint import set_aside
 from custom.handlers.validation_metric import validated
 
 __all__ = ["EpochTable"]

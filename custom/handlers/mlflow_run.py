@@ -16,8 +16,7 @@ from monai.handlers import MLFlowHandler
 from monai.utils import optional_import
 
 from custom.errors import InputError
-from custom.files.atomic import atomic_path, sha256_of
-from custom.handlers.checkpoint import set_aside
+from custom.files.atomic import atomic_path, set_aside, sha256_of
 from custom.handlers.executed_config import config_parameters, config_yaml
 from custom.handlers.validation_metric import validated
 

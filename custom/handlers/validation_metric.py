@@ -66,15 +66,12 @@ class LrSchedule(LrScheduleHandler):
     Args:
         lr_scheduler: The schedule.
         evaluator: Engine whose key metric a plateau schedule watches.
-        print_lr: Whether to log the rate every epoch.
     """
 
-    def __init__(
-        self, lr_scheduler: LRScheduler, evaluator: Evaluator, print_lr: bool = False
-    ) -> None:
+    def __init__(self, lr_scheduler: LRScheduler, evaluator: Evaluator) -> None:
         super().__init__(
             lr_scheduler,  # type: ignore[arg-type]  # MONAI names torch's older base class
-            print_lr=print_lr,
+            print_lr=False,
             step_transform=self._arguments,
         )
         self.evaluator = evaluator

@@ -254,24 +254,21 @@ def measure_stack(stack: Image, phase_axis: int | None = None) -> list[SliceQual
     return measured
 
 
-def local_outlier_scores(
-    values: NDArray[Any], least_share: float = 0.02, half_width: int = 2
-) -> NDArray[np.float64]:
+def local_outlier_scores(values: NDArray[Any], least_share: float = 0.02) -> NDArray[np.float64]:
     """Return each value's distance from its neighbours; anatomy changes slowly along slices.
 
     Args:
         values: Values of one measure along a stack, ``(S,)``; may hold NaN.
         least_share: Smallest standard deviation, as a share of the stack's median.
-        half_width: Neighbours on each side whose median is compared.
 
     Returns:
-        Difference from the median of the neighbours, in robust standard deviations of all these
-        differences; 0 where there is no neighbour or value.
+        Difference from the median of two neighbours on each side, in robust standard deviations of
+        all these differences; 0 where there is no neighbour or value.
     """
     values = np.asarray(values, dtype=float)
     differences = np.zeros_like(values)
     for index, value in enumerate(values):
-        near = np.r_[values[max(index - half_width, 0) : index], values[index + 1 :][:half_width]]
+        near = np.r_[values[max(index - 2, 0) : index], values[index + 1 :][:2]]
         near = near[np.isfinite(near)]
         if near.size and np.isfinite(value):
             differences[index] = value - np.median(near)

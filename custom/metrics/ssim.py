@@ -14,9 +14,9 @@ from custom.metrics.image_pairs import (
     positive_range,
 )
 
-__all__ = ["SSIM", "SSIM_WINDOW", "similarity_map", "structural_similarity", "within_windows"]
+__all__ = ["SSIM", "similarity_map", "structural_similarity", "within_windows"]
 
-SSIM_WINDOW = 11  # voxels; a Gaussian of SSIM_SIGMA reaches 3.5 sigma (Wang et al. 2004)
+_WINDOW = 11  # voxels; a Gaussian of SSIM_SIGMA reaches 3.5 sigma (Wang et al. 2004)
 SSIM_SIGMA = 1.5  # voxels
 
 
@@ -46,9 +46,9 @@ def similarity_map(predicted: Tensor, reference: Tensor, data_range: float | Ten
         2004.
     """
     predicted, reference = double_pair(predicted, reference)
-    if min(predicted.shape[2:]) < SSIM_WINDOW:
+    if min(predicted.shape[2:]) < _WINDOW:
         raise ValueError(
-            f"SSIM needs at least {SSIM_WINDOW} voxels along each axis, "
+            f"SSIM needs at least {_WINDOW} voxels along each axis, "
             f"got {tuple(predicted.shape[2:])}"
         )
     ranges = positive_range(data_range, predicted).expand(len(predicted))
@@ -61,7 +61,7 @@ def similarity_map(predicted: Tensor, reference: Tensor, data_range: float | Ten
         predicted / scale,
         reference / scale,
         spatial_dims=2,
-        kernel_size=(SSIM_WINDOW, SSIM_WINDOW),
+        kernel_size=(_WINDOW, _WINDOW),
         kernel_sigma=(SSIM_SIGMA, SSIM_SIGMA),
         data_range=1.0,
     )
@@ -98,7 +98,7 @@ def within_windows(mask: Tensor) -> Tensor:
     Shape:
         ``(B, 1, *spatial)``; output: 10 voxels less along each axis.
     """
-    margin = SSIM_WINDOW // 2
+    margin = _WINDOW // 2
     for axis in range(2, mask.ndim):
         mask = mask.narrow(axis, margin, mask.shape[axis] - 2 * margin)
     return mask

@@ -48,7 +48,7 @@ def evaluation_content(folder: Path, summary: Mapping[str, Any]) -> dict[str, An
         for value, methods in values.items()
         for name, about in measures.items()
     }
-    figures, first = folder / "figures" / "figures.csv", next(iter(measures))
+    first = next(iter(measures))
     for scan, methods in summary.get("each", {}).items():
         values = {method: of[first] for method, of in methods.items()}
         best[scan] = best_method(measures[first], values)
@@ -61,7 +61,7 @@ def evaluation_content(folder: Path, summary: Mapping[str, Any]) -> dict[str, An
         "tables": tables,
         "best": best,
         "others": [method for method in summary["methods"] if method in summary["model_against"]],
-        "figures": read_figures(figures, FIGURE_COLUMNS) if figures.is_file() else [],
+        "figures": read_figures(folder / "figures" / "figures.csv", FIGURE_COLUMNS),
         "diagnostics": read_diagnostics(folder),
     }
 

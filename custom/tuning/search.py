@@ -24,6 +24,7 @@ from custom.bundle.launch import users_errors
 from custom.bundle.locate import find_config
 from custom.bundle.typed_values import as_data, read_words
 from custom.errors import InputError
+from custom.report.search_page import SEARCH_SUMMARY
 from custom.tuning.results import write_results
 from custom.tuning.space import SearchSpace
 from custom.tuning.space_file import load_space
@@ -113,6 +114,7 @@ def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]
         KeyboardInterrupt: If the user stops; with the signal's number if that was SIGTERM.
     """
     space = load_space(request.space)
+    _refuse_other_search(request)
     files = find_config(request.bundle, ["train", *request.overlays])
     content: dict[str, Any] = ConfigParser.load_config_files(files)
     _check(content, space, request.overrides)
@@ -196,6 +198,22 @@ def _set_up(request: SearchRequest) -> None:
         request.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--output {request.output} cannot be made ({error.strerror})") from error
+
+
+def _refuse_other_search(request: SearchRequest) -> None:
+    """Refuse a folder with the results of another search, which this one would replace."""
+    file = request.output / SEARCH_SUMMARY
+    if not file.is_file():
+        return
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))["study"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file} is damaged: give another --output, or remove it") from error
+    if found != request.study_name:
+        raise InputError(
+            f"{request.output} holds the results of the search {found!r}, which "
+            f"{request.study_name!r} would replace: give another --output"
+        )
 
 
 def _check(content: Mapping[str, Any], space: SearchSpace, overrides: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from custom.tuning.space import SearchSpace
     from custom.tuning.storage import SearchStorage
 
-__all__ = ["TrialSeededSampler", "make_pruner", "make_sampler", "open_study"]
+__all__ = ["make_pruner", "make_sampler", "open_study"]
 
 _FINGERPRINT = "search"
 _SAMPLERS = {"random": samplers.RandomSampler, "tpe": samplers.TPESampler}
@@ -35,7 +35,7 @@ _PRUNERS = {
 }
 
 
-class TrialSeededSampler:
+class _TrialSeededSampler:
     """A sampler that seeds each trial separately.
 
     The random numbers follow from the seed and the trial's position in the search; a repeated trial
@@ -82,7 +82,7 @@ def make_sampler(options: Mapping[str, Any], seed: int) -> samplers.BaseSampler:
     """
     if "seed" in options:
         raise InputError("sampler: the seed is that of the search: give --seed")
-    made: Any = TrialSeededSampler(
+    made: Any = _TrialSeededSampler(
         lambda value: _make(_SAMPLERS, "sampler", {**options, "seed": value}), seed
     )
     sampler: samplers.BaseSampler = made

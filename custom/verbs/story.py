@@ -14,6 +14,7 @@ from custom.bundle.launch import plain_command, run_bundle
 from custom.bundle.locate import find_bundle
 from custom.bundle.typed_values import as_data
 from custom.errors import InputError
+from custom.files.atomic import set_aside
 
 __all__ = ["demo"]
 
@@ -48,11 +49,12 @@ def demo(study: str = DEFAULT_STUDY) -> None:
     run_bundle(bundle, ["evaluate"], _paths(ckpt_path=weights, output_dir=evaluation))
 
     restored = bundle / "output" / "restored"
+    # A second demonstration would be refused for the results of the first.
+    set_aside(restored)
     scan = data.unseen_scan(bundle / "output" / "unseen")
     _say(f"4/4 restoring an unseen scan, {scan}, into {restored}")
     given = _paths(input=scan, output_dir=restored, ckpt_path=weights)
-    # A second demonstration would be refused for the results of the first.
-    run_bundle(bundle, ["inference"], {**given, "overwrite": True})
+    run_bundle(bundle, ["inference"], given)
     _say(_closing(evaluation, restored, trained) + f"\n\n{time.monotonic() - begin:.0f} s in all")
 
 

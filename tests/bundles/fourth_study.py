@@ -231,7 +231,6 @@ summary:
 panels:
   _target_: custom.evaluation.panels.Panels
   table: '@table'
-  output_dir: '@output_dir'
   choices: [{{_target_: custom.evaluation.panels.Choice, first: 1}}]
   rows: [{{_target_: custom.evaluation.panel_rows.image_row, _mode_: callable}}]
   measures: [psnr, brightness]

@@ -9,6 +9,7 @@ import pytest
 
 from custom.bundle.launch import run_bundle
 from custom.bundle.verification.verify import verify_bundle
+from custom.cli import main
 from custom.data.inputs.earlier_results import is_result
 from custom.deploy.bundle_forms import importable, open_bundle
 from custom.deploy.packaging.package import package_bundle
@@ -35,17 +36,32 @@ def test_it_passes_every_check_that_runs_nothing(bundle):
     assert failed == {}
 
 
-def test_it_evaluates(bundle, tmp_path):
-    run_bundle(bundle, ["evaluate"], {"output_dir": str(tmp_path)})
-    rows = read_table(tmp_path / "metrics.csv", ("scan", "person", "method", "psnr", "brightness"))
+def test_it_evaluates_and_keeps_the_evaluation_of_before(bundle):
+    folder = bundle / "output" / "evaluate"
+    for split in ("validation", "test"):
+        main(["evaluate", str(bundle), "--split", split])
+    rows = read_table(folder / "metrics.csv", ("scan", "person", "method", "psnr", "brightness"))
     assert len(rows) == 4  # two volumes, two methods
     assert all(0.5 < float(row["brightness"]) < 2 for row in rows)
-    summary = json.loads((tmp_path / "summary.json").read_text())
+    summary = json.loads((folder / "summary.json").read_text())
     assert summary["measures"]["brightness"]["label"] == "brightness of the image"
-    assert (tmp_path / "figures" / "figures.csv").is_file()
-    page = (tmp_path / "report.html").read_text()
+    assert (folder / "figures" / "figures.csv").is_file()
+    page = (folder / "report.html").read_text()
     assert "brightness of the image" in page
     assert "smoothing" in page
+    before = folder.with_name("evaluate.1")
+    assert json.loads((before / "summary.json").read_text())["split"] == "validation"
+    assert {path.name for path in before.iterdir()} == {path.name for path in folder.iterdir()}
+
+
+def test_an_evaluation_leaves_a_training_alone(bundle, capsys):
+    training = bundle.parent / "train"
+    before = (training / "metrics.csv").read_bytes()
+    with pytest.raises(SystemExit):
+        main(["evaluate", str(bundle), "--output", str(training)])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{training} holds other files than those of an evaluation: give a new folder" in line
+    assert (training / "metrics.csv").read_bytes() == before
 
 
 @pytest.mark.slow

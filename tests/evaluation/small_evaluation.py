@@ -2,14 +2,14 @@
 
 import json
 
-from custom.evaluation.image_measures import lpips, mse, psnr, ssim
+from custom.evaluation.image_measures import mse, psnr, ssim
 from custom.evaluation.panels import FIGURE_COLUMNS
 from custom.evaluation.summary import summarise
 from custom.evaluation.table import read_rows
 from custom.files.csv_table import write_table
 
 MEASURES = [mse(), psnr(), ssim()]
-VOLUME_MEASURES = [psnr(), ssim(), lpips()]
+VOLUME_MEASURES = [psnr(), ssim()]
 NAMES = {"input": "input (nearest)", "model": "our model"}
 
 
@@ -35,7 +35,7 @@ def volume_rows():
             for method in ("cubic", "model"):
                 psnr = 30.0 - 10 * level + (gain if method == "model" else 0.0)
                 about = {"scan": scan, "subject": "", "noise_level": f"{level:g}"}
-                rows.append(about | {"method": method, "psnr": psnr, "ssim": 0.9, "lpips": ""})
+                rows.append(about | {"method": method, "psnr": psnr, "ssim": 0.9})
     return rows
 
 

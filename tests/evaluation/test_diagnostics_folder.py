@@ -4,7 +4,6 @@ import pytest
 from matplotlib.figure import Figure
 from small_evaluation import write_evaluation
 
-from custom.errors import InputError
 from custom.evaluation.diagnostics_folder import Diagnostic, read_diagnostics, write_diagnostics
 from custom.report.html_report import write_report
 
@@ -20,12 +19,11 @@ def evaluation(tmp_path):
 
 
 def test_figures_numbers_and_captions_are_kept_in_order(evaluation):
-    write_diagnostics(evaluation, found("old", "b"))
     folder = write_diagnostics(evaluation, found("b", "a"))
     assert sorted(path.name for path in folder.glob("*.png")) == ["a.png", "b.png"]
     numbers = json.loads((folder / "diagnostics.json").read_text())
     assert numbers["b"] == {"n": 1}
-    assert list(numbers) == ["evaluation", "b", "a"]
+    assert list(numbers) == ["b", "a"]
     assert [row["path"].name for row in read_diagnostics(evaluation)] == ["b.png", "a.png"]
 
 
@@ -37,23 +35,7 @@ def test_the_report_shows_them(evaluation):
     assert text.index("About a") < text.index("&lt;a&gt;") < text.index("About b")
 
 
-def test_those_of_another_evaluation_are_not_shown(evaluation):
-    write_diagnostics(evaluation, found("a"))
-    summary = evaluation / "summary.json"
-    summary.write_text(json.dumps(json.loads(summary.read_text()) | {"split": "training"}))
-    assert read_diagnostics(evaluation) == []
-
-
-def test_a_broken_record_is_refused(evaluation):
-    write_diagnostics(evaluation, found("a"))
-    (evaluation / "diagnostics" / "diagnostics.json").write_text("[]")
-    with pytest.raises(InputError, match="evaluate again"):
-        read_diagnostics(evaluation)
-
-
 def test_an_unfinished_writing_shows_nothing(evaluation):
-    write_diagnostics(evaluation, found("a"))
-
     def stopped():
         yield from found("b")
         raise KeyboardInterrupt

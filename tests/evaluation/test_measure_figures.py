@@ -1,11 +1,11 @@
 import numpy as np
-import pytest
-from small_evaluation import NAMES, metric_rows
+from small_evaluation import NAMES, VOLUME_MEASURES, metric_rows, volume_rows
 
-from custom.evaluation.image_measures import lpips, mse, psnr
+from custom.evaluation.image_measures import mse, psnr
 from custom.evaluation.measure_figures import draw_distributions, draw_means
+from custom.evaluation.summary import summarise
 
-ABOUT = {measure.name: measure.about() for measure in (mse(), psnr(), lpips())}
+ABOUT = {measure.name: measure.about() for measure in (mse(), psnr())}
 
 
 def test_every_slice_is_a_point():
@@ -27,20 +27,11 @@ def test_every_slice_is_a_point():
 
 
 def test_curves_are_means_of_what_is_finite():
-    rows = [
-        {"method": method, "noise_level": level, "psnr": 30 - 10 * level + gain, "lpips": None}
-        for gain in (0.0, 2.0)
-        for level in (0.3, 0.0)
-        for method in ("cubic", "model")
-    ]
-    rows.append({"method": "model", "noise_level": 0.0, "psnr": float("inf"), "lpips": None})
-    figure = draw_means(
-        rows, "noise_level", "noise", {"psnr": ABOUT["psnr"], "lpips": ABOUT["lpips"]}
-    )
+    rows = [row | {"lpips": None} for row in volume_rows()]
+    equal = {"scan": "v3", "noise_level": "0", "method": "model", "psnr": float("inf")}
+    levels = summarise([*rows, rows[-1] | equal], VOLUME_MEASURES, ["noise_level"])
+    figure = draw_means(levels["groups"]["noise_level"], "noise", {"psnr": ABOUT["psnr"]})
     (panel,) = figure.axes
-    assert len(panel.lines) == 2
-    for line in panel.lines:
+    for line, means in zip(panel.lines, ([30, 27], [30.5, 27.5]), strict=True):
         np.testing.assert_allclose(line.get_xdata(), [0, 0.3])
-        np.testing.assert_allclose(line.get_ydata(), [31, 28])
-    with pytest.raises(ValueError, match="measures"):
-        draw_means(rows, "noise_level", "noise", {"lpips": ABOUT["lpips"]})
+        np.testing.assert_allclose(line.get_ydata(), means)

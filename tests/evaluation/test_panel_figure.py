@@ -1,9 +1,19 @@
+import io
+
 import numpy as np
 import pytest
+import torch
 from matplotlib.colors import LogNorm
 
-from custom.evaluation.panel_figure import draw_rows
-from custom.evaluation.panel_rows import REFERENCE, Row
+from custom.evaluation.panel_rows import (
+    REFERENCE,
+    Row,
+    View,
+    detail_row,
+    draw_rows,
+    image_row,
+    residual_row,
+)
 
 TITLES = {
     "cubic": ("cubic B-splines, data-consistent", "20.00"),
@@ -63,3 +73,17 @@ def test_panels_have_the_shape_of_their_images():
     boxes = [ax.get_position(original=True) for ax in (figure.axes[0], figure.axes[3])]
     shapes = [box.height * height / (box.width * width) for box in boxes]
     assert shapes[0] / shapes[1] == pytest.approx(30 * 0.2 / (40 * 0.1))
+
+
+@pytest.mark.parametrize("reference", [0.0, -1.0, 3.0, float("nan")])
+def test_an_empty_slice_is_drawn_beside_one_that_is_not(reference):
+    """A reference without a bright end has no window of its own; warnings are errors here."""
+    label = torch.full((1, 12, 10), reference)
+    restored = torch.rand(label.shape, generator=torch.Generator().manual_seed(0))
+    for inside in (None, np.zeros((12, 10), bool)):
+        view = View({"label": label, "pred": restored}, {"model": "pred"}, inside=inside)
+        rows = [image_row(view, "image", frame=True), detail_row(view), residual_row(view)]
+        figure = draw_rows(rows, {"model": ("ours", ""), REFERENCE: ("truth", "")})
+        figure.savefig(io.BytesIO(), dpi=30)
+        window = rows[0].style
+        assert 0 == window["vmin"] < window["vmax"] < np.inf

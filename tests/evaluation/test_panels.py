@@ -30,10 +30,8 @@ def drawn(monkeypatch):
 
 def evaluate(folder, scans, **options):
     """Run the handler over ``(scan, columns, PSNR of the model by slice)``; return the table."""
-    table = SimpleNamespace(rows=[], methods=METHODS, measures=[psnr(), ssim()])
-    handler = Panels(
-        table, folder, [image_row], columns=COLUMNS, measures=["psnr", "ssim"], **options
-    )
+    table = SimpleNamespace(rows=[], methods=METHODS, measures=[psnr(), ssim()], output_dir=folder)
+    handler = Panels(table, [image_row], columns=COLUMNS, measures=["psnr", "ssim"], **options)
     for number, (scan, columns, values) in enumerate(scans):
         for index, value in values.items():
             about = {"scan": scan, "plane": "", "noise_level": "", **columns}
@@ -53,8 +51,6 @@ def evaluate(folder, scans, **options):
 
 
 def test_of_each_plane_the_middle_of_the_first_scans_and_the_worst_slice(tmp_path, drawn):
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "old.png").write_bytes(b"")
     scans = [
         ("a", {"plane": "axial"}, {0: 25.0, 2: 26.0, 5: 27.0, 6: 24.0}),  # 1, 3, 4, 7 excluded
         ("b", {"plane": "axial"}, {0: 30.0, 1: 20.0}),
@@ -118,8 +114,9 @@ def test_all_scans_unless_told_otherwise_and_a_last_figure_of_all_measures(tmp_p
 
 
 def test_a_measure_that_should_be_small_is_worst_where_it_is_large(tmp_path, drawn):
-    table = SimpleNamespace(rows=[], methods={"model": "pred"}, measures=[mse()])
-    handler = Panels(table, tmp_path, [image_row], [Choice(0, "mse")], measures=["mse"])
+    methods = {"model": "pred"}
+    table = SimpleNamespace(rows=[], methods=methods, measures=[mse()], output_dir=tmp_path)
+    handler = Panels(table, [image_row], [Choice(0, "mse")], measures=["mse"])
     for scan, error in (("a", 0.1), ("b", 0.4), ("c", 0.2)):
         table.rows.append({"scan": scan, "method": "model", "mse": error})
         item = {"scan": scan, "pred": torch.zeros(1, 2, 2, 2), "label": torch.zeros(1, 2, 2, 2)}

@@ -16,14 +16,14 @@ MEASURES = [mse(), psnr(), ssim()]
 def table(folder, measures=MEASURES, methods=METHODS, **options):
     """A table of slices."""
     return QualityTable(
-        folder, Slices(["scan", "animal", "plane", "region"], **options), methods, measures
+        folder / "out", Slices(["scan", "animal", "plane", "region"], **options), methods, measures
     )
 
 
 def test_measures_are_those_of_the_acquired_intensities(tmp_path):
     item, raw = scan()
     run([item], table(tmp_path))
-    rows = read(tmp_path / "metrics.csv")
+    rows = read(tmp_path / "out" / "metrics.csv")
     assert [(row["slice"], row["method"]) for row in rows[:4]] == [
         ("0", "input"),
         ("1", "input"),
@@ -61,9 +61,9 @@ def test_excluded_slices_are_left_out_and_counted(tmp_path):
     without = table(tmp_path)
     run([item], without)
     run([scan()[0]], table(tmp_path / "all"))
-    kept = read(tmp_path / "metrics.csv")
+    kept = read(tmp_path / "out" / "metrics.csv")
     assert {row["slice"] for row in kept} == {"0", "2"}
-    others = [row for row in read(tmp_path / "all" / "metrics.csv") if row["slice"] != "1"]
+    others = [row for row in read(tmp_path / "all" / "out" / "metrics.csv") if row["slice"] != "1"]
     # PSNR and SSIM have the range of what is kept.
     assert [(row["slice"], row["method"], row["mse"]) for row in kept] == [
         (row["slice"], row["method"], row["mse"]) for row in others
@@ -79,7 +79,7 @@ def test_an_excluded_slice_does_not_widen_the_data_range(tmp_path):
     output["label"][0, 4, 4, 1] *= 20  # a spike
     run([(batch, output)], table(tmp_path))
     width = np.ptp(raw["high"][..., [0, 2]])
-    rows = read(tmp_path / "metrics.csv")
+    rows = read(tmp_path / "out" / "metrics.csv")
     assert [row["slice"] for row in rows] == ["0", "2"] * 2
     for row in rows:
         index = int(row["slice"])
@@ -104,7 +104,7 @@ def test_a_region_is_measured_alone_and_unknown_where_it_is_not_drawn(tmp_path):
     regions = {"lesion": MaskRegion("lesion"), "inside": MaskRegion("lesion", erode=2)}
     measures = [psnr("lesion"), psnr("inside"), ssim("lesion")]
     run([(batch, output), scan("m2")[0]], table(tmp_path, measures, regions=regions))
-    rows = [row for row in read(tmp_path / "metrics.csv") if row["method"] == "model"]
+    rows = [row for row in read(tmp_path / "out" / "metrics.csv") if row["method"] == "model"]
     width = np.ptp(raw["high"])
     for row in rows[:3]:
         high, image = (raw[name][..., int(row["slice"])] for name in ("high", "model"))
@@ -136,7 +136,7 @@ def test_a_measure_of_ones_own_has_its_column(tmp_path):
 
     own = Measure("mae", "MAE", "", "lower", None, "", mean_difference)
     run([item], table(tmp_path, [*MEASURES, own]))
-    rows = read(tmp_path / "metrics.csv")
+    rows = read(tmp_path / "out" / "metrics.csv")
     assert all(0 < float(row["mae"]) ** 2 < float(row["mse"]) for row in rows)
     assert list(rows[0])[-2:] == ["mae", "data_range"]
 

@@ -33,7 +33,7 @@ def test_the_summary_names_data_weights_and_peers(tmp_path):
     peer = RestoreWithd("image", "unet", network, tmp_path / "unet.pt", SimpleInferer())
     units = Slices(["scan", "animal", "plane", "region"])
     units.excluded = {"m1_axial": [3, 4]}
-    table = SimpleNamespace(output_dir=folder, units=units, measures=MEASURES)
+    table = SimpleNamespace(output_dir=folder, units=units, measures=MEASURES, peers=[peer])
     times = [
         {"method": method, "slices": 2, "seconds": seconds}
         for method, seconds in (("unet", 1.0), ("model", 4.0))
@@ -50,7 +50,6 @@ def test_the_summary_names_data_weights_and_peers(tmp_path):
         groups=["plane"],
         times=SimpleNamespace(rows=times),
         seconds_per="slice",
-        peers=[peer, object()],  # what restores nothing has no weights
         facts={"LPIPS": None, "degradation": "linear"},
         parts=[Part()],
         packages=["dipy"],

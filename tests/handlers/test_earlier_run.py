@@ -1,6 +1,7 @@
 import pytest
 
-from custom.handlers.checkpoint import EarlierRun, set_aside
+from custom.files.atomic import set_aside
+from custom.handlers.checkpoint import EarlierRun
 
 
 def test_nothing_there_is_nothing_to_do(tmp_path):

@@ -159,6 +159,16 @@ def test_another_space_bundle_or_setting_needs_a_study_of_its_own(bundle):
     assert len(study_of(bundle, "own").trials) == 2
 
 
+@pytest.mark.parametrize(
+    ("content", "word"), [('{"study": "other"}', "results of the search 'other'"), ("{", "damaged")]
+)
+def test_the_results_of_another_search_are_not_replaced(bundle, content, word):
+    (bundle / "out").mkdir()
+    (bundle / "out" / "search.json").write_text(content)
+    with pytest.raises(InputError, match=word):
+        search(request(bundle, 1), distance)
+
+
 @pytest.mark.usefixtures("no_results")
 def test_a_search_without_any_value_says_why(bundle):
     def fail(*_):

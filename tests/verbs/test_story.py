@@ -38,10 +38,13 @@ def test_the_story_from_data_to_report(bundle, tmp_path, monkeypatch, capfd, own
     else:
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         store = f"sqlite:///{bundle / 'output' / 'train' / 'mlruns.db'}"
+    (bundle / "output" / "restored").mkdir(parents=True)
+    (bundle / "output" / "restored" / "of before").touch()
     demo(str(bundle))
     said = capfd.readouterr().out
 
     evaluation, restored = bundle / "output" / "evaluate", bundle / "output" / "restored"
+    assert restored.with_name("restored.1").joinpath("of before").is_file()
     (result,) = restored.glob("*.nii.gz")
     (scan,) = (bundle / "output" / "unseen").glob("unseen_mouse.nii.gz")
     rows, columns, slices = nib.load(scan).shape

@@ -21,7 +21,6 @@ __all__ = [
     "Estimates",
     "SignalEstimator",
     "classical_estimators",
-    "dipy_estimator",
     "network_estimator",
     "refit",
     "restore_scaled",
@@ -117,13 +116,13 @@ def classical_estimators(
     ]
     if dipy_signals != 0:
         found += [
-            SignalEstimator(f"DIPY {method}", dipy_estimator(table, method), dipy_signals)
+            SignalEstimator(f"DIPY {method}", _dipy_estimator(table, method), dipy_signals)
             for method in ("WLS", "NLLS")
         ]
     return found
 
 
-def dipy_estimator(
+def _dipy_estimator(
     table: GradientTable, method: Literal["WLS", "NLLS"]
 ) -> Callable[[Tensor, Tensor], Estimates]:
     """Return DIPY's tensor fit, which fits ``S_0`` as well.

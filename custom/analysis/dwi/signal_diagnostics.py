@@ -116,8 +116,6 @@ class SignalDiagnostics:
             return None
         folder = write_diagnostics(self.output_dir, signal_figures(results))
         for name, rows in results.tables.items():
-            # A table that this run does not make may be there of an earlier one.
-            (folder / f"{name}.csv").unlink(missing_ok=True)
             if rows:
                 write_table(folder / f"{name}.csv", tuple(rows[0]), rows)
         logger.info("signal diagnostics: %s", folder)

@@ -139,6 +139,8 @@ class Series(Units):
         ``(1, X, Y, Z)``.
     """
 
+    further = ()
+
     def __init__(
         self,
         columns: Iterable[str] | Mapping[str, str],

@@ -20,7 +20,6 @@ from custom.evaluation.diagnostics_folder import Diagnostic
 from custom.evaluation.drawing import COLOURS, empty_figure, legend_below
 
 __all__ = [
-    "draw_embedding",
     "embed",
     "embedding_diagnostic",
     "load_extractor",
@@ -149,7 +148,7 @@ def embedding_diagnostic(
         }
         for name, values in spaces.items()
     }
-    figure = draw_embedding(
+    figure = _draw_embedding(
         {name: embed(values, seed) for name, values in spaces.items()}, groups, kinds
     )
     told = "; ".join(
@@ -167,7 +166,7 @@ def embedding_diagnostic(
     )
 
 
-def draw_embedding(
+def _draw_embedding(
     places: dict[str, NDArray[Any]], groups: Sequence[str], kinds: Sequence[str]
 ) -> Figure:
     """Draw points in the plane, a panel for each space.

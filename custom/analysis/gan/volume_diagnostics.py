@@ -15,7 +15,7 @@ from custom.analysis.gan.feature_embedding import embedding_diagnostic, load_ext
 from custom.analysis.gan.patch_collector import PatchCollector
 from custom.evaluation.diagnostics_folder import Diagnostic, write_diagnostics
 from custom.evaluation.measure_figures import draw_means
-from custom.evaluation.table import QualityTable, read_rows
+from custom.evaluation.table import QualityTable
 from custom.report.training_curves import draw_curves, read_curves
 
 __all__ = ["VolumeDiagnostics"]
@@ -56,8 +56,8 @@ class VolumeDiagnostics:
 
     def _noise(self) -> Diagnostic | None:
         """Return the curves over the noise."""
-        folder = self.table.output_dir
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        file = self.table.output_dir / "summary.json"
+        summary = json.loads(file.read_text(encoding="utf-8"))
         levels = summary["groups"]["noise_level"]
         if len(levels) < 2:
             logger.info("no curves over the noise: one noise level was evaluated")
@@ -73,13 +73,7 @@ class VolumeDiagnostics:
             "Robustness to noise",
             "Means over volumes against the reference without noise; the noise was added before "
             "downsampling, which takes most of it away again.",
-            draw_means(
-                read_rows(folder, drawn),
-                "noise_level",
-                "noise / deviation of the reference",
-                drawn,
-                self.method_names,
-            ),
+            draw_means(levels, "noise / deviation of the reference", drawn, self.method_names),
             {"psnr": numbers},
         )
 

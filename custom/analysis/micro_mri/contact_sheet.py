@@ -12,12 +12,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from custom.data.preparation.quality_control import ScanSheet
+from custom.evaluation.drawing import FRAME, INK, OTHER
 
 __all__ = ["draw_contact_sheet"]
 
-_INK = "#1d2733"
-_FLAGGED = "#e69f00"
-_EXCLUDED = "#d55e00"
 _PLAIN = "#c9ced6"
 _WIDTH_INCHES = 15.0
 
@@ -58,7 +56,7 @@ def draw_contact_sheet(sheet: ScanSheet, columns: int = 5) -> Figure:
         f"{sheet.scan}: {' | '.join(names)}, {_summary(sheet, count)}",
         fontsize=13,
         fontweight="bold",
-        color=_INK,
+        color=INK,
     )
     return figure
 
@@ -86,13 +84,13 @@ def _draw_tile(ax: Axes, sheet: ScanSheet, index: int, whites: dict[str, float])
         f"{n}: {', '.join(found[index])}" for n, found in sheet.flags.items() if found[index]
     ]
     excluded = index in sheet.excluded
-    colour = _EXCLUDED if excluded else _FLAGGED if flagged else _PLAIN
+    colour = OTHER if excluded else FRAME if flagged else _PLAIN
     for side in ax.spines.values():
         side.set(color=colour, linewidth=3.5 if flagged or excluded else 0.8)
     snr = " | ".join(_written(values[index]) for values in sheet.snr.values())
-    ax.set_title(f"slice {index}   SNR {snr}", fontsize=9, color=_INK, loc="left", pad=3)
+    ax.set_title(f"slice {index}   SNR {snr}", fontsize=9, color=INK, loc="left", pad=3)
     words = "; ".join((["excluded"] if excluded else []) + flagged)
-    ax.set_xlabel(words, fontsize=8, color=colour if words else _INK, labelpad=2)
+    ax.set_xlabel(words, fontsize=8, color=colour if words else INK, labelpad=2)
 
 
 def _tile_mm(sheet: ScanSheet) -> tuple[float, float]:

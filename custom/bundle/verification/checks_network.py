@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 __all__ = [
-    "build_network",
     "checkpoint",
     "fits_network",
     "in_out",
@@ -47,7 +46,7 @@ def in_out(bundle: BundleFolder) -> None:
         if name not in declared[side]:
             raise CheckFailed(f"{METADATA}: network_data_format.{side} needs {name!r}")
     with torch.no_grad():
-        output = build_network(bundle)(*network_inputs(declared))
+        output = _build_network(bundle)(*network_inputs(declared))
     outputs = output if isinstance(output, (tuple, list)) else [output]
     for tensor, (name, expected) in zip(outputs, declared["outputs"].items(), strict=False):
         shape = _shape(expected)
@@ -75,7 +74,7 @@ def fits_network(bundle: BundleFolder, file: Path) -> None:
     if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
         raise CheckFailed(f"{file.name} must be a bare state dict: names and tensors, nothing else")
     expected = {
-        name: tuple(value.shape) for name, value in build_network(bundle).state_dict().items()
+        name: tuple(value.shape) for name, value in _build_network(bundle).state_dict().items()
     }
     given = {name: tuple(value.shape) for name, value in state.items()}
     odd = [name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name)]
@@ -138,11 +137,11 @@ def checkpoint(bundle: BundleFolder) -> Path:
     untrained = bundle.workspace / "untrained.pt"
     if not untrained.is_file():
         torch.manual_seed(0)
-        torch.save(build_network(bundle, "train").state_dict(), untrained)
+        torch.save(_build_network(bundle, "train").state_dict(), untrained)
     return untrained
 
 
-def build_network(bundle: BundleFolder, workflow: str = "inference") -> Module:
+def _build_network(bundle: BundleFolder, workflow: str = "inference") -> Module:
     """Build the network of a workflow, on the CPU, for evaluation.
 
     Its size may depend on the shipped weights, or, in a training, on the demonstration set.
@@ -167,7 +166,7 @@ def trained_network(bundle: BundleFolder) -> Module:
     """Return the network with the weights of :func:`checkpoint`, on the CPU, for evaluation."""
     import torch
 
-    network = build_network(bundle)
+    network = _build_network(bundle)
     network.load_state_dict(torch.load(checkpoint(bundle), map_location="cpu", weights_only=True))
     return network
 

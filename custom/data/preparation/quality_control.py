@@ -16,16 +16,16 @@ from tqdm import tqdm
 from custom.data.datasets.datalist import EXCLUSIONS
 from custom.data.datasets.exclusions import merge_suggestions, read_exclusions
 from custom.errors import InputError
-from custom.files.atomic import atomic_path, write_json
+from custom.files.atomic import atomic_path, set_aside, write_json
 from custom.files.csv_table import write_table
 from custom.metrics.slice_quality import SliceQuality, local_outlier_scores, measure_stack
 
-__all__ = ["QC_COLUMNS", "QualityControl", "QualityLimits", "ScanSheet"]
+__all__ = ["QualityControl", "QualityLimits", "ScanSheet"]
 
 logger = logging.getLogger(__name__)
 
 _MEASURES = ("snr", "ghosting", "focus", "entropy", "correlation")
-QC_COLUMNS = ("split", "scan", "animal", "plane", "region", "image", "slice", *_MEASURES, "flags")
+_COLUMNS = ("split", "scan", "animal", "plane", "region", "image", "slice", *_MEASURES, "flags")
 # Variation from slice to slice in a good scan, as a share of the median.
 # Less is not believed: in a scan of very even slices harmless ones would be flagged.
 _LEAST_SHARE = {"snr": 0.05, "focus": 0.05, "entropy": 0.02, "correlation": 0.02}
@@ -103,7 +103,7 @@ class QualityControl:
     Writes ``qc/qc.csv``, ``qc/qc.json`` and ``qc/contact_sheet_<scan>.png`` in the dataset's
     folder, and ``exclusions.csv`` with a row for each slice. Nothing is excluded automatically: a
     suggestion stands in the column ``reason`` until the user writes yes in ``exclude``. The user's
-    entries stay when this runs again.
+    entries stay when this runs again, and the earlier ``qc`` is kept as ``qc.1`` and so on.
 
     Args:
         dataset_dir: The dataset's folder.
@@ -148,10 +148,11 @@ class QualityControl:
         listed = self.folder / EXCLUSIONS
         excluded = read_exclusions(listed if listed.is_file() else None)
         scans = [(split, item) for split, items in self.datalist.items() for item in items]
+        set_aside(self.folder / "qc")
         rows: list[dict[str, Any]] = []
         for split, item in tqdm(scans, "Measuring slices", disable=None):
             rows += self._measure(split, item, frozenset(excluded.get(item["scan"], set())))
-        table = write_table(self.folder / "qc" / "qc.csv", QC_COLUMNS, map(_for_table, rows))
+        table = write_table(self.folder / "qc" / "qc.csv", _COLUMNS, map(_for_table, rows))
         suggestions = _suggestions(rows)
         write_json(self.folder / "qc" / "qc.json", self._summary(rows, suggestions))
         # Last: the user's list changes only after everything else was written.

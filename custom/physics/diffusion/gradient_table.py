@@ -25,7 +25,6 @@ __all__ = [
     "table_of_rows",
     "tables_beside",
     "tables_of",
-    "two_shell_scheme",
 ]
 
 _LENGTH_TOLERANCE = 0.05  # of a direction; scanners round to three digits
@@ -235,15 +234,3 @@ def published_scheme(seed: int = 0) -> GradientTable:
     directions = spread_directions(30, seed)
     bvals = np.array([50.0, *[1000.0] * 30, 50.0])
     return GradientTable(bvals, np.concatenate([directions[:1], directions, directions[-1:]]))
-
-
-def two_shell_scheme(seed: int = 0) -> GradientTable:
-    """Return 128 measurements: 8 of b = 50, 60 of b = 1000, 60 of b = 2000 s/mm².
-
-    Source:
-        docs/methods/dwi_vae.md, "Asked for by the paper": 128 measurements, without a scheme.
-    """
-    # Another seed, so that the shells do not measure the same directions twice.
-    inner, outer = spread_directions(60, seed), spread_directions(60, seed + 1)
-    bvals = np.repeat([50.0, 1000.0, 2000.0], [8, 60, 60])
-    return GradientTable(bvals, np.concatenate([inner[:8], inner, outer]))

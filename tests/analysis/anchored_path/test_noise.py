@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from parabola import parabola_variance
 
 from custom.analysis.anchored_path.noise import (
     accumulated_noise,
@@ -12,7 +13,6 @@ from custom.analysis.anchored_path.noise import (
     preferred_direction,
 )
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
-from custom.networks.schedulers.noise_profiles import parabola_variance
 from custom.networks.schedulers.residual_noise import ResidualNoise
 
 

@@ -36,11 +36,12 @@ def measure(
 ) -> dict[tuple[str, str], dict[str, str]]:
     methods = methods or {"model": "pred", "input": "image"}
     units = Series(COLUMNS, settings.pop("deviations", None))
-    table = QualityTable(tmp_path, units, methods, dwi_measures(), **settings)
+    folder = tmp_path / "out"
+    table = QualityTable(folder, units, methods, dwi_measures(), **settings)
     for data in items:
         table.collect(SimpleNamespace(state=SimpleNamespace(batch=[data], output=[{}])))
     table.write()
-    with (tmp_path / "metrics.csv").open(newline="") as text:
+    with (folder / "metrics.csv").open(newline="") as text:
         rows = list(csv.DictReader(text))
     assert tuple(rows[0])[: len(COLUMNS) + 2] == (*COLUMNS, "voxels", "method")
     return {(row["scan"], row["method"]): row for row in rows}

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from custom.analysis.micro_mri.contact_sheet import draw_contact_sheet
 from custom.bundle.launch import run_bundle
 from custom.bundle.locate import find_bundle
 from custom.data.datasets.datalist import load_datalist, slice_items
 from custom.data.datasets.dataset_kinds import PAIRED_STACKS
 from custom.data.datasets.dataset_writer import DatasetWriter
-from custom.data.preparation.contact_sheet import draw_contact_sheet
 from custom.data.preparation.quality_control import QualityControl, QualityLimits
 from custom.errors import InputError
 from custom.files.csv_table import read_table
@@ -116,10 +116,11 @@ def test_sheet_frames_what_is_flagged_and_excluded(made):
         return draw_contact_sheet(sheet)
 
     file = made / "exclusions.csv"
-    before = file.read_text()
+    before, earlier = file.read_text(), (made / "qc" / "qc.csv").read_text()
     file.write_text(before.replace(f"{SCAN},0,no,", f"{SCAN},0,yes,mine"))
     QualityControl(made, load_datalist(made), QualityLimits(), keep, dots_per_inch=20).run()
     assert f"{SCAN},0,yes,mine" in file.read_text()
+    assert (made / "qc.1" / "qc.csv").read_text() == earlier
     assert len(slice_items(load_datalist(made)["training"])) == SLICES - 1
     figure = draw_contact_sheet(sheets[0])
     frames = [ax.spines["left"].get_linewidth() > 1 for ax in figure.axes[:SLICES]]

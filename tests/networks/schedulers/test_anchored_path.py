@@ -6,13 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parabola import parabola_variance
 
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
-from custom.networks.schedulers.noise_profiles import (
-    NOISE_PROFILES,
-    noise_profile,
-    parabola_variance,
-)
+from custom.networks.schedulers.noise_profiles import NOISE_PROFILES, noise_profile
 
 # Sum of f(s)^2 over s = 1..T in closed form, T even.
 ENERGIES = {

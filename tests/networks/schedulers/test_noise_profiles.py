@@ -3,13 +3,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from parabola import parabola_variance
 from scipy.signal import windows
 
-from custom.networks.schedulers.noise_profiles import (
-    NOISE_PROFILES,
-    noise_profile,
-    parabola_variance,
-)
+from custom.networks.schedulers.noise_profiles import NOISE_PROFILES, noise_profile
 
 REFERENCES = {
     "parabola": lambda steps: 1 - np.linspace(-1, 1, steps + 1) ** 2,

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from custom.physics.diffusion.gradient_table import (
+    GradientTable,
     published_scheme,
     read_gradient_table,
     spread_directions,
-    two_shell_scheme,
 )
 
 PROTOCOLS = Path(__file__).parents[3] / "bundles" / "dwi_vae" / "configs" / "protocols"
@@ -58,7 +58,10 @@ def test_the_study_s_measurements():
 
 @pytest.fixture(scope="module")
 def two_shells():
-    return two_shell_scheme()
+    """128 measurements, as the paper asks for without a scheme; no direction twice."""
+    inner, outer = spread_directions(60, 0), spread_directions(60, 1)
+    bvals = np.repeat([50.0, 1000.0, 2000.0], [8, 60, 60])
+    return GradientTable(bvals, np.concatenate([inner[:8], inner, outer]))
 
 
 @pytest.mark.slow
