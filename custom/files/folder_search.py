@@ -9,7 +9,7 @@ from pathlib import Path
 
 from custom.errors import InputError
 
-__all__ = ["other_format", "walk_folder"]
+__all__ = ["other_format", "raise_fault", "walk_folder"]
 
 # Images in formats that are not read here.
 _OTHER = re.compile(
@@ -17,8 +17,13 @@ _OTHER = re.compile(
 )
 
 
+def raise_fault(fault: InputError) -> None:
+    """Raise a fault at once."""
+    raise fault
+
+
 def walk_folder(
-    folder: str | Path, refuse: Callable[[InputError], None]
+    folder: str | Path, refuse: Callable[[InputError], None] = raise_fault
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yield a folder and all in it with the names of their folders and files, as ``os.walk`` does.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from custom.data.datasets.dataset_writer import DATALIST
 from custom.data.inputs.earlier_results import is_result
 from custom.errors import InputError
-from custom.files.folder_search import other_format, walk_folder
+from custom.files.folder_search import other_format, raise_fault, walk_folder
 from custom.files.reader import format_of, is_damaged_zarr
 
 __all__ = ["find_images"]
@@ -22,7 +22,7 @@ _NAMED = 3  # names of files in one line of the log
 def find_images(
     folder: str | Path,
     maps: Sequence[str] = (),
-    refuse: Callable[[InputError], None] | None = None,
+    refuse: Callable[[InputError], None] = raise_fault,
 ) -> list[Path]:
     """Search a folder and the folders in it, linked ones too, for images.
 
@@ -34,7 +34,7 @@ def find_images(
     Args:
         folder: The folder.
         maps: See :func:`custom.data.inputs.earlier_results.is_result`.
-        refuse: Is called with the fault of a folder that cannot be read; None: it is raised.
+        refuse: Is called with the fault of a folder or store that cannot be read.
 
     Raises:
         InputError: If there is none, or the folder is a prepared dataset, which also holds
@@ -43,7 +43,6 @@ def find_images(
     folder = Path(folder)
     if (folder / DATALIST).is_file():
         raise InputError(f"{folder}: a prepared dataset: give its folder {folder / 'images'}")
-    refuse = refuse or _raise
     found: list[Path] = []
     passed: dict[tuple[Path, str], list[str]] = {}
     for directory, folders, files in walk_folder(folder, refuse):
@@ -90,8 +89,3 @@ def _names(names: Sequence[str]) -> str:
     """Return the first few names, and how many more there are."""
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _raise(error: InputError) -> None:
-    """Raise an error."""
-    raise error

@@ -15,6 +15,7 @@ from ignite.engine import Engine, Events
 from custom.data.inputs.restored_writer import copy_of, map_of, sidecar_of
 from custom.errors import InputError
 from custom.files.atomic import sha256_of, write_json
+from custom.files.folder_search import walk_folder
 from custom.files.reader import name_of
 from custom.versions import package_versions
 
@@ -55,7 +56,7 @@ class ProvenanceSidecar:
         maps: Names of the maps that may lie beside a restored image.
         copies: Suffixes of the files that may be copied to beside it.
         read: Keys of the paths of further files that were read for one image; may be absent.
-        places: Further entries of the config that may name files; these count by their content.
+        places: Values of the config's entries that may name files, which count by their content.
     """
 
     def __init__(
@@ -72,11 +73,11 @@ class ProvenanceSidecar:
         maps: Sequence[str] = (),
         copies: Sequence[str] = (),
         read: Sequence[str] = (),
-        places: Sequence[str] = (),
+        places: Mapping[str, Any] | None = None,
     ) -> None:
         self.metadata_file = Path(metadata_file)
         self.config = {key: value for key, value in config.items() if key not in _PLACES}
-        self.places = tuple(places)
+        self.places = dict(places or {})
         self.weights_file = Path(weights_file)
         self.parameters = {**parameters, **(model_parameters or {})}
         self.beside = [Path(path) for path in beside]
@@ -109,11 +110,7 @@ class ProvenanceSidecar:
         """What the images depend on beside the input: weights and configuration, as hashes."""
         # A missing one is the model's error, not ours.
         beside = [_file(path) for path in self.beside if path.is_file()]
-        config = self.config | {
-            key: sha256_of(Path(self.config[key]).expanduser())
-            for key in self.places
-            if _names_file(self.config.get(key))
-        }
+        config = self.config | {key: _content(value) for key, value in self.places.items()}
         return {
             "weights": _file(self.weights_file),
             **({"beside_weights": beside} if beside else {}),
@@ -141,7 +138,7 @@ class ProvenanceSidecar:
             other.append(f"configuration ({', '.join(changed)})" if changed else "configuration")
         # Files that the config does not name lie beside the input.
         read = sidecar.get("read_besides", {})
-        for key in [key for key in self.read if key in read and self.config.get(key) is None]:
+        for key in [key for key in self.read if key in read and self.places.get(key) is None]:
             file = source.with_name(read[key]["file"])
             if file.is_file() and sha256_of(file) != read[key]["sha256"]:
                 other.append(file.name)
@@ -186,13 +183,14 @@ def sha256_of_input(path: str | Path) -> str:
     path = Path(path)
     if path.is_file():
         return sha256_of(path)
-    files = sorted(child for child in path.rglob("*") if child.is_file())
+    files = sorted(place / name for place, _, names in walk_folder(path) for name in names)
     return _sha256_of_json([[file.relative_to(path).as_posix(), sha256_of(file)] for file in files])
 
 
-def _names_file(value: Any) -> bool:
-    """Return True if a setting is the path of a file."""
-    return isinstance(value, (str, Path)) and Path(value).expanduser().is_file()
+def _content(value: Any) -> Any:
+    """Return the hash of the file that a setting names, or the setting itself."""
+    file = Path(value).expanduser() if isinstance(value, (str, Path)) else None
+    return sha256_of(file) if file is not None and file.is_file() else value
 
 
 def _digests(files: Any) -> list[Any]:

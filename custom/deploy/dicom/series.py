@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -15,6 +16,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectorySto
 
 from custom.deploy.dicom.header_values import code_word, integer, quiet_pydicom, value_of
 from custom.errors import InputError, Refusal
+from custom.files.folder_search import walk_folder
 
 __all__ = ["DicomSeries", "read_folder"]
 
@@ -59,7 +61,7 @@ class DicomSeries:
 
 @quiet_pydicom()
 def read_folder(folder: Path) -> list[DicomSeries]:
-    """Read the headers of every DICOM file below a folder.
+    """Read the headers of every DICOM file below a folder, linked folders included.
 
     Files that are not DICOM, hidden ones and a DICOMDIR are ignored. A file that cannot be read is
     refused if it is DICOM without preamble, compressed as a whole, called ``.dcm`` or the like, or
@@ -80,7 +82,9 @@ def read_folder(folder: Path) -> list[DicomSeries]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder: give the folder of the DICOM files")
-    files = [path for path in sorted(folder.rglob("*")) if _is_visible_file(path, folder)]
+    walked = walk_folder(folder, _unreadable)
+    below = sorted(place / name for place, _, names in walked for name in names)
+    files = [path for path in below if path.is_file() or path.is_symlink()]  # links may be broken
     found: dict[str, list[tuple[Path, Dataset]]] = {}
     passed: list[tuple[Path, str]] = []
     for index, file in enumerate(files, start=1):
@@ -114,10 +118,9 @@ def _form(file: Path) -> Path:
     return file.with_name(re.sub(r"\d+", "0", file.name))
 
 
-def _is_visible_file(path: Path, folder: Path) -> bool:
-    """Return True if a path below a folder is a file, and no part of it is hidden."""
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return path.is_file() and not hidden
+def _unreadable(_: InputError) -> NoReturn:
+    """Refuse a folder that cannot be searched; its name may be personal data."""
+    raise Refusal("unreadable-file", "a folder among the input's cannot be read: permit reading it")
 
 
 def _header(file: Path, place: str) -> Dataset | None:
@@ -138,6 +141,11 @@ def _header(file: Path, place: str) -> Dataset | None:
         ) from None
     except Refusal:
         raise
+    except FileNotFoundError:
+        raise Refusal(
+            "unreadable-file",
+            f"{place} is a link to a file that is not here: fetch it (datalad get)",
+        ) from None
     except Exception:  # of whatever kind the broken byte led to; its text may quote a value
         raise Refusal(
             "unreadable-file", f"{place} is damaged DICOM: send it again or take it out"

@@ -20,7 +20,7 @@ def provenance(folder: Path, **changes: Any) -> ProvenanceSidecar:
             (folder / name).write_bytes(name.encode())
     settings: dict[str, Any] = {
         "metadata_file": folder / "metadata.json",
-        "config": {"mode": "super_resolve", "mask": str(folder / "mask.nii"), "bval": None},
+        "config": {"mode": "super_resolve"},
         "weights_file": folder / "model.pt",
         "parameters": {"mode": "super_resolve"},
         "seed": 0,
@@ -29,7 +29,7 @@ def provenance(folder: Path, **changes: Any) -> ProvenanceSidecar:
         "maps": ["noise"],
         "copies": ["bval"],
         "read": ["bval"],
-        "places": ["mask"],
+        "places": {"mask": str(folder / "mask.nii"), "bval": None},
     }
     return ProvenanceSidecar(**(settings | changes))
 
@@ -88,8 +88,7 @@ def test_a_result_of_other_files_does_not_stand(folder: Path, file: str, reason:
 
 
 def test_a_result_of_other_settings_does_not_stand(folder: Path) -> None:
-    config = {"mode": "denoise", "mask": str(folder / "mask.nii"), "bval": None}
-    found = fault(folder, config=config, parameters={"mode": "denoise"})
+    found = fault(folder, config={"mode": "denoise"}, parameters={"mode": "denoise"})
     assert found == "it was made with another configuration (mode)"
 
 

@@ -111,13 +111,13 @@ def test_what_is_read_and_written_besides_is_recorded(
 def test_words_are_recorded_and_files_count_by_their_content(
     bundle: Path, item: dict[str, Any]
 ) -> None:
-    settings = {"record": ["image_slice_axis", "mask_source"], "places": ["mask"]}
+    record = ["image_slice_axis", "mask_source"]
     item["mask_source"] = "file"
     masks: list[str | Path | None] = [bundle / name for name in ("a.nii", "b.nii", "c.nii")]
     for mask, content in zip(masks, (b"one", b"one", b"other"), strict=True):
         Path(str(mask)).write_bytes(content)
     masks += ["all", None]
-    first, *rest = (run(bundle, item, config=CONFIG | {"mask": m}, **settings) for m in masks)
+    first, *rest = (run(bundle, item, record=record, places={"mask": m}) for m in masks)
     assert first["parameters"]["mask_source"] == "file"
     # A file counts by its content, wherever it lies.
     same = [content["config_sha256"] == first["config_sha256"] for content in rest]

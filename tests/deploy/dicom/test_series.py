@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -153,3 +154,38 @@ def test_a_refusal_is_an_input_error_with_a_slug():
     refusal = Refusal("shear", "sheared")
     assert isinstance(refusal, InputError)
     assert (refusal.reason, str(refusal)) == ("shear", "sheared")
+
+
+def test_linked_folders_and_files_are_read_once(tmp_path):
+    """As in a datalad dataset, where every file is a link, and folders may be."""
+    top = tmp_path / "in"
+    write(classic(phantom()), tmp_path / "elsewhere")
+    stored = sorted((tmp_path / "elsewhere").iterdir())
+    top.mkdir()
+    for name in ("one", "two"):
+        (top / name).symlink_to(tmp_path / "elsewhere")
+    assert [len(one.files) for one in read_folder(top)] == [5]
+    (top / "one").unlink()
+    (top / "two").unlink()
+    for file in stored:
+        (top / file.name).symlink_to(file)
+    assert [len(one.files) for one in read_folder(top)] == [5]
+    stored[2].unlink()
+    with pytest.raises(Refusal, match="file 3 of 5 by name is a link to a file that is not here"):
+        read_folder(top)
+
+
+def test_a_folder_that_cannot_be_read_is_refused_without_its_name(tmp_path, monkeypatch):
+    write(classic(phantom()), tmp_path)
+    (tmp_path / NAME).mkdir()
+    scandir = os.scandir
+
+    def closed(path):
+        if str(path).endswith(NAME):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(Refusal, match="a folder among the input's cannot be read") as refused:
+        read_folder(tmp_path)
+    assert NAME not in str(refused.value)

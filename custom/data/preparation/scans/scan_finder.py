@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from custom.data.preparation.scans.scan_description import (
 )
 from custom.errors import InputError
 from custom.files.bruker import read_bruker_header
+from custom.files.folder_search import other_format, walk_folder
 from custom.transforms.slice_axis import find_slice_axis
 
 __all__ = ["ScanFinder", "find_bruker_scans", "find_nifti_scans"]
@@ -64,7 +64,7 @@ class ScanFinder:
         if not source:
             raise InputError("source is missing: give a folder with scans, or several")
         sources = [source] if isinstance(source, (str, Path)) else list(source)
-        self.sources = [Path(folder).expanduser().resolve() for folder in sources]
+        self.sources = [Path(folder).expanduser().absolute() for folder in sources]
         self.region_patterns = dict(region_patterns)
         self.method = method
         self.reconstruction = reconstruction
@@ -128,10 +128,11 @@ def find_bruker_scans(
 
 def _scan_folders(folder: Path) -> Iterator[Path]:
     """Yield the folders of single scans: those with acquisition parameters or reconstructions."""
-    for name, folders, files in os.walk(folder):
+    # A folder that cannot be read is named by the search for NIfTI files.
+    for place, folders, files in walk_folder(folder, lambda _: None):
         if "acqp" in files or "pdata" in folders:
             folders.clear()
-            yield Path(name)
+            yield place
         # ParaVision numbers its scans: 2 comes before 10.
         folders.sort(key=lambda child: (not child.isdigit(), child.zfill(12)))
 
@@ -145,15 +146,19 @@ def find_nifti_scans(
     ``high``, ``image`` and ``label`` mean the same. Or the word is the name of the folder, and
     both files have equal names. A third file, ``mask``, may mark regions on the grid of the
     default scan. Of other names the part before the first ``_`` is the animal, and the affine gives
-    the plane. Prepared datasets and hidden folders are ignored.
+    the plane. Prepared datasets and hidden folders are ignored; images in other formats, and
+    folders that cannot be read, are left out by name.
     """
     scans: list[ScanDescription] = []
     left_out: list[LeftOut] = []
     masks: dict[str, Path] = {}
-    for path in _nifti_files(folder):
+    for path in _image_files(folder, left_out):
         source = f"{folder.name}/{path.relative_to(folder).as_posix()}"
         stem, kind = _kind_of(path)
-        if kind is None:
+        foreign = other_format(path)
+        if foreign is not None:
+            left_out.append(LeftOut(source, foreign))
+        elif kind is None:
             left_out.append(LeftOut(source, "its name ends neither in _fast nor in _default"))
         elif kind == "mask":
             masks[stem] = path
@@ -172,16 +177,16 @@ def find_nifti_scans(
     return [_with_mask(scan, masks) for scan in scans], left_out
 
 
-def _nifti_files(folder: Path) -> Iterator[Path]:
-    """Yield all NIfTI files that are not hidden and in no prepared dataset."""
-    for name, folders, files in os.walk(folder):
+def _image_files(folder: Path, left_out: list[LeftOut]) -> Iterator[Path]:
+    """Yield all image files that are not hidden and in no prepared dataset, of any format."""
+    unreadable: list[InputError] = []
+    for place, folders, files in walk_folder(folder, unreadable.append):
         if DATALIST in files:
             folders.clear()
             continue
-        folders[:] = sorted(child for child in folders if not child.startswith("."))
-        for file in sorted(files):
-            if _SUFFIX.search(file) and not file.startswith("."):
-                yield Path(name) / file
+        paths = (place / file for file in files)
+        yield from (path for path in paths if _SUFFIX.search(path.name) or other_format(path))
+    left_out += [LeftOut(folder.name, str(error)) for error in unreadable]
 
 
 def _kind_of(path: Path) -> tuple[str, str | None]:
