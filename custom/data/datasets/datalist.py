@@ -68,7 +68,7 @@ def load_datalist(
     if not file.is_file():
         raise InputError(f"{folder} holds no {DATALIST}: make it with 'mri-bundles prepare'")
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
         # Null means unknown, and cannot be collated into a batch.
         splits = {
             split: [

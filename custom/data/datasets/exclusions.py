@@ -67,7 +67,7 @@ def _from_json(file: Path) -> dict[str, set[int]]:
     """Read the JSON form."""
     form = f'exclusion list {file} is not of the form {{"scan": [slice, ...]}}'
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise InputError(f"{form}: {error}") from error
     if not isinstance(content, dict):

@@ -38,7 +38,7 @@ class AnimalSplit:
         if not self.path.is_file():
             raise InputError(f"split_file {path} does not exist: give a JSON file {form}")
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
+            content = json.loads(self.path.read_text(encoding="utf-8-sig"))
             lists = {split: [str(name) for name in content[split]] for split in SPLITS}
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"split_file {path} is not of the form {form}: {error}") from error

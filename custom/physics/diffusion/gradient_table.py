@@ -179,7 +179,9 @@ def _numbers(path: Path) -> NDArray[np.float64]:
             f"{path}: missing: b-values and directions must lie beside the scan, or be named"
         )
     try:
-        lines = [line.replace(",", " ").split() for line in path.read_text("utf-8").splitlines()]
+        lines = [
+            line.replace(",", " ").split() for line in path.read_text("utf-8-sig").splitlines()
+        ]
         rows = [[float(word) for word in line] for line in lines if line]
         # Lines of different lengths raise ValueError here.
         table = np.array(rows, dtype=float)

@@ -1,0 +1,97 @@
+"""Inputs as they lie in folders, through the command line: links, masks, broken files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from diffusion_series import make_series, save_series
+from inference_runs import blob, save
+
+from custom.cli import main
+
+BUNDLES = ("micro_mri_denoise", "dwi_vae", "gan3d_sr_denoise")
+SERIES = make_series((14, 12, 11), sigma=0.05)
+
+
+def save_scan(bundle: str, path: Path, seed: int = 0) -> Path:
+    """Write an image that a bundle restores, with what belongs beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if bundle == "dwi_vae":
+        return save_series(path, SERIES.noisy * (1 + seed))
+    return save(path, blob((20, 18, 16)) * (1 + seed), np.diag([0.5, 0.5, 0.5, 1.0]))
+
+
+def restore(
+    capsys: pytest.CaptureFixture[str], bundle: str, source: Any, output: Path, *more: str
+) -> tuple[int, str]:
+    """Run the verb; return its exit code and what it says of errors."""
+    code: Any = 0
+    words = ["--input", str(source), "--output", str(output), "--device", "cpu", *more]
+    try:
+        main(["restore", bundle, *words])
+    except SystemExit as end:
+        code = end.code
+    return code, capsys.readouterr().err
+
+
+def restored(output: Path) -> list[str]:
+    """Return the names of the images that were restored, each with a sidecar."""
+    names = sorted(path.name.removesuffix("_restored.json") for path in output.glob("*.json"))
+    assert all((output / f"{name}_restored.nii.gz").is_file() for name in names)
+    return names
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_a_link_is_restored_under_its_own_name_with_its_neighbours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], bundle: str
+) -> None:
+    """In a datalad dataset every file is a link into one store; folders may be links, too."""
+    stored = save_scan(bundle, tmp_path / "annex" / "scan.nii.gz")
+    data = tmp_path / "data"
+    (data / "sub-1").mkdir(parents=True)
+    for number, file in enumerate(sorted(stored.parent.iterdir())):
+        key = file.rename(file.with_name(f"SHA256E-{number}"))
+        end = file.name.removeprefix("scan")
+        (data / "sub-1" / f"sub-1_dwi{end}").symlink_to(key)
+    (tmp_path / "linked").symlink_to(data)
+    for given, output in (
+        (data / "sub-1" / "sub-1_dwi.nii.gz", tmp_path / "one"),
+        (tmp_path / "linked" / "sub-1" / ".." / "sub-1", tmp_path / "two"),
+    ):
+        code, errors = restore(capsys, bundle, given, output)
+        assert code == 0, errors
+        assert restored(output) == ["sub-1_dwi"]
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_a_mask_in_a_folder_is_passed_over_and_refused_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], bundle: str
+) -> None:
+    path = save_scan(bundle, tmp_path / "in" / "scan.nii.gz")
+    image: Any = nib.load(path)
+    inside = np.asarray(image.dataobj).reshape(*image.shape[:3], -1)[..., 0] > 100
+    for name, values in (("brain_mask", inside), ("atlas", 5 * inside)):
+        nib.save(
+            nib.Nifti1Image(values.astype(np.uint8), image.affine), path.with_name(f"{name}.nii.gz")
+        )
+    code, errors = restore(capsys, bundle, path.parent, tmp_path / "out")
+    assert code == 0, errors
+    assert restored(tmp_path / "out") == ["scan"]
+    code, errors = restore(capsys, bundle, path.with_name("atlas.nii.gz"), tmp_path / "out")
+    assert code == 1
+    assert "atlas.nii.gz" in errors
+
+
+def test_tables_may_begin_with_a_byte_order_mark(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = save_scan("dwi_vae", tmp_path / "scan.nii.gz")
+    for end in ("bval", "bvec"):
+        table = path.with_name(f"scan.{end}")
+        table.write_text(table.read_text(), encoding="utf-8-sig")
+    code, errors = restore(capsys, "dwi_vae", path, tmp_path / "out")
+    assert code == 0, errors
