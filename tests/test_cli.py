@@ -38,6 +38,8 @@ fail:
 run: ['$@nothing']
 """
 
+RESTORE = ["--input=x", "--output=y", f"--checkpoint={__file__}"]
+
 
 @pytest.fixture
 def bundle(tmp_path):
@@ -93,6 +95,9 @@ def test_overlays_go_over_the_config_in_order(bundle, words):
         (["restore", "BUNDLE", "--input", "x"], 2, "--output"),
         (["restore", "BUNDLE", "--input=x", "--output=y", "--overwrite", "--skip-existing"], 2, ""),
         (["restore", "BUNDLE", "--input=x", "--output=y", "--device", "gpu9"], 1, "device 'gpu9'"),
+        (["restore", "BUNDLE", "--input=x", "--output=y", "--sha256=0"], 2, "--checkpoint FILE"),
+        (["restore", "BUNDLE", *RESTORE, "--sha256=0"], 1, "64 hexadecimal digits, got '0'"),
+        (["restore", "BUNDLE", *RESTORE, f"--sha256={'0' * 64}"], 1, "its SHA-256 is"),
         (["tune", "BUNDLE"], 2, "the following arguments are required: --trials"),
         (["tune", "BUNDLE", "--trials"], 2, "--trials needs a value"),
         (["tune", "BUNDLE", "--trials", "0"], 2, "--trials N"),

@@ -19,7 +19,7 @@ from custom.bundle.metadata_entries import ResultMap, result_maps
 from custom.bundle.typed_values import in_expression
 from custom.deploy.packaging.archive import CODE_FILE, MANIFEST, check_manifest, unpack
 from custom.errors import InputError
-from custom.files.atomic import sha256_of
+from custom.files.atomic import check_sha256, sha256_of
 
 __all__ = ["OpenBundle", "importable", "open_bundle"]
 
@@ -65,13 +65,14 @@ class OpenBundle:
         return result_maps(self.metadata)
 
 
-def open_bundle(path: str | Path, workspace: Path) -> OpenBundle:
+def open_bundle(path: str | Path, workspace: Path, sha256: str | None = None) -> OpenBundle:
     """Open a bundle of any form; nothing in it is run.
 
     Args:
         path: An archive that ``mri-bundles package`` wrote, a bundle's folder, a TorchScript file
             out of an archive, or a folder that holds exactly one of these.
         workspace: Empty folder that stays until the bundle has been run.
+        sha256: Hash of the archive or TorchScript file, checked before anything of it is read.
 
     Raises:
         InputError: If it is none of these, or its content does not match its hashes.
@@ -80,7 +81,9 @@ def open_bundle(path: str | Path, workspace: Path) -> OpenBundle:
     if not path.exists():
         raise InputError(f"{path}: no such bundle: give an archive, a folder or a model.ts")
     if path.is_dir():
-        return _from_folder(path, workspace)
+        return _from_folder(path, workspace, sha256)
+    if sha256 is not None:
+        check_sha256(path, sha256)
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -104,9 +107,12 @@ def importable(bundle: OpenBundle) -> Iterator[None]:
     """
     root = str(bundle.root)
     sys.path.insert(0, root)
+    # Compiled code in an unpacked bundle would be refused at its next opening.
+    compiles, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
     finally:
+        sys.dont_write_bytecode = compiles
         sys.path.remove(root)
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None)
@@ -114,7 +120,7 @@ def importable(bundle: OpenBundle) -> Iterator[None]:
                 del sys.modules[name]
 
 
-def _from_folder(path: Path, workspace: Path) -> OpenBundle:
+def _from_folder(path: Path, workspace: Path, sha256: str | None) -> OpenBundle:
     """Open a bundle's folder, or the one bundle in a folder."""
     if not (path / _METADATA).is_file():
         inner = [
@@ -126,7 +132,9 @@ def _from_folder(path: Path, workspace: Path) -> OpenBundle:
         if len(inner) != 1:
             found = ", ".join(entry.name for entry in inner) or "none"
             raise InputError(f"{path}: must be a bundle or hold exactly one, it holds {found}")
-        return open_bundle(inner[0], workspace)
+        return open_bundle(inner[0], workspace, sha256)
+    if sha256 is not None:
+        raise InputError(f"{path}: a folder has no SHA-256: give the archive itself")
     root = path.resolve()
     if (root / MANIFEST).is_file():
         check_manifest(root)

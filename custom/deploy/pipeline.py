@@ -129,7 +129,7 @@ class Pipeline:
         """
         place = self._workspace / "bundle"
         place.mkdir()
-        self.bundle = open_bundle(self.model, place)
+        self.bundle = open_bundle(self.model, place, self.settings.sha256)
         for name in self.settings.maps:
             # The default maps may be missing; those that were asked for may not.
             if name not in self.bundle.maps and name not in Settings.maps:

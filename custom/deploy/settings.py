@@ -28,6 +28,7 @@ class Settings:
         outside_range: ``refuse`` or ``warn`` for a series outside the training range; the value of
             the rules if None.
         maps: Maps to deliver as further series, of those that the bundle's metadata state.
+        sha256: Hash that the bundle's file must have, checked before anything of it is read.
     """
 
     rules: Path | None = None
@@ -35,6 +36,7 @@ class Settings:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     outside_range: str | None = None
     maps: tuple[str, ...] = ("uncertainty",)
+    sha256: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse another word for ``outside_range``."""
@@ -51,8 +53,8 @@ class Settings:
         """Read the settings of a container, which has no other way to get them.
 
         ``RESTORATION_RULES`` (a file), ``RESTORATION_CONFIG`` (overlays, separated by commas),
-        ``RESTORATION_OVERRIDES`` (a JSON object), ``RESTORATION_OUTSIDE_RANGE`` and
-        ``RESTORATION_MAPS`` (separated by commas).
+        ``RESTORATION_OVERRIDES`` (a JSON object), ``RESTORATION_OUTSIDE_RANGE``,
+        ``RESTORATION_MAPS`` (separated by commas) and ``RESTORATION_SHA256``.
 
         Raises:
             InputError: If one cannot be read.
@@ -70,6 +72,7 @@ class Settings:
             overrides=overrides,
             outside_range=os.environ.get("RESTORATION_OUTSIDE_RANGE") or None,
             maps=cls.maps if maps is None else _words(maps),
+            sha256=os.environ.get("RESTORATION_SHA256") or None,
         )
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -17,7 +18,14 @@ from typing import Any
 
 from custom.errors import InputError
 
-__all__ = ["atomic_path", "set_aside", "sha256_of", "whole_folder", "write_json"]
+__all__ = [
+    "atomic_path",
+    "check_sha256",
+    "set_aside",
+    "sha256_of",
+    "whole_folder",
+    "write_json",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -131,3 +139,25 @@ def sha256_of(path: str | Path) -> str:
     """Return the SHA-256 of a file as hexadecimal text."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sha256(path: str | Path, expected: str) -> None:
+    """Refuse a file that is not the one that its source names, before anything of it is read.
+
+    Args:
+        path: The file.
+        expected: Its SHA-256 as its source states it: 64 hexadecimal digits in any case.
+
+    Raises:
+        InputError: If it is another file, no file, or ``expected`` is no SHA-256.
+    """
+    wanted = expected.strip().lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", wanted):
+        raise InputError(f"sha256 must be 64 hexadecimal digits, got {expected!r}")
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file: a sha256 is that of one file")
+    found = sha256_of(path)
+    if found != wanted:
+        raise InputError(
+            f"{path}: its SHA-256 is {found}, not {wanted}: damaged, or not what its source made"
+        )

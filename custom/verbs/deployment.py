@@ -36,6 +36,7 @@ def package(
     """
     from custom.bundle.locate import find_bundle
     from custom.deploy.packaging.package import package_bundle
+    from custom.files.atomic import sha256_of
 
     archive = Path(absolute(output))
     manifest = package_bundle(
@@ -44,7 +45,7 @@ def package(
     for export in manifest["exports"]:
         note = f": {export['note']}" if export["note"] else ""
         print(f"{export['model']} as {export['form']}{note or ': ok'}")  # noqa: T201
-    print(archive)  # noqa: T201
+    print(f"{sha256_of(archive)}  {archive}")  # noqa: T201  (as sha256sum, which can check it)
 
 
 def _print_failure(result: Any) -> None:
@@ -63,6 +64,7 @@ def deploy(
     maps: Sequence[str] = ("uncertainty",),
     outside_range: str | None = None,
     device: str | None = None,
+    sha256: str | None = None,
     log_level: str = "WARN",
     **overrides: Any,
 ) -> None:
@@ -81,6 +83,7 @@ def deploy(
         maps: Maps that are written as series, too, where the bundle gives them.
         outside_range: refuse or warn, for a series outside the range of the training data.
         device: Such as cpu or cuda:0; a GPU if there is one.
+        sha256: What "package" printed for the archive; checked before anything of it is read.
         log_level: DEBUG, INFO, WARN or ERROR, of the MONAI Deploy SDK.
         overrides: Any id of the bundle's config.
     """
@@ -107,6 +110,7 @@ def deploy(
         overrides=overrides,
         outside_range=outside_range,
         maps=tuple(name for word in maps for name in word.split(",")),
+        sha256=sha256,
     )
     Path(absolute(output)).mkdir(parents=True, exist_ok=True)
     arguments = ["--input", absolute(input), "--output", absolute(output)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from custom.bundle.arguments import UsageError, given, path_setting
+from custom.bundle.arguments import UsageError, absolute, given, path_setting
 from custom.bundle.typed_values import device_setting
 
 __all__ = ["evaluate", "prepare", "qc", "restore", "train"]
@@ -101,6 +101,7 @@ def restore(
     output: str,
     config: Sequence[str] = (),
     checkpoint: str | None = None,
+    sha256: str | None = None,
     device: str | None = None,
     seed: int | None = None,
     overwrite: bool = False,
@@ -118,6 +119,7 @@ def restore(
         output: Folder for the restored images.
         config: Overlay after inference.yaml; give the one the model was trained with.
         checkpoint: Weights to use; the bundle's own if left out.
+        sha256: SHA-256 that these weights must have; checked before anything of them is read.
         device: Such as cpu or cuda:0; a GPU if there is one.
         seed: Seed of random parts.
         overwrite: Write over existing results.
@@ -126,6 +128,12 @@ def restore(
     """
     if overwrite and skip_existing:
         raise UsageError("give --overwrite or --skip-existing, not both")
+    if sha256 is not None:
+        from custom.files.atomic import check_sha256
+
+        if checkpoint is None:
+            raise UsageError("--sha256 is that of --checkpoint FILE: give both")
+        check_sha256(absolute(checkpoint), sha256)
     overrides |= {
         "input": path_setting(input),
         "output_dir": path_setting(output),

@@ -41,6 +41,8 @@ class EmptyEnvironment:
         """Run Python in it, with no way to what is outside; return the finished process."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
         settings = {"PYTHONNOUSERSITE": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+        # Compiled code in an unpacked bundle is refused at its next opening.
+        settings["PYTHONDONTWRITEBYTECODE"] = "1"
         return subprocess.run(
             [str(self.python), *map(str, arguments)],
             cwd=cwd,

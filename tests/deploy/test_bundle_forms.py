@@ -1,5 +1,6 @@
 """Bundles as they are handed over: whole, or refused in one line."""
 
+import hashlib
 import json
 import random
 import shutil
@@ -141,3 +142,14 @@ def test_a_folder_that_holds_one_bundle_is_that_bundle(tmp_path):
     copy_of(next(path for path in BUNDLES if path != SMALLEST), tmp_path)
     with pytest.raises(InputError, match="exactly one, it holds"):
         open_bundle(tmp_path, new(Path(tmp_path) / "w2"))
+
+
+def test_another_file_than_its_source_names_is_not_even_read(tmp_path):
+    (tmp_path / "hostile.zip").write_bytes(b"no archive at all")
+    with pytest.raises(InputError, match=r"hostile\.zip: its SHA-256 is .*, not 0{64}"):
+        open_bundle(tmp_path, new(tmp_path.parent / "w"), sha256="0" * 64)
+    digest = hashlib.sha256(b"no archive at all").hexdigest()
+    with pytest.raises(InputError, match=r"no bundle, or damaged"):
+        open_bundle(tmp_path / "hostile.zip", new(tmp_path.parent / "w2"), sha256=digest)
+    with pytest.raises(InputError, match="a folder has no SHA-256"):
+        open_bundle(SMALLEST, new(tmp_path.parent / "w3"), sha256="0" * 64)

@@ -274,6 +274,7 @@ def test_settings_of_a_container_come_from_its_environment(monkeypatch, tmp_path
         "OVERRIDES": '{"seed": 3}',
         "OUTSIDE_RANGE": "warn",
         "MAPS": "uncertainty,difference",
+        "SHA256": "ab",
     }.items():
         monkeypatch.setenv(f"RESTORATION_{name}", value)
     settings = Settings.from_environment()
@@ -283,6 +284,7 @@ def test_settings_of_a_container_come_from_its_environment(monkeypatch, tmp_path
         overrides={"seed": 3},
         outside_range="warn",
         maps=("uncertainty", "difference"),
+        sha256="ab",
     )
 
 

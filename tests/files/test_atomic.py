@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from custom.errors import InputError
-from custom.files.atomic import atomic_path, sha256_of, write_json
+from custom.files.atomic import atomic_path, check_sha256, sha256_of, write_json
 
 
 def write_half(target):
@@ -56,3 +56,26 @@ def test_json_lands_in_a_new_folder_and_hashes(tmp_path):
     path = write_json(tmp_path / "new" / "a.json", {"b": [1, 2]})
     assert path.read_text() == '{\n  "b": [\n    1,\n    2\n  ]\n}\n'
     assert sha256_of(path) == hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def test_a_file_is_the_one_that_its_source_names(tmp_path):
+    file = tmp_path / "model.pt"
+    file.write_bytes(b"abc")
+    # NIST's example of FIPS 180-4 for "abc".
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    check_sha256(file, known)
+    check_sha256(file, f" {known.upper()}\n")
+    file.write_bytes(b"abd")
+    with pytest.raises(InputError, match=rf"model\.pt: its SHA-256 is .*, not {known}"):
+        check_sha256(file, known)
+
+
+@pytest.mark.parametrize("given", ["", "ba78", "z" * 64])
+def test_what_is_no_sha256_is_refused(tmp_path, given):
+    with pytest.raises(InputError, match="64 hexadecimal digits"):
+        check_sha256(tmp_path, given)
+
+
+def test_a_folder_has_no_sha256(tmp_path):
+    with pytest.raises(InputError, match="that of one file"):
+        check_sha256(tmp_path, "0" * 64)

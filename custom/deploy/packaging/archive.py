@@ -24,7 +24,7 @@ __all__ = [
 MANIFEST = "manifest.json"
 CODE_FILE = "parts.zip"  # in a TorchScript file, besides the configs: code and the files it needs
 FORMAT = 2  # 1: metadata without `maps`, whose further series would be lost in silence
-# Folders that runs of an unpacked bundle write, and Python's compiled code.
+# Folders that runs of an unpacked bundle write.
 _GROWN = ("data", "output")
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
 _PERMISSIONS = 0o100644 << 16
@@ -103,7 +103,7 @@ def check_manifest(
         folder: The bundle's folder.
         named: Name in messages; by default the folder.
         fresh: True if nothing in it has been run yet. Otherwise the folders that its own runs
-            write, and compiled Python, are ignored.
+            write are ignored.
 
     Raises:
         InputError: If there is no manifest, or one of another format; if a file is missing, does
@@ -119,7 +119,12 @@ def check_manifest(
             raise InputError(f"{named}: {name} is not what the manifest says: {_BROKEN}")
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = file.relative_to(folder).as_posix()
-        grown = file.suffix == ".pyc" or name.split("/")[0] in _GROWN
+        if file.suffix == ".pyc" and name not in listed:
+            raise InputError(
+                f"{named}: {name} is not in the manifest, and Python would run it: remove the "
+                "folders __pycache__, or unpack the archive anew"
+            )
+        grown = name.split("/")[0] in _GROWN
         if name != MANIFEST and name not in listed and (fresh or not grown):
             raise InputError(f"{named}: {name} is not in the manifest: {_BROKEN}")
     return manifest

@@ -71,11 +71,19 @@ def test_the_same_files_give_the_same_bytes(folder, tmp_path):
     assert write_zip(folder, tmp_path / "b.zip", "bundle").read_bytes() == first
 
 
-def test_results_of_runs_and_compiled_code_are_passed_over(folder):
-    for name in ("data/demo/x.nii", "output/y.nii", "parts/__pycache__/z.pyc"):
+def test_results_of_runs_are_passed_over(folder):
+    for name in ("data/demo/x.nii", "output/y.nii"):
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text("")
     assert check_manifest(folder)["format"] == FORMAT
+
+
+@pytest.mark.parametrize("name", ["parts/__pycache__/z.pyc", "parts/z.pyc", "data/z.pyc"])
+def test_compiled_code_that_python_might_run_is_refused(folder, name):
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_bytes(b"")
+    with pytest.raises(InputError, match=rf"{name} is not in the manifest, .*__pycache__"):
+        check_manifest(folder)
 
 
 @pytest.mark.parametrize(

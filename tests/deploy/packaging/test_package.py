@@ -176,6 +176,6 @@ def test_the_command_writes_the_archive(bundle, tmp_path, verified, monkeypatch,
     main(["package", str(bundle), "--output", "a.zip", "--quick"])
     assert zipfile.is_zipfile(tmp_path / "a.zip")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == str(tmp_path / "a.zip")
+    assert lines[-1] == f"{sha256_of(tmp_path / 'a.zip')}  {tmp_path / 'a.zip'}"
     assert "model as torchscript: ok" in lines
     assert verified[0]["quick"] is True
