@@ -26,6 +26,11 @@ logger = logging.getLogger(__name__)
 # Paths of the parameter files relative to a 2dseq. visu_pars comes first: it describes the image
 # and is required; the others describe the requested acquisition and are optional.
 _PARAMETER_FILES = ("visu_pars", "reco", "../../method", "../../acqp", "../../../subject")
+# Series types and frame groups of maps: image sequence analysis (T1, T2, ...), diffusion tensor.
+_DERIVED = (
+    *("DERIVED_ISA", "DERIVED_DTI", "DERIVED_MAP", "DERIVED_MASK"),
+    *("FG_ISA", "FG_DTI", "FG_CONTRAST_MAP"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +50,14 @@ class BrukerHeader:
     size: tuple[int, int, int]
     affine: NDArray[np.float64]
     remarks: tuple[str, ...]
+
+    @property
+    def derived(self) -> str | None:
+        """How the parameters say that it is a map, by ParaVision's series types and groups."""
+        words = _texts(self.parameters, "VisuSeriesTypeId")
+        words += _texts(self.parameters, "VisuFGOrderDesc")
+        found = [word for word in words if word.startswith(_DERIVED)]
+        return found[0] if found else None
 
 
 def read_bruker_header(path: str | Path) -> BrukerHeader:

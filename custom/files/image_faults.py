@@ -14,6 +14,8 @@ from monai.utils import MetaKeys
 from numpy.typing import NDArray
 
 from custom.errors import InputError
+from custom.files.map_names import DerivedMaps
+from custom.files.nifti_volume import stated_slice_axis
 from custom.files.reader import ImageHeader, InputReader, format_of, read_header
 
 __all__ = [
@@ -64,6 +66,7 @@ def check_image(
     path: Path,
     header_fault: Callable[[ImageHeader], str | None],
     size_fault: Callable[[ImageHeader], str | None],
+    derived_maps: DerivedMaps = "refuse",
 ) -> None:
     """Refuse a file that is no image, or whose header, size or values are unusable.
 
@@ -73,6 +76,7 @@ def check_image(
         path: The file.
         header_fault: Returns the fault of a header, or None.
         size_fault: Returns the fault of an image that does not fit the memory, or None.
+        derived_maps: Whether to refuse or to allow what its header says is a computed map.
 
     Raises:
         InputError: With the file, its fault and the remedy.
@@ -87,13 +91,24 @@ def check_image(
             "a Zarr store, or a Bruker 2dseq"
         )
     header = readable(path, read_header)
-    fault = header_fault(header) or size_fault(header)
+    fault = None if derived_maps == "allow" else _map_fault(header)
+    fault = fault or header_fault(header) or size_fault(header)
     if fault is None:
         array, loaded = readable(path, load_image)
         # Again: Bruker's header does not tell how many echoes or repetitions a slice has.
         fault = header_fault(loaded) or value_fault(array)
     if fault is not None:
         raise InputError(f"{path}: {fault}")
+
+
+def _map_fault(header: ImageHeader) -> str | None:
+    """Return the fault of an image that its header calls a map, or None."""
+    if header.derived is None:
+        return None
+    return (
+        f"a map computed from images ({header.derived}), not an MR image: give the images, or "
+        "insist with --derived_maps allow"
+    )
 
 
 def image_fault(header: ImageHeader) -> str | None:
@@ -171,7 +186,8 @@ def load_image(path: Path) -> tuple[NDArray[np.float32], ImageHeader]:
         _read_to_the_checksum(path)
     reader = InputReader()
     array, meta = reader.get_data(reader.read(str(path)))
-    header = ImageHeader(array.shape, np.asarray(meta[MetaKeys.AFFINE]), array.dtype)
+    axis = stated_slice_axis(meta.get("dim_info", 0))
+    header = ImageHeader(array.shape, np.asarray(meta[MetaKeys.AFFINE]), array.dtype, axis)
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is reported
         return array.astype(np.float32), header
 

@@ -10,8 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from custom.files.atomic import atomic_path
+from custom.files.map_names import map_name
 
-__all__ = ["nifti_image", "write_volume"]
+__all__ = ["mm_per_unit", "nifti_image", "stated_map", "stated_slice_axis", "write_volume"]
+
+_STATISTICS = range(2, 25)  # intent codes: correlation, t, F, z score, ..., log10 of p
+_NOT_SCALARS = range(1001, 1011)  # estimate, label, matrix, vector, ...
+
+
+def mm_per_unit(xyzt_units: Any) -> float:
+    """Return the millimetres of one spatial unit of a header (metre, micron; else millimetre)."""
+    return {1: 1e3, 3: 1e-3}.get(int(xyzt_units) & 7, 1.0)
+
+
+def stated_slice_axis(dim_info: Any) -> int | None:
+    """Return the axis that a header's ``dim_info`` names as the slices'; None if it names none."""
+    return (int(dim_info) >> 4 & 3) - 1 if int(dim_info) >> 4 & 3 else None
+
+
+def stated_map(header: Any) -> str | None:
+    """Return how a header's intent says that an image is a computed map; None if it does not."""
+    code = int(header["intent_code"])
+    if code in _STATISTICS or code in _NOT_SCALARS:
+        return f"intent code {code}, {nib.nifti1.intent_codes.label[code]}"
+    name = map_name(bytes(header["intent_name"].item()).decode("latin-1"))
+    return f"intent name {name}" if name else None
 
 
 def nifti_image(array: NDArray[Any], frame: NDArray[np.float64] | nib.Nifti1Header) -> Any:

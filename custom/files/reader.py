@@ -17,6 +17,7 @@ from monai.data import ImageReader, NibabelReader
 from monai.utils import ensure_tuple
 from numpy.typing import NDArray
 
+from custom.files.nifti_volume import mm_per_unit, stated_map, stated_slice_axis
 from custom.files.zarr_slices import ZarrSliceReader
 
 __all__ = [
@@ -42,11 +43,15 @@ class ImageHeader:
         shape: Lengths of the axes, without trailing ones beyond the third.
         affine: ``(4, 4)``, voxel index to RAS millimetres.
         dtype: Type on disk; None for Bruker, whose reader takes real numbers only.
+        slice_axis: Axis that the header names as the slices'; None if it names none.
+        derived: How the header says that it is a map computed from images; None if it does not.
     """
 
     shape: tuple[int, ...]
     affine: NDArray[np.float64]
     dtype: np.dtype[Any] | None = None
+    slice_axis: int | None = None
+    derived: str | None = None
 
     @property
     def voxels(self) -> int:
@@ -98,7 +103,9 @@ def read_header(path: PathLike) -> ImageHeader:
         # As squeeze_non_spatial_dims does when the image is loaded.
         while len(shape) > 3 and shape[-1] == 1:
             shape = shape[:-1]
-        return ImageHeader(shape, image.affine, image.get_data_dtype())
+        axis = stated_slice_axis(image.header["dim_info"])
+        derived = stated_map(image.header)
+        return ImageHeader(shape, _affine_mm(image), image.get_data_dtype(), axis, derived)
     if kind == "zarr":
         array = zarr.open_array(str(path), mode="r")
         # Slices come first on disk, where a slice is a chunk.
@@ -109,8 +116,15 @@ def read_header(path: PathLike) -> ImageHeader:
         from custom.files.bruker import read_bruker_header
 
         bruker = read_bruker_header(Path(path))
-        return ImageHeader(bruker.size, bruker.affine)
+        return ImageHeader(bruker.size, bruker.affine, derived=bruker.derived)
     raise ValueError(f"path must name a NIfTI, Zarr or Bruker image, got {path}")
+
+
+def _affine_mm(image: Any) -> NDArray[np.float64]:
+    """Return a NIfTI image's affine in millimetres, whatever unit its header states."""
+    affine = np.array(image.affine, dtype=float)
+    affine[:3] *= mm_per_unit(image.header["xyzt_units"])
+    return affine
 
 
 class InputReader(ImageReader):
@@ -146,7 +160,7 @@ class InputReader(ImageReader):
 
 
 class _NiftiReader(NibabelReader):
-    """MONAI's reader, but the header stays as it is.
+    """MONAI's reader, but the header stays as it is, and the affine is in millimetres.
 
     MONAI replaces an sform whose spacings are not ``pixdim`` by the qform, which moves every
     image that was registered by a general affine.
@@ -157,6 +171,10 @@ class _NiftiReader(NibabelReader):
         self.filenames = ensure_tuple(data)
         images = [nib.load(name, **{**self.kwargs, **kwargs}) for name in self.filenames]
         return images if len(images) > 1 else images[0]
+
+    def _get_affine(self, img: Any) -> NDArray[np.float64]:
+        """Return the affine in the unit that all our images have."""
+        return _affine_mm(img)
 
 
 def _reader_of(path: PathLike) -> ImageReader:

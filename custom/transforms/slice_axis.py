@@ -12,6 +12,8 @@ from monai.data.utils import to_affine_nd
 from monai.transforms import MapTransform
 from torch import Tensor
 
+from custom.files.nifti_volume import stated_slice_axis
+
 __all__ = ["SliceAxis", "SliceAxisBackd", "SliceAxisLastd", "check_slice_axis", "find_slice_axis"]
 
 SliceAxis = Literal["auto", 0, 1, 2]
@@ -33,16 +35,22 @@ def check_slice_axis(slice_axis: SliceAxis) -> None:
         raise ValueError(f"slice_axis must be auto, 0, 1 or 2, got {slice_axis!r}")
 
 
-def find_slice_axis(affine: Any, shape: Sequence[int], slice_axis: SliceAxis = "auto") -> int:
+def find_slice_axis(
+    affine: Any,
+    shape: Sequence[int],
+    slice_axis: SliceAxis = "auto",
+    stated: int | None = None,
+) -> int:
     """Return the spatial axis that counts slices.
 
-    ``auto`` takes the only axis of length one; else the axis of the largest spacing, if that is
-    more than 1.2 times the next; else the last.
+    ``auto`` takes the only axis of length one; else the one that the header states; else the axis
+    of the largest spacing, if that is more than 1.2 times the next; else the last.
 
     Args:
         affine: ``(4, 4)``, voxel index to millimetres.
         shape: Lengths of the three spatial axes.
         slice_axis: ``auto``, or the axis.
+        stated: Axis that the header names (``dim_info`` of NIfTI); None if it names none.
 
     Raises:
         ValueError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
@@ -53,6 +61,8 @@ def find_slice_axis(affine: Any, shape: Sequence[int], slice_axis: SliceAxis = "
     single = [axis for axis, length in enumerate(shape) if length == 1]
     if len(single) == 1:
         return single[0]
+    if stated is not None:
+        return stated
     spacing = torch.as_tensor(affine, dtype=torch.float64)[:3, :3].norm(dim=0)
     second, largest = spacing.sort().values[1:]
     return int(spacing.argmax()) if largest > _ANISOTROPY * second else 2
@@ -93,11 +103,17 @@ class SliceAxisLastd(MapTransform):
                 axis = _NO_AXIS
                 result[key] = _with_affine(image, image.unsqueeze(-1), [0, 1, 2])
             else:
-                affine = image.affine if isinstance(image, MetaTensor) else torch.eye(4)
-                axis = find_slice_axis(affine, image.shape[1:], self.slice_axis)
+                axis = self._axis_of(image)
                 result[key] = _move_axis(image, axis, 2)
             result[f"{key}_slice_axis"] = axis
         return result
+
+    def _axis_of(self, image: Tensor) -> int:
+        """Return the axis that counts the slices of a 3D image."""
+        if not isinstance(image, MetaTensor):
+            return find_slice_axis(torch.eye(4), image.shape[1:], self.slice_axis)
+        stated = stated_slice_axis(image.meta.get("dim_info", 0))
+        return find_slice_axis(image.affine, image.shape[1:], self.slice_axis, stated)
 
 
 class SliceAxisBackd(MapTransform):

@@ -93,6 +93,17 @@ def test_slope_and_intercept_are_applied(tmp_path: Path) -> None:
     np.testing.assert_allclose(loaded.numpy(), 0.5 * raw + 3.0)
 
 
+@pytest.mark.parametrize(("unit", "mm"), [("meter", 1e3), ("micron", 1e-3), ("mm", 1), (0, 1)])
+def test_the_unit_is_read(tmp_path: Path, stack: np.ndarray, unit: str, mm: int) -> None:
+    image = nib.Nifti1Image(stack, AFFINE / [[mm], [mm], [mm], [1]])
+    image.header.set_xyzt_units(unit, "sec")
+    nib.save(image, tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(read_header(tmp_path / "a.nii.gz").affine, AFFINE, rtol=1e-6)
+    loaded = LoadImage(reader=InputReader())(tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(loaded.affine, AFFINE, rtol=1e-6)
+    np.testing.assert_allclose(loaded.meta["original_affine"], AFFINE, rtol=1e-6)
+
+
 def test_unknown_formats_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="path"):
         read_header(tmp_path / "a.png")

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
+from monai.transforms import LoadImaged
 
+from custom.files.reader import InputReader, read_header
 from custom.transforms.slice_axis import SliceAxisBackd, SliceAxisLastd, find_slice_axis
 
 
@@ -41,6 +44,29 @@ def test_slice_axis_is_found(
     expected: int,
 ) -> None:
     assert find_slice_axis(oblique(spacing), shape, setting) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("spacing", "shape", "setting", "stated", "expected"),
+    [
+        ((0.2, 0.2, 0.2), (9, 9, 9), "auto", 0, 0),
+        ((0.2, 0.2, 0.6), (9, 9, 9), "auto", 1, 1),  # the header knows it better
+        ((0.2, 0.2, 0.2), (9, 9, 9), 2, 0, 2),
+        ((0.2, 0.2, 0.2), (9, 9, 1), "auto", 0, 2),
+        ((0.2, 0.6, 0.2), (9, 9, 9), "auto", None, 1),
+    ],
+)
+def test_the_axis_that_a_header_states(spacing, shape, setting, stated, expected, tmp_path) -> None:
+    assert find_slice_axis(oblique(spacing), shape, setting, stated) == expected
+    image = nib.Nifti1Image(np.ones(shape, np.float32), oblique(spacing).numpy())
+    image.header.set_dim_info(slice=stated)
+    nib.save(image, tmp_path / "a.nii")
+    loaded = LoadImaged("image", reader=InputReader(), ensure_channel_first=True)(
+        {"image": tmp_path / "a.nii"}
+    )
+    assert SliceAxisLastd("image", setting)(loaded)["image_slice_axis"] == expected
+    header = read_header(tmp_path / "a.nii")
+    assert header.slice_axis == stated
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -10,6 +10,7 @@ from typing import Any
 from custom.data.inputs.protocol_matching import match_volumes
 from custom.errors import InputError
 from custom.files.image_faults import available_memory, check_image, image_fault, memory_fault
+from custom.files.map_names import DerivedMaps, check_derived_maps
 from custom.files.reader import ImageHeader, format_of
 from custom.files.voxel_map import read_mask, read_voxel_map
 from custom.networks.stored_protocol import StoredProtocol
@@ -46,6 +47,7 @@ class DwiInputChecks:
             stand for the tables' files.
         memory_per_value: Bytes that the whole restoration needs for each value of the series.
         memory: Returns the bytes that are free.
+        derived_maps: ``refuse`` or ``allow`` maps computed from images, by their headers.
 
     Raises:
         ValueError: If a tolerance is not positive.
@@ -64,7 +66,9 @@ class DwiInputChecks:
         train_command: str = "",
         memory_per_value: float = 0.0,
         memory: Callable[[], int] = available_memory,
+        derived_maps: DerivedMaps = "refuse",
     ) -> None:
+        check_derived_maps(derived_maps)
         check_above_zero("b_tolerance", b_tolerance)
         check_above_zero("direction_tolerance_deg", direction_tolerance_deg)
         self.protocol = protocol
@@ -75,6 +79,7 @@ class DwiInputChecks:
         self.train_command = train_command
         self.memory_per_value = memory_per_value
         self.memory = memory
+        self.derived_maps: DerivedMaps = derived_maps
         self._first: Path | None = None
 
     def __call__(self, path: str | Path) -> None:
@@ -86,7 +91,8 @@ class DwiInputChecks:
         path = Path(path)
         if path.exists() and format_of(path) != "nifti":
             raise InputError(f"{path}: not a NIfTI file (.nii, .nii.gz)")
-        check_image(path, _header_fault, partial(self._file_fault, path))
+        size_fault = partial(self._file_fault, path)
+        check_image(path, _header_fault, size_fault, self.derived_maps)
 
     def _file_fault(self, path: Path, header: ImageHeader) -> str | None:
         """Return the fault of the series' size, its tables or the files of the user, or None."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from custom.errors import InputError
 from custom.files.image_faults import available_memory, check_image, image_fault, memory_fault
+from custom.files.map_names import DerivedMaps, check_derived_maps
 from custom.files.reader import ImageHeader
 from custom.setting_checks import check_whole
 from custom.transforms.slice_axis import SliceAxis, check_slice_axis, find_slice_axis
@@ -28,9 +29,11 @@ class InputChecks:
         slices_at_a_time: Slices of one batch.
         slice_axis: See :func:`custom.transforms.slice_axis.find_slice_axis`.
         memory: Returns the bytes that are free.
+        derived_maps: ``refuse`` or ``allow`` maps computed from images, by their headers.
 
     Raises:
-        ValueError: If ``min_size < 1``, or ``slice_axis`` names no axis.
+        ValueError: If ``min_size < 1``, ``slice_axis`` names no axis, or ``derived_maps`` is
+            another word.
     """
 
     def __init__(
@@ -41,16 +44,19 @@ class InputChecks:
         slices_at_a_time: int = 1,
         slice_axis: SliceAxis = "auto",
         memory: Callable[[], int] = available_memory,
+        derived_maps: DerivedMaps = "refuse",
     ) -> None:
         if min_size < 1:
             raise ValueError(f"min_size must be at least 1, got {min_size}")
         check_slice_axis(slice_axis)
+        check_derived_maps(derived_maps)
         self.min_size = min_size
         self.memory_per_voxel = memory_per_voxel
         self.memory_per_slice_voxel = memory_per_slice_voxel
         self.slices_at_a_time = slices_at_a_time
         self.slice_axis = slice_axis
         self.memory = memory
+        self.derived_maps: DerivedMaps = derived_maps
 
     def __call__(self, path: str | Path) -> None:
         """Check one image.
@@ -58,7 +64,7 @@ class InputChecks:
         Raises:
             InputError: With the file, its fault and the remedy.
         """
-        check_image(Path(path), self._header_fault, self._memory_fault)
+        check_image(Path(path), self._header_fault, self._memory_fault, self.derived_maps)
 
     def _header_fault(self, header: ImageHeader) -> str | None:
         """Return the fault of type, geometry or shape, or None."""
@@ -67,19 +73,23 @@ class InputChecks:
             return fault
         in_plane = list(header.shape)
         if len(in_plane) == 3:
-            del in_plane[find_slice_axis(header.affine, header.shape, self.slice_axis)]
+            del in_plane[self._axis_of(header)]
         if len(in_plane) < 2 or min(in_plane) < self.min_size:
             found = " x ".join(map(str, in_plane))
             least = f"{self.min_size} x {self.min_size}"
             return f"too small: its slices are {found} voxels, at least {least} needed"
         return None
 
+    def _axis_of(self, header: ImageHeader) -> int:
+        """Return the axis that counts slices."""
+        return find_slice_axis(header.affine, header.shape, self.slice_axis, header.slice_axis)
+
     def _memory_fault(self, header: ImageHeader) -> str | None:
         """Return the fault of an image that does not fit the free memory, or None."""
         needed = self.memory_per_voxel * header.voxels
         length = 1
         if len(header.shape) == 3:
-            length = header.shape[find_slice_axis(header.affine, header.shape, self.slice_axis)]
+            length = header.shape[self._axis_of(header)]
         slices = header.voxels / length * min(self.slices_at_a_time, length)
         needed += self.memory_per_slice_voxel * slices
         remedy = "split it, or use fewer slices at a time or a larger machine"
@@ -97,9 +107,10 @@ class VolumeChecks:
         scale: Scale factor of the model.
         check_memory: Raises :class:`~custom.errors.InputError` if a network input of that many
             voxels along its axes does not fit the memory.
+        derived_maps: ``refuse`` or ``allow`` maps computed from images, by their headers.
 
     Raises:
-        ValueError: If ``mode`` is unknown.
+        ValueError: If ``mode`` or ``derived_maps`` is unknown.
         ValueError: If ``min_size`` is no whole number above 0.
     """
 
@@ -109,12 +120,15 @@ class VolumeChecks:
         mode: RestorationMode = "super_resolve",
         scale: int = 2,
         check_memory: Callable[[Sequence[int]], None] | None = None,
+        derived_maps: DerivedMaps = "refuse",
     ) -> None:
         check_mode(mode)
+        check_derived_maps(derived_maps)
         check_whole("min_size", min_size, 1)
         self.divisor = scale if mode == "denoise" else 1
         self.min_size = min_size
         self.check_memory = check_memory
+        self.derived_maps: DerivedMaps = derived_maps
 
     def __call__(self, path: str | Path) -> None:
         """Check one file.
@@ -122,7 +136,7 @@ class VolumeChecks:
         Raises:
             InputError: With the file, its fault and the remedy.
         """
-        check_image(Path(path), self._header_fault, self._memory_fault)
+        check_image(Path(path), self._header_fault, self._memory_fault, self.derived_maps)
 
     def _header_fault(self, header: ImageHeader) -> str | None:
         """Return the fault of type, geometry or shape, or None."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from custom.errors import InputError
 from custom.files.atomic import atomic_path
-from custom.files.nifti_volume import nifti_image
+from custom.files.nifti_volume import mm_per_unit, nifti_image
 
 __all__ = [
     "RESTORED",
@@ -37,6 +37,7 @@ RESTORED = "_restored"
 # extensions may hold personal data.
 _GEOMETRY = (
     "pixdim",
+    "dim_info",
     "xyzt_units",
     "qform_code",
     "sform_code",
@@ -195,7 +196,8 @@ def _header(meta: Mapping[Any, Any], shape: tuple[int, ...]) -> nib.Nifti1Header
         header.set_xyzt_units("mm")
         header.set_qform(affine, code=1)
         header.set_sform(affine, code=1)
-    if not np.allclose(header.get_best_affine(), affine, atol=1e-4):
+    unit = np.diag([*[mm_per_unit(header["xyzt_units"])] * 3, 1.0])
+    if not np.allclose(unit @ header.get_best_affine(), affine, atol=1e-4):
         # The input's forms contradict the affine that it was read with: write the latter.
-        header.set_sform(affine, code=1)
+        header.set_sform(np.linalg.solve(unit, affine), code=1)
     return header

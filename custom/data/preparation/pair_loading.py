@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from custom.data.preparation.scans.scan_pairing import ScanPair
 from custom.errors import InputError
 from custom.files.atomic import sha256_of
 from custom.files.bruker import read_2dseq
-from custom.files.image_faults import value_fault
+from custom.files.image_faults import load_image, readable, value_fault
 from custom.transforms.upsample_in_plane import finer_affine
 
 __all__ = ["PairLoader", "sample_shifted", "sample_shifted_regions"]
@@ -105,7 +104,11 @@ def _nearest(shift: float) -> int:
 
 def _read(scan: ScanDescription) -> NDArray[np.float32]:
     """Read a stack of magnitudes."""
-    stack = read_2dseq(scan.path)[0] if scan.path.name == "2dseq" else _read_nifti(scan)
+    stack = (
+        read_2dseq(scan.path)[0]
+        if scan.path.name == "2dseq"
+        else readable(scan.path, load_image)[0]
+    )
     if stack.ndim != 3:
         raise InputError(f"{scan.source}: {stack.shape[3]} images a slice, one is needed")
     fault = value_fault(stack)
@@ -114,23 +117,9 @@ def _read(scan: ScanDescription) -> NDArray[np.float32]:
     return stack
 
 
-def _read_nifti(scan: ScanDescription) -> NDArray[np.float32]:
-    """Read the pixels of a NIfTI file."""
-    try:
-        image: Any = nib.load(scan.path)
-        return np.asarray(image.dataobj, dtype=np.float32)
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{scan.source}: pixels cannot be read ({reason})") from error
-
-
 def _read_mask(path: Path, scan: ScanDescription) -> NDArray[np.uint8]:
     """Read the regions that lie on the default scan's grid."""
-    try:
-        image: Any = nib.load(path)
-        regions = np.asarray(image.dataobj, dtype=np.float32)
-    except Exception as error:
-        raise InputError(f"{path}: mask cannot be read ({type(error).__name__})") from error
+    regions, _ = readable(path, load_image)
     if regions.shape != scan.size:
         raise InputError(f"{path}: mask of shape {regions.shape}, the scan has {scan.size}")
     return np.asarray(np.rint(regions), dtype=np.uint8)

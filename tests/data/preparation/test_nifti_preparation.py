@@ -53,7 +53,7 @@ def test_nifti_pairs_of_both_layouts(tmp_path, split_file, layout, caplog):
     ("spoil", "reason"),
     [
         (lambda stack: np.where(stack > 900, np.nan, stack), "NaN"),
-        (lambda stack: stack[..., None], "4D"),
+        (lambda stack: np.stack([stack, stack], -1), "4D"),
         (lambda stack: np.zeros_like(stack), "nothing to restore"),
         (lambda stack: stack[:, :100], "is not twice"),
     ],

@@ -39,6 +39,21 @@ def prepare(capsys, source, output, *more):
     return code, capsys.readouterr().err
 
 
+def test_volumes_in_other_units_are_cropped_and_written_in_mm(tmp_path, capsys):
+    for number, (unit, mm) in enumerate([("meter", 1e3), ("micron", 1e-3), ("mm", 1)]):
+        image = nib.Nifti1Image(head(seed=number), OBLIQUE / [[mm], [mm], [mm], [1]])
+        image.header.set_xyzt_units(unit)
+        (tmp_path / "heads").mkdir(exist_ok=True)
+        nib.save(image, tmp_path / "heads" / f"{unit}.nii.gz")
+    code, errors = prepare(capsys, tmp_path / "heads", tmp_path / "set")
+    assert code == 0, errors
+    for (item,) in load_datalist(tmp_path / "set").values():
+        label = nib.load(item["label"])
+        assert label.header.get_xyzt_units()[0] == "mm"
+        np.testing.assert_allclose(label.affine[:3, :3], OBLIQUE[:3, :3], rtol=1e-5)
+        assert label.shape < (50, 47, 60)
+
+
 def test_volumes_become_references_split_by_subject(heads, tmp_path, capsys):
     code, errors = prepare(capsys, heads, tmp_path / "set")
     assert code == 0, errors

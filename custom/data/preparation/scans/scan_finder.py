@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
-
-import nibabel as nib
-import numpy as np
+from typing import cast
 
 from custom.data.datasets.dataset_writer import DATALIST
 from custom.data.preparation.scans.scan_description import (
@@ -24,6 +21,8 @@ from custom.data.preparation.scans.scan_description import (
 from custom.errors import InputError
 from custom.files.bruker import read_bruker_header
 from custom.files.folder_search import other_format, walk_folder
+from custom.files.image_faults import readable
+from custom.files.reader import read_header
 from custom.transforms.slice_axis import find_slice_axis
 
 __all__ = ["ScanFinder", "find_bruker_scans", "find_nifti_scans"]
@@ -114,7 +113,11 @@ def find_bruker_scans(
                 left_out.append(LeftOut(name, reason))
                 continue
             try:
-                scan = describe_bruker_scan(read_bruker_header(image), name, region_patterns)
+                header = read_bruker_header(image)
+                if header.derived:
+                    left_out.append(LeftOut(name, f"a map computed from images ({header.derived})"))
+                    continue
+                scan = describe_bruker_scan(header, name, region_patterns)
             except InputError as error:
                 left_out.append(LeftOut(name, str(error).removeprefix(f"{image}: ")))
                 continue
@@ -203,16 +206,17 @@ def _describe(
 ) -> ScanDescription | LeftOut:
     """Describe one file by its name and header."""
     try:
-        image: Any = nib.load(path)
-        shape, affine = tuple(map(int, image.shape)), np.asarray(image.affine, dtype=float)
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return LeftOut(source, f"cannot be read as NIfTI ({reason})")
+        header = readable(path, read_header)
+    except InputError as error:
+        return LeftOut(source, str(error).removeprefix(f"{path}: "))
+    shape, affine = header.shape, header.affine
+    if header.derived:
+        return LeftOut(source, f"a map computed from images ({header.derived})")
     if len(shape) != 3:
         return LeftOut(
             source, f"{len(shape)}D with shape {shape}: a stack (X, Y, slices) is needed"
         )
-    if find_slice_axis(affine, shape) != 2:
+    if find_slice_axis(affine, shape, stated=header.slice_axis) != 2:
         return LeftOut(source, "its slices do not follow the last axis: reorder the axes")
     match = _NAME.match(stem)
     animal, plane, region = match.group("animal", "plane", "region") if match else ("", "", "")
