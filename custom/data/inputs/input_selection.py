@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from custom.data.inputs.earlier_results import result_fault
 from custom.data.inputs.image_search import find_images
-from custom.data.inputs.provenance import ProvenanceSidecar
+from custom.data.inputs.provenance import ProvenanceSidecar, hidden_name, sha256_of_input
 from custom.data.inputs.restored_writer import RESTORED, copy_of, map_of, sidecar_of
 from custom.errors import InputError
 from custom.files.image_faults import is_label_file
@@ -43,6 +43,8 @@ class InputSelection:
         also_read: Further files that the run reads, none of which may be replaced; entries that are
             no text are ignored.
         provenance: What the run restores with, to compare with earlier results.
+        no_names: Whether results are named by the hash of their input in place of its name, which
+            may be that of a person.
 
     Raises:
         InputError: If both ``overwrite`` and ``skip_existing`` are set, or ``output_dir`` is a
@@ -60,6 +62,7 @@ class InputSelection:
         copies: Sequence[str] = (),
         also_read: Sequence[Any] = (),
         provenance: ProvenanceSidecar | None = None,
+        no_names: bool = False,
     ) -> None:
         if overwrite and skip_existing:
             raise InputError("overwrite and skip_existing exclude each other: choose one")
@@ -76,6 +79,7 @@ class InputSelection:
         named = [Path(name).expanduser() for name in also_read if isinstance(name, (str, Path))]
         self.also_read = named
         self.provenance = provenance
+        self.no_names = no_names
         self.refused: list[str] = []
         self.skipped: list[Path] = []
 
@@ -86,9 +90,8 @@ class InputSelection:
         The first access checks all inputs and logs one line for each that is refused.
         """
         paths = self._paths()
-        outputs = [
-            self.output_dir / f"{name}{RESTORED}.nii.gz" for name in unique_names(list(paths))
-        ]
+        names = self._hashes(list(paths)) if self.no_names else unique_names(list(paths))
+        outputs = [self.output_dir / f"{name}{RESTORED}.nii.gz" for name in names]
         read = {_place(path) for path in [*paths, *self.also_read]}
         items = []
         for path, output in tqdm(
@@ -142,6 +145,16 @@ class InputSelection:
                 found.setdefault(_place(path), (path.absolute(), not named))
         return dict(found.values())
 
+    def _hashes(self, paths: Sequence[Path]) -> list[str]:
+        """Return names that tell nothing of the inputs' own; equal inputs are numbered."""
+        found = []
+        for path in paths:
+            try:
+                found.append(hidden_name("", sha256_of_input(path)))
+            except (OSError, InputError):
+                found.append("unreadable")  # its check says why
+        return _numbered(found)
+
     def _restored_before(self, path: Path, output: Path) -> bool:
         """Return True if a result need not be made again; refuse to take another one for it."""
         if not (self.skip_existing and output.exists() and sidecar_of(output).exists()):
@@ -189,6 +202,12 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
         for index in _repeated(names):
             if depth < len(folders[index]):
                 names[index] = f"{folders[index][depth]}_{names[index]}"
+    return _numbered(names)
+
+
+def _numbered(names: list[str]) -> list[str]:
+    """Return names with a number after each that occurs more than once."""
+    names = list(names)
     taken = set(map(_plain, names))
     for index in _repeated(names):
         numbered = (f"{names[index]}-{number}" for number in count(1))

@@ -19,7 +19,7 @@ from custom.files.folder_search import walk_folder
 from custom.files.reader import name_of
 from custom.versions import package_versions
 
-__all__ = ["ProvenanceSidecar", "sha256_of_input"]
+__all__ = ["ProvenanceSidecar", "hidden_name", "sha256_of_input"]
 
 NOTICE = "Research use only. Not for diagnosis or treatment."
 # Config entries without effect on an image: places where a run reads and writes, and the device,
@@ -27,7 +27,7 @@ NOTICE = "Research use only. Not for diagnosis or treatment."
 _PLACES = frozenset(
     {
         *("input", "output_dir", "bundle_root", "dataset_dir", "ckpt_path", "weights_dir"),
-        *("demo", "demo_dir", "demo_size", "overwrite", "skip_existing", "device"),
+        *("demo", "demo_dir", "demo_size", "overwrite", "skip_existing", "no_names", "device"),
     }
 )
 _PACKAGES = ("mri-restoration-bundles", "monai", "torch", "numpy", "nibabel", "pytorch-ignite")
@@ -57,6 +57,7 @@ class ProvenanceSidecar:
         copies: Suffixes of the files that may be copied to beside it.
         read: Keys of the paths of further files that were read for one image; may be absent.
         places: Values of the config's entries that may name files, which count by their content.
+        no_names: Whether files that were read are named by their hash, see :func:`hidden_name`.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class ProvenanceSidecar:
         copies: Sequence[str] = (),
         read: Sequence[str] = (),
         places: Mapping[str, Any] | None = None,
+        no_names: bool = False,
     ) -> None:
         self.metadata_file = Path(metadata_file)
         self.config = {key: value for key, value in config.items() if key not in _PLACES}
@@ -87,6 +89,7 @@ class ProvenanceSidecar:
         self.maps = tuple(maps)
         self.copies = tuple(copies)
         self.read = tuple(read)
+        self.no_names = no_names
         self._run: dict[str, Any] = {}
 
     def attach(self, engine: Engine) -> None:
@@ -139,8 +142,11 @@ class ProvenanceSidecar:
         # Files that the config does not name lie beside the input.
         read = sidecar.get("read_besides", {})
         for key in [key for key in self.read if key in read and self.places.get(key) is None]:
-            file = source.with_name(read[key]["file"])
-            if file.is_file() and sha256_of(file) != read[key]["sha256"]:
+            name, digest = read[key]["file"], read[key]["sha256"]
+            if name == hidden_name(name, digest):
+                name = name_of(source)[0] + Path(name).suffix
+            file = source.with_name(name)
+            if file != source and file.is_file() and sha256_of(file) != digest:
                 other.append(file.name)
         return other
 
@@ -155,10 +161,7 @@ class ProvenanceSidecar:
             recorded = {key: _plain(known[key]) for key in self.record}
             content = {
                 **self._run,
-                "input": {
-                    "file": source.relative_to(name_of(source)[1]).as_posix(),
-                    "sha256": sha256_of_input(source),
-                },
+                "input": self._input(source),
                 **self._read_besides(known),
                 "output": _file(output),
                 **self._written_beside(output),
@@ -166,9 +169,16 @@ class ProvenanceSidecar:
             }
             write_json(sidecar_of(output), content)
 
+    def _input(self, source: Path) -> dict[str, str]:
+        """Return the input's name in its folder, and its hash."""
+        name, digest = source.relative_to(name_of(source)[1]).as_posix(), sha256_of_input(source)
+        return {"file": hidden_name(name, digest) if self.no_names else name, "sha256": digest}
+
     def _read_besides(self, known: Mapping[str, Any]) -> dict[str, Any]:
         """Return the further files that were read for the input."""
         files = {key: _file(Path(known[key])) for key in self.read if key in known}
+        for about in files.values() if self.no_names else ():
+            about["file"] = hidden_name(about["file"], about["sha256"])
         return {"read_besides": files} if files else {}
 
     def _written_beside(self, output: Path) -> dict[str, Any]:
@@ -176,6 +186,20 @@ class ProvenanceSidecar:
         paths = {name: map_of(output, name) for name in self.maps}
         paths |= {name: copy_of(output, name) for name in self.copies}
         return {name: _file(path) for name, path in paths.items() if path.exists()}
+
+
+def hidden_name(name: str, sha256: str) -> str:
+    """Return a name for a file that tells nothing of its own: the start of its hash.
+
+    Not the hash of the name: whoever has a list of names could try them all.
+
+    Args:
+        name: Its name, for the suffix alone.
+        sha256: The hash of its content; 16 of its 64 digits are taken, which two of a million
+            files share once in ten million times.
+    """
+    suffix = Path(name).suffix
+    return sha256[:16] + (f".nii{suffix}" if name.lower().endswith(f".nii{suffix}") else suffix)
 
 
 def sha256_of_input(path: str | Path) -> str:

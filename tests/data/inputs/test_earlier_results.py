@@ -8,7 +8,7 @@ import pytest
 
 from custom.data.inputs.earlier_results import is_result, result_fault
 from custom.data.inputs.input_selection import InputSelection
-from custom.data.inputs.provenance import ProvenanceSidecar
+from custom.data.inputs.provenance import ProvenanceSidecar, hidden_name
 from custom.files.atomic import sha256_of
 
 
@@ -85,6 +85,16 @@ def test_a_result_of_the_same_run_stands(folder: Path) -> None:
 def test_a_result_of_other_files_does_not_stand(folder: Path, file: str, reason: str) -> None:
     (folder / file).write_bytes(b"another")
     assert reason in str(fault(folder))
+
+
+def test_names_that_were_hidden_are_compared_all_the_same(folder: Path) -> None:
+    content = json.loads((folder / "a_restored.json").read_text())
+    for about in (content["input"], content["read_besides"]["bval"]):
+        about["file"] = hidden_name(about["file"], about["sha256"])
+    (folder / "a_restored.json").write_text(json.dumps(content))
+    assert fault(folder) is None
+    (folder / "a.bval").write_bytes(b"another")
+    assert fault(folder) == "it was made with another a.bval"
 
 
 def test_a_result_of_other_settings_does_not_stand(folder: Path) -> None:

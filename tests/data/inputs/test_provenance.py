@@ -10,6 +10,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
+from custom.data.inputs.input_selection import InputSelection
 from custom.data.inputs.provenance import ProvenanceSidecar, sha256_of_input
 from custom.errors import InputError
 from custom.files.zarr_slices import write_stack
@@ -194,3 +195,32 @@ def test_a_model_s_own_settings_and_files_are_recorded(bundle: Path, item: dict[
     digest = hashlib.sha256(b"bank").hexdigest()
     assert sidecar["beside_weights"] == [{"file": "bank.zip", "sha256": digest}]
     assert "beside_weights" not in run(bundle, item)
+
+
+def test_without_names_nothing_of_them_is_left(tmp_path: Path, bundle: Path) -> None:
+    folder = tmp_path / "doe"
+    folder.mkdir()
+    for name in ("doe^john.nii.gz", "doe^john.bval", "mask_doe.nii"):
+        (folder / name).write_bytes(name.encode())
+    given = folder / "doe^john.nii.gz", folder / "gone_doe.nii"
+    selection = InputSelection(given, tmp_path / "out", lambda path: path.stat(), no_names=True)
+    (chosen,) = selection.items
+    digest = hashlib.sha256(b"doe^john.nii.gz").hexdigest()
+    assert Path(chosen["output"]).name == f"{digest[:16]}_restored.nii.gz"
+    (tmp_path / "out").mkdir()
+    Path(chosen["output"]).write_bytes(b"output")
+    item = {**chosen, "bval": str(folder / "doe^john.bval"), "mask_file": folder / "mask_doe.nii"}
+    content = run(bundle, item, record=[], read=["bval", "mask_file"], no_names=True)
+    assert content["input"] == {"file": f"{digest[:16]}.nii.gz", "sha256": digest}
+    suffixes = {key: Path(about["file"]).suffix for key, about in content["read_besides"].items()}
+    assert suffixes == {"bval": ".bval", "mask_file": ".nii"}
+    assert "doe" not in json.dumps(content)
+
+
+def test_equal_inputs_without_names_are_numbered(tmp_path: Path) -> None:
+    for name in ("a.nii", "b.nii"):
+        (tmp_path / name).write_bytes(b"same")
+    selection = InputSelection(tmp_path, tmp_path / "out", lambda _: None, no_names=True)
+    names = [Path(item["output"]).name for item in selection.items]
+    digest = hashlib.sha256(b"same").hexdigest()[:16]
+    assert names == [f"{digest}-1_restored.nii.gz", f"{digest}-2_restored.nii.gz"]
