@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pydoc import ErrorDuringImport, locate
 from typing import Any
 
@@ -16,6 +17,7 @@ __all__ = [
     "holds",
     "id_parts",
     "known_ids",
+    "nearest",
     "value_at",
     "walk",
 ]
@@ -81,19 +83,29 @@ def known_ids(content: Mapping[str, Any], name: str) -> str:
     """Return the ids at the level where an unknown id leaves the config, in words.
 
     >>> known_ids({"loss": {"alpha": 0.5}}, "los::alpha")
-    'the configs have loss'
+    "did you mean 'loss'? The configs have loss"
     >>> known_ids({"loss": {"alpha": 0.5}}, "loss::beta")
     'loss has alpha'
     """
     parts = id_parts(name)
     node: Any = content
-    place = "the configs have"
-    for depth, part in enumerate(parts[:-1], start=1):
-        inner = node.get(part)
-        if not isinstance(inner, Mapping):
-            break
-        node, place = inner, f"{'::'.join(parts[:depth])} has"
-    return f"{place} {', '.join(sorted(str(key) for key in node if not str(key).startswith('_')))}"
+    depth = 0
+    while depth < len(parts) - 1 and isinstance(node.get(parts[depth]), Mapping):
+        node, depth = node[parts[depth]], depth + 1
+    names = sorted(str(key) for key in node if not str(key).startswith("_"))
+    like = nearest(parts[depth], names)
+    place = f"{'::'.join(parts[:depth])} has" if depth else "the configs have"
+    listed = f"{place} {', '.join(names)}"
+    return f"did you mean {like!r}? {listed[0].upper()}{listed[1:]}" if like else listed
+
+
+def nearest(name: str, known: Iterable[Any]) -> str | None:
+    """Return the known name that is most like a misspelt one, if one is like it.
+
+    >>> nearest("inptu", ["input", "output_dir"]), nearest("x", ["input"])
+    ('input', None)
+    """
+    return next(iter(get_close_matches(name, list(map(str, known)), 1, 0.7)), None)
 
 
 def holds(name: str, other: str) -> bool:

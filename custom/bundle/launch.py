@@ -33,10 +33,11 @@ def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any
     """
     # Not above: importing MONAI takes seconds, for which --help need not wait.
     import monai.bundle
-    from monai.bundle import ConfigParser
+
+    from custom.bundle.config_check import read_configs
 
     files = find_config(bundle, configs)
-    content: Any = ConfigParser.load_config_files(files)
+    content = read_configs(files)
     check_names(content, f"configs/{Path(files[0]).name}")
     check_ids(content, overrides)
     settings = read_words(content, overrides)

@@ -11,6 +11,7 @@ from custom.bundle.config_ids import value_at
 from custom.errors import InputError
 
 __all__ = [
+    "CODE",
     "TypedWords",
     "as_data",
     "check_kind",
@@ -25,8 +26,8 @@ _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 _NOTHING = ("null", "None")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 # What MONAI's configs take for code, a reference, a macro, or the older separator of ids.
-_CODE = ("$", "@", "%")
-_MEANING = re.compile(r"^[$@%]|#|[@%]::")
+CODE = ("$", "@", "%")
+_MEANING = re.compile(r"^[$@%]|#|::")
 
 
 class TypedWords(tuple[str, ...]):
@@ -56,8 +57,8 @@ def as_data(text: str) -> str:
 
 
 def in_expression(text: str) -> str:
-    """Return a text's literal for an expression of a config, which MONAI searches for # and @."""
-    return ascii(text).replace("#", r"\x23").replace("@", r"\x40")
+    """Return a text's literal for an expression of a config, which MONAI searches for ids."""
+    return re.sub("[#@:]", lambda found: f"\\x{ord(found[0]):02x}", ascii(text))
 
 
 def read_words(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def check_kind(name: str, own: Any, value: Any) -> None:
     Raises:
         InputError: If it is refused. Expressions and ``None`` are not, save for a boolean.
     """
-    if isinstance(value, str) and value.startswith(_CODE):
+    if isinstance(value, str) and value.startswith(CODE):
         return
     if isinstance(own, bool):
         if not isinstance(value, bool):
@@ -149,7 +150,7 @@ def _value(name: str, own: Any, words: Sequence[str]) -> Any:
         return device_setting(" ".join(words))
     value = _one(own, words[0]) if len(words) == 1 else [literal(word) for word in words]
     check_kind(name, own, value)
-    if isinstance(value, list) and isinstance(own, (str, dict)) and not str(own).startswith(_CODE):
+    if isinstance(value, list) and isinstance(own, (str, dict)) and not str(own).startswith(CODE):
         raise InputError(f"--{name} takes one value, got {' '.join(words)}")
     if isinstance(own, dict) and value is not None and not isinstance(value, dict):
         raise InputError(f"--{name} must be a mapping, as '{{a: 1}}', got {words[0]!r}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 from monai.bundle import ConfigParser
+
+from custom.bundle.config_check import calling
 
 __all__ = ["config_parameters", "config_yaml", "executed_config"]
 
@@ -20,23 +21,19 @@ _CODE = ("$", "@", "%")
 def executed_config() -> dict[str, Any]:
     """Return the content of the config that contains this call.
 
-    MONAI gives expressions no access to their config, so the parser is found among the callers.
     Write ``$executed_config()`` in a config.
 
     Raises:
         RuntimeError: If no config parser is among the callers.
     """
-    frame = inspect.currentframe()
-    while frame is not None:
-        owner = frame.f_locals.get("self")
-        if isinstance(owner, ConfigParser):
-            content: Any = owner.get()
-            own = {key: value for key, value in content.items() if key != "_meta_"}
-            # Objects given from Python become their text.
-            plain: dict[str, Any] = json.loads(json.dumps(own, default=str))
-            return plain
-        frame = frame.f_back
-    raise RuntimeError("executed_config() can only be called by an expression in a config")
+    owner = next(calling(ConfigParser), None)
+    if owner is None:
+        raise RuntimeError("executed_config() can only be called by an expression in a config")
+    content: Any = owner.get()
+    own = {key: value for key, value in content.items() if key != "_meta_"}
+    # Objects given from Python become their text.
+    plain: dict[str, Any] = json.loads(json.dumps(own, default=str))
+    return plain
 
 
 def config_yaml(config: Mapping[str, Any]) -> str:

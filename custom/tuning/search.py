@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from monai.bundle import ConfigParser
 from optuna.trial import TrialState
 
+from custom.bundle.config_check import read_configs
 from custom.bundle.config_ids import check_ids, holds
 from custom.bundle.launch import users_errors
 from custom.bundle.locate import find_config
@@ -116,7 +117,7 @@ def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]
     space = load_space(request.space)
     _refuse_other_search(request)
     files = find_config(request.bundle, ["train", *request.overlays])
-    content: dict[str, Any] = ConfigParser.load_config_files(files)
+    content = read_configs(files)
     _check(content, space, request.overrides)
     request = replace(request, overrides=read_words(content, request.overrides))
     given = {"bundle_root": as_data(str(request.bundle)), **request.overrides}

@@ -89,11 +89,13 @@ _COMMON = """
 imports:
   - $import operator
   - $import os
+  - $from custom.bundle.config_check import bundle_folder
+  - $from custom.bundle.config_check import check_config
   - $from custom.data.datasets.datalist import load_datalist
   - $from custom.data.datasets.datalist import split_items
   - $from custom.handlers.executed_config import executed_config
   - $from custom.report.html_report import write_report
-bundle_root: .
+bundle_root: $bundle_folder()
 output_dir: $@bundle_root + '/output/WORKFLOW'
 demo_dir: $@bundle_root + '/data/demo'
 demo_size: full
@@ -109,7 +111,7 @@ loading:
   - _target_: custom.transforms.scale_by_reference.ScaleByReferenced
     keys: KEYS
     reference_key: image
-initialize: [$monai.utils.set_determinism(seed=@seed)]
+initialize: [$check_config(@bundle_root), $monai.utils.set_determinism(seed=@seed)]
 """
 _TRAIN = """
 ckpt_dir: $@output_dir + '/models'
@@ -244,7 +246,7 @@ run:
   - $write_report(@output_dir)
 """
 _INFERENCE = f"""
-input: $[item['image'] for item in @datalist['test']]
+input: null
 overwrite: false
 skip_existing: false
 maps: [removed]

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import monai.bundle
 import nibabel as nib
 import numpy as np
 import pytest
@@ -16,8 +15,6 @@ from inference_runs import BUNDLE, CONFIG, META, blob, centroid, oblique, restor
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from custom.bundle.launch import run_bundle
-from custom.data.datasets.dataset_kinds import PAIRED_STACKS
-from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.files.zarr_slices import write_stack
 
 
@@ -110,28 +107,6 @@ def test_zarr_stores_are_inputs(tmp_path: Path, identity: dict[str, Any]) -> Non
     np.testing.assert_allclose(
         centroid(result), centroid(nib.Nifti1Image(stack, affine)), atol=1e-4
     )
-
-
-def test_without_an_input_the_test_scans_of_the_dataset_are_restored(
-    tmp_path: Path, identity: dict[str, Any]
-) -> None:
-    stack, affine = blob((20, 18, 2)), np.diag([0.2, 0.2, 0.6, 1.0])
-    fine = affine @ np.diag([0.5, 0.5, 1, 1])
-    with DatasetWriter(tmp_path / "set", PAIRED_STACKS, "blobs", "For a test.") as writer:
-        for split in ("training", "test"):
-            label = stack.repeat(2, 0).repeat(2, 1)
-            writer.add(split, f"{split}1", {"image": (stack, affine), "label": (label, fine)})
-    monai.bundle.run(
-        config_file=str(CONFIG),
-        logging_file=False,
-        bundle_root=str(BUNDLE),
-        dataset_dir=str(tmp_path / "set"),
-        output_dir=str(tmp_path / "out"),
-        device="cpu",
-        **identity,
-    )
-    results = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert results == ["test1_restored.json", "test1_restored.nii.gz"]
 
 
 @pytest.mark.parametrize("overlays", [[], ["tuned"], ["first_run"]])

@@ -38,13 +38,14 @@ _REFERENCE = re.compile(r"[@%][\w:#]+")
 # Ids of every workflow, ids that evaluation and inference share, and further ids of each: MONAI's
 # tools, the Model Zoo's contribution rules and our command line look for them.
 _COMMON = (
-    *("bundle_root", "dataset_dir", "output_dir", "demo_dir", "demo_size", "demo", "datalist"),
+    *("bundle_root", "dataset_dir", "output_dir"),
     *("seed", "device", "network_def", "network", "initialize", "run"),
 )
+_DEMO = ("demo_dir", "demo_size", "demo", "datalist")
 _FLAT = ("ckpt_path", "preprocessing", "dataset", "dataloader", "inferer", "handlers", "evaluator")
 REQUIRED_IDS = {
     "train": (
-        *_COMMON,
+        *(*_COMMON, *_DEMO),
         *("ckpt_dir", "resume", "max_epochs", "val_interval", "use_mlflow"),
         *("loss", "optimizer", "lr_scheduler"),
         *("train::preprocessing", "train::dataset", "train::dataloader", "train::inferer"),
@@ -52,7 +53,7 @@ REQUIRED_IDS = {
         *("validate::preprocessing", "validate::dataset", "validate::dataloader"),
         *("validate::inferer", "validate::handlers", "validate::key_metric", "validate::evaluator"),
     ),
-    "evaluate": (*_COMMON, *_FLAT, "split"),
+    "evaluate": (*_COMMON, *_DEMO, *_FLAT, "split"),
     "inference": (*_COMMON, *_FLAT, "postprocessing", "input", "overwrite", "skip_existing"),
 }
 # Names of older bundles that MONAI's tools no longer look for.

@@ -12,7 +12,7 @@ from custom.data.datasets.dataset_writer import DATALIST, SPLITS
 from custom.data.datasets.exclusions import read_exclusions
 from custom.errors import InputError
 
-__all__ = ["Demonstration", "image_paths", "load_datalist", "slice_items", "split_items"]
+__all__ = ["Demonstration", "load_datalist", "slice_items", "split_items"]
 
 logger = logging.getLogger(__name__)
 
@@ -86,27 +86,6 @@ def load_datalist(
             _check_needed(item, needed, file)
             _make_absolute(item, folder, file, paths)
     return splits
-
-
-def image_paths(items: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the images of a dataset's items, which are restored where no input is given.
-
-    Args:
-        items: Items of :func:`load_datalist`.
-
-    Raises:
-        InputError: If there is no item, or one has no image.
-    """
-    found = list(items)
-    if not found:
-        raise InputError("the dataset has no test scan to restore: give --input FILE_OR_FOLDER")
-    for item in found:
-        if "image" not in item:
-            raise InputError(
-                f"{_name_of(item)} of the dataset has no image to restore: give --input "
-                "FILE_OR_FOLDER"
-            )
-    return [item["image"] for item in found]
 
 
 def _name_of(item: Mapping[str, Any]) -> str:

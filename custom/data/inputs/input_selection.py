@@ -47,13 +47,13 @@ class InputSelection:
             may be that of a person.
 
     Raises:
-        InputError: If both ``overwrite`` and ``skip_existing`` are set, or ``output_dir`` is a
-            file.
+        InputError: If there are no inputs, both ``overwrite`` and ``skip_existing`` are set, or
+            ``output_dir`` is a file.
     """
 
     def __init__(
         self,
-        inputs: str | Path | Sequence[str | Path],
+        inputs: str | Path | Sequence[str | Path] | None,
         output_dir: str | Path,
         check: Callable[[Path], None],
         overwrite: bool = False,
@@ -69,6 +69,8 @@ class InputSelection:
         self.output_dir = Path(output_dir).expanduser().resolve()
         if self.output_dir.exists() and not self.output_dir.is_dir():
             raise InputError(f"output_dir {self.output_dir} is a file: give a folder")
+        if inputs is None:
+            raise InputError("no input: give --input FILE_OR_FOLDER")
         listed = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         self.inputs = [Path(str(name)).expanduser() for name in listed]
         self.check = check

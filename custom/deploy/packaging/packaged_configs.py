@@ -64,7 +64,7 @@ def packaged_content(
     """
     own = code_imports([content], tree) if "bundle_root" in content else imports
     result: dict[str, Any] = dict(content)
-    if content.get("bundle_root") == ".":
+    if content.get("bundle_root") in (".", "$bundle_folder()"):
         result["bundle_root"] = BUNDLE_ROOT
         result["imports"] = [*_IMPORTS, *content.get("imports", [])]
     if "bundle_root" in content or "initialize" in content:

@@ -8,9 +8,8 @@ import pytest
 from monai.bundle import ConfigParser
 from torch.utils.data import default_collate
 
-from custom.bundle.launch import user_error
 from custom.bundle.locate import find_bundle
-from custom.data.datasets.datalist import image_paths, load_datalist, slice_items
+from custom.data.datasets.datalist import load_datalist, slice_items
 from custom.data.datasets.dataset_kinds import PAIRED_STACKS
 from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.data.datasets.exclusions import EXCLUSION_COLUMNS
@@ -56,32 +55,12 @@ def test_an_item_without_a_name_is_found_by_its_file(references):
         load_datalist(references, needed=["label"])
 
 
-def test_images_to_restore_are_those_of_the_items():
-    assert image_paths([{"scan": "a", "image": "x"}, {"scan": "b", "image": "y"}]) == ["x", "y"]
-    with pytest.raises(InputError, match="no test scan to restore: give --input"):
-        image_paths([])
-
-
-@pytest.mark.parametrize("name", ["train", "evaluate", "inference"])
+@pytest.mark.parametrize("name", ["train", "evaluate"])
 def test_the_super_resolution_study_needs_references_alone(references, name):
     parser = ConfigParser()
     parser.read_config(str(CONFIGS / f"{name}.yaml"))
     parser.update({"dataset_dir": str(references), "output_dir": str(references / "out")})
     assert len(parser.get_parsed_content("datalist")["test"]) == 1
-
-
-def test_only_without_an_input_does_restoring_ask_for_one(references):
-    parser = ConfigParser()
-    parser.read_config(str(CONFIGS / "inference.yaml"))
-    parser.update({"dataset_dir": str(references), "output_dir": str(references / "out")})
-    with pytest.raises(RuntimeError) as error:
-        parser.get_parsed_content("selection")
-    message = "one of test of the dataset has no image to restore: give --input FILE_OR_FOLDER"
-    assert str(user_error(error.value)) == message
-    parser["input"] = str(references / "test.nii.gz")
-    assert [str(path) for path in parser.get_parsed_content("selection").inputs] == [
-        str(references / "test.nii.gz")
-    ]
 
 
 LOW = np.diag([0.2, 0.2, 0.6, 1.0])

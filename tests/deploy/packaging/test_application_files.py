@@ -54,7 +54,7 @@ def test_a_stand_in_runs_from_the_folder_alone(tmp_path):
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert done.returncode == 2, done.stderr[-2000:]
-    assert "study" in done.stderr
+    assert "STUDY" in done.stderr
 
 
 def test_the_pins_are_those_of_the_extra():
