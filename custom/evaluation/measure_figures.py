@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from custom.evaluation.drawing import INK, empty_figure, legend_below, method_colours, plain_axes
 from custom.evaluation.measure import higher_is_better, title
@@ -38,12 +37,28 @@ def draw_distributions(
     figure = empty_figure(3.6 * len(measures), 3.4)
     # A fixed seed: the same table gives the same picture.
     spread = np.random.default_rng(0)
+    labels = [(names or {}).get(method, method).replace(" ", "\n", 1) for method in colours]
+    line = {"color": INK}
     axes = np.atleast_1d(figure.subplots(1, len(measures)))
     for ax, (name, about) in zip(axes, measures.items(), strict=True):
+        boxes = []
         for position, (method, colour) in enumerate(colours.items()):
             values = np.array([row[name] for row in rows if row["method"] == method], float)
-            _draw_column(ax, position, values[np.isfinite(values)], colour, spread)
-        labels = [(names or {}).get(method, method).replace(" ", "\n", 1) for method in colours]
+            values = values[np.isfinite(values)]
+            aside = position + spread.uniform(-0.16, 0.16, values.size)
+            ax.scatter(aside, values, s=9, color=colour, alpha=0.55, linewidths=0)
+            boxes.append(values)
+        ax.boxplot(
+            boxes,
+            positions=range(len(boxes)),
+            widths=0.5,
+            showfliers=False,  # all points are drawn already
+            medianprops=line | {"linewidth": 1.4},
+            boxprops=line,
+            whiskerprops=line,
+            capprops=line,
+            manage_ticks=False,
+        )
         ax.set_xticks(range(len(colours)), labels)
         _name_panel(ax, about)
         ax.grid(axis="x", visible=False)
@@ -98,26 +113,3 @@ def _name_panel(ax: Axes, about: Mapping[str, Any]) -> None:
     way = "higher" if higher_is_better(about) else "lower"
     ax.set_title(f"{title(about)} ({way} is better)", fontsize=10, color=INK)
     plain_axes(ax)
-
-
-def _draw_column(
-    ax: Axes, position: int, values: NDArray[Any], colour: str, spread: np.random.Generator
-) -> None:
-    """Draw the points and the box of one method."""
-    if values.size == 0:
-        return
-    aside = position + spread.uniform(-0.16, 0.16, values.size)
-    ax.scatter(aside, values, s=9, color=colour, alpha=0.55, linewidths=0)
-    ink = {"color": INK}
-    ax.boxplot(
-        values,
-        positions=[position],
-        widths=0.5,
-        # All points are drawn already.
-        showfliers=False,
-        medianprops=ink | {"linewidth": 1.4},
-        boxprops=ink,
-        whiskerprops=ink,
-        capprops=ink,
-        manage_ticks=False,
-    )

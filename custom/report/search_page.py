@@ -43,7 +43,6 @@ def search_content(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "title": f"Search {summary['study']}",
         "summary": summary,
-        "changed": _changed(summary),
         "columns": [name for name in (rows[0] if rows else ()) if name != "notes"],
         "rows": rows,
         "few": summary["trials"].get("complete", 0) < _RATHER_FEW,
@@ -67,15 +66,3 @@ def _place(row: Mapping[str, str], direction: str) -> tuple[float, int]:
     """Return the sort key of a trial: by value, then those without one by number."""
     sign = 1 if direction == "minimize" else -1
     return (sign * float(row["value"]) if row["value"] else math.inf, int(row["trial"]))
-
-
-def _changed(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the first and the best trial side by side, a row for each parameter."""
-    first, best = summary["first"], summary["best"]
-    if best is None:
-        return []
-    names = dict.fromkeys([*first["drawn"], *best["drawn"]])
-    return [
-        {"name": name, "first": first["drawn"].get(name, ""), "best": best["drawn"].get(name, "")}
-        for name in names
-    ]

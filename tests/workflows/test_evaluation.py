@@ -207,8 +207,9 @@ def test_a_backbone_adds_a_column(dataset, weights, tmp_path):
     pytest.importorskip("lpips")
     torch.save(models.alexnet(weights=None).state_dict(), tmp_path / "alexnet.pth")
     small = {"nlm_block_radius": 1, "scans_per_plane": 0}
-    evaluate(dataset, weights, tmp_path, lpips_weights=str(tmp_path / "alexnet.pth"), **small)
-    assert all(0 < float(row["lpips"]) < 2 for row in read(tmp_path / "metrics.csv"))
-    summary = json.loads((tmp_path / "summary.json").read_text())
+    output = tmp_path / "out"
+    evaluate(dataset, weights, output, lpips_weights=str(tmp_path / "alexnet.pth"), **small)
+    assert all(0 < float(row["lpips"]) < 2 for row in read(output / "metrics.csv"))
+    summary = json.loads((output / "summary.json").read_text())
     assert list(summary["measures"]) == ["mse", "psnr", "ssim", "lpips"]
     assert "LPIPS" not in summary["facts"]
