@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from custom.errors import InputError
 from custom.files.map_names import DerivedMaps
+from custom.files.nifti_forms import affine_fault
 from custom.files.nifti_volume import stated_slice_axis
 from custom.files.reader import ImageHeader, InputReader, format_of, read_header
 
@@ -119,14 +120,7 @@ def image_fault(header: ImageHeader) -> str | None:
         return "a complex image: give its magnitude"
     if header.voxels == 0:
         return "empty: it holds no voxel"
-    if not np.isfinite(header.affine).all():
-        return "its affine is not finite: mend the header (sform, qform)"
-    # Relative to the spacings, so that an affine in metres passes.
-    spacing = np.linalg.norm(header.affine[:3, :3], axis=0)
-    # The determinant of unit vectors is 1 if they are orthogonal, 0 if they lie in a plane.
-    if not (spacing > 0).all() or abs(np.linalg.det(header.affine[:3, :3] / spacing)) < 1e-3:
-        return "its affine is singular (axes that coincide): mend the header (sform, qform)"
-    return None
+    return affine_fault(header.affine)
 
 
 def value_fault(array: NDArray[Any]) -> str | None:

@@ -12,10 +12,18 @@ from numpy.typing import NDArray
 from custom.files.atomic import atomic_path
 from custom.files.map_names import map_name
 
-__all__ = ["mm_per_unit", "nifti_image", "stated_map", "stated_slice_axis", "write_volume"]
+__all__ = [
+    "header_of",
+    "mm_per_unit",
+    "nifti_image",
+    "stated_map",
+    "stated_slice_axis",
+    "write_volume",
+]
 
 _STATISTICS = range(2, 25)  # intent codes: correlation, t, F, z score, ..., log10 of p
 _NOT_SCALARS = range(1001, 1011)  # estimate, label, matrix, vector, ...
+_LONGEST = 32767  # voxels along an axis of NIfTI-1, whose header holds 16 bits
 
 
 def mm_per_unit(xyzt_units: Any) -> float:
@@ -37,25 +45,44 @@ def stated_map(header: Any) -> str | None:
     return f"intent name {name}" if name else None
 
 
+def header_of(shape: tuple[int, ...]) -> Any:
+    """Return an empty header for an image: NIfTI-1, or NIfTI-2 for an axis too long for it."""
+    header: Any = nib.Nifti2Header() if max(shape) > _LONGEST else nib.Nifti1Header()
+    header.set_data_shape(shape)
+    return header
+
+
 def nifti_image(array: NDArray[Any], frame: NDArray[np.float64] | nib.Nifti1Header) -> Any:
     """Return an array as NIfTI in its own data type.
 
     Args:
         array: ``(X, Y, Z)``, or with further axes.
-        frame: ``(4, 4)``, voxel index to scanner coordinates in RAS millimetres; or a header,
-            of which forms and units are taken.
+        frame: ``(4, 4)``, voxel index to scanner coordinates in RAS millimetres; or a header of
+            :func:`header_of`, of which forms and units are taken.
+
+    Raises:
+        ValueError: If a value is NaN or infinite.
     """
-    if isinstance(frame, nib.Nifti1Header):
-        image = nib.Nifti1Image(array, None, frame)
-        # nibabel would keep the data type of the given header and cast to it.
-        image.header.set_data_dtype(array.dtype)
-        return image
-    image = nib.Nifti1Image(array, np.asarray(frame, dtype=float))
-    image.header.set_xyzt_units("mm")
-    # nibabel's default is an sform of code 2 (aligned) and no qform; this is the scanner's frame.
-    image.set_qform(frame, code=1)
-    image.set_sform(frame, code=1)
-    return image
+    broken = array.size - int(np.isfinite(array).sum())
+    if broken:
+        raise ValueError(
+            f"array must be finite, but {broken} of {array.size} values are NaN or infinite"
+        )
+    header: Any = frame if isinstance(frame, nib.Nifti1Header) else _scanner_header(array, frame)
+    # nibabel would keep the data type of the given header and cast to it.
+    header.set_data_dtype(array.dtype)
+    kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+    return kind(array, header.get_best_affine(), header)
+
+
+def _scanner_header(array: NDArray[Any], affine: NDArray[np.float64]) -> Any:
+    """Return the header of an image in the scanner's frame, in millimetres."""
+    header: Any = header_of(array.shape)
+    header.set_xyzt_units("mm")
+    # nibabel's default for an affine is an sform of code 2 (aligned) and no qform.
+    header.set_qform(np.asarray(affine, dtype=float), code=1)
+    header.set_sform(np.asarray(affine, dtype=float), code=1)
+    return header
 
 
 def write_volume(path: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:

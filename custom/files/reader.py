@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import nibabel as nib
 import numpy as np
 import zarr
 from monai.config import PathLike
@@ -17,6 +16,7 @@ from monai.data import ImageReader, NibabelReader
 from monai.utils import ensure_tuple
 from numpy.typing import NDArray
 
+from custom.files.nifti_forms import load_nifti
 from custom.files.nifti_volume import mm_per_unit, stated_map, stated_slice_axis
 from custom.files.zarr_slices import ZarrSliceReader
 
@@ -98,7 +98,7 @@ def read_header(path: PathLike) -> ImageHeader:
     """
     kind = format_of(path)
     if kind == "nifti":
-        image: Any = nib.load(path)
+        image: Any = load_nifti(path)
         shape = tuple(int(length) for length in image.shape)
         # As squeeze_non_spatial_dims does when the image is loaded.
         while len(shape) > 3 and shape[-1] == 1:
@@ -169,7 +169,7 @@ class _NiftiReader(NibabelReader):
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Any:
         """Open the files."""
         self.filenames = ensure_tuple(data)
-        images = [nib.load(name, **{**self.kwargs, **kwargs}) for name in self.filenames]
+        images = [load_nifti(name, **{**self.kwargs, **kwargs}) for name in self.filenames]
         return images if len(images) > 1 else images[0]
 
     def _get_affine(self, img: Any) -> NDArray[np.float64]:

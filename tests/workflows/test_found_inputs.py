@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,32 @@ def test_tables_may_begin_with_a_byte_order_mark(
         table.write_text(table.read_text(), encoding="utf-8-sig")
     code, errors = restore(capsys, "dwi_vae", path, tmp_path / "out")
     assert code == 0, errors
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_a_bad_form_beside_a_good_one_is_no_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], bundle: str
+) -> None:
+    """A quaternion with w^2 = -6e-7, as some tools round it, one of NaN, and an empty sform."""
+    bad: dict[str, dict[str, float]] = {
+        "rounded": {"quatern_d": np.sqrt(1 + 6e-7), "quatern_b": 0, "quatern_c": 0},
+        "nan": {"quatern_b": np.nan},
+        "empty": {"srow_x": 0, "srow_y": 0, "srow_z": 0},
+    }
+    affine = np.diag([-0.5, -0.5, 0.5, 1.0])
+    for seed, (name, fields) in enumerate(bad.items()):
+        path = save_scan(bundle, tmp_path / "in" / f"{name}.nii.gz", seed)
+        image = nib.Nifti1Image(np.asarray(nib.load(path).dataobj), affine)
+        image.set_qform(affine, 1)
+        image.set_sform(affine, 1)
+        content = bytearray(image.to_bytes())
+        header = nib.Nifti1Header(bytes(content[:348]))
+        for field, value in fields.items():
+            header[field] = value
+        content[:348] = header.binaryblock
+        path.write_bytes(gzip.compress(bytes(content)))
+    code, errors = restore(capsys, bundle, tmp_path / "in", tmp_path / "out")
+    assert code == 0, errors
+    assert restored(tmp_path / "out") == sorted(bad)
+    affines = [nib.load(file).affine for file in (tmp_path / "out").glob("*_restored.nii.gz")]
+    assert np.ptp(affines, axis=0).max() < 1e-5

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from custom.errors import InputError
 from custom.files.atomic import atomic_path
-from custom.files.nifti_volume import mm_per_unit, nifti_image
+from custom.files.nifti_forms import mend_forms
+from custom.files.nifti_volume import header_of, mm_per_unit, nifti_image
 
 __all__ = [
     "RESTORED",
@@ -151,8 +152,10 @@ def _written(path: Path) -> Iterator[None]:
     """Turn an error of writing a file into one line with the reason."""
     try:
         yield
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot write {path}: {reason}") from error
 
 
@@ -164,7 +167,7 @@ def _matrix(affine: Any) -> NDArray[np.float64]:
     return np.asarray(to_affine_nd(3, array), dtype=float)
 
 
-def _header(meta: Mapping[Any, Any], shape: tuple[int, ...]) -> nib.Nifti1Header:
+def _header(meta: Mapping[Any, Any], shape: tuple[int, ...]) -> Any:
     """Return a header with the input's forms and units on the grid of the image.
 
     The sform and qform each keep their code and move with the grid, so a file whose two forms
@@ -178,11 +181,11 @@ def _header(meta: Mapping[Any, Any], shape: tuple[int, ...]) -> nib.Nifti1Header
     """
     affine = _matrix(meta.get(MetaKeys.AFFINE))
     original = _matrix(meta.get(MetaKeys.ORIGINAL_AFFINE, affine))
-    header = nib.Nifti1Header()
-    header.set_data_shape(shape)
+    header = header_of(shape)
     if all(field in meta for field in _GEOMETRY):
         for field in _GEOMETRY:
             header[field] = np.asarray(convert_to_numpy(meta[field]))
+        mend_forms(header)
         # Both forms get the change of grid, not the affine: each keeps the space of its code.
         to_input = np.linalg.solve(original, affine)
         scanner, scanner_code = header.get_qform(coded=True)

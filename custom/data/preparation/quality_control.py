@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -18,6 +17,7 @@ from custom.data.datasets.exclusions import merge_suggestions, read_exclusions
 from custom.errors import InputError
 from custom.files.atomic import atomic_path, set_aside, write_json
 from custom.files.csv_table import write_table
+from custom.files.nifti_forms import load_nifti
 from custom.metrics.slice_quality import SliceQuality, local_outlier_scores, measure_stack
 
 __all__ = ["QualityControl", "QualityLimits", "ScanSheet"]
@@ -225,7 +225,7 @@ def _suggestions(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], str
 def _load(path: Path) -> tuple[NDArray[np.float32], tuple[float, float]]:
     """Read a stack and the size of its voxels in the plane."""
     try:
-        image: Any = nib.load(path)
+        image: Any = load_nifti(path)
         stack = np.asarray(image.dataobj, dtype=np.float32)
         spacing = np.linalg.norm(image.affine[:3, :2], axis=0)
     except Exception as error:
