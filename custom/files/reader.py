@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import zarr
 from monai.config import PathLike
 from monai.data import ImageReader, NibabelReader
 from monai.utils import ensure_tuple
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from custom.files.nifti_forms import load_nifti
 from custom.files.nifti_volume import mm_per_unit, stated_map, stated_slice_axis
-from custom.files.zarr_slices import ZarrSliceReader
+from custom.files.zarr_slices import ZarrSliceReader, open_stack
 
 __all__ = [
     "Format",
@@ -107,10 +106,9 @@ def read_header(path: PathLike) -> ImageHeader:
         derived = stated_map(image.header)
         return ImageHeader(shape, _affine_mm(image), image.get_data_dtype(), axis, derived)
     if kind == "zarr":
-        array = zarr.open_array(str(path), mode="r")
+        array, affine = open_stack(Path(path))
         # Slices come first on disk, where a slice is a chunk.
         shape = (*array.shape[1:], *array.shape[:1])
-        affine = np.asarray(array.attrs.asdict().get("affine", np.eye(4)), dtype=float)
         return ImageHeader(shape, affine, array.dtype)
     if kind == "bruker":
         from custom.files.bruker import read_bruker_header

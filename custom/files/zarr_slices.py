@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,20 @@ from monai.config import PathLike
 from monai.data import ImageReader
 from monai.utils import ImageMetaKey, MetaKeys, SpaceKeys, ensure_tuple
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
 from custom.errors import InputError
 
-__all__ = ["ZarrSliceReader", "split_slice", "write_stack"]
+__all__ = [
+    "ZarrSliceReader",
+    "number_of_slices",
+    "open_stack",
+    "split_slice",
+    "write_stack",
+    "zarr_fault",
+]
+
+_REMEDY = "copy the store, or prepare the dataset, again"
 
 
 def write_stack(
@@ -44,9 +55,11 @@ def write_stack(
         shape=slices.shape,
         chunks=(1, *slices.shape[1:]),
         dtype=dtype,
-        # lz4: decoding takes far less time than a training step.
-        compressors=BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"),
+        # lz4: decoding takes far less time than a training step. It does not notice changed bytes.
+        compressors=(BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()),
         attributes={"affine": np.asarray(affine, dtype=float).tolist(), "axes": ["s", "x", "y"]},
+        # Zarr would leave out a slice of zeros, which counts as missing when it is read.
+        config={"write_empty_chunks": True},
         overwrite=True,
     )
     array[...] = slices
@@ -62,12 +75,71 @@ def split_slice(name: str) -> tuple[str, int | None]:
     return path, int(index)
 
 
+def open_stack(path: str | Path) -> tuple[zarr.Array[Any], NDArray[np.float64]]:
+    """Open an array that has a geometry, and return it with its affine.
+
+    Raises:
+        InputError: If there is no array, it is damaged or of Zarr v2, or has no affine. A level of
+            OME-Zarr has its spacing in the folder above and no orientation, so it is refused.
+    """
+    header = Path(path) / "zarr.json"
+    return _open_array(str(path), header.stat().st_mtime_ns if header.is_file() else 0)
+
+
+def zarr_fault(folder: Path) -> str | None:
+    """Return the reason why a folder cannot be read as an array of a Zarr store, or None."""
+    if not (folder / "zarr.json").is_file():
+        if any((folder / name).is_file() for name in (".zarray", ".zgroup")):
+            return "of Zarr v2, only v3 is read: convert it, or give NIfTI"
+        return "no Zarr array there; prepare the dataset again"
+    try:
+        content = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
+        kind, attributes = content["node_type"], content.get("attributes", {})
+        placed = np.asarray(attributes.get("affine"), dtype=float)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"its zarr.json is damaged ({type(error).__name__}): copy it again"
+    if kind != "array":
+        return f"a {kind} of a Zarr store, no array"
+    if placed.shape != (4, 4):
+        return (
+            "an array without geometry (attribute affine, 4 x 4, voxel to RAS millimetres), as a "
+            "level of OME-Zarr, whose orientation is not known: convert it to NIfTI"
+        )
+    return None
+
+
+def number_of_slices(path: str | Path) -> int:
+    """Return the number of slices of a stored stack."""
+    return int(open_stack(path)[0].shape[0])
+
+
 @lru_cache(maxsize=1024)
 def _open_array(path: str, _modified_ns: int) -> tuple[zarr.Array[Any], NDArray[np.float64]]:
     """Open an array once; the modification time in the key drops a store that was rewritten."""
+    fault = zarr_fault(Path(path))
+    if fault is not None:
+        raise InputError(f"{path}: {fault}")
     array = zarr.open_array(path, mode="r")
-    affine = np.asarray(array.attrs.asdict().get("affine", np.eye(4)), dtype=float)
-    return array, affine
+    return array, np.asarray(array.attrs.asdict()["affine"], dtype=float)
+
+
+def _values(path: str, array: zarr.Array[Any], start: int, stop: int) -> NDArray[np.float32]:
+    """Return the slices ``start`` to ``stop - 1``; Zarr itself reads a missing chunk as zeros."""
+    grid = array.shards or array.chunks
+    first = range(start // grid[0], -(-stop // grid[0]))
+    others = (range(-(-n // c)) for n, c in zip(array.shape[1:], grid[1:], strict=True))
+    for place in product(first, *others):
+        if not (Path(path) / array.metadata.encode_chunk_key(place)).is_file():
+            raise InputError(
+                f"{path}: the chunk of slice {place[0] * grid[0]} is missing: {_REMEDY}"
+            )
+    try:
+        return np.asarray(array[start:stop], np.float32)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"{path}: slices {start} to {stop - 1} are damaged ({reason}): {_REMEDY}"
+        ) from error
 
 
 class ZarrSliceReader(ImageReader):
@@ -107,14 +179,12 @@ class ZarrSliceReader(ImageReader):
     def _read_one(name: str) -> tuple[NDArray[np.float32], NDArray[np.float64], str]:
         """Read one name."""
         path, index = split_slice(name)
-        header = Path(path) / "zarr.json"
-        if not header.is_file():
-            raise InputError(f"{path}: no Zarr array there; prepare the dataset again")
-        stored, affine = _open_array(path, header.stat().st_mtime_ns)
+        stored, affine = open_stack(path)
         if index is None:
-            return np.moveaxis(np.asarray(stored[...], np.float32), 0, -1), affine, name
+            stack = _values(path, stored, 0, stored.shape[0])
+            return np.moveaxis(stack, 0, -1), affine, name
         if index >= stored.shape[0]:
             raise InputError(f"{path}: slice {index} asked for, the stack has {stored.shape[0]}")
         moved = affine.copy()
         moved[:3, 3] += index * affine[:3, 2]
-        return np.asarray(stored[index], np.float32), moved, name
+        return _values(path, stored, index, index + 1)[0], moved, name

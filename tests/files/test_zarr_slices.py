@@ -1,7 +1,11 @@
+import shutil
+
 import numpy as np
 import pytest
+import zarr
 from monai.transforms import LoadImage
 
+from custom.cli import main
 from custom.errors import InputError
 from custom.files.zarr_slices import ZarrSliceReader, split_slice, write_stack
 
@@ -36,6 +40,83 @@ def test_one_slice_is_one_chunk_so_that_others_stay_unread(stack):
     (path / "c" / "3" / "0" / "0").write_bytes(b"broken")
     image = LoadImage(reader=ZarrSliceReader)(f"{path}#1")
     np.testing.assert_array_equal(image.numpy(), values[..., 1])
+
+
+def missing(path):
+    (path / "c" / "2" / "0" / "0").unlink()
+
+
+def flipped(path, place=-20):
+    chunk = path / "c" / "2" / "0" / "0"
+    content = bytearray(chunk.read_bytes())
+    content[place] ^= 4
+    chunk.write_bytes(content)
+
+
+def cut(path):
+    chunk = path / "c" / "2" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:-7])
+
+
+def without_geometry(path):
+    zarr.create_array(store=str(path), shape=(4, 5, 7), dtype="float32", overwrite=True)[...] = 1
+
+
+def level_of_ome_zarr(path):
+    without_geometry(path)
+    scale = {"type": "scale", "scale": [0.6, 0.2, 0.1]}
+    level = {"path": "image", "coordinateTransformations": [scale]}
+    axes = [{"name": name, "type": "space", "unit": "millimeter"} for name in "zyx"]
+    ome = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [level]}]}
+    zarr.open_group(str(path.parent), mode="a").attrs["ome"] = ome
+
+
+def of_zarr_v2(path):
+    shutil.rmtree(path)
+    zarr.create_array(store=str(path), shape=(4, 5, 7), dtype="float32", zarr_format=2)[...] = 1
+
+
+def header_cut(path):
+    (path / "zarr.json").write_text((path / "zarr.json").read_text()[:90])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (missing, "the chunk of slice 2 is missing: copy"),
+        (flipped, "are damaged .*checksum"),
+        (lambda path: flipped(path, 3), "are damaged"),
+        (cut, "are damaged"),
+        (without_geometry, "an array without geometry .attribute affine"),
+        (level_of_ome_zarr, "as a level of OME-Zarr, whose orientation is not known"),
+        (of_zarr_v2, "of Zarr v2, only v3 is read"),
+        (header_cut, "its zarr.json is damaged"),
+    ],
+)
+def test_what_is_not_whole_or_has_no_place_is_refused(stack, spoil, said):
+    _, path = stack
+    spoil(path)
+    for name in (f"{path}#2", str(path)):
+        with pytest.raises(InputError, match=rf"image: .*{said}") as error:
+            ZarrSliceReader().read(name)
+        assert "\n" not in str(error.value)
+
+
+def test_a_slice_of_zeros_is_there(tmp_path):
+    path = tmp_path / "slices.zarr" / "scan" / "image"
+    write_stack(path, np.zeros((5, 7, 4)), AFFINE)
+    np.testing.assert_array_equal(LoadImage(reader=ZarrSliceReader)(f"{path}#3").numpy(), 0)
+
+
+@pytest.mark.parametrize("spoil", [missing, flipped, without_geometry, level_of_ome_zarr])
+def test_restoring_refuses_such_an_array(stack, tmp_path, capsys, spoil):
+    _, path = stack
+    spoil(path)
+    with pytest.raises(SystemExit) as end:
+        main(["restore", "micro_mri", f"--input={path}", f"--output={tmp_path / 'out'}"])
+    assert end.value.code == 1
+    assert f"{path}: " in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/*.nii.gz"))
 
 
 def test_a_store_that_was_rewritten_is_read_anew(stack):
