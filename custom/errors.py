@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["InputError", "Refusal"]
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ["InputError", "Refusal", "did_you_mean"]
 
 
 class InputError(ValueError):
@@ -24,3 +27,18 @@ class Refusal(InputError):  # noqa: N818 - the audit log's term
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def did_you_mean(name: object, known: Iterable[object]) -> str:
+    """Return the known name that an unknown one resembles, as the end of a message, or nothing.
+
+    >>> did_you_mean("validaton", ["training", "validation"])
+    " (did you mean 'validation'?)"
+    >>> did_you_mean("notes", ["training", "validation"])
+    ''
+    """
+    names = {str(other).casefold(): str(other) for other in known}
+    word = str(name).casefold()
+    swapped = [other for other in names if sorted(other) == sorted(word)]
+    close = swapped or get_close_matches(word, names, n=1, cutoff=0.8)
+    return f" (did you mean {names[close[0]]!r}?)" if close else ""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from custom.errors import InputError
+from custom.errors import InputError, did_you_mean
 from custom.files.atomic import atomic_path
 
 __all__ = ["read_table", "write_table"]
@@ -57,10 +57,16 @@ def read_table(path: str | Path, columns: Iterable[str] = ()) -> list[dict[str, 
         # Spreadsheets put a byte order mark before the first column.
         with Path(path).open(newline="", encoding="utf-8-sig") as text:
             reader = csv.DictReader(text)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            header = reader.fieldnames or ()
+            missing = [name for name in columns if name not in header]
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as a CSV table: {error}") from error
     if missing:
-        raise InputError(f"{path} lacks the columns {missing}: it is not the table looked for")
+        hint = did_you_mean(missing[0], header)
+        raise InputError(
+            f"{path} lacks the columns {missing}{hint}: it is not the table looked for"
+        )
+    if len(set(header)) < len(header):
+        raise InputError(f"{path} has a column twice: {', '.join(header)}")
     return rows

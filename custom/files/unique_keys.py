@@ -1,12 +1,15 @@
-"""Read YAML and JSON files in which no mapping has a key twice."""
+"""Read YAML and JSON files: no key twice, none that is unknown."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_unique"]
+from custom.errors import did_you_mean
+
+__all__ = ["check_keys", "read_unique"]
 
 _SWITCH = "MONAI_FAIL_ON_DUPLICATE_CONFIG"
 
@@ -30,3 +33,15 @@ def read_unique(path: Path) -> Any:
         os.environ.pop(_SWITCH)
         if before is not None:
             os.environ[_SWITCH] = before
+
+
+def check_keys(content: Iterable[Any], known: Collection[str]) -> None:
+    """Refuse a mapping with a key that is unknown.
+
+    Raises:
+        ValueError: With the key and the known one that it resembles.
+    """
+    for key in content:
+        if key not in known:
+            hint = did_you_mean(key, known) or f": known are {', '.join(known)}"
+            raise ValueError(f"unknown key {key!r}{hint}")

@@ -10,7 +10,7 @@ import jsonschema
 import yaml
 
 from custom.bundle.config_ids import holds
-from custom.errors import InputError
+from custom.errors import InputError, did_you_mean
 from custom.files.unique_keys import read_unique
 from custom.tuning.parameter import Parameter, SpaceError, read_parameter, references
 from custom.tuning.space import SearchSpace
@@ -107,6 +107,10 @@ def _check_form(content: Any) -> None:
     wants_number = error.validator == "type" and error.validator_value in ("number", "integer")
     as_text = wants_number and isinstance(error.instance, str)
     hint = " (YAML reads 1e-4 as text: write 1.0e-4)" if as_text else ""
+    if error.validator in ("additionalProperties", "required"):
+        known = error.schema.get("properties", {})
+        unknown = (key for key in error.instance if key not in known)
+        hint = next(filter(None, (did_you_mean(key, known) for key in unknown)), "")
     place = "".join(f"{part}: " for part in error.absolute_path)
     raise SpaceError(f"{place}{error.message}{hint}")
 
