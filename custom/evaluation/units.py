@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -187,7 +186,6 @@ class Slices(Units):
 
     Args:
         columns: See :class:`Units`; ``slice`` is added, counted from 0.
-        exclusions: A list of bad slices to leave out; by default the dataset's own, if any.
         scale_key: Key of the factors in the item.
         **how: ``regions`` and ``rule`` of :class:`Units`.
 
@@ -201,13 +199,11 @@ class Slices(Units):
     def __init__(
         self,
         columns: Iterable[str] | Mapping[str, str],
-        exclusions: str | Path | None = None,
         scale_key: str = "image_scale",
         **how: Any,
     ) -> None:
         super().__init__(columns, **how)
         self.columns = (*self.columns, "slice")
-        self.exclusions = exclusions
         self.scale_key = scale_key
 
     def start(self) -> None:
@@ -217,7 +213,7 @@ class Slices(Units):
     def __call__(self, item: Mapping[str, Any]) -> Images | None:
         """Return the kept slices of an item, or None if all are excluded."""
         name, reference = str(item.get("scan", "")), _stack(item["label"])
-        bad = read_exclusions(self.exclusions or item.get("exclusions")).get(name, set())
+        bad = read_exclusions(item.get("exclusions")).get(name, set())
         excluded = sorted(index for index in bad if index < len(reference))
         if excluded:
             self.excluded[name] = excluded

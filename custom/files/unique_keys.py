@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -24,10 +25,15 @@ def read_unique(path: Path) -> Any:
         OSError: If the file cannot be read.
     """
     from monai.bundle import ConfigParser
+    from monai.utils.misc import check_key_duplicates
 
     before = os.environ.get(_SWITCH)
     os.environ[_SWITCH] = "1"  # else MONAI only warns
     try:
+        if path.suffix.lower() == ".json":
+            # Editors of Windows put a byte order mark before the text, which MONAI does not take.
+            text = path.read_text(encoding="utf-8-sig")
+            return json.loads(text, object_pairs_hook=check_key_duplicates)
         return ConfigParser.load_config_file(path)
     finally:
         os.environ.pop(_SWITCH)

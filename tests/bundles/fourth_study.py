@@ -132,7 +132,7 @@ train:
   preprocessing: {_target_: Compose, transforms: '@loading'}
   dataset:
     _target_: Dataset
-    data: $@datalist['training']
+    data: $split_items(@datalist, 'training')
     transform: '@train::preprocessing'
   dataloader: {_target_: DataLoader, dataset: '@train::dataset', batch_size: 1}
   inferer: {_target_: SimpleInferer}
@@ -162,7 +162,7 @@ validate:
   preprocessing: {_target_: Compose, transforms: '@loading'}
   dataset:
     _target_: Dataset
-    data: $@datalist['validation']
+    data: $split_items(@datalist, 'validation')
     transform: '@validate::preprocessing'
   dataloader: {_target_: DataLoader, dataset: '@validate::dataset', batch_size: 1}
   inferer: {_target_: SimpleInferer}

@@ -1,5 +1,7 @@
 """Studies as a ParaVision scanner writes them, and the bundle's preparation of them."""
 
+import zlib
+
 import numpy as np
 from monai.bundle import ConfigParser
 from paravision_files import write_scan, write_subject
@@ -26,8 +28,10 @@ def anatomy(matrix, noise, seed=0):
 
 def write_study(folder, animal, *, protocol="T2_head", first=1, **changes):
     study = folder / f"2024_{animal}"
-    write_scan(study, first, anatomy(64, 20, first), protocol=protocol, **changes)
-    write_scan(study, first + 1, anatomy(128, 4, first), averages=5, protocol=protocol, **changes)
+    seed = first + zlib.crc32(animal.encode()) - zlib.crc32(b"mouse01")  # of mouse01: first
+    for number, matrix, noise, averages in ((first, 64, 20, 1), (first + 1, 128, 4, 5)):
+        stack = anatomy(matrix, noise, seed % 2**32)
+        write_scan(study, number, stack, averages=averages, protocol=protocol, **changes)
     write_subject(study, animal)
     return study
 

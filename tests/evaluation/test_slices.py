@@ -92,9 +92,9 @@ def test_an_excluded_slice_does_not_widen_the_data_range(tmp_path):
 
 def test_nothing_left_is_said(tmp_path):
     (tmp_path / "bad.json").write_text('{"m1_axial_head": [0, 1, 2]}')
-    item, _ = scan()
+    item, _ = scan(exclusions=str(tmp_path / "bad.json"))
     with pytest.raises(InputError, match="nothing is left to evaluate"):
-        run([item], table(tmp_path, exclusions=tmp_path / "bad.json"))
+        run([item], table(tmp_path))
 
 
 def test_a_region_is_measured_alone_and_unknown_where_it_is_not_drawn(tmp_path):

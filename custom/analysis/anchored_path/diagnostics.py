@@ -77,7 +77,6 @@ class AnchoredPathDiagnostics:
         num_samples: Noisy passes of the deviation maps, at least 2.
         slices: Slices examined, spread over the scans, at least 1.
         draws: Chains simulated for the noise, at least 2.
-        exclusions: A list of bad slices; by default the dataset's own, if any.
         seed: Seed of all random draws.
 
     Raises:
@@ -102,7 +101,6 @@ class AnchoredPathDiagnostics:
         num_samples: int = 8,
         slices: int = 4,
         draws: int = 64,
-        exclusions: str | Path | None = None,
         seed: int = 0,
     ) -> None:
         check_whole("steps_compared", min(steps_compared, default=0), 1)
@@ -119,7 +117,6 @@ class AnchoredPathDiagnostics:
         self.steps = sorted({total, *(steps for steps in steps_compared if steps < total)})
         self.num_inference_steps, self.num_samples = num_inference_steps, num_samples
         self.slices, self.draws, self.seed = slices, draws, seed
-        self.exclusions = exclusions
 
     def write(self) -> Path | None:
         """Measure, draw, write, and return the folder, or ``None`` without a residual bank."""
@@ -137,7 +134,7 @@ class AnchoredPathDiagnostics:
     def _diagnostics(self) -> Iterator[Diagnostic]:
         """Yield the figures, each measured when it is requested."""
         path = copy.deepcopy(self.scheduler).cpu()  # the original may lie on another device
-        pairs = choose_slices(self.dataset, self.slices, self.exclusions)
+        pairs = choose_slices(self.dataset, self.slices)
         yield self._path(path, pairs[0])
         yield self._variance(path)
         yield self._endpoint(path, pairs)

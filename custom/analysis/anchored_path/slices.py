@@ -6,7 +6,6 @@ import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,7 +63,6 @@ class PairedSlice:
 def choose_slices(
     dataset: Sequence[Mapping[str, Any]],
     number: int,
-    exclusions: str | Path | None = None,
 ) -> list[PairedSlice]:
     """Take slices spread evenly over the scans, and within a scan over its kept slices.
 
@@ -73,7 +71,6 @@ def choose_slices(
             of the fast slices, and the means ``(S,)`` under ``image_scale``. Only the scans that
             are needed are read.
         number: Slices to take, at least 1.
-        exclusions: A list of bad slices; by default the dataset's own, if any.
 
     Raises:
         InputError: If no slice is left.
@@ -82,7 +79,7 @@ def choose_slices(
     chosen: list[PairedSlice] = []
     for place, count in places.items():
         data = dataset[place]
-        bad = read_exclusions(exclusions or data.get("exclusions")).get(str(data["scan"]), set())
+        bad = read_exclusions(data.get("exclusions")).get(str(data["scan"]), set())
         kept = [index for index in range(data["label"].shape[-1]) if index not in bad]
         middles = [kept[(2 * i + 1) * len(kept) // (2 * count)] for i in range(count) if kept]
         chosen += [_slice(data, index, kept) for index in dict.fromkeys(middles)]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
+from custom.data.datasets.datalist_checks import HEAD_KEYS, check_apart, check_item, name_of
 from custom.data.datasets.dataset_writer import DATALIST, SPLITS
-from custom.data.datasets.exclusions import read_exclusions
+from custom.data.datasets.exclusions import check_exclusions, read_exclusions
 from custom.errors import InputError
+from custom.files.unique_keys import check_keys, read_unique
+from custom.files.zarr_slices import number_of_slices
 
 __all__ = ["Demonstration", "load_datalist", "slice_items", "split_items"]
-
-logger = logging.getLogger(__name__)
-
 
 PATHS = ("image", "label", "mask", "store")
 EXCLUSIONS = "exclusions.csv"
@@ -36,6 +35,7 @@ def load_datalist(
     demo: Demonstration | None = None,
     needed: Sequence[str] = ("scan", "image", "label"),
     paths: Sequence[str] = PATHS,
+    exclusions: str | Path | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Read ``datalist.json`` of a dataset, with absolute paths.
 
@@ -47,15 +47,16 @@ def load_datalist(
         demo: The bundle's demonstration set, if it has one.
         needed: Required keys of every item.
         paths: Keys of files in the folder; an item need not have all.
+        exclusions: A list of bad slices; by default the one in the dataset's folder, if any.
 
     Returns:
         The items of ``training``, ``validation`` and ``test``, without the fields that are null.
-        Each also carries ``exclusions``, the path of the dataset's list of bad slices, when there
-        is one.
+        Each also carries ``exclusions``, the path of the list of bad slices, when there is one.
 
     Raises:
-        InputError: If the folder or its list is missing or invalid, or an item lacks a required key
-            or a file that it names.
+        InputError: If the folder or its list is missing or invalid, or has an unknown key; if an
+            item lacks a required key or a file that it names; if a scan, a file or a subject stands
+            in two splits, or a scan twice in one; or if a scan or slice to exclude does not exist.
     """
     folder = Path(dataset_dir).resolve()
     if demo is not None and folder == Path(demo.folder).resolve():
@@ -68,7 +69,8 @@ def load_datalist(
     if not file.is_file():
         raise InputError(f"{folder} holds no {DATALIST}: make it with 'mri-bundles prepare'")
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = read_unique(file)
+        check_keys(content, HEAD_KEYS)
         # Null means unknown, and cannot be collated into a batch.
         splits = {
             split: [
@@ -81,70 +83,67 @@ def load_datalist(
         raise InputError(
             f"{file} is broken ({type(error).__name__}: {error}): it needs the lists {SPLITS}"
         ) from error
-    for items in splits.values():
-        for item in items:
-            _check_needed(item, needed, file)
-            _make_absolute(item, folder, file, paths)
+    listed = folder / EXCLUSIONS
+    used = exclusions or (listed if listed.is_file() else None)
+    for item in chain(*splits.values()):
+        check_item(item, needed, paths, file)
+        _make_absolute(item, folder, file, paths)
+        if used is not None:
+            item["exclusions"] = str(used)
+    check_apart(splits, file)
+    _check_slices(splits, used, file)
     return splits
-
-
-def _name_of(item: Mapping[str, Any]) -> str:
-    """Return the name of an item, or the file that identifies it."""
-    return next(
-        (str(item[key]) for key in ("scan", "image", "label") if key in item), "without a name"
-    )
-
-
-def _check_needed(item: Mapping[str, Any], needed: Sequence[str], file: Path) -> None:
-    """Raise if an item lacks a required key."""
-    wanted = (*needed, *(("num_slices",) if "store" in item else ()))
-    missing = [key for key in wanted if key not in item]
-    if missing:
-        raise InputError(
-            f"{file}: item {_name_of(item)} lacks {missing}: prepare the dataset again"
-        )
 
 
 def _make_absolute(item: dict[str, Any], folder: Path, file: Path, paths: Sequence[str]) -> None:
     """Make the paths of an item absolute and check that they exist."""
-    name = _name_of(item)
     for key in paths:
         if key in item:
             path = folder / item[key]
             if not path.exists():
-                raise InputError(f"{file}: {key} of {name} is missing: {path}")
+                raise InputError(f"{file}: {key} of {name_of(item)} is missing: {path}")
             item[key] = str(path)
-    if (folder / EXCLUSIONS).is_file():
-        item["exclusions"] = str(folder / EXCLUSIONS)
+
+
+def _check_slices(
+    splits: Mapping[str, Sequence[Mapping[str, Any]]], exclusions: Any, file: Path
+) -> None:
+    """Refuse numbers of slices that a store does not have, and exclusions of what is not there."""
+    stacks = [item for item in chain(*splits.values()) if "store" in item]
+    for item in stacks:
+        for key in ("image", "label"):
+            stored = number_of_slices(Path(item["store"]) / key)
+            if type(item["num_slices"]) is not int or item["num_slices"] != stored:
+                raise InputError(
+                    f"{file}: num_slices of {name_of(item)} is {item['num_slices']!r}, its store "
+                    f"holds {stored}: prepare the dataset again"
+                )
+    if stacks:
+        known = {item["scan"]: item["num_slices"] for item in stacks}
+        check_exclusions(read_exclusions(exclusions), known, exclusions)
 
 
 def slice_items(
-    items: Iterable[Mapping[str, Any]], exclusions: str | Path | None = None
+    datalist: Mapping[str, Sequence[dict[str, Any]]], split: str
 ) -> list[dict[str, Any]]:
-    """Spread scans into one item a slice, without the excluded slices.
+    """Spread the scans of a split into one item a slice, without the excluded slices.
 
     Args:
-        items: Items of :func:`load_datalist` with a ``store``.
-        exclusions: A list of bad slices; by default the one in the dataset's folder, if any. A
-            slice that a scan does not have is logged.
+        datalist: Lists of scans with a ``store``, as :func:`load_datalist` gives them.
+        split: ``training``, ``validation`` or ``test``.
 
     Returns:
         Items whose ``image`` and ``label`` name single slices of the store, with ``scan``,
         ``slice`` (from 0) and the other entries of the scan's item except its files.
 
     Raises:
-        InputError: If an item has no store, or no slice is left.
+        InputError: If the split holds no scan, an item has no store, or no slice is left.
     """
     spread: list[dict[str, Any]] = []
-    lists: dict[str | Path | None, dict[str, set[int]]] = {}
-    for item in items:
+    for item in split_items(datalist, split):
         if "store" not in item:
             raise InputError(f"{item['scan']} has no Zarr store: prepare the dataset again")
-        source = exclusions or item.get("exclusions")
-        if source not in lists:
-            lists[source] = read_exclusions(source)
-        excluded = lists[source].get(item["scan"], set())
-        _warn_of_strangers(item, excluded, source)
+        excluded = read_exclusions(item.get("exclusions")).get(item["scan"], set())
         fields = {key: value for key, value in item.items() if key not in (*PATHS, "exclusions")}
         spread += [
             {
@@ -157,21 +156,8 @@ def slice_items(
             if index not in excluded
         ]
     if not spread:
-        raise InputError("no slice is left: the list of scans is empty or all slices are excluded")
+        raise InputError(f"no slice of split {split!r} is left: the exclusion list names all")
     return spread
-
-
-def _warn_of_strangers(item: Mapping[str, Any], excluded: set[int], source: object) -> None:
-    """Log the excluded slices that a scan does not have."""
-    strangers = sorted(index for index in excluded if index >= item["num_slices"])
-    if strangers:
-        logger.warning(
-            "%s: %s has %d slices, counted from 0: there are no slices %s to exclude",
-            source,
-            item["scan"],
-            item["num_slices"],
-            strangers,
-        )
 
 
 def split_items(
@@ -191,5 +177,7 @@ def split_items(
     items = list(datalist[split])
     if not items:
         filled = [name for name, scans in datalist.items() if scans]
-        raise InputError(f"split {split!r} holds no scan: choose one of {', '.join(filled)}")
+        raise InputError(
+            f"split {split!r} of the dataset holds no scan: there are some in {', '.join(filled)}"
+        )
     return items

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -116,6 +117,7 @@ class DatasetWriter:
             "demonstration": demonstration,
         }
         self.items: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+        self._contents: dict[str, str] = {}  # scan by the hash of its voxels
 
     def __enter__(self) -> Self:
         return self
@@ -149,9 +151,11 @@ class DatasetWriter:
         Raises:
             ValueError: If the split or an image is unknown, the scan exists already, or shapes
                 or values do not fit.
+            InputError: If another scan has the same image or label, voxel by voxel.
         """
         self._check_name(split, scan)
         self._check_images(scan, images, table)
+        self._check_new(scan, images)
         item: dict[str, Any] = {"scan": scan}
         for key, (array, affine) in images.items():
             stored = self.kind.images[key]
@@ -186,6 +190,17 @@ class DatasetWriter:
         # In names of slices, '#' separates the array's path from the number.
         if scan in known or not scan or "/" in scan or "#" in scan:
             raise ValueError(f"scan must be a new name without '/' or '#', got {scan!r}")
+
+    def _check_new(self, scan: str, images: Mapping[str, Placed]) -> None:
+        """Refuse an image that is a copy: one subject would count as two."""
+        for key in ("image", "label"):
+            array = np.ascontiguousarray(images[key][0], np.float32)
+            content = f"{array.shape} {hashlib.sha256(array.data).hexdigest()}"
+            other = self._contents.setdefault(content, scan)
+            if other != scan:
+                raise InputError(
+                    f"{key} of {scan} has the same voxels as one of {other}: take one of them out"
+                )
 
     def _check_images(self, scan: str, images: Mapping[str, Placed], table: Table | None) -> None:
         """Refuse images that do not form a valid dataset."""

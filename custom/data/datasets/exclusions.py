@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from custom.errors import InputError
+from custom.errors import InputError, did_you_mean
 from custom.files.csv_table import read_table, write_table
+from custom.files.unique_keys import read_unique
 
 __all__ = [
     "EXCLUSION_COLUMNS",
+    "check_exclusions",
     "merge_suggestions",
     "read_exclusions",
 ]
@@ -43,23 +43,27 @@ def read_exclusions(path: str | Path | None) -> dict[str, set[int]]:
         raise InputError(f"exclusion list {file} does not exist: give an existing .csv or .json")
     if file.suffix.lower() == ".json":
         return _from_json(file)
+    entries: dict[tuple[str, int], bool] = {}
+    rows = read_table(file, ("scan", "slice", "exclude"))
+    for number, row in enumerate(rows, start=1):
+        answer = (row["exclude"] or "").strip().lower()
+        index = (row["slice"] or "").strip()
+        if answer not in _YES | _NO or not index.isdecimal():
+            raise InputError(
+                f"exclusion list {file}, row {number}: slice must be a whole number and exclude "
+                f"yes or no, got {index!r} and {answer!r}"
+            )
+        entry = (row["scan"] or "").strip(), int(index)
+        if entry in entries:
+            raise InputError(
+                f"exclusion list {file}, row {number}: {entry[0]} slice {index} is there twice: "
+                "keep one line"
+            )
+        entries[entry] = answer in _YES
     excluded: dict[str, set[int]] = {}
-    # Spreadsheet programs put a byte order mark before the first column's name.
-    with file.open(newline="", encoding="utf-8-sig") as text:
-        rows = csv.DictReader(text)
-        missing = {"scan", "slice", "exclude"} - set(rows.fieldnames or ())
-        if missing:
-            raise InputError(f"exclusion list {file} lacks the columns {sorted(missing)}")
-        for row in rows:
-            answer = (row["exclude"] or "").strip().lower()
-            index = (row["slice"] or "").strip()
-            if answer not in _YES | _NO or not index.isdecimal():
-                raise InputError(
-                    f"exclusion list {file}, line {rows.line_num}: slice must be a whole number "
-                    f"and exclude yes or no, got {index!r} and {answer!r}"
-                )
-            if answer in _YES:
-                excluded.setdefault(str(row["scan"]).strip(), set()).add(int(index))
+    for (scan, slice_index), bad in entries.items():
+        if bad:
+            excluded.setdefault(scan, set()).add(slice_index)
     return excluded
 
 
@@ -67,7 +71,7 @@ def _from_json(file: Path) -> dict[str, set[int]]:
     """Read the JSON form."""
     form = f'exclusion list {file} is not of the form {{"scan": [slice, ...]}}'
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = read_unique(file)
     except ValueError as error:
         raise InputError(f"{form}: {error}") from error
     if not isinstance(content, dict):
@@ -75,7 +79,35 @@ def _from_json(file: Path) -> dict[str, set[int]]:
     for scan, slices in content.items():
         if not isinstance(slices, list) or not all(map(_is_index, slices)):
             raise InputError(f"{form}: {scan!r} needs a list of whole numbers from 0 on")
+        if len(set(slices)) < len(slices):
+            raise InputError(f"{form}: {scan!r} has a slice twice")
     return {scan: set(slices) for scan, slices in content.items() if slices}
+
+
+def check_exclusions(
+    excluded: Mapping[str, set[int]], slices: Mapping[str, int], source: object
+) -> None:
+    """Refuse a list that excludes what is not there.
+
+    Args:
+        excluded: The excluded slices by scan.
+        slices: Number of slices of each scan of the dataset.
+        source: Name of the list in messages.
+
+    Raises:
+        InputError: With the scan, or the slice, that the dataset does not have.
+    """
+    for scan, indices in excluded.items():
+        if scan not in slices:
+            raise InputError(
+                f"exclusion list {source}: there is no scan {scan!r} in the dataset"
+                f"{did_you_mean(scan, slices)}"
+            )
+        if max(indices) >= slices[scan]:
+            raise InputError(
+                f"exclusion list {source}: {scan} has {slices[scan]} slices, counted from 0: there "
+                f"is no slice {max(indices)}"
+            )
 
 
 def _is_index(value: object) -> bool:

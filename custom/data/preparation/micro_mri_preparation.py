@@ -12,7 +12,7 @@ from tqdm import tqdm
 from custom.data.datasets.datalist import EXCLUSIONS
 from custom.data.datasets.dataset_kinds import PAIRED_STACKS
 from custom.data.datasets.dataset_writer import DATALIST, SPLITS, DatasetWriter
-from custom.data.datasets.exclusions import EXCLUSION_COLUMNS, read_exclusions
+from custom.data.datasets.exclusions import EXCLUSION_COLUMNS, check_exclusions, read_exclusions
 from custom.data.preparation.dataset_publishing import (
     PREPARATION,
     check_output_dir,
@@ -22,7 +22,7 @@ from custom.data.preparation.pair_loading import PairLoader
 from custom.data.preparation.scans.scan_description import LeftOut, ScanDescription
 from custom.data.preparation.scans.scan_finder import ScanFinder
 from custom.data.preparation.scans.scan_pairing import ScanPair
-from custom.data.preparation.splits import AnimalSplit
+from custom.data.preparation.splits import AnimalSplit, SubjectSplit
 from custom.errors import InputError
 from custom.files.atomic import write_json
 from custom.files.csv_table import write_table
@@ -48,7 +48,7 @@ class MicroMriPreparation:
         find: Finds and describes the scans.
         pair: Makes pairs of them, as :func:`custom.data.preparation.scans.scan_pairing.pair_scans`.
         load: Reads the pixels of a pair.
-        split: Gives the split of an animal.
+        split: Gives the animal of a scan, and the split of an animal.
         output_dir: Folder of the dataset.
         exclusions: List of bad slices (CSV or JSON) that becomes the dataset's own.
         overwrite: Whether to replace a dataset in ``output_dir``; its ``exclusions.csv`` stays
@@ -63,7 +63,7 @@ class MicroMriPreparation:
         find: ScanFinder,
         pair: Pairing,
         load: PairLoader,
-        split: AnimalSplit,
+        split: AnimalSplit | SubjectSplit,
         output_dir: str | Path | None,
         exclusions: str | Path | None = None,
         overwrite: bool = False,
@@ -75,7 +75,10 @@ class MicroMriPreparation:
         if output_dir is None:
             raise InputError("output_dir is missing: give the folder of the dataset")
         self.output_dir = Path(output_dir).expanduser().resolve()
-        self.excluded = None if exclusions is None else read_exclusions(exclusions)
+        self.given = exclusions is not None
+        kept = self.output_dir / EXCLUSIONS
+        self.listed = exclusions or (kept if kept.is_file() else None)
+        self.excluded = read_exclusions(self.listed)
         check_output_dir(self.output_dir, overwrite, frozenset({EXCLUSIONS}))
 
     def run(self) -> Path:
@@ -85,15 +88,24 @@ class MicroMriPreparation:
             The path of its ``datalist.json``.
 
         Raises:
-            InputError: If there is nothing to read, no pair, or a slice to exclude does not exist.
+            InputError: If there is nothing to read, no pair, or a scan or slice to exclude does not
+                exist; if the split of an animal is in doubt, or two pairs hold the same image.
         """
         scans, left_out = self.find()
         pairs, unpaired = self.pair(scans)
         left_out = [*left_out, *unpaired]
-        self._check_exclusions(pairs)
+        check_exclusions(
+            self.excluded, {pair.scan_id: pair.fast.size[2] for pair in pairs}, self.listed
+        )
+        animals = [(Path(pair.fast.animal), pair.fast.animal) for pair in pairs]
+        subjects = self.split.subjects_of(animals)
+        splits = self.split(subjects)
+        placed = [
+            (pair, name, splits.get(name)) for pair, name in zip(pairs, subjects, strict=True)
+        ]
         about = "mouse micro-MRI", "fast and default scans, paired"
         with published_dataset(self.output_dir, PAIRED_STACKS, *about) as writer:
-            records = self._write_pairs(writer, pairs, left_out)
+            records = self._write_pairs(writer, placed, left_out)
             for item in left_out:
                 logger.warning("not paired: %s: %s", item.source, item.reason)
             if not records:
@@ -115,13 +127,20 @@ class MicroMriPreparation:
         return self.output_dir / DATALIST
 
     def _write_pairs(
-        self, writer: DatasetWriter, pairs: Sequence[ScanPair], left_out: list[LeftOut]
+        self,
+        writer: DatasetWriter,
+        pairs: Sequence[tuple[ScanPair, str, str | None]],
+        left_out: list[LeftOut],
     ) -> list[dict[str, Any]]:
         """Write all pairs that can be read; the scans of the others are added to ``left_out``."""
         records: list[dict[str, Any]] = []
-        for pair in tqdm(pairs, "Preparing pairs", disable=None):
+        for pair, subject, split in tqdm(pairs, "Preparing pairs", disable=None):
             try:
-                split = self.split.split_of(pair.fast.animal)
+                if split is None:
+                    raise InputError(
+                        f"animal {subject} is not in the split_file: add it there, or split by "
+                        "--shares"
+                    )
                 images, record = self.load(pair)
             except InputError as error:
                 reason = f"{pair.scan_id}: {error}"
@@ -135,31 +154,19 @@ class MicroMriPreparation:
                 pair.scan_id,
                 images,
                 animal=pair.fast.animal,
+                subject=subject,
                 plane=pair.fast.plane,
                 region=pair.fast.region,
                 phase_axis=pair.fast.parameters.get("phase_axis"),
             )
-            excluded = sorted((self.excluded or {}).get(pair.scan_id, ()))
+            excluded = sorted(self.excluded.get(pair.scan_id, ()))
             head = {"scan": pair.scan_id, "split": split, "excluded_slices": excluded}
             records.append(head | record)
         return records
 
-    def _check_exclusions(self, pairs: Sequence[ScanPair]) -> None:
-        """Refuse slices that a scan does not have, and log scans that are in no pair."""
-        slices = {pair.scan_id: pair.fast.size[2] for pair in pairs}
-        for scan, indices in (self.excluded or {}).items():
-            last = max(indices, default=-1)
-            if scan not in slices:
-                logger.warning("exclusions: there is no scan %s in the dataset", scan)
-            elif last >= slices[scan]:
-                raise InputError(
-                    f"exclusions: {scan} has {slices[scan]} slices, counted from 0: there is no "
-                    f"slice {last}"
-                )
-
     def _write_exclusions(self, folder: Path) -> None:
         """Write the list of bad slices that was given, if one was."""
-        if self.excluded is None:
+        if not self.given:
             return
         rows = [
             {"scan": scan, "slice": index, "exclude": "yes", "reason": "given to prepare"}
@@ -176,7 +183,7 @@ class MicroMriPreparation:
                 "method": self.find.method,
                 "reconstruction": self.find.reconstruction,
                 "region_patterns": self.find.region_patterns,
-                "split_file": self.split.path.name,
+                **self.split.settings,
                 **vars(self.load),
             },
             "pairs": list(records),

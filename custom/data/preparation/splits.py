@@ -2,82 +2,178 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from custom.data.datasets.dataset_writer import SPLITS
+from custom.data.datasets.subject_names import (
+    groups_of,
+    has_session,
+    numbers_in,
+    stem_of,
+    subject_key,
+    without_session,
+)
 from custom.errors import InputError
+from custom.files.unique_keys import check_keys, read_unique
 from custom.setting_checks import check_not_negative, check_whole
 
-__all__ = ["AnimalSplit", "SubjectSplit"]
+__all__ = ["AnimalSplit", "SubjectSplit", "animal_split"]
+
+logger = logging.getLogger(__name__)
 
 _BIDS = r"(?:^|[/_])(sub-[A-Za-z0-9]+)"
+_FORM = '{"training": ["mouse01", ...], "validation": [...], "test": [...]}'
 
 
-class AnimalSplit:
-    """Split by animal, so that no animal is both trained on and tested on.
-
-    An animal is looked up by its name, without regard to case; else by the number at the end of its
-    name, so that ``m7`` and ``Study-007`` are found under ``mouse07`` or ``7``.
+class _Split:
+    """Names of the subjects in the paths of their files.
 
     Args:
-        path: A JSON file ``{"training": ["mouse01", ...], "validation": [...], "test": [...]}``.
+        pattern: Regular expression for the subject in a file's path, its first group if it has
+            one; by default the label of BIDS, ``sub-01``. The last place in the path counts.
+
+    Raises:
+        InputError: If ``pattern`` is no regular expression.
+    """
+
+    def __init__(self, pattern: str | None) -> None:
+        self.named = pattern is not None
+        try:
+            self.pattern = re.compile(_BIDS if pattern is None else str(pattern))
+        except re.error as error:
+            raise InputError(f"subject_pattern {pattern!r} is no pattern: {error}") from error
+
+    def subject_of(self, path: Path, name: str) -> str:
+        """Return the subject in a path, or ``name`` if there is none."""
+        return self._found(path) or name
+
+    def subjects_of(self, files: Sequence[tuple[Path, str]]) -> list[str]:
+        """Return the subject of each file, by its path and name."""
+        return [self.subject_of(*file) for file in files]
+
+    def _found(self, path: Path) -> str | None:
+        """Return the subject in a path, if there is one."""
+        found = list(self.pattern.finditer(path.as_posix()))
+        return found[-1].group(1 if self.pattern.groups else 0) or None if found else None
+
+
+def _check_apart(groups: Iterable[Sequence[str]]) -> None:
+    """Refuse groups of names that may each be one subject's."""
+    found = "; ".join(", ".join(group) for group in groups)
+    if found:
+        raise InputError(
+            f"these may be scans of one subject, which belong in one split: {found}: tell the "
+            "subject's part of a name, such as --subject_pattern '(KO-\\d+)', or that each name is "
+            "another subject, --subject_pattern '.+'"
+        )
+
+
+class AnimalSplit(_Split):
+    """Split by animal from a file, so that no animal is both trained on and tested on.
+
+    An animal is looked up by its name, without regard to case and separators; else by its number,
+    if its name holds exactly one, so that ``m7`` and ``Study-007`` are found under ``mouse07``.
+
+    Args:
+        path: A JSON file ``{"training": ["mouse01", ...], "validation": [...], "test": [...]}``,
+            with a ``description`` if its animals are those of a publication.
+        pattern: Regular expression for the animal in a scan's name, ``KO-12`` in ``KO-12-d7``.
 
     Raises:
         InputError: If the file is missing, broken, or names an animal twice.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, pattern: str | None = None) -> None:
+        super().__init__(pattern)
         self.path = Path(path)
-        form = '{"training": ["mouse01", ...], "validation": [...], "test": [...]}'
         if not self.path.is_file():
-            raise InputError(f"split_file {path} does not exist: give a JSON file {form}")
+            raise InputError(f"split_file {path} does not exist: give a JSON file {_FORM}")
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8-sig"))
+            content = read_unique(self.path)
+            check_keys(content, (*SPLITS, "description"))
             lists = {split: [str(name) for name in content[split]] for split in SPLITS}
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"split_file {path} is not of the form {form}: {error}") from error
-        self._by_name: dict[str, str] = {}
-        self._by_number: dict[int, set[str]] = {}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"split_file {path} is not of the form {_FORM}: {error}") from error
+        self.description = str(content.get("description", ""))
+        self._listed: dict[str, tuple[str, str]] = {}
         for split, names in lists.items():
             for name in names:
-                if self._by_name.setdefault(name.casefold(), split) != split:
+                entry = self._listed.setdefault(subject_key(name), (name, split))
+                if entry[1] != split:
                     raise InputError(f"split_file {path} has {name} in two splits: keep one")
-                number = _number(name)
-                if number is not None:
-                    self._by_number.setdefault(number, set()).add(split)
 
-    def split_of(self, animal: str) -> str:
-        """Return the split of an animal.
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What determines the split."""
+        return {"split_file": self.path.name, "subject_pattern": self.pattern.pattern}
+
+    def __call__(self, subjects: Iterable[str]) -> dict[str, str]:
+        """Return the split of each animal that the file names.
 
         Raises:
-            InputError: If the file does not name it, or its number occurs in several splits.
+            InputError: If a name could be that of several animals of the file, or sessions of one
+                animal are in several splits.
         """
-        if animal.casefold() in self._by_name:
-            return self._by_name[animal.casefold()]
-        number = _number(animal)
-        splits = self._by_number.get(number, set()) if number is not None else set()
-        if len(splits) == 1:
-            return next(iter(splits))
-        if splits:
+        found: dict[str, tuple[str, str]] = {}
+        doubtful: list[str] = []
+        for name in sorted(set(subjects)):
+            known = self._candidates(name)
+            if self._is_certain(name) and len({split for _, split in known}) == 1:
+                found[name] = known[0]
+            elif known:
+                doubtful.append(f"{name} ({' or '.join(listed for listed, _ in known)})")
+        if doubtful:
             raise InputError(
-                f"animal {animal} could be several of split_file {self.path.name}: name it there"
+                f"split_file {self.path.name} does not tell the split of {', '.join(doubtful)}: "
+                "name the animal itself, such as --subject_pattern '(KO-\\d+)', give another "
+                "--split_file, or split by --shares"
             )
-        raise InputError(f"animal {animal} is not in split_file {self.path.name}: add it there")
+        splits = {name: split for name, (_, split) in found.items()}
+        groups = [] if self.named else groups_of(splits, without_session)
+        _check_apart(group for group in groups if len({splits[name] for name in group}) > 1)
+        self._tell(found)
+        return splits
+
+    def _candidates(self, animal: str) -> list[tuple[str, str]]:
+        """Return the animals of the file that a name may mean, each with its split."""
+        if subject_key(animal) in self._listed:
+            return [self._listed[subject_key(animal)]]
+        numbers = numbers_in(animal)
+        return [
+            (name, split)
+            for name, split in self._listed.values()
+            if len(own := numbers_in(name)) == 1 and own[0] in numbers
+        ]
+
+    def _is_certain(self, animal: str) -> bool:
+        """Return True if a name is in the file, or its number can be nothing but the animal's."""
+        key = subject_key(animal)
+        return key in self._listed or (len(numbers_in(key)) == 1 and not has_session(key))
+
+    def _tell(self, found: Mapping[str, tuple[str, str]]) -> None:
+        """Log which animals are taken for those of the file."""
+        renamed = any(
+            subject_key(name) != subject_key(listed) for name, (listed, _) in found.items()
+        )
+        if self.description or renamed:
+            logger.warning(
+                "split_file %s%s is applied to your animals: %s; if they are others, give "
+                "--split_file or --shares",
+                self.path.name,
+                f" ({self.description})" if self.description else "",
+                ", ".join(
+                    f"{name} as {listed} ({split})" for name, (listed, split) in found.items()
+                ),
+            )
 
 
-def _number(name: str) -> int | None:
-    """Return the number at the end of a name, if it has one."""
-    match = re.search(r"(\d+)\D*$", name)
-    return int(match.group(1)) if match else None
-
-
-class SubjectSplit:
+class SubjectSplit(_Split):
     """Split by subject, so that no subject is both trained on and tested on.
 
     Args:
@@ -85,13 +181,15 @@ class SubjectSplit:
             subjects, in any unit. A share above 0 gets at least one subject, a share of 0 none.
         seed: Random seed; one seed and the same subjects give the same split.
         pattern: Regular expression for the subject in a file's path, its first group if it has
-            one; by default the label of BIDS, ``sub-01``. The last place in the path counts.
+            one; by default the label of BIDS, ``sub-01``. Where it does not occur, the name of the
+            file or animal is the subject.
 
     Raises:
         InputError: If an argument is out of range, or ``pattern`` no regular expression.
     """
 
     def __init__(self, shares: Any, seed: int = 0, pattern: str | None = None) -> None:
+        super().__init__(pattern)
         if not isinstance(shares, Mapping) or set(shares) != set(SPLITS):
             raise InputError(f"shares must give a number for each of {', '.join(SPLITS)}")
         for split, share in shares.items():
@@ -99,19 +197,26 @@ class SubjectSplit:
         if not any(shares.values()):
             raise InputError("shares must not all be 0")
         check_whole("seed", seed, 0)
-        try:
-            self.pattern = re.compile(_BIDS if pattern is None else str(pattern))
-        except re.error as error:
-            raise InputError(f"subject_pattern {pattern!r} is no pattern: {error}") from error
         self.shares = {split: float(shares[split]) for split in SPLITS}
         self.seed = seed
 
-    def subject_of(self, path: Path, name: str) -> str:
-        """Return the subject in a path, or ``name`` if there is none."""
-        found = list(self.pattern.finditer(path.as_posix()))
-        if not found:
-            return name
-        return found[-1].group(1 if self.pattern.groups else 0) or name
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What determines the split."""
+        return {
+            "shares": self.shares,
+            "seed": self.seed,
+            "subject_pattern": self.pattern.pattern,
+        }
+
+    def subjects_of(self, files: Sequence[tuple[Path, str]]) -> list[str]:
+        """Return the subject of each file, by its path and name.
+
+        Raises:
+            InputError: If names that stand for their subjects may be those of one.
+        """
+        _check_apart(groups_of((name for path, name in files if not self._found(path)), stem_of))
+        return super().subjects_of(files)
 
     def __call__(self, subjects: Iterable[str]) -> dict[str, str]:
         """Return the split of each subject.
@@ -139,3 +244,30 @@ class SubjectSplit:
             lack = {split: self.shares[split] / total * number - counts[split] for split in counts}
             counts[max(lack, key=lack.__getitem__)] += 1
         return counts
+
+
+def animal_split(
+    split_file: str | Path | None,
+    published: str | Path,
+    shares: Mapping[str, Any],
+    seed: int = 0,
+    pattern: str | None = None,
+) -> AnimalSplit | SubjectSplit:
+    """Return the split of a file, or by shares if there are any; by default the published one.
+
+    Args:
+        split_file: See :class:`AnimalSplit`.
+        published: The file that is used if neither ``split_file`` nor a share is given.
+        shares: See :class:`SubjectSplit`; all None if they are not used.
+        seed: See there.
+        pattern: See there.
+
+    Raises:
+        InputError: If both are given.
+    """
+    given = any(share is not None for share in dict(shares).values())
+    if given and split_file is not None:
+        raise InputError("split_file and shares exclude each other: give one")
+    if given:
+        return SubjectSplit(shares, seed, pattern)
+    return AnimalSplit(published if split_file is None else split_file, pattern)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from custom.data.datasets.dataset_kinds import VOLUMES, volume_pair
 from custom.data.datasets.dataset_writer import DATALIST, SPLITS, DatasetWriter
+from custom.data.datasets.subject_names import groups_of
 from custom.data.inputs.image_search import find_images
 from custom.data.inputs.input_selection import unique_names
 from custom.data.preparation.cropping import crop_air, fit_int16
@@ -25,7 +26,7 @@ from custom.data.preparation.splits import SubjectSplit
 from custom.errors import InputError
 from custom.files.atomic import sha256_of, write_json
 from custom.files.image_faults import load_image, readable
-from custom.files.reader import format_of
+from custom.files.reader import format_of, name_of
 from custom.setting_checks import check_not_negative
 from custom.versions import package_versions
 
@@ -96,7 +97,7 @@ class VolumePreparation:
         """
         paths = self._paths()
         names = unique_names(paths)
-        subjects = [self.split.subject_of(*pair) for pair in zip(paths, names, strict=True)]
+        subjects = self.split.subjects_of(list(zip(paths, names, strict=True)))
         splits = self.split(subjects)
         files = list(zip(paths, names, subjects, strict=True))
         about = "3D volumes", "3D volumes; air cut off"
@@ -145,6 +146,11 @@ class VolumePreparation:
         if not found:
             listed = ", ".join(map(str, self.sources))
             raise InputError(f"no NIfTI file with a name like {self.files!r} in {listed}")
+        for group in groups_of(found, lambda path: name_of(path)[1] / name_of(path)[0]):
+            raise InputError(
+                f"{' and '.join(map(str, group))} have one name, so they may be one image: "
+                "take one out, or rename it"
+            )
         return list(dict.fromkeys(found))
 
     def _write(
@@ -159,10 +165,10 @@ class VolumePreparation:
             part, affine = crop_air(
                 values, np.asarray(header.affine, float), margin_mm=self.crop_margin_mm
             )
+            label = fit_int16(part)
+            writer.add(split, name, volume_pair(label, affine), subject=subject)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-        label = fit_int16(part)
-        writer.add(split, name, volume_pair(label, affine), subject=subject)
         return {
             "scan": name,
             "split": split,
@@ -179,9 +185,7 @@ class VolumePreparation:
         return {
             "versions": package_versions(_PACKAGES),
             "settings": {
-                "shares": self.split.shares,
-                "seed": self.split.seed,
-                "subject_pattern": self.split.pattern.pattern,
+                **self.split.settings,
                 "files": self.files,
                 "crop_margin_mm": self.crop_margin_mm,
             },

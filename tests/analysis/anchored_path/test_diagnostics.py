@@ -130,7 +130,7 @@ def test_slices_are_spread_over_scans_and_leave_out_bad_ones(tmp_path):
     assert [item.index for item in more] == [0, 2, 4]
     bad = tmp_path / "exclusions.csv"
     bad.write_text("scan,slice,exclude,reason\nscan0,2,yes,motion\nscan0,0,yes,motion\n")
-    (item,) = choose_slices(list(scans(count=1)), 1, bad)
+    (item,) = choose_slices([item | {"exclusions": str(bad)} for item in scans(count=1)], 1)
     assert item.index == 3
     # the range of the kept reference slices as acquired, in means of this slice
     label = next(scans())["label"][..., [1, 3, 4]] * torch.tensor([2.0, 4.0, 5.0])
@@ -138,7 +138,7 @@ def test_slices_are_spread_over_scans_and_leave_out_bad_ones(tmp_path):
     everything = "".join(f"scan0,{index},yes,motion\n" for index in range(5))
     bad.write_text("scan,slice,exclude,reason\n" + everything)
     with pytest.raises(InputError, match="no slice is left"):
-        choose_slices(list(scans(count=1)), 1, bad)
+        choose_slices([item | {"exclusions": str(bad)} for item in scans(count=1)], 1)
 
 
 def test_an_oracle_walks_back_to_the_reference():

@@ -23,9 +23,10 @@ CONFIGS = find_bundle("gan3d_sr_denoise") / "configs"
 @pytest.fixture
 def references(tmp_path):
     """Three items without an image."""
-    values = np.random.default_rng(0).integers(0, 900, (6, 5, 4)).astype(np.int16)
+    rng = np.random.default_rng(0)
     splits = {}
     for split in ("training", "validation", "test"):
+        values = rng.integers(0, 900, (6, 5, 4)).astype(np.int16)
         write_volume(tmp_path / f"{split}.nii.gz", values, np.eye(4))
         splits[split] = [{"scan": f"one of {split}", "label": f"{split}.nii.gz"}]
     (tmp_path / "datalist.json").write_text(json.dumps(splits))
@@ -87,12 +88,13 @@ def write_dataset(folder, slices=3):
 
 
 def test_list_names_files_that_hold_the_same_values_twice(tmp_path):
-    items = load_datalist(write_dataset(tmp_path / "set"))["validation"]
+    lists = load_datalist(write_dataset(tmp_path / "set"))
+    items = lists["validation"]
     volume = nib.load(items[0]["label"])
     assert volume.shape == (8, 10, 3)
     np.testing.assert_allclose(volume.affine, HIGH, atol=1e-6)
     assert volume.header.get_xyzt_units()[0] == "mm"
-    slices = slice_items(items)
+    slices = slice_items(lists, "validation")
     assert [item["slice"] for item in slices] == [0, 1, 2]
     assert slices[1]["label"].endswith("slices.zarr/m2_axial_head/label#1")
     assert slices[1]["animal"] == "m2"
@@ -105,23 +107,12 @@ def test_the_dataset_s_own_exclusions_are_honoured(tmp_path):
         EXCLUSION_COLUMNS,
         [{"scan": "m1_axial_head", "slice": 1, "exclude": "yes", "reason": "ghost"}],
     )
-    items = load_datalist(folder)
-    assert [item["slice"] for item in slice_items(items["training"])] == [0, 2]
+    items = slice_items(load_datalist(folder), "training")
+    assert [item["slice"] for item in items] == [0, 2]
     other = tmp_path / "other.json"
     other.write_text(json.dumps({"m1_axial_head": [0, 1, 2]}))
-    with pytest.raises(InputError, match="no slice is left"):
-        slice_items(items["training"], exclusions=other)
-
-
-def test_a_slice_that_a_scan_does_not_have_is_logged(tmp_path, caplog):
-    items = load_datalist(write_dataset(tmp_path / "set"))
-    bad = tmp_path / "bad.json"
-    # m2 is in another split: what is said of it cannot be judged here.
-    bad.write_text(json.dumps({"m1_axial_head": [2, 3, 7], "m2_axial_head": [9]}))
-    assert [item["slice"] for item in slice_items(items["training"], bad)] == [0, 1]
-    (record,) = caplog.records
-    text = "m1_axial_head has 3 slices, counted from 0: there are no slices [3, 7] to exclude"
-    assert text in record.getMessage()
+    with pytest.raises(InputError, match="no slice of split 'training' is left"):
+        slice_items(load_datalist(folder, exclusions=other), "training")
 
 
 @pytest.mark.parametrize("key", ["scan", "image", "label", "num_slices"])
@@ -165,7 +156,7 @@ def test_a_field_that_is_null_does_not_reach_a_batch(tmp_path):
     content = json.loads((folder / "datalist.json").read_text())
     content["test"][0]["phase_axis"] = None
     (folder / "datalist.json").write_text(json.dumps(content))
-    items = slice_items(load_datalist(folder)["test"])
+    items = slice_items(load_datalist(folder), "test")
     assert "phase_axis" not in items[0]
     assert default_collate(items)["animal"] == ["m3"] * 3
 
@@ -189,3 +180,31 @@ def test_only_keys_that_are_named_are_paths(references):
     file.write_text(json.dumps(content))
     with pytest.raises(InputError, match="field_map of one of test is missing"):
         load_datalist(references, needed=["label"], paths=["label", "field_map"])
+
+
+@pytest.mark.parametrize("number", [-3, 0, 2, 3.0, "3", 1e9])
+def test_a_number_of_slices_that_the_store_does_not_have_is_refused(tmp_path, number):
+    folder = write_dataset(tmp_path / "set")
+    content = json.loads((folder / "datalist.json").read_text())
+    content["validation"][0]["num_slices"] = number
+    (folder / "datalist.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"num_slices of m2_axial_head is .*, its store holds 3"):
+        load_datalist(folder)
+
+
+@pytest.mark.parametrize(
+    ("excluded", "message"),
+    [
+        ({"m1_axial_had": [1]}, "no scan 'm1_axial_had' .*did you mean 'm1_axial_head'"),
+        (
+            {"m1_axial_head": [3, 7]},
+            "m1_axial_head has 3 slices, counted from 0: there is no slice 7",
+        ),
+        ({"m3_axial_head": [9]}, "there is no slice 9"),  # of another split
+    ],
+)
+def test_what_the_dataset_does_not_have_cannot_be_excluded(tmp_path, excluded, message):
+    folder = write_dataset(tmp_path / "set")
+    (tmp_path / "bad.json").write_text(json.dumps(excluded))
+    with pytest.raises(InputError, match=message):
+        load_datalist(folder, exclusions=tmp_path / "bad.json")

@@ -28,8 +28,8 @@ def test_json_form(tmp_path):
     ("name", "text", "message"),
     [
         ("e.csv", "scan,slice\na,1\n", "lacks the columns"),
-        ("e.csv", "scan,slice,exclude,reason\na,1,perhaps,\n", "line 2"),
-        ("e.csv", "scan,slice,exclude,reason\na,-1,yes,\n", "line 2"),
+        ("e.csv", "scan,slice,exclude,reason\na,1,perhaps,\n", "row 1"),
+        ("e.csv", "scan,slice,exclude,reason\na,-1,yes,\n", "row 1"),
         ("e.json", "[1]", "not of the form"),
         ("e.json", "{", "not of the form"),
         ("e.json", '{"a": "12"}', "'a' needs a list of whole numbers"),
@@ -37,8 +37,13 @@ def test_json_form(tmp_path):
         ("e.json", '{"a": [1.5]}', "'a' needs a list of whole numbers"),
         ("e.json", '{"a": ["1"]}', "'a' needs a list of whole numbers"),
         ("e.json", '{"a": [true]}', "'a' needs a list of whole numbers"),
+        ("e.csv", "scan,slice,exclude\na,1,yes\na,1,no\n", "row 2: a slice 1 is there twice"),
+        ("e.csv", "scan,slice,exclude,exclude\na,1,yes,no\n", "a column twice"),
+        ("e.csv", "scan,slices,exclude\na,1,yes\n", "did you mean 'slices'"),
+        ("e.json", '{"a": [1], "a": [2]}', "Duplicate key: `a`"),
+        ("e.json", '{"a": [1, 1]}', "'a' has a slice twice"),
         ("e.json", '{"a": 3}', "'a' needs a list of whole numbers"),
-        ("e.csv", "scan,slice,exclude,reason\na,²,yes,\n", "line 2"),
+        ("e.csv", "scan,slice,exclude,reason\na,²,yes,\n", "row 1"),
     ],
 )
 def test_nonsense_is_named(tmp_path, name, text, message):

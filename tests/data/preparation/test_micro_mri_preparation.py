@@ -35,7 +35,7 @@ def test_studies_become_a_dataset(tmp_path, split_file, caplog):
     assert [item["scan"] for item in lists["training"]] == ["mouse01_axial_head-thorax"]
     assert [item["scan"] for item in lists["validation"]] == ["mouse02_coronal_thorax-abdomen"]
     assert lists["training"][0]["phase_axis"] == 1
-    assert len(slice_items(lists["training"])) == SLICES
+    assert len(slice_items(lists, "training")) == SLICES
 
     report = json.loads((output / "preparation.json").read_text())
     reasons = {item["source"].split("2024_")[1]: item["reason"] for item in report["not_paired"]}
@@ -47,7 +47,7 @@ def test_studies_become_a_dataset(tmp_path, split_file, caplog):
     }
     assert "FLASH, not RARE" in reasons["mouse01/7/pdata/1/2dseq"]
     assert "2dseq is missing" in reasons["mouse01/8"]
-    assert "mouse99 is not in split_file" in reasons["mouse99/1/pdata/1/2dseq"]
+    assert "mouse99 is not in the split_file" in reasons["mouse99/1/pdata/1/2dseq"]
     for reason in reasons.values():
         assert reason in caplog.text
     assert "2 pairs (1 training, 1 validation, 0 test)" in caplog.text
@@ -129,7 +129,9 @@ def test_overwriting_needs_leave_and_keeps_a_person_s_list(tmp_path, split_file)
     study = write_study(tmp_path / "studies", "mouse01")
     arguments = {"source": study, "split_file": str(split_file)}
     prepare(tmp_path / "set", **arguments)
-    (tmp_path / "set" / "exclusions.csv").write_text("scan,slice,exclude,reason\na,0,yes,mine\n")
+    (tmp_path / "set" / "exclusions.csv").write_text(
+        "scan,slice,exclude,reason\nmouse01_axial_head-thorax,0,yes,mine\n"
+    )
     (tmp_path / "set" / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="already holds a dataset"):
         prepare(tmp_path / "set", **arguments)
@@ -176,7 +178,10 @@ def test_wrong_arguments_are_one_line(tmp_path, split_file, monkeypatch, change,
 
 def test_the_published_split_is_that_of_the_source():
     lists = json.loads((BUNDLE / "configs" / "split_published.json").read_text())
-    numbers = {split: [int(name.removeprefix("mouse")) for name in lists[split]] for split in lists}
+    numbers = {
+        split: [int(name.removeprefix("mouse")) for name in lists[split]]
+        for split in ("training", "validation", "test")
+    }
     assert numbers["training"] == [*range(1, 6), 8, 9, *range(11, 16), *range(17, 22), 23]
     assert numbers["validation"] == [6, 10]
     assert numbers["test"] == [7, 16, 22]

@@ -105,7 +105,7 @@ def test_contact_sheet_and_list_are_there_and_nothing_is_excluded(made):
     assert [row["exclude"] for row in rows] == ["no"] * SLICES
     assert rows[2]["reason"].startswith("suggested: fast scan low SNR")
     assert rows[0]["reason"] == ""
-    assert len(slice_items(load_datalist(made)["training"])) == SLICES
+    assert len(slice_items(load_datalist(made), "training")) == SLICES
 
 
 def test_sheet_frames_what_is_flagged_and_excluded(made):
@@ -121,7 +121,7 @@ def test_sheet_frames_what_is_flagged_and_excluded(made):
     QualityControl(made, load_datalist(made), QualityLimits(), keep, dots_per_inch=20).run()
     assert f"{SCAN},0,yes,mine" in file.read_text()
     assert (made / "qc.1" / "qc.csv").read_text() == earlier
-    assert len(slice_items(load_datalist(made)["training"])) == SLICES - 1
+    assert len(slice_items(load_datalist(made), "training")) == SLICES - 1
     figure = draw_contact_sheet(sheets[0])
     frames = [ax.spines["left"].get_linewidth() > 1 for ax in figure.axes[:SLICES]]
     assert [index for index, framed in enumerate(frames) if framed] == [0, 2, 4, 6]
