@@ -112,8 +112,8 @@ def test_the_middle_of_a_patch_is_foreground(tmp_path):
     label = np.full((60, 60, 60), 1.0)
     label[20:34, 24:36, 30:42] = 800 + volume(3, (14, 12, 12)) % 7
     with DatasetWriter(tmp_path / "set", VOLUMES, "corner", "made for a test") as writer:
-        for split in ("training", "validation"):
-            writer.add(split, split, volume_pair(label, np.eye(4)))
+        for number, split in enumerate(("training", "validation")):
+            writer.add(split, split, volume_pair(label + number, np.eye(4)))
     data = config(tmp_path / "set").get_parsed_content("train::dataset")
     set_rnd(data, seed=0)
     middle = slice(SIZE // 2 - 1, SIZE // 2 + 1)
