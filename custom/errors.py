@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["InputError", "Refusal", "did_you_mean"]
+__all__ = ["InputError", "Refusal", "did_you_mean", "nearest"]
 
 
 class InputError(ValueError):
@@ -29,16 +29,24 @@ class Refusal(InputError):  # noqa: N818 - the audit log's term
         self.reason = reason
 
 
-def did_you_mean(name: object, known: Iterable[object]) -> str:
-    """Return the known name that an unknown one resembles, as the end of a message, or nothing.
+def nearest(name: object, known: Iterable[object]) -> str | None:
+    """Return the known name that a misspelt one most resembles, or None.
 
-    >>> did_you_mean("validaton", ["training", "validation"])
-    " (did you mean 'validation'?)"
-    >>> did_you_mean("notes", ["training", "validation"])
-    ''
+    >>> nearest("inptu", ["input", "output_dir"]), nearest("age", ["image"])
+    ('input', None)
     """
     names = {str(other).casefold(): str(other) for other in known}
     word = str(name).casefold()
     swapped = [other for other in names if sorted(other) == sorted(word)]
     close = swapped or get_close_matches(word, names, n=1, cutoff=0.8)
-    return f" (did you mean {names[close[0]]!r}?)" if close else ""
+    return names[close[0]] if close else None
+
+
+def did_you_mean(name: object, known: Iterable[object]) -> str:
+    """Return the known name that a misspelt one resembles, as the end of a message, or nothing.
+
+    >>> did_you_mean("validaton", ["training", "validation"])
+    " (did you mean 'validation'?)"
+    """
+    like = nearest(name, known)
+    return f" (did you mean {like!r}?)" if like else ""

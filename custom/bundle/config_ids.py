@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from pydoc import ErrorDuringImport, locate
 from typing import Any
 
-from custom.errors import InputError
+from custom.errors import InputError, nearest
 
 __all__ = [
     "check_ids",
@@ -17,7 +16,6 @@ __all__ = [
     "holds",
     "id_parts",
     "known_ids",
-    "nearest",
     "value_at",
     "walk",
 ]
@@ -97,15 +95,6 @@ def known_ids(content: Mapping[str, Any], name: str) -> str:
     place = f"{'::'.join(parts[:depth])} has" if depth else "the configs have"
     listed = f"{place} {', '.join(names)}"
     return f"did you mean {like!r}? {listed[0].upper()}{listed[1:]}" if like else listed
-
-
-def nearest(name: str, known: Iterable[Any]) -> str | None:
-    """Return the known name that is most like a misspelt one, if one is like it.
-
-    >>> nearest("inptu", ["input", "output_dir"]), nearest("x", ["input"])
-    ('input', None)
-    """
-    return next(iter(get_close_matches(name, list(map(str, known)), 1, 0.7)), None)
 
 
 def holds(name: str, other: str) -> bool:
