@@ -12,7 +12,7 @@ from custom.errors import InputError
 from custom.evaluation.measure import Measure
 from custom.evaluation.restore_with import RestoreWithd
 from custom.evaluation.units import Units
-from custom.files.atomic import set_aside
+from custom.files.atomic import check_writable, set_aside
 from custom.files.csv_table import read_table, write_table
 
 __all__ = ["ItemHandler", "QualityTable", "read_rows"]
@@ -72,7 +72,7 @@ class QualityTable(ItemHandler):
     Raises:
         ValueError: If ``methods`` lacks ``model``.
         InputError: While running, if a unit cannot be measured, or none is left; at its start, if
-            ``output_dir`` holds other files.
+            ``output_dir`` holds other files, cannot be written, or cannot be renamed.
     """
 
     def __init__(
@@ -91,8 +91,8 @@ class QualityTable(ItemHandler):
         self.start()
 
     def attach(self, engine: Engine) -> None:
-        """Refuse the output folder of something else before anything runs."""
-        engine.add_event_handler(Events.STARTED, _holds_evaluation, self.output_dir)
+        """Refuse an output folder that will not do before anything runs."""
+        engine.add_event_handler(Events.STARTED, _check_output, self.output_dir)
         super().attach(engine)
 
     def start(self) -> None:
@@ -135,6 +135,17 @@ class QualityTable(ItemHandler):
         except ValueError as error:
             raise InputError(f"{units.name} cannot be evaluated: {error}") from error
         return [None] * len(units.rows) if found is None else [float(value) for value in found]
+
+
+def _check_output(folder: Path) -> None:
+    """Refuse a folder that cannot take a new evaluation."""
+    earlier = _holds_evaluation(folder)
+    if earlier and folder.is_mount():
+        raise InputError(
+            f"output_dir {folder} holds an evaluation and cannot be renamed, as it is a mount "
+            "point: give a new folder in it"
+        )
+    check_writable(folder.parent if earlier else folder)
 
 
 def _holds_evaluation(folder: Path) -> bool:

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from custom.errors import InputError
 __all__ = [
     "atomic_path",
     "check_sha256",
+    "check_writable",
     "set_aside",
     "sha256_of",
     "whole_folder",
@@ -90,6 +92,17 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder if there is none; raise ``InputError`` if no file can be made in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Permission bits do not tell: root may write anywhere but on a read-only file system.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write into {folder}: {error.strerror or error}") from error
 
 
 def set_aside(path: str | Path) -> Path | None:

@@ -170,3 +170,18 @@ def test_a_stack_of_another_shape_is_refused(tmp_path):
     output["pred"] = output["pred"][:, 1:]
     with pytest.raises(ValueError, match=r"model must give .* for m1_axial_head"):
         run([(batch, output)], table(tmp_path))
+
+
+def test_an_output_folder_that_will_not_do_is_refused_before_anything_runs(tmp_path, monkeypatch):
+    item, _ = scan()
+    (tmp_path / "file").touch()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "out").write_text("")
+    for folder, word in (("file", "cannot write into"), ("other", "holds other files")):
+        with pytest.raises(InputError, match=word):
+            run([item], table(tmp_path / folder))
+    run([item], table(tmp_path))
+    monkeypatch.setattr("pathlib.Path.is_mount", lambda _: True)
+    never = Measure("never", "", "", "lower", None, "", lambda _: pytest.fail("it ran"))
+    with pytest.raises(InputError, match="give a new folder in it"):
+        run([item], table(tmp_path, [never]))
