@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from custom.bundle.arguments import UsageError
 from custom.errors import InputError
+from custom.files.database_url import without_password
 from custom.verbs.deployment import deploy, package
 from custom.verbs.parser import call_verb
 from custom.verbs.story import demo
@@ -54,6 +55,6 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def _stop(message: str, code: int) -> None:
     """Print one line an error, and end."""
-    for line in message.splitlines():
+    for line in without_password(message).splitlines():
         print(f"mri-bundles: {line}", file=sys.stderr)  # noqa: T201
     raise SystemExit(code)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import copy
 import functools
+from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 _load = yaml.load
@@ -29,3 +31,13 @@ def load(stream: Any, Loader: Any) -> Any:  # noqa: N803  (PyYAML's name)
 
 
 yaml.load = load
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow store to be copied: making one takes seconds."""
+    from mlflow import MlflowClient
+
+    file = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file

@@ -153,6 +153,37 @@ def test_a_stopped_run_ends_with_the_code_of_its_signal(bundle, monkeypatch, cap
     assert capsys.readouterr().err == "mri-bundles: stopped\n"
 
 
+@pytest.mark.parametrize("verb", ["train", "restore"])
+def test_sigterm_stops_any_verb_as_ctrl_c_does(bundle, capsys, verb):
+    """What is being written is cleared away, which the system's own end leaves."""
+    kill = ["$__import__('os').kill(__import__('os').getpid(), 15)", "$__import__('time').sleep(9)"]
+    (bundle / "configs" / "killed.yaml").write_text(json.dumps({"run": kill}))
+    text = INFERENCE.replace("fail:\n  _target_: tests_cli_fail\n", "")
+    (bundle / "configs" / "inference.yaml").write_text(text)
+    words = ["--config", "killed", "--input", "x", "--output", "o"]
+    before = signal.getsignal(signal.SIGTERM)
+    assert run(verb, str(bundle), *(words if verb == "restore" else words[:2])) == 143
+    assert capsys.readouterr().err == "mri-bundles: stopped\n"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["tune", "BUNDLE", "--space", "longer", "--trials", "1", "--storage", "URL"],
+        ["train", "BUNDLE", "--no_such_id", "URL"],
+        ["train", "BUNDLE", "--config", "URL"],
+        ["train", "BUNDLE", "URL"],
+        ["report", "URL"],
+    ],
+)
+def test_no_password_is_printed(bundle, capfd, words):
+    url = "postgresql://me:secret@127.0.0.1:9/x"
+    words = [{"BUNDLE": str(bundle), "URL": url}.get(word, word) for word in words]
+    assert run(*words) in (1, 2)
+    assert "secret" not in "".join(capfd.readouterr())
+
+
 def test_tune_says_how_to_get_optuna(bundle, monkeypatch, capsys):
     monkeypatch.setattr(tools, "find_spec", lambda _: None)
     assert run("tune", str(bundle), "--trials", "1") == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +17,15 @@ from custom.bundle.locate import find_config
 from custom.bundle.typed_values import as_data, read_words
 from custom.errors import InputError
 
-__all__ = ["causes", "find_cause", "plain_command", "run_bundle", "user_error", "users_errors"]
+__all__ = [
+    "causes",
+    "find_cause",
+    "plain_command",
+    "run_bundle",
+    "stop_on_terminate",
+    "user_error",
+    "users_errors",
+]
 
 Cause = TypeVar("Cause", bound=BaseException)
 
@@ -30,6 +40,7 @@ def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any
 
     Raises:
         InputError: If a config or an id is unknown, or the run ended in an error of the user's.
+        KeyboardInterrupt: If the user stops; with the signal's number if that was SIGTERM.
     """
     # Not above: importing MONAI takes seconds, for which --help need not wait.
     import monai.bundle
@@ -46,7 +57,7 @@ def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any
     logging.getLogger("monai.bundle.scripts").setLevel(logging.WARNING)
     # pydicom, if installed, logs about an NVIDIA decoder that is not needed here.
     logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), users_errors():
+    with warnings.catch_warnings(), users_errors(), stop_on_terminate():
         # MONAI warns on every run that configs can hold code; ours are the user's own.
         warnings.filterwarnings("ignore", message="parsing config_file")
         warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
@@ -64,6 +75,24 @@ def plain_command(configs: Sequence[str]) -> str:
     files = [f"configs/{name}.yaml" for name in configs]
     config = files[0] if len(files) == 1 else '"[' + ",".join(f"'{file}'" for file in files) + ']"'
     return f"python -m monai.bundle run --config_file {config}"
+
+
+@contextmanager
+def stop_on_terminate() -> Iterator[None]:
+    """Let SIGTERM stop the process as Ctrl-C does; only the main thread receives signals."""
+
+    def stop(number: int, _: object) -> None:
+        # With the number, so that the exit code is 143 and not that of Ctrl-C, 130.
+        raise KeyboardInterrupt(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    earlier = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import yaml
 from monai.bundle import ConfigParser
 
 from custom.bundle.config_check import calling
+from custom.files.database_url import without_password
 
 __all__ = ["config_parameters", "config_yaml", "executed_config"]
 
@@ -21,7 +22,7 @@ _CODE = ("$", "@", "%")
 def executed_config() -> dict[str, Any]:
     """Return the content of the config that contains this call.
 
-    Write ``$executed_config()`` in a config.
+    Passwords of addresses are left out. Write ``$executed_config()`` in a config.
 
     Raises:
         RuntimeError: If no config parser is among the callers.
@@ -32,7 +33,7 @@ def executed_config() -> dict[str, Any]:
     content: Any = owner.get()
     own = {key: value for key, value in content.items() if key != "_meta_"}
     # Objects given from Python become their text.
-    plain: dict[str, Any] = json.loads(json.dumps(own, default=str))
+    plain: dict[str, Any] = json.loads(without_password(json.dumps(own, default=str)))
     return plain
 
 

@@ -7,33 +7,42 @@ import math
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 from monai.handlers import MLFlowHandler
-from monai.utils import optional_import
 
-from custom.errors import InputError
 from custom.files.atomic import atomic_path, set_aside, sha256_of
 from custom.handlers.executed_config import config_parameters, config_yaml
+from custom.handlers.mlflow_store import Outbox, check_address, open_store, temporary
 from custom.handlers.validation_metric import validated
 
-__all__ = ["MLflowRun", "unusable_store"]
+__all__ = ["MLflowRun"]
 
 logger = logging.getLogger(__name__)
 
+# Seconds that the start and the end of a training wait for a store that does not answer.
+_START_SECONDS = 10
+_END_SECONDS = {"FINISHED": 30, "FAILED": 10, "KILLED": 5}
+_NOTE = ".mlflow_run"  # file with the identifier and status of a folder's last run
 
-class MLflowRun(MLFlowHandler):
-    """MONAI's MLflow handler, with one run for training and validation together.
+
+class MLflowRun:
+    """One MLflow run for training and validation together, through MONAI's handler.
 
     Attach it to the trainer, after the handlers that write files and before ``StatsHandler``,
     which ends the chain of an exception. Per epoch it logs the metrics of both engines and the
     learning rate; and besides: the settings of the config, the merged config, the files named in
     ``artifacts`` as they change, the hash of the best weights. An exception leaves the run
-    ``FAILED``, Ctrl-C ``KILLED``. A resumed training goes on in its own run, which it knows from
-    its checkpoint; every other training starts a new one.
+    ``FAILED``, Ctrl-C and SIGTERM ``KILLED``. A resumed training goes on in its own run, which it
+    knows from its checkpoint; every other training starts a new one. A run of this folder whose
+    training could not end it any more is marked ``KILLED`` at the next start.
+
+    A thread of its own talks to the store: one that is slow or away neither delays nor ends the
+    training, and gets later what it missed.
 
     Args:
         tracking_uri: Store to use unless ``MLFLOW_TRACKING_URI`` names one.
@@ -49,11 +58,8 @@ class MLflowRun(MLFlowHandler):
         tags: Tags of a new run.
 
     Raises:
-        InputError: If MLflow is missing, or its store cannot be used.
+        InputError: If MLflow is missing, or there can be no store of this address.
     """
-
-    cur_run: Any
-    experiment: Any
 
     def __init__(
         self,
@@ -68,21 +74,10 @@ class MLflowRun(MLFlowHandler):
         parent_run: str | None = None,
         tags: Mapping[str, Any] | None = None,
     ) -> None:
-        if not optional_import("mlflow")[1]:
-            raise InputError("mlflow is not installed: pip install mlflow, or set use_mlflow false")
-        # Without a name of its own a run would join an unfinished one of the experiment.
+        check_address(tracking_uri)
+        self.tracking_uri, self.experiment_name = tracking_uri, experiment_name
         unique = f"{experiment_name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
-        try:
-            super().__init__(
-                tracking_uri=tracking_uri,
-                experiment_name=experiment_name,
-                run_name=run_name or unique,
-                iteration_log=False,
-                epoch_logger=self._log_epoch,
-                close_on_complete=True,
-            )
-        except Exception as error:
-            raise unusable_store(error) from error
+        self.run_name = run_name or unique
         self.evaluator = evaluator
         self.config = config
         self.config_file = Path(output_dir) / "config.yaml"
@@ -92,83 +87,113 @@ class MLflowRun(MLFlowHandler):
         if parent_run:
             self.tags["mlflow.parentRunId"] = parent_run
         self._logged: dict[Path, int] = {}
+        self._note_file = Path(output_dir) / _NOTE
+        self._outbox = Outbox()
+        # Used by the outbox's thread alone.
+        self._store: MLFlowHandler
+        self._run_id = ""
 
     def attach(self, engine: Engine) -> None:
         """Log the start, each epoch, and the end, good or bad."""
-        super().attach(engine)
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._log_epoch)
+        engine.add_event_handler(Events.COMPLETED, self._complete)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
 
-    def start(self, engine: Engine) -> None:
-        """Continue the run of a resumed training, or begin a new one."""
+    def _start(self, engine: Engine) -> None:
+        """Write the config, and begin or continue the run."""
         state: Any = engine.state
-        try:
-            self._set_experiment()  # type: ignore[no-untyped-call]
-            # Chosen before MONAI's start, which else joins an unfinished run of the same name.
-            self.cur_run = self._earlier_run(getattr(state, "tracking_run", ""))
-            if self.cur_run is None:
-                self.cur_run = self.client.create_run(
-                    self.experiment.experiment_id, run_name=self.run_name, tags=self.tags
-                )
-            state.tracking_run = self.cur_run.info.run_id
-            super().start(engine)
-            parameters = config_parameters(self.config)
-            # MLflow refuses to change a parameter, and a resumed run has them already.
-            self._delete_exist_param_in_dict(parameters)
-            self._log_params(parameters)
-        except Exception as error:
-            raise unusable_store(error) from error
         if state.epoch == 0:
             set_aside(self.config_file)
-        with atomic_path(self.config_file) as temporary:
-            temporary.write_text(config_yaml(self.config), encoding="utf-8")
-        self.client.log_artifact(self.cur_run.info.run_id, str(self.config_file))
+        with atomic_path(self.config_file) as temporary_file:
+            temporary_file.write_text(config_yaml(self.config), encoding="utf-8")
+        parameters = config_parameters(self.config)
+        for name in MLFlowHandler.default_tracking_params:
+            parameters[name] = str(getattr(state, name))
+        self._outbox = Outbox()
+        self._outbox.put(partial(self._begin, state, state.epoch > 0, parameters))
+        self._outbox.wait(_START_SECONDS)
 
-    def complete(self) -> None:
-        """Log the final results."""
-        self._log_files()
-        if self.weights is not None and self.weights.is_file():
-            self._tag("model_sha256", sha256_of(self.weights))
-            best = self.evaluator.state
-            self._tag("best_epoch", best.best_metric_epoch)
-            self._tag(f"best_{best.key_metric_name}", f"{float(best.best_metric):.7g}")
+    def _begin(self, state: Any, resumed: bool, parameters: dict[str, str]) -> None:
+        """Continue the run of a resumed training, or begin a new one."""
+        self._store = open_store(self.tracking_uri, self.experiment_name)
+        client = self._store.client
+        if not self._run_id:  # else this is repeated
+            noted, status = "", ""
+            if self._note_file.is_file():
+                noted, status = self._note_file.read_text(encoding="utf-8").split()
+            # A checkpoint without a run is of a store that came after it.
+            saved = getattr(state, "tracking_run", "") or (noted if resumed else "")
+            earlier = self._known_run(saved)
+            if earlier:
+                client.update_run(earlier, status="RUNNING")
+            if status == "RUNNING" and noted != earlier:
+                self._close_killed(noted)
+            self._run_id = earlier or self._new_run()
+            # By which the next checkpoint knows it.
+            state.tracking_run = self._run_id
+            self._note("RUNNING")
+        self._store.cur_run = client.get_run(self._run_id)
+        # MLflow refuses to change a parameter, and a resumed run has them already.
+        self._store._delete_exist_param_in_dict(parameters)
+        self._store._log_params(parameters)
+        client.log_artifact(self._run_id, str(self.config_file))
 
-    def _tag(self, name: str, value: Any) -> None:
-        """Set a tag of the run."""
-        self.client.set_tag(self.cur_run.info.run_id, name, str(value))
+    def _new_run(self) -> str:
+        """Begin a run."""
+        experiment: Any = self._store.experiment
+        run = self._store.client.create_run(
+            experiment.experiment_id, run_name=self.run_name, tags=self.tags
+        )
+        return str(run.info.run_id)
 
-    def _earlier_run(self, run_id: str) -> Any:
-        """Return the run of this identifier, open again, or ``None`` if there is none."""
+    def _known_run(self, run_id: str) -> str:
+        """Return this run's identifier, or nothing if the store does not hold it any more."""
         if not run_id:
-            return None
-        from mlflow.exceptions import MlflowException
-
+            return ""
         try:
-            run = self.client.get_run(run_id)
-        except MlflowException:
+            run = self._store.client.get_run(run_id)
+        except Exception as error:
+            if temporary(error):
+                raise
             logger.warning("MLflow run %s is not in this store: a new one begins", run_id)
-            return None
+            return ""
         if run.info.lifecycle_stage != "active":
             logger.warning("MLflow run %s was deleted: a new one begins", run_id)
-            return None
-        self.client.update_run(run_id, status="RUNNING")
-        return run
+            return ""
+        return run_id
+
+    def _close_killed(self, noted: str) -> None:
+        """End the run that an earlier training in this folder could not end."""
+        try:
+            self._store.client.set_terminated(noted, "KILLED")
+        except Exception as error:
+            if temporary(error):
+                raise
+            logger.info("MLflow run %s of a killed training is not in this store", noted)
+
+    def _note(self, status: str) -> None:
+        """Note run and status in the folder, for the next training there."""
+        with atomic_path(self._note_file) as temporary_file:
+            temporary_file.write_text(f"{self._run_id} {status}\n", encoding="utf-8")
 
     def _log_epoch(self, engine: Any) -> None:
         """Log the numbers of an epoch and the files that changed."""
-        from mlflow.exceptions import MlflowException
+        from mlflow.entities import Metric
 
         metrics = dict(engine.state.metrics)
         if validated(engine, self.evaluator):
             metrics |= self.evaluator.state.metrics
         metrics["learning_rate"] = engine.optimizer.param_groups[0]["lr"]
         values = {name: float(value) for name, value in metrics.items()}
-        finite = {name: value for name, value in values.items() if math.isfinite(value)}
-        try:
-            self._log_metrics(finite, step=engine.state.epoch)
-            self._log_files()
-        except MlflowException as error:
-            # A server that is temporarily unreachable must not stop the training.
-            logger.warning("epoch %d is missing in MLflow: %s", engine.state.epoch, error)
+        now, epoch = int(time.time() * 1000), engine.state.epoch
+        entries = [Metric(n, v, now, epoch) for n, v in values.items() if math.isfinite(v)]
+        self._put(lambda: self._store.client.log_batch(self._run_id, metrics=entries))
+        self._put(self._log_files)
+
+    def _put(self, call: Any) -> None:
+        """Add a call, which is left out if the store refused the run itself."""
+        self._outbox.put(lambda: call() if self._run_id else None)
 
     def _log_files(self) -> None:
         """Store the artifacts that are new or have changed since they were stored."""
@@ -178,26 +203,40 @@ class MLflowRun(MLFlowHandler):
         for path, folder in named + inside:
             changed = path.stat().st_mtime_ns
             if self._logged.get(path) != changed:
-                self.client.log_artifact(self.cur_run.info.run_id, str(path), folder)
+                self._store.client.log_artifact(self._run_id, str(path), folder)
                 self._logged[path] = changed
 
+    def _complete(self) -> None:
+        """Log the final results, and end the run."""
+        tags = {}
+        if self.weights is not None and self.weights.is_file():
+            best: Any = self.evaluator.state
+            tags["model_sha256"] = sha256_of(self.weights)
+            tags["best_epoch"] = str(best.best_metric_epoch)
+            tags[f"best_{best.key_metric_name}"] = f"{float(best.best_metric):.7g}"
+        self._put(self._log_files)
+        for name, value in tags.items():
+            self._put(partial(self._tag, name, value))
+        self._end("FINISHED")
+
+    def _tag(self, name: str, value: str) -> None:
+        """Set a tag of the run."""
+        self._store.client.set_tag(self._run_id, name, value)
+
     def _fail(self, _: Engine, error: BaseException) -> None:
-        """Mark the run and pass the exception on; Ignite would swallow it."""
-        if self.cur_run is not None:
-            status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-            try:
-                self.client.set_terminated(self.cur_run.info.run_id, status)
-            except Exception:
-                logger.exception("MLflow run %s could not be marked %s", self.run_name, status)
-            self.cur_run = None
-            self._dispose_sqlite_store()
+        """End the run and pass the exception on; Ignite would swallow it."""
+        self._end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise error
 
+    def _end(self, status: str) -> None:
+        """End the run, and wait a little for the store."""
+        # A second time, as Ignite raises each exception, nothing happens: the outbox is closed.
+        now = int(time.time() * 1000)
 
-def unusable_store(error: Exception) -> InputError:
-    """Return the error with the reason why MLflow's store cannot be used."""
-    reason = " ".join(str(error).split())[:300]
-    return InputError(
-        f"MLflow cannot be used ({reason}): mend MLFLOW_TRACKING_URI or tracking_uri, or set "
-        "use_mlflow false"
-    )
+        def terminate() -> None:
+            self._store.client.set_terminated(self._run_id, status, now)
+            self._note(status)
+            self._store._dispose_sqlite_store()
+
+        self._put(terminate)
+        self._outbox.close(_END_SECONDS[status])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
+from ignite.engine import Events
 from ignite.handlers import ProgressBar
 from monai.engines import Evaluator, Trainer
 from monai.handlers import StatsHandler, ValidationHandler
 
+from custom.bundle.launch import stop_on_terminate
 from custom.handlers.checkpoint import (
     BEST,
     LAST,
@@ -106,7 +109,11 @@ class StandardTraining:
         ]
 
     def attach(self, engine: Trainer) -> None:
-        """Attach all handlers, in their order."""
+        """Attach all handlers, in their order; SIGTERM then stops the training as Ctrl-C does."""
+        # Here too: a training may be started by MONAI itself, or by torchrun.
+        signals = ExitStack()
+        engine.add_event_handler(Events.STARTED, lambda: signals.enter_context(stop_on_terminate()))
+        engine.add_event_handler(Events.COMPLETED, signals.close)
         for handler in self.handlers:
             handler.attach(engine)
 

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from custom.bundle.locate import all_bundles
 from custom.errors import InputError
 from custom.files.atomic import atomic_path
+from custom.files.database_url import sqlite_file, sqlite_url, without_password
 from custom.report.evaluation_page import FILTERS, evaluation_content
 from custom.report.search_page import SEARCH_SUMMARY, format_setting, search_content
 from custom.report.training_curves import Curves, draw_curves, read_curves
@@ -83,9 +84,10 @@ def _write_run(run_id: str, stores: Iterable[str | Path]) -> Path:
         name: {entry.step: entry.value for entry in client.get_metric_history(run_id, name)}
         for name in sorted(run.data.metrics)
     }
-    file = store.removeprefix("sqlite:///")
-    folder = Path() if file == store else Path(file).parent
-    facts = {"run": run_id, "status": run.info.status, "store": store, **run.data.params}
+    file = sqlite_file(store)
+    folder = Path() if file is None else file.parent
+    shown = without_password(store)
+    facts = {"run": run_id, "status": run.info.status, "store": shown, **run.data.params}
     content = _training(f"Training {run.info.run_name}", curves, facts)
     return _write(folder / f"report_{run_id}.html", "training.html", content)
 
@@ -98,14 +100,14 @@ def _find_run(run_id: str, stores: Iterable[str | Path]) -> tuple[Any, Any, str]
     given = os.environ.get("MLFLOW_TRACKING_URI")
     files = dict.fromkeys(Path(store).resolve() for store in stores)
     # Only what exists: MLflow would create a missing SQLite file.
-    places = [given] if given else [f"sqlite:///{file}" for file in files if file.is_file()]
+    places = [given] if given else [sqlite_url(file) for file in files if file.is_file()]
     for place in places:
         client = MlflowClient(place)
         try:
             return client, client.get_run(run_id), place
         except MlflowException:
             continue
-    looked = ", ".join(places) or "no store (set MLFLOW_TRACKING_URI)"
+    looked = without_password(", ".join(places)) or "no store (set MLFLOW_TRACKING_URI)"
     raise InputError(f"{run_id!r} is neither an output folder nor a run in {looked}")
 
 

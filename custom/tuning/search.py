@@ -8,10 +8,7 @@ import json
 import logging
 import logging.config
 import shlex
-import signal
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +18,11 @@ from optuna.trial import TrialState
 
 from custom.bundle.config_check import read_configs
 from custom.bundle.config_ids import check_ids, holds
-from custom.bundle.launch import users_errors
+from custom.bundle.launch import stop_on_terminate, users_errors
 from custom.bundle.locate import find_config
 from custom.bundle.typed_values import as_data, read_words
 from custom.errors import InputError
+from custom.files.database_url import sqlite_url
 from custom.report.search_page import SEARCH_SUMMARY
 from custom.tuning.results import write_results
 from custom.tuning.space import SearchSpace
@@ -94,7 +92,7 @@ class SearchRequest:
     @property
     def storage_url(self) -> str:
         """URL of the storage."""
-        return self.storage or f"sqlite:///{self.output / 'study.db'}"
+        return self.storage or sqlite_url(self.output / "study.db")
 
 
 def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]:
@@ -144,7 +142,7 @@ def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]
     overlays = shlex.join([*request.overlays, str(request.output / "best.yaml")])
     command = f"mri-bundles train {request.bundle.name} --config {overlays}"
     try:
-        with _stop_on_terminate():
+        with stop_on_terminate():
             worker.work()
             config = _merged(content, request.overrides)
             written = write_results(study, space, config, request.output, command)
@@ -170,24 +168,6 @@ def find_space(bundle: Path, name: str) -> Path:
     """
     inside = bundle / name
     return inside if inside.is_file() else Path(find_config(bundle, [name])[0])
-
-
-@contextmanager
-def _stop_on_terminate() -> Iterator[None]:
-    """Let SIGTERM stop a search as Ctrl-C does; only the main thread receives signals."""
-
-    def stop(number: int, _: object) -> None:
-        # With the number, so that the exit code is 143 and not that of Ctrl-C, 130.
-        raise KeyboardInterrupt(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    earlier = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, earlier)
 
 
 def _set_up(request: SearchRequest) -> None:

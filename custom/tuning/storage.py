@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import re
+import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 
 from custom.bundle.launch import find_cause
 from custom.errors import InputError
+from custom.files.database_url import check_driver, sqlite_file, without_password
 from custom.files.process_lock import process_lock
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ FAILURE = "failure"  # user attribute: the reason why a trial has no value
 _GRACE = 4  # heartbeats that may be missed
 _MAX_REPEATS = 3  # a trial that kills its process every time must not be repeated for ever
 _SQLITE_TIMEOUT = 60  # seconds that one process waits for another
+_ATTEMPTS = 8  # at the tables of a new database
+_CLASH = re.compile("already exists|duplicate|unique", re.IGNORECASE)
 
 
 class SearchStorage:
@@ -52,35 +57,36 @@ class SearchStorage:
         self.heartbeat_seconds = heartbeat_seconds
         self._lock_file: Path | None = None
         try:
+            check_driver(url)
             self.url = sqlalchemy.make_url(url)
             options: dict[str, Any] = {"pool_pre_ping": True}  # a server may close connections
             if self.url.get_backend_name() == "sqlite":
                 options = {"connect_args": {"timeout": _SQLITE_TIMEOUT}}
-                if self.url.database not in (None, "", ":memory:"):
-                    file = Path(str(self.url.database))
-                    self._lock_file = file.with_name(f".{file.name}.lock")
+                file = sqlite_file(url)
+                self._lock_file = file and file.with_name(f".{file.name}.lock")
             with self.lock(), warnings.catch_warnings():
                 # Heartbeats are Optuna's way to detect dead workers, though marked experimental.
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 # A repeated training begins with its first epoch, so it inherits no values.
                 self.repeat = RetryHeartbeatStaleTrialCallback()
-                self.backend = RDBStorage(
-                    url,
-                    engine_kwargs=options,
-                    heartbeat_interval=heartbeat_seconds,
-                    grace_period=_GRACE * heartbeat_seconds,
-                    heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(_MAX_REPEATS),
+                self.backend = _made(
+                    lambda: RDBStorage(
+                        url,
+                        engine_kwargs=options,
+                        heartbeat_interval=heartbeat_seconds,
+                        grace_period=_GRACE * heartbeat_seconds,
+                        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(
+                            _MAX_REPEATS
+                        ),
+                    )
                 )
+        except InputError as error:
+            raise InputError(f"storage cannot be used: {error}") from error
         except Exception as error:  # each database has errors of its own
-            reason = _without_password(" ".join(str(error).split()))[:200]
-            remedy = (
-                "start its server or mend --storage; left out, it is a file in the output folder"
-            )
-            missing = find_cause(error, ModuleNotFoundError)
-            if missing is not None:
-                reason, remedy = "its driver is not installed", f"pip install {missing.name}"
+            reason = without_password(" ".join(str(error).split()))[:200]
             raise InputError(
-                f"storage {self.shown(url)} cannot be used ({reason}): {remedy}"
+                f"storage {without_password(url)} cannot be used ({reason}): start its server or "
+                "mend --storage; left out, it is a file in the output folder"
             ) from error
 
     def lock(self) -> contextlib.AbstractContextManager[None]:
@@ -99,18 +105,19 @@ class SearchStorage:
         trial_id = self.backend.get_trial_id_from_study_id_trial_number(study_id, number)
         self.backend.record_heartbeat(trial_id)
 
-    @staticmethod
-    def shown(url: str) -> str:
-        """Return a storage's URL without its password."""
+
+def _made(make: Callable[[], RDBStorage]) -> RDBStorage:
+    """Make the tables, which other workers may be making in a new database at the same moment."""
+    for attempt in range(1, _ATTEMPTS):
         try:
-            return sqlalchemy.make_url(url).render_as_string(hide_password=True)
-        except sqlalchemy.exc.ArgumentError:
-            return repr(_without_password(str(url)))
-
-
-def _without_password(text: str) -> str:
-    """Return a text without the passwords of anything like a URL, well formed or not."""
-    return re.sub(r"(//[^\s:/@]*):[^\s/@]+@", r"\1:***@", text)
+            return make()
+        except Exception as error:
+            # Each database has a class of its own for it.
+            clash = find_cause(error, sqlalchemy.exc.DBAPIError)
+            if clash is None or not _CLASH.search(str(clash)):
+                raise
+            time.sleep(random.uniform(0.1, 0.5) * attempt)
+    return make()
 
 
 def root_number(trial: FrozenTrial) -> int:

@@ -13,6 +13,7 @@ from optuna import pruners, samplers
 from optuna.exceptions import ExperimentalWarning
 
 from custom.errors import InputError
+from custom.files.database_url import without_password
 from custom.tuning.storage import planned, root_number
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     wanted = {"space": dict(space.content), **identity, "seed": seed}
     # As the storage will give it back: tuples as lists, keys as text.
-    wanted = json.loads(json.dumps(wanted, default=str))
+    wanted = json.loads(without_password(json.dumps(wanted, default=str)))
     with storage.lock():
         study = optuna.create_study(
             storage=storage.backend,
@@ -138,7 +139,7 @@ def open_study(
     differing = [key for key in wanted if (begun or {}).get(key) != wanted[key]]
     if differing:
         raise InputError(
-            f"Optuna study {name!r} in {storage.shown(str(storage.url))} was begun with another "
+            f"Optuna study {name!r} in {storage.url} was begun with another "
             f"{' and '.join(differing)}: go on with what it was begun with, or give --name for a "
             "new one"
         )

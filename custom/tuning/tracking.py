@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai.handlers import MLFlowHandler
-from monai.utils import optional_import
-
 from custom.bundle.typed_values import as_data
-from custom.errors import InputError
-from custom.files.process_lock import process_lock
-from custom.handlers.mlflow_run import unusable_store
+from custom.handlers.mlflow_store import Outbox, check_address, open_store, temporary
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
 __all__ = ["STATE_TAG", "TRIAL_TAG", "Tracker"]
-
-logger = logging.getLogger(__name__)
 
 TRIAL_TAG = "optuna_trial"
 STATE_TAG = "optuna_state"
@@ -33,6 +25,7 @@ _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 # Seconds after which workers that start at the same moment see each other's run.
 _SETTLE_SECONDS = 1.0
 _MOST_RUNS = 50_000  # that MLflow lists at once
+_WAIT_SECONDS = 20  # for a store that does not answer
 
 
 class Tracker:
@@ -40,7 +33,8 @@ class Tracker:
 
     The run's identifier is kept in the study, so that every worker and every resumed search joins
     it as long as they use the same store. A worker whose store does not hold it, such as a file on
-    another machine, begins a run of its own there.
+    another machine, begins a run of its own there. A store that is away neither stops nor delays a
+    search, and gets later what it missed.
 
     Args:
         tracking_uri: Store to use unless ``MLFLOW_TRACKING_URI`` names one.
@@ -70,29 +64,31 @@ class Tracker:
         self._study: Study
         self._store: Any = None
         self._client: Any = None
+        self._outbox = Outbox()
 
     def start(self, study: Study) -> None:
         """Join the search's run, or begin it.
 
         Raises:
-            InputError: If MLflow is missing, or its store cannot be used.
+            InputError: If MLflow is missing, or there can be no store of this address.
         """
         self._study = study
-        if not self.enabled:
-            return
-        if not optional_import("mlflow")[1]:
-            raise InputError("mlflow is not installed: pip install mlflow, or set use_mlflow false")
-        try:
-            # Two processes that create one SQLite store at the same time break it.
-            with process_lock(self.folder / ".tracking.lock"):
-                # MONAI's handler checks the store and places its files.
-                self._store = MLFlowHandler(self.tracking_uri, experiment_name=self.experiment_name)
-                self._store._set_experiment()
-                self._client = self._store.client
-                self.run_id = self._known_run() or self._begin()
-            self._client.update_run(self.run_id, status="RUNNING")
-        except Exception as error:
-            raise unusable_store(error) from error
+        if self.enabled:
+            check_address(self.tracking_uri)
+            self._outbox.put(self._join)
+            self._outbox.wait(_WAIT_SECONDS)
+
+    def _send(self, call: Callable[[], None]) -> None:
+        """Make a call to MLflow, later if the store is away; none if it refused the run."""
+        self._outbox.put(lambda: call() if self.run_id else None)
+        self._outbox.wait(_WAIT_SECONDS)
+
+    def _join(self) -> None:
+        """Join or begin the run."""
+        self._store = open_store(self.tracking_uri, self.experiment_name)
+        self._client = self._store.client
+        self.run_id = self._known_run() or self._begin()
+        self._client.update_run(self.run_id, status="RUNNING")
 
     def overrides(self, number: int) -> dict[str, Any]:
         """Return the config ids that put a trial's run below that of the search."""
@@ -107,18 +103,9 @@ class Tracker:
         }
 
     def finish_trial(self, trial: FrozenTrial) -> None:
-        """Log a trial's drawn values and its state, and the best value so far.
-
-        If the store is temporarily unreachable, entries are missing but the search continues.
-        """
-        if not self.enabled:
-            return
-        try:
-            runs = self._trial_runs(f" and tags.{TRIAL_TAG} = '{trial.number}'")
-            self._mark(trial, runs.get(trial.number))
-        except Exception as error:
-            reason = " ".join(str(error).split())[:300]
-            logger.warning("trial %d is missing in MLflow: %s", trial.number, reason)
+        """Log a trial's drawn values and its state, and the best value so far."""
+        if self.enabled:
+            self._send(partial(self._mark_one, trial))
 
     def end(self, status: str, files: Iterable[str | Path] = ()) -> None:
         """End the search's run, unless another worker still runs trials.
@@ -127,34 +114,35 @@ class Tracker:
             status: MLflow's status; ``FINISHED`` also marks the trials whose worker was killed.
             files: Files to keep with the run; those of a folder ``plots`` stay in it.
         """
-        if not self.enabled:
-            return
-        trials = self._study.get_trials(deepcopy=False)
-        try:
-            if status == "FINISHED":
-                self._mark_missing(trials)
-            for path in map(Path, files):
-                inside = path.parent.name if path.parent != self.folder else None
-                self._client.log_artifact(self.run_id, str(path), inside)
-            if not any(trial.state.name == "RUNNING" for trial in trials):
-                self._client.set_terminated(self.run_id, status)
-        except Exception as error:
-            reason = " ".join(str(error).split())[:300]
-            logger.warning("the end of the search is missing in MLflow: %s", reason)
-        finally:
-            self._store._dispose_sqlite_store()
+        if self.enabled:
+            trials = self._study.get_trials(deepcopy=False)
+            self._send(partial(self._end, status, list(map(Path, files)), trials))
+            self._outbox.close(_WAIT_SECONDS)
+
+    def _end(self, status: str, files: Iterable[Path], trials: Iterable[FrozenTrial]) -> None:
+        """Mark what is left to mark, and end the run."""
+        if status == "FINISHED":
+            self._mark_missing(trials)
+        for path in files:
+            inside = path.parent.name if path.parent != self.folder else None
+            self._client.log_artifact(self.run_id, str(path), inside)
+        if not any(trial.state.name == "RUNNING" for trial in trials):
+            self._client.set_terminated(self.run_id, status)
+        self._store._dispose_sqlite_store()
 
     def _known_run(self) -> str | None:
         """Return the oldest run of this Optuna study in the store."""
-        from mlflow.exceptions import MlflowException
-
         held = []
         for name in self._study.user_attrs:
             if name.startswith(_ATTRIBUTE):
-                with suppress(MlflowException):  # a run of a worker with another store
+                try:
                     info = self._client.get_run(name.removeprefix(_ATTRIBUTE)).info
-                    if info.lifecycle_stage == "active":
-                        held.append((info.start_time, info.run_id))
+                except Exception as error:
+                    if temporary(error):
+                        raise
+                    continue  # a run of a worker with another store
+                if info.lifecycle_stage == "active":
+                    held.append((info.start_time, info.run_id))
         return min(held)[1] if held else None
 
     def _begin(self) -> str:
@@ -190,6 +178,11 @@ class Tracker:
             marked = run is not None and run.data.tags.get(STATE_TAG) == trial.state.name
             if trial.state.is_finished() and not marked:
                 self._mark(trial, run)
+
+    def _mark_one(self, trial: FrozenTrial) -> None:
+        """Mark the run of a trial."""
+        runs = self._trial_runs(f" and tags.{TRIAL_TAG} = '{trial.number}'")
+        self._mark(trial, runs.get(trial.number))
 
     def _mark(self, trial: FrozenTrial, run: Any) -> None:
         """Log a finished trial; one that ended before its training gets a run here."""

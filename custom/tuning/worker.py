@@ -22,6 +22,7 @@ from custom.bundle.launch import causes, find_cause, user_error
 from custom.bundle.typed_values import as_data
 from custom.errors import InputError
 from custom.files.atomic import atomic_path
+from custom.files.database_url import without_password
 from custom.tuning.storage import FAILURE, planned
 
 if TYPE_CHECKING:
@@ -184,7 +185,8 @@ class Worker:
         file = self._folder(trial) / "error.txt"
         try:
             with atomic_path(file) as temporary:
-                temporary.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+                text = "".join(traceback.format_exception(error))
+                temporary.write_text(without_password(text), encoding="utf-8")
         except (OSError, InputError) as problem:
             logger.warning("%s cannot be written: %s", file, problem)
 
@@ -202,9 +204,9 @@ def _reason(error: BaseException) -> str:
     """Return an error of a run as one line: the user's error, else the first cause."""
     cause = user_error(error)
     if cause is not None:
-        return str(cause)
+        return without_password(str(cause))
     first = list(causes(error))[-1]
-    return f"{type(first).__name__}: {' '.join(str(first).split())[:300]}"
+    return without_password(f"{type(first).__name__}: {' '.join(str(first).split())[:300]}")
 
 
 def _short(value: Any) -> str:

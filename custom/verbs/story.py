@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from custom.bundle.locate import find_bundle
 from custom.bundle.typed_values import as_data
 from custom.errors import InputError
 from custom.files.atomic import set_aside
+from custom.files.database_url import sqlite_url, without_password
 
 __all__ = ["demo"]
 
@@ -100,7 +102,8 @@ def _tracking(trained: Path) -> str:
     own = os.environ.get("MLFLOW_TRACKING_URI")
     # Its path, since this environment need not be activated.
     mlflow = Path(sys.executable).with_name("mlflow")
-    return own or f"{mlflow} ui --backend-store-uri sqlite:///{trained / 'mlruns.db'}"
+    store = shlex.quote(sqlite_url(trained / "mlruns.db"))
+    return without_password(own) if own else f"{mlflow} ui --backend-store-uri {store}"
 
 
 def _say(text: str) -> None:

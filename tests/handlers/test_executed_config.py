@@ -35,6 +35,17 @@ def test_expression_gets_the_merged_content_around_it():
     assert "_meta_" not in found
 
 
+def test_no_password_comes_out():
+    config = parser()
+    config["tracking_uri"] = "https://me:secret@host/x"
+    config["network_def"]["from"] = ["sqlite:////a b/x.db", "http://me:secret@more/@host"]
+    found = config.get_parsed_content("train::handler::config")
+    assert found["tracking_uri"] == "https://me:***@host/x"
+    assert found["network_def"]["from"][0] == "sqlite:////a b/x.db"
+    assert "secret" not in config_yaml(found) + str(config_parameters(found))
+    assert config["tracking_uri"] == "https://me:secret@host/x"
+
+
 def test_what_comes_out_can_be_changed_without_harm():
     config = parser()
     config.get_parsed_content("train::handler::config")["network_def"]["in_features"] = 99

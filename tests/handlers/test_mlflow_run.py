@@ -1,10 +1,14 @@
 import hashlib
+import shutil
+import socket
+import time
 
 import mlflow
 import pytest
-from ignite.engine import Events
+from ignite.engine import Events, State
 
 from custom.errors import InputError
+from custom.handlers import mlflow_run
 from custom.handlers.checkpoint import EarlierRun
 from custom.handlers.mlflow_run import MLflowRun
 
@@ -12,9 +16,9 @@ CONFIG = {"learning_rate": 0.1, "loss": {"_target_": "torch.nn.MSELoss"}}
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """One store for all tests: making it takes seconds."""
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlruns.db'}"
+def store(empty_store, tmp_path_factory):
+    file = shutil.copy(empty_store, tmp_path_factory.mktemp("mlflow") / "mlruns.db")
+    return f"sqlite:///{file}"
 
 
 @pytest.fixture(autouse=True)
@@ -148,6 +152,17 @@ def test_resumed_training_goes_on_in_its_run(toy, store, tmp_path):
     assert not (tmp_path / "config.1.yaml").exists()
 
 
+def test_a_run_that_the_checkpoint_does_not_know_goes_on_as_well(toy, store, tmp_path):
+    """A new store may take longer than the first epoch."""
+    first = toy([3.0, 2.0])
+    track(first, store, tmp_path)
+    first.run()
+    second = toy([1.0], max_epochs=3, start=2)
+    track(second, store, tmp_path)
+    second.run()
+    assert second.trainer.state.tracking_run == first.trainer.state.tracking_run
+
+
 def test_resume_without_the_old_store_begins_a_run_and_says_so(toy, store, tmp_path, caplog):
     training = toy([1.0])
     training.trainer.state.tracking_run = "0" * 32
@@ -169,15 +184,66 @@ def test_environment_wins_over_the_config(toy, store, tmp_path, monkeypatch):
 def test_a_server_that_goes_away_does_not_end_the_training(
     toy, store, tmp_path, monkeypatch, caplog
 ):
-    training = toy([1.0, 2.0])
+    training = toy([1.0, 2.0, 3.0])
     handler = track(training, store, tmp_path)
 
     def away(*_, **__):
         raise mlflow.exceptions.MlflowException("gone")
 
-    monkeypatch.setattr(handler, "_log_metrics", away)
-    assert training.run() == 2
-    assert "epoch 2 is missing in MLflow: gone" in caplog.text
+    def lose(engine):
+        if engine.state.epoch == 1:
+            patch.setattr(mlflow.MlflowClient, "log_batch", away)
+            patch.setattr(mlflow.MlflowClient, "log_artifact", away)
+        else:
+            handler._outbox.wait(20)
+            patch.undo()
+
+    training.trainer.add_event_handler(Events.EPOCH_STARTED, lose)
+    with monkeypatch.context() as patch:
+        assert training.run() == 3
+    client, run = run_of(training, store)
+    assert run.info.status == "FINISHED"
+    history = client.get_metric_history(run.info.run_id, "val_mse")
+    assert [(point.step, point.value) for point in history] == [(1, 1.0), (2, 2.0), (3, 3.0)]
+    assert sum("cannot be reached" in line for line in caplog.messages) == 1
+
+
+@pytest.fixture
+def silent_server():
+    """The address of a server that takes a request and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://me:secret@127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("kind", ["refused", "silent"])
+def test_a_dead_server_neither_ends_nor_delays_a_training(
+    toy, silent_server, tmp_path, monkeypatch, caplog, capfd, kind
+):
+    monkeypatch.setattr(mlflow_run, "_START_SECONDS", 0.2)
+    monkeypatch.setattr(mlflow_run, "_END_SECONDS", {"FINISHED": 0.2})
+    server = "http://me:secret@127.0.0.1:9" if kind == "refused" else silent_server
+    training = toy([1.0, 2.0, 3.0])
+    track(training, server, tmp_path)
+    begun = time.monotonic()
+    assert training.run() == 3
+    assert time.monotonic() - begun < 5
+    assert "entries could not be sent to MLflow" in caplog.text
+    assert sum("cannot be reached" in line for line in caplog.messages) == (kind == "refused")
+    assert "secret" not in caplog.text + "".join(capfd.readouterr())
+
+
+def test_the_run_of_a_killed_training_is_closed_at_the_next_start(toy, store, tmp_path):
+    killed = track(toy([1.0]), store, tmp_path)
+    killed._outbox.put(lambda: killed._begin(State(), False, {}))
+    assert killed._outbox.wait(20)
+    other = tmp_path / "other"
+    for folder, status in ((other, "RUNNING"), (tmp_path, "KILLED")):
+        training = toy([1.0])
+        track(training, store, folder)
+        training.run()
+        client, run = run_of(training, store)
+        assert run.info.status == "FINISHED"
+        assert client.get_run(killed._run_id).info.status == status
 
 
 def test_store_that_cannot_be_used_is_one_clear_line(toy, tmp_path):

@@ -1,6 +1,8 @@
 """The handlers of every training work together, in their order."""
 
 import csv
+import os
+import signal
 
 import pytest
 import torch
@@ -109,3 +111,21 @@ def test_another_rank_validates_and_writes_nothing(toy, tmp_path):
 def test_a_schedule_is_needed(toy, tmp_path):
     with pytest.raises(ValueError, match="lr_scheduler"):
         StandardTraining(toy(VALUES).evaluator, {"model": None}, tmp_path, tmp_path)
+
+
+def test_sigterm_stops_a_training_as_ctrl_c_does(toy, tmp_path):
+    """Also one that MONAI itself started; the epochs before stay."""
+
+    class Kill(Counting):
+        def __call__(self, engine):
+            if engine.state.epoch == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(toy, tmp_path, VALUES, Kill())
+    assert caught.value.args == (signal.SIGTERM,)
+    assert load(tmp_path)["best_metric"] == {"metric": 3.0, "epoch": 1}
+    train(toy, tmp_path, VALUES[1:], resume=True, max_epochs=4)
+    signal.signal(signal.SIGTERM, before)
+    assert len(table(tmp_path)) == 4

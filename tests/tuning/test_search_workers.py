@@ -20,7 +20,9 @@ def stop(*_):
 def test_failed_and_diverged_trials_are_recorded_and_the_search_goes_on(open_worker, tmp_path):
     def run(trial, *arguments):
         if trial.number == 1:
-            raise RuntimeError("a wrapper") from MemoryError("no room\nfor the network")
+            raise RuntimeError("http://me:secret@h") from MemoryError(
+                "no room\nfor http://me:secret@h"
+            )
         if trial.number == 2:
             return float("nan")
         if trial.number == 3:
@@ -32,9 +34,10 @@ def test_failed_and_diverged_trials_are_recorded_and_the_search_goes_on(open_wor
     worker.finished = ended.append
     worker.work()
     assert states(worker) == ["COMPLETE", "FAIL", "FAIL", "PRUNED", "COMPLETE", "COMPLETE"]
-    assert trials(worker)[1].user_attrs[FAILURE] == "MemoryError: no room for the network"
+    assert trials(worker)[1].user_attrs[FAILURE] == "MemoryError: no room for http://me:***@h"
     assert "val_mse is nan" in trials(worker)[2].user_attrs[FAILURE]
-    assert "no room" in (tmp_path / "trials" / "0001" / "error.txt").read_text()
+    told = (tmp_path / "trials" / "0001" / "error.txt").read_text()
+    assert "MemoryError: no room\nfor http://me:***@h" in told
     assert [trial.number for trial in ended] == list(range(6))
 
 

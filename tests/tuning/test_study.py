@@ -1,10 +1,13 @@
+import re
 import sys
 import warnings
 
 import optuna
 import pytest
+import sqlalchemy
 
 from custom.errors import InputError
+from custom.tuning import storage as storage_module
 from custom.tuning.space_file import load_space
 from custom.tuning.storage import SearchStorage
 from custom.tuning.study import make_pruner, make_sampler, open_study
@@ -122,7 +125,9 @@ def test_a_study_of_somebody_else_is_not_taken_over(tmp_path, space):
         "nonsense",
         "redis://localhost",
         "nosql://x/y",
+        "sqlite:////proc/none/study.db?password=secret",
         "postgresql://me:secret@127.0.0.1:9/x",
+        "postgresql://me:secret@of/mine@127.0.0.1:9/x",
         "two words://me:secret@127.0.0.1/x",
     ],
 )
@@ -130,14 +135,41 @@ def test_a_storage_that_cannot_be_reached_is_one_line_without_password(url):
     with pytest.raises(InputError, match="cannot be used") as caught:
         SearchStorage(url)
     assert "\n" not in str(caught.value)
-    assert "secret" not in str(caught.value)
+    assert not {"secret", "mine"} & set(re.split(r"\W", str(caught.value)))
 
 
 def test_a_missing_driver_is_named(monkeypatch):
     for name in ("psycopg", "psycopg2"):  # what SQLAlchemy takes depends on its version
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(InputError, match=r"driver is not installed\): pip install psycopg"):
+    with pytest.raises(
+        InputError, match=r"driver is not installed: pip install 'psycopg\[binary\]'"
+    ):
         SearchStorage("postgresql://127.0.0.1:9/x")
+
+
+@pytest.mark.parametrize(
+    "clash",
+    [
+        sqlalchemy.exc.IntegrityError("", {}, Exception("duplicate key value violates unique ...")),
+        sqlalchemy.exc.ProgrammingError("", {}, Exception('relation "studies" already exists')),
+        sqlalchemy.exc.OperationalError("", {}, Exception("(1050, Table 'x' already exists)")),
+    ],
+)
+def test_workers_that_make_the_tables_at_once_try_again(tmp_path, monkeypatch, clash):
+    """PostgreSQL, PostgreSQL and MySQL, where 15 of 24 workers were lost."""
+    real, clashes = storage_module.RDBStorage, [clash, clash]
+
+    def make(*arguments, **options):
+        if clashes:
+            raise clashes.pop()
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(storage_module, "RDBStorage", make)
+    monkeypatch.setattr(storage_module.time, "sleep", lambda _: None)
+    SearchStorage(f"sqlite:///{tmp_path / 'study.db'}")
+    monkeypatch.setattr(storage_module, "RDBStorage", lambda *_, **__: make.fail())
+    with pytest.raises(InputError, match="no attribute"):  # anything else is no clash
+        SearchStorage(f"sqlite:///{tmp_path / 'study.db'}")
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path):

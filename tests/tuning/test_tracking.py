@@ -9,16 +9,9 @@ from custom.tuning.tracking import STATE_TAG, TRIAL_TAG, Tracker
 
 
 @pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    """An empty store: making one takes seconds."""
-    file = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    mlflow.MlflowClient(f"sqlite:///{file}").search_experiments()
-    return file
-
-
-@pytest.fixture(scope="module")
-def store(empty):
-    return f"sqlite:///{shutil.copy(empty, empty.with_name('mlruns.db'))}"
+def store(empty_store, tmp_path_factory):
+    file = shutil.copy(empty_store, tmp_path_factory.mktemp("mlflow") / "mlruns.db")
+    return f"sqlite:///{file}"
 
 
 @pytest.fixture(autouse=True)
@@ -102,9 +95,9 @@ def test_every_worker_joins_the_same_run(begun, store, tmp_path):
     assert other.overrides(3)["run_name"] != other.overrides(4)["run_name"]
 
 
-def test_a_worker_with_another_store_begins_a_run_there(begun, store, empty, tmp_path):
+def test_a_worker_with_another_store_begins_a_run_there(begun, store, empty_store, tmp_path):
     away = Tracker(
-        f"sqlite:///{shutil.copy(empty, tmp_path / 'away.db')}", "toy", tmp_path, "val_mse"
+        f"sqlite:///{shutil.copy(empty_store, tmp_path / 'away.db')}", "toy", tmp_path, "val_mse"
     )
     away.start(begun.study)
     assert away.run_id != begun.tracker.run_id
@@ -173,11 +166,22 @@ def test_a_store_that_goes_away_does_not_end_the_search(begun, monkeypatch, capl
     def away(*_, **__):
         raise mlflow.exceptions.MlflowException("gone\naway")
 
-    monkeypatch.setattr(begun.tracker, "_trial_runs", away)
-    begun.tracker.finish_trial(begun.trial([1.0]))
-    begun.tracker.end("FINISHED")
-    assert "trial 0 is missing in MLflow: gone away" in caplog.text
-    assert "the end of the search is missing in MLflow" in caplog.text
+    with monkeypatch.context() as patch:
+        patch.setattr(begun.tracker, "_trial_runs", away)
+        begun.tracker.finish_trial(begun.trial([1.0]))
+    assert sum("cannot be reached (gone away)" in line for line in caplog.messages) == 1
+    begun.tracker.end("FINISHED")  # by now it is back
+    assert children(begun)[0].data.tags[STATE_TAG] == "COMPLETE"
+    assert parent(begun).info.status == "FINISHED"
+
+
+def test_a_store_that_is_not_there_at_the_start_does_not_stop_the_search(small_search, tmp_path):
+    search = small_search()
+    tracker = Tracker("http://127.0.0.1:9", "toy", tmp_path, "val_mse")
+    tracker.start(search.study)
+    assert tracker.overrides(0)["parent_run"] is None
+    tracker.finish_trial(search.trial([1.0]))
+    tracker.end("FINISHED")
 
 
 def test_without_tracking_nothing_is_written(small_search, tmp_path):
