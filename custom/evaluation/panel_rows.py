@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
-from torch import Tensor
 
 from custom.evaluation.drawing import FRAME, INK, add_scale_bar, show_slice
+from custom.metrics.image_pairs import plain
 
 __all__ = [
     "REFERENCE",
@@ -87,7 +87,7 @@ class View:
 
     def slice_of(self, key: str) -> Image:
         """Return the slice ``(X, Y)`` of an image of the item, float32, in units of ``unit``."""
-        values = torch.as_tensor(self.item[key]).as_subclass(Tensor).detach()[self.channel]
+        values = plain(self.item[key])[self.channel]
         shown = values if self.index is None else values[..., self.index]
         return np.asarray(shown.float().cpu().numpy() / self.unit)
 

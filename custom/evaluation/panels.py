@@ -15,6 +15,7 @@ from custom.evaluation.measure import best_method, format_value, higher_is_bette
 from custom.evaluation.measure_figures import draw_distributions
 from custom.evaluation.panel_rows import REFERENCE, Row, View, draw_rows, slice_view
 from custom.evaluation.table import ItemHandler, QualityTable
+from custom.setting_checks import check_whole
 
 __all__ = ["FIGURE_COLUMNS", "Choice", "Panels"]
 
@@ -43,8 +44,8 @@ class Choice:
 
     def __post_init__(self) -> None:
         """Raise if ``first`` is negative."""
-        if self.first is not None and self.first < 0:
-            raise ValueError(f"first must be at least 0, got {self.first}")
+        if self.first is not None:
+            check_whole("first", self.first, 0)
 
     def group_of(self, row: Mapping[str, Any]) -> tuple[Any, ...] | None:
         """Return the group in which a slice is ranked, or None if the rule does not apply to it."""
@@ -55,10 +56,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Panel:
-    """One slice with the content of its figure; ``place`` identifies it."""
+    """One slice with the content of its figure; ``place`` identifies it, ``named`` in words."""
 
-    scan: str
     place: dict[str, Any]
+    named: str
     chosen: str
     rows: list[Row]
     measures: Measures
@@ -142,16 +143,16 @@ class Panels(ItemHandler):
         for group, first in self.first.items():
             for panel in (*first, *([self.worst[group]] if group in self.worst else [])):
                 # Several rules may choose one slice: it is shown once, with the first reason.
-                chosen.setdefault((panel.scan, *panel.place.values()), panel)
+                chosen.setdefault(tuple(panel.place.values()), panel)
         count: Counter[str] = Counter()
         for panel in chosen.values():
-            name = f"{panel.scan}_slice{panel.place['slice']}"
+            name = f"{panel.place['scan']}_slice{panel.place['slice']}"
             # One slice may be shown at several levels of a column, as of noise.
             count[name] += 1
+            texts = "; ".join(row.text for row in panel.rows)
             about = {
                 "file": f"{name}_{count[name]}.png" if count[name] > 1 else f"{name}.png",
-                "scan": panel.scan,
-                "caption": self._caption(panel),
+                "caption": f"{panel.named}: {panel.chosen}. From the top: {texts}.",
                 "chosen": panel.chosen,
             }
             yield about | panel.place, self._draw(panel)
@@ -198,24 +199,15 @@ class Panels(ItemHandler):
         """Make the images of one slice."""
         view = self.view(item, self.table.methods, index)
         known = {**measures["model"], "slice": view.index, **view.told}
-        place = {column: known.get(column) for column in self.columns}
+        place = {column: known.get(column) for column in ("scan", *self.columns)}
+        told = [
+            text.format(place[column])
+            for column, text in self.columns.items()
+            if text and place[column] not in ("", None)
+        ]
         # Drawn at the end, but cut out now: whole items of all scans would fill the memory.
         rows = [row(view) for row in self.rows]
-        return Panel(str(item.get("scan", "")), place, chosen, rows, measures)
-
-    def _caption(self, panel: Panel) -> str:
-        """Return the caption: the slice, the reason of its choice, and the rows."""
-        rows = "; ".join(row.text for row in panel.rows)
-        return f"{self._place(panel)}: {panel.chosen}. From the top: {rows}."
-
-    def _place(self, panel: Panel) -> str:
-        """Return the text that identifies the slice."""
-        told = [
-            text.format(panel.place[column])
-            for column, text in self.columns.items()
-            if text and panel.place[column] not in ("", None)
-        ]
-        return ", ".join([panel.scan, *told])
+        return Panel(place, ", ".join([str(place["scan"]), *told]), chosen, rows, measures)
 
     def _draw(self, panel: Panel) -> Figure:
         """Draw one slice."""
@@ -230,7 +222,7 @@ class Panels(ItemHandler):
             for method in self.table.methods
         }
         titles[REFERENCE] = (self.names.get(REFERENCE, REFERENCE), "")
-        heading = f"{self._place(panel)}: {panel.chosen}"
+        heading = f"{panel.named}: {panel.chosen}"
         best = ""
         if shown:
             heading += f" ({' / '.join(title(self.about[name]) for name in shown)})"

@@ -15,6 +15,7 @@ from monai.utils import convert_to_dst_type
 from torch import Tensor, nn
 
 from custom.inferers.timed_inferer import TimedInferer
+from custom.metrics.image_pairs import plain
 from custom.networks.saved_weights import load_weights
 
 __all__ = ["RestoreWithd"]
@@ -85,4 +86,4 @@ class RestoreWithd(MapTransform):
 
     def _batch(self, values: Tensor) -> Tensor:
         """Return values as a batch of one, on the peer's device."""
-        return torch.as_tensor(values).as_subclass(Tensor).to(self.device).unsqueeze(0)
+        return plain(values).to(self.device).unsqueeze(0)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from custom.data.datasets.exclusions import read_exclusions
 from custom.errors import InputError
-from custom.metrics.image_pairs import RangeRule, data_range_of
+from custom.metrics.image_pairs import RangeRule, data_range_of, plain
 from custom.metrics.ssim import similarity_map
 
 __all__ = ["Compared", "Images", "Region", "Slices", "Units", "Volumes"]
@@ -248,10 +248,9 @@ def _cell(value: Any) -> float | str:
 
 def _volume(volume: Tensor) -> Tensor:
     """Bring a volume ``(1, D, H, W)`` to ``(1, 1, D, H, W)``, float32 on the CPU."""
-    return torch.as_tensor(volume).as_subclass(Tensor).detach().float().cpu().unsqueeze(0)
+    return plain(volume).float().cpu().unsqueeze(0)
 
 
 def _stack(stack: Tensor) -> Tensor:
     """Bring a stack ``(1, X, Y, S)`` to slices ``(S, 1, X, Y)`` in double precision, on the CPU."""
-    values = torch.as_tensor(stack).as_subclass(Tensor).detach()
-    return values.cpu().double().permute(3, 0, 1, 2)
+    return plain(stack).cpu().double().permute(3, 0, 1, 2)

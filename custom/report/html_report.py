@@ -47,26 +47,23 @@ def write_report(folder_or_run: str | Path, stores: Iterable[str | Path] = ()) -
         InputError: If it is none of these, or its tables are broken.
     """
     folder = Path(folder_or_run)
-    table = folder / "metrics.csv"
-    if folder.is_dir():
-        if (folder / "summary.json").is_file() and table.is_file():
-            told = "an evaluation: evaluate again"
-            return _write_result(
-                folder / "summary.json", "evaluation.html", evaluation_content, told
-            )
-        if table.is_file():
-            content = _training(f"Training in {folder.resolve().name}", read_curves(table))
-            content["previews"] = sorted((folder / "previews").glob("epoch_*.png"))[-1:]
-            return _write(folder / "report.html", "training.html", content)
-        if (folder / SEARCH_SUMMARY).is_file():
-            told = "a search: tune again"
-            return _write_result(folder / SEARCH_SUMMARY, "search.html", search_content, told)
-        raise InputError(
-            f"{folder} holds no result: give the output folder of 'evaluate', 'train' or 'tune'"
-        )
-    if _RUN_ID.fullmatch(str(folder_or_run)):
-        return _write_run(str(folder_or_run), [*stores, *_default_stores()])
-    raise InputError(f"{folder_or_run} is neither a folder nor the id of an MLflow run")
+    if not folder.is_dir():
+        if _RUN_ID.fullmatch(str(folder_or_run)):
+            return _write_run(str(folder_or_run), [*stores, *_default_stores()])
+        raise InputError(f"{folder_or_run} is neither a folder nor the id of an MLflow run")
+    table, summary, search = (folder / n for n in ("metrics.csv", "summary.json", SEARCH_SUMMARY))
+    if table.is_file() and summary.is_file():
+        told = "an evaluation: evaluate again"
+        return _write_result(summary, "evaluation.html", evaluation_content, told)
+    if table.is_file():
+        content = _training(f"Training in {folder.resolve().name}", read_curves(table))
+        content["previews"] = sorted((folder / "previews").glob("epoch_*.png"))[-1:]
+        return _write(folder / "report.html", "training.html", content)
+    if search.is_file():
+        return _write_result(search, "search.html", search_content, "a search: tune again")
+    raise InputError(
+        f"{folder} holds no result: give the output folder of 'evaluate', 'train' or 'tune'"
+    )
 
 
 def _default_stores() -> list[Path]:

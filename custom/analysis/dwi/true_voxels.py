@@ -13,6 +13,7 @@ from custom.errors import InputError
 from custom.evaluation.summary import spread
 from custom.evaluation.units import Units
 from custom.metrics.dwi_quality import refit_tensors, signal_measures, tensor_measures
+from custom.metrics.image_pairs import plain
 
 __all__ = ["ComparedSignals", "Series", "TrueVoxels"]
 
@@ -186,4 +187,4 @@ class Series(Units):
 
 def _values(image: Any) -> Tensor:
     """Return the values alone, in double precision on the CPU."""
-    return torch.as_tensor(image).as_subclass(Tensor).detach().cpu().double()
+    return plain(image).cpu().double()

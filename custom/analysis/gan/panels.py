@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.colors import LogNorm
 from numpy.typing import NDArray
 from torch import Tensor
 
 from custom.evaluation.panel_rows import Row, View
+from custom.metrics.image_pairs import plain
 from custom.metrics.kspace_error import central_spectrum, spectrum_band
 
 __all__ = ["kspace_row", "volume_values"]
@@ -50,7 +50,7 @@ def kspace_row(view: View, scale: int = 2) -> Row:
 
 def volume_values(volume: Tensor) -> NDArray[Any]:
     """Return the values ``(D, H, W)`` of a volume ``(1, D, H, W)``, float32 on the CPU."""
-    return np.asarray(torch.as_tensor(volume).as_subclass(Tensor).detach()[0].float().cpu())
+    return np.asarray(plain(volume)[0].float().cpu())
 
 
 def _plane(volume: NDArray[Any], band: tuple[int, ...]) -> NDArray[Any]:
