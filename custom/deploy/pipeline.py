@@ -11,10 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from custom.bundle.launch import causes
-from custom.bundle.metadata_entries import TrainingRange
+from custom.data.inputs.training_range import TrainingRange, properties_of
 from custom.deploy.audit_log import AuditLog, Decision
 from custom.deploy.bundle_forms import OpenBundle, open_bundle
 from custom.deploy.delivery import ABOUT, deliver
@@ -159,11 +157,13 @@ class Pipeline:
             self.warnings.append("doubtful-image")
             logger.warning("%s", doubt)
         rule = self.settings.outside_range or self._rules.outside_training_range
-        faults = dict(trained.faults(_properties(volume)))
+        shape = volume.array.shape[:3]
+        found = properties_of(volume.affine, shape, echo_time_ms=volume.echo_time_ms)
+        faults = dict(trained.faults(found))
         if faults and rule != "warn":
-            found = "; ".join(faults.values())
+            said = "; ".join(faults.values())
             raise Refusal(
-                next(iter(faults)), f"{found}: go on at your own risk with --outside_range warn"
+                next(iter(faults)), f"{said}: go on at your own risk with --outside_range warn"
             )
         if "echo_time_ms" in trained.limits and volume.echo_time_ms is None:
             faults["unknown-contrast"] = "the series has no echo time to judge its contrast by"
@@ -220,16 +220,3 @@ def _verdict(error: BaseException) -> tuple[Decision, str]:
         if isinstance(link, InputError):
             return "refused", "input"
     return "failed", type(error).__name__
-
-
-def _properties(volume: SeriesVolume) -> dict[str, tuple[float, ...]]:
-    """Return the properties that are compared with the training range."""
-    x_mm, y_mm, z_mm = np.linalg.norm(volume.affine[:3, :3], axis=0).tolist()
-    x, y, z = volume.array.shape[:3]
-    return {
-        "spacing_mm.in_plane": (x_mm, y_mm),
-        "spacing_mm.between_slices": (z_mm,),
-        "matrix.in_plane": (x, y),
-        "matrix.slices": (z,),
-        "echo_time_ms": () if volume.echo_time_ms is None else (volume.echo_time_ms,),
-    }

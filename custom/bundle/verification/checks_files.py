@@ -11,9 +11,10 @@ from typing import Any
 import jsonschema
 
 from custom.bundle.config_ids import walk
-from custom.bundle.metadata_entries import TrainingRange, result_maps
+from custom.bundle.metadata_entries import result_maps
 from custom.bundle.verification.bundle_folder import METADATA, BundleFolder
 from custom.bundle.verification.outcome import CheckFailed
+from custom.data.inputs.training_range import TrainingRange
 from custom.errors import InputError
 
 __all__ = [

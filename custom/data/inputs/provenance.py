@@ -28,6 +28,7 @@ _PLACES = frozenset(
     {
         *("input", "output_dir", "bundle_root", "dataset_dir", "ckpt_path", "weights_dir"),
         *("demo", "demo_dir", "demo_size", "overwrite", "skip_existing", "no_names", "device"),
+        *("outside_range", "derived_maps"),
     }
 )
 _PACKAGES = ("mri-restoration-bundles", "monai", "torch", "numpy", "nibabel", "pytorch-ignite")

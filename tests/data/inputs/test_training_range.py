@@ -1,6 +1,11 @@
+import json
+from contextlib import nullcontext
+
+import nibabel as nib
+import numpy as np
 import pytest
 
-from custom.bundle.metadata_entries import TrainingRange
+from custom.data.inputs.training_range import TrainingRange, TrainingRangeCheck
 from custom.errors import InputError
 
 STATED = {
@@ -72,3 +77,57 @@ def test_what_is_null_or_left_out_does_not_matter():
 def test_refuses_what_is_no_range(change, words):
     with pytest.raises(InputError, match=words):
         TrainingRange({**STATED, **change})
+
+
+def metadata(tmp_path):
+    file = tmp_path / "metadata.json"
+    file.write_text(json.dumps({"training_range": STATED}))
+    return file
+
+
+def volume(tmp_path, shape, spacing):
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(np.zeros(shape, np.int16), np.diag([*spacing, 1.0])), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "downsampled", "says"),
+    [
+        ((64, 64, 64), (1, 1, 1), 1, ""),
+        ((64, 64, 64), (5, 5, 5), 1, "pixel spacing of 5 mm is far from the 1 to 2; slice spac"),
+        ((64, 8, 64), (1, 1, 1), 1, "matrix of 8 pixels is far from the 64 to 256"),
+        # Slices along the first axis, of clearly the largest spacing.
+        ((64, 64, 80), (5, 1, 1), 1, "slice spacing of 5 mm is far from the 1 to 2"),
+        # What the network sees is half of it along each axis.
+        ((128, 128, 128), (0.5, 0.5, 0.5), 2, ""),
+        ((128, 128, 128), (1.6, 1.6, 1.6), 2, "pixel spacing of 3.2 mm"),
+        ((64, 64), (1, 1, 1), 1, "number of 1 slices is far from the 64 to 256"),
+    ],
+)
+def test_an_image_far_from_the_training_is_named(
+    tmp_path, caplog, shape, spacing, downsampled, says
+):
+    path, about = volume(tmp_path, shape, spacing), metadata(tmp_path)
+    check = TrainingRangeCheck(lambda _: None, about, downsampled=downsampled)
+    check(path)
+    said = says.replace(";", " of the training;")
+    assert (f"{path}: {said}" in caplog.text) if says else not caplog.records
+    check.outside_range = "refuse"
+    with pytest.raises(InputError, match="--outside_range warn") if says else nullcontext():
+        check(path)
+
+
+def test_its_own_check_comes_first(tmp_path):
+    def refuse(path):
+        raise InputError("broken")
+
+    with pytest.raises(InputError, match="broken"):
+        TrainingRangeCheck(refuse, metadata(tmp_path))(tmp_path / "none.nii")
+
+
+def test_settings_of_the_check(tmp_path):
+    with pytest.raises(ValueError, match="outside_range must be warn or refuse"):
+        TrainingRangeCheck(print, metadata(tmp_path), "ignore")
+    with pytest.raises(InputError, match=r"none\.json: no training_range"):
+        TrainingRangeCheck(print, tmp_path / "none.json")
