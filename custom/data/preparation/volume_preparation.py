@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -16,6 +17,7 @@ from custom.data.datasets.dataset_writer import DATALIST, SPLITS, DatasetWriter
 from custom.data.datasets.subject_names import groups_of
 from custom.data.inputs.image_search import find_images
 from custom.data.inputs.input_selection import unique_names
+from custom.data.inputs.provenance import hidden_name
 from custom.data.preparation.cropping import crop_air, fit_int16
 from custom.data.preparation.dataset_publishing import (
     PREPARATION,
@@ -51,6 +53,8 @@ class VolumePreparation:
         files: Pattern for the names of the files to take, such as ``*_T1w.nii.gz``.
         crop_margin_mm: Air that stays around the head.
         overwrite: Whether to replace a dataset in ``output_dir``.
+        no_names: Whether scans, subjects and source files are named by hashes of the files'
+            contents, in place of names that may be those of people.
 
     Raises:
         InputError: If a folder is missing, ``output_dir`` is in use or lies in ``source``, or the
@@ -66,6 +70,7 @@ class VolumePreparation:
         files: str = "*",
         crop_margin_mm: float = 8.0,
         overwrite: bool = False,
+        no_names: bool = False,
     ) -> None:
         if source is None or output_dir is None:
             raise InputError("source and output_dir must be given: folders of volumes and dataset")
@@ -84,6 +89,7 @@ class VolumePreparation:
         self.check = check
         self.files = files
         self.crop_margin_mm = crop_margin_mm
+        self.no_names = no_names
 
     def run(self) -> Path:
         """Write the dataset.
@@ -99,6 +105,8 @@ class VolumePreparation:
         names = unique_names(paths)
         subjects = self.split.subjects_of(list(zip(paths, names, strict=True)))
         splits = self.split(subjects)
+        if self.no_names:
+            names, subjects, splits = _without_names(paths, subjects, splits)
         files = list(zip(paths, names, subjects, strict=True))
         about = "3D volumes", "3D volumes; air cut off"
         with published_dataset(self.output_dir, VOLUMES, *about) as writer:
@@ -169,12 +177,13 @@ class VolumePreparation:
             writer.add(split, name, volume_pair(label, affine), subject=subject)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
+        digest = sha256_of(path)
         return {
             "scan": name,
             "split": split,
             "subject": subject,
-            "file": path.name,
-            "sha256": sha256_of(path),
+            "file": hidden_name(path.name, digest) if self.no_names else path.name,
+            "sha256": digest,
             "shape": list(values.shape),
             "kept": list(part.shape),
             "unit": float(label.max() / part.max()),
@@ -191,3 +200,22 @@ class VolumePreparation:
             },
             "volumes": list(records),
         }
+
+
+def _without_names(
+    paths: Sequence[Path], subjects: Sequence[str], splits: Mapping[str, str]
+) -> tuple[list[str], list[str], dict[str, str]]:
+    """Return names of scans and of subjects, and the split of each subject, by hashes."""
+    digests = [sha256_of(path) for path in paths]
+    of: dict[str, list[str]] = {}
+    for subject, digest in zip(subjects, digests, strict=True):
+        of.setdefault(subject, []).append(digest)
+    hidden = {
+        subject: hidden_name("", hashlib.sha256("".join(sorted(found)).encode()).hexdigest())
+        for subject, found in of.items()
+    }
+    return (
+        [hidden_name("", digest) for digest in digests],
+        [hidden[subject] for subject in subjects],
+        {hidden[subject]: split for subject, split in splits.items()},
+    )

@@ -84,6 +84,29 @@ def test_volumes_become_references_split_by_subject(heads, tmp_path, capsys):
     assert str(tmp_path) not in json.dumps(record)
 
 
+def test_a_dataset_can_go_without_names(heads, tmp_path, capsys):
+    """The same volumes in the same splits, and nothing of a file or folder name."""
+    found = {}
+    for more in ([], ["--no_names"]):
+        folder = tmp_path / f"set{len(more)}"
+        code, errors = prepare(capsys, heads, folder, *more)
+        assert code == 0, errors
+        volumes = json.loads((folder / "preparation.json").read_text())["volumes"]
+        found[len(more)] = {part["sha256"]: part for part in volumes}
+    named, hidden = found[0], found[1]
+    assert {key: part["split"] for key, part in named.items()} == {
+        key: part["split"] for key, part in hidden.items()
+    }
+    subjects = {part["subject"]: hidden[key]["subject"] for key, part in named.items()}
+    assert len(set(subjects.values())) == len(subjects) == 3
+    digest, part = next(iter(hidden.items()))
+    assert (part["scan"], part["file"]) == (digest[:16], f"{digest[:16]}.nii.gz")
+    written = [path for path in (tmp_path / "set1").rglob("*") if path.is_file()]
+    words = "".join(str(path.relative_to(tmp_path)) for path in written)
+    words += "".join(path.read_text() for path in written if path.suffix == ".json")
+    assert [word for word in ("sub-1", "sub-2", "ses-2", "other_") if word in words] == []
+
+
 def test_training_takes_such_a_dataset(heads, tmp_path, capsys):
     assert prepare(capsys, heads, tmp_path / "set")[0] == 0
     parser = ConfigParser()
