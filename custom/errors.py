@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
-__all__ = ["InputError", "Refusal", "did_you_mean", "nearest"]
+__all__ = ["InputError", "Refusal", "causes", "did_you_mean", "nearest"]
 
 
 class InputError(ValueError):
@@ -50,3 +50,13 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     """
     like = nearest(name, known)
     return f" (did you mean {like!r}?)" if like else ""
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and its chain of causes; ``raise ... from None`` ends the chain."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ if link.__suppress_context__ else link.__context__

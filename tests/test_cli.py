@@ -4,8 +4,8 @@ import signal
 import pytest
 
 from custom import cli
-from custom.bundle.launch import causes, plain_command, user_error
-from custom.errors import InputError
+from custom.bundle.launch import plain_command, user_error
+from custom.errors import InputError, causes
 from custom.tuning import search
 from custom.verbs import tools
 

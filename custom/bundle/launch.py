@@ -15,10 +15,9 @@ from typing import Any, TypeVar
 from custom.bundle.config_ids import check_ids, check_names
 from custom.bundle.locate import find_config
 from custom.bundle.typed_values import as_data, read_words
-from custom.errors import InputError
+from custom.errors import InputError, causes
 
 __all__ = [
-    "causes",
     "find_cause",
     "plain_command",
     "run_bundle",
@@ -126,16 +125,6 @@ def user_error(error: BaseException) -> InputError | None:
 def find_cause(error: BaseException, kind: type[Cause]) -> Cause | None:
     """Return the first exception of a kind among an exception and its causes."""
     return next((link for link in causes(error) if isinstance(link, kind)), None)
-
-
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and its chain of causes; ``raise ... from None`` ends the chain."""
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        yield link
-        link = link.__cause__ if link.__suppress_context__ else link.__context__
 
 
 def _refused_here(error: BaseException) -> bool:

@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from custom.bundle.launch import causes
 from custom.data.inputs.training_range import TrainingRange, properties_of
 from custom.deploy.audit_log import AuditLog, Decision
 from custom.deploy.bundle_forms import OpenBundle, open_bundle
@@ -22,7 +21,7 @@ from custom.deploy.dicom.volume import SeriesVolume, series_volume
 from custom.deploy.restoration import RestoredVolumes, restore_volume
 from custom.deploy.settings import Settings
 from custom.deploy.termination import on_terminate
-from custom.errors import InputError, Refusal
+from custom.errors import InputError, Refusal, causes
 
 __all__ = ["Pipeline"]
 

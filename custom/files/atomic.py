@@ -31,6 +31,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_KEPT = 50  # characters of a name that its temporary file has too, at the end: its suffixes
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -51,7 +53,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target: only within one file system a rename is atomic.
-    temporary = target.with_name(f".tmp-{uuid.uuid4().hex[:8]}-{target.name}")
+    temporary = _temporary(target)
     try:
         yield temporary
         with temporary.open("rb") as written:
@@ -79,7 +81,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: holds files already: give another folder")
-    temporary = folder.with_name(f".tmp-{uuid.uuid4().hex[:8]}-{folder.name}")
+    temporary = _temporary(folder)
     try:
         temporary.mkdir(parents=True)
         yield temporary
@@ -94,15 +96,27 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def check_writable(folder: Path) -> None:
-    """Make a folder if there is none; raise ``InputError`` if no file can be made in it."""
+def _temporary(target: Path) -> Path:
+    """Return a hidden name beside a file or folder, no longer than a file system allows."""
+    return target.with_name(f".tmp-{uuid.uuid4().hex[:8]}-{target.name[-_KEPT:]}")
+
+
+def check_writable(folder: str | Path) -> None:
+    """Refuse a folder in which no file can be made, before hours of work; nothing is left there.
+
+    Args:
+        folder: It need not exist: then it must be possible to make it.
+
+    Raises:
+        InputError: With the reason.
+    """
+    place = Path(folder).absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Permission bits do not tell: root may write anywhere but on a read-only file system.
-        with tempfile.TemporaryFile(dir=folder):
+        nearest = next(above for above in (place, *place.parents) if above.exists())
+        with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
-        raise InputError(f"cannot write into {folder}: {error.strerror or error}") from error
+        raise InputError(f"cannot write into {place}: {error.strerror or error}") from error
 
 
 def set_aside(path: str | Path) -> Path | None:

@@ -18,9 +18,9 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import fail_stale_trials
 from optuna.trial import TrialState
 
-from custom.bundle.launch import causes, find_cause, user_error
+from custom.bundle.launch import find_cause, user_error
 from custom.bundle.typed_values import as_data
-from custom.errors import InputError
+from custom.errors import InputError, causes
 from custom.files.atomic import atomic_path
 from custom.files.database_url import without_password
 from custom.tuning.storage import FAILURE, planned

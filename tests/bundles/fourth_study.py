@@ -281,7 +281,7 @@ postprocessing:
 handlers:{_LOADER}
   - '@provenance'
 run:
-  - $@selection.items and @evaluator.run()
+  - $@selection.restore(@evaluator)
   - $@selection.finish()
 """
 _TENSOR = {

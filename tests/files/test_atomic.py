@@ -1,11 +1,19 @@
 import errno
 import hashlib
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from custom.errors import InputError
-from custom.files.atomic import atomic_path, check_sha256, sha256_of, write_json
+from custom.files.atomic import (
+    atomic_path,
+    check_sha256,
+    check_writable,
+    sha256_of,
+    whole_folder,
+    write_json,
+)
 
 
 def write_half(target):
@@ -79,3 +87,29 @@ def test_what_is_no_sha256_is_refused(tmp_path, given):
 def test_a_folder_has_no_sha256(tmp_path):
     with pytest.raises(InputError, match="that of one file"):
         check_sha256(tmp_path, "0" * 64)
+
+
+def test_the_longest_name_is_written(tmp_path):
+    name = "n" * 240 + ".tar.nii.gz"
+    with atomic_path(tmp_path / name) as temporary:
+        assert temporary.name.endswith(".nii.gz")
+        temporary.write_text("whole")
+    with whole_folder(tmp_path / ("f" * 255)) as temporary:
+        (temporary / "a").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f" * 255, name]
+
+
+@pytest.mark.parametrize("place", ["", "new", "new/deep"])
+def test_a_folder_that_can_be_written_stays_as_it_was(tmp_path, place):
+    check_writable(tmp_path / place)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot write into .*file/out: "):
+        check_writable(tmp_path / "file" / "out")
+    closed = PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: raise_inside(tmp_path / "x", closed))
+    with pytest.raises(InputError, match=r"cannot write into .*new: Permission denied"):
+        check_writable(tmp_path / "new")

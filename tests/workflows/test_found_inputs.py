@@ -13,6 +13,7 @@ from diffusion_series import make_series, save_series
 from inference_runs import blob, save
 
 from custom.cli import main
+from custom.data.inputs.each_input import run_each
 
 BUNDLES = ("micro_mri_denoise", "dwi_vae", "gan3d_sr_denoise")
 SERIES = make_series((14, 12, 11), sigma=0.05)
@@ -125,3 +126,49 @@ def test_a_bad_form_beside_a_good_one_is_no_fault(
     assert restored(tmp_path / "out") == sorted(bad)
     affines = [nib.load(file).affine for file in (tmp_path / "out").glob("*_restored.nii.gz")]
     assert np.ptp(affines, axis=0).max() < 1e-5
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_an_image_that_fails_does_not_stop_the_others(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    bundle: str,
+) -> None:
+    """Damaged after it was checked, a result that cannot be written, a name that is too long."""
+    folder, output = tmp_path / "in", tmp_path / "out"
+    longest, too_long = "n" * (255 - len("_uncertainty.nii.gz")), "t" * 245
+    names = ("a", "b_damaged", "c", "d_unwritable", longest, too_long, "z")
+    for seed, name in enumerate(names):
+        save_scan(bundle, folder / f"{name}.nii.gz", seed)
+    (output / "d_unwritable_restored.nii.gz").mkdir(parents=True)
+
+    def damage_and_run(*arguments: Any) -> None:
+        path = folder / "b_damaged.nii.gz"
+        path.write_bytes(path.read_bytes()[:400])
+        run_each(*arguments)
+
+    monkeypatch.setattr("custom.data.inputs.input_selection.run_each", damage_and_run)
+    code, errors = restore(capsys, bundle, folder, output, "--overwrite")
+    assert code == 1
+    assert restored(output) == ["a", "c", longest, "z"]
+    lines = [line for line in errors.splitlines() if line.startswith("mri-bundles: ")]
+    for name, reason in (
+        ("b_damaged", "cannot be read"),
+        ("d_unwritable", "Is a directory"),
+        (too_long, "File name too long"),
+    ):
+        assert any(name in line and reason in line for line in lines), lines
+    assert not list(output.glob(".tmp-*"))
+
+
+def test_an_output_that_cannot_be_written_is_found_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_scan("micro_mri_denoise", tmp_path / "a.nii.gz")
+    monkeypatch.setattr("custom.data.inputs.image_checks.check_image", pytest.fail)
+    places = [path / "out"] + ([Path("/proc/out")] if Path("/proc/self").exists() else [])
+    for output in places:
+        code, errors = restore(capsys, "micro_mri_denoise", path, output)
+        assert code == 1
+        assert f"cannot write into {output}: " in errors

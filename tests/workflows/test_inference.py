@@ -176,3 +176,13 @@ def test_a_second_channel_is_the_uncertainty_beside_the_result(
     restore(path, out, overwrite=True, **identity)
     assert sorted(file.name for file in out.iterdir()) == ["a_restored.json", "a_restored.nii.gz"]
     assert "uncertainty" not in json.loads((out / "a_restored.json").read_text())
+
+
+def test_a_result_too_long_for_nifti_1_is_nifti_2(tmp_path: Path, identity: dict[str, Any]) -> None:
+    path = save(tmp_path / "a.nii.gz", blob((16400, 16, 1)))
+    restore(path, tmp_path / "out", **identity)
+    result = nib.load(tmp_path / "out" / "a_restored.nii.gz")
+    assert isinstance(result, nib.Nifti2Image)
+    assert result.shape == (32800, 32, 1)
+    expected = np.asarray(nib.load(path).dataobj).repeat(2, 0).repeat(2, 1)
+    np.testing.assert_allclose(np.asarray(result.dataobj), expected, rtol=1e-5)

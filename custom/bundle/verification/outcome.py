@@ -10,8 +10,8 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from custom.bundle.launch import causes, user_error
-from custom.errors import InputError
+from custom.bundle.launch import user_error
+from custom.errors import InputError, causes
 
 __all__ = ["CheckFailed", "CheckResult", "one_line", "quiet"]
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from monai.engines import Evaluator
 from tqdm import tqdm
 
+from custom.data.inputs.each_input import fault_of, run_each
 from custom.data.inputs.earlier_results import result_fault
 from custom.data.inputs.image_search import find_images
 from custom.data.inputs.provenance import ProvenanceSidecar, hidden_name, sha256_of_input
 from custom.data.inputs.restored_writer import RESTORED, copy_of, map_of, sidecar_of
-from custom.errors import InputError
+from custom.errors import InputError, causes
+from custom.files.atomic import check_writable
 from custom.files.image_faults import is_label_file
 from custom.files.reader import format_of, name_of
 
@@ -84,13 +87,19 @@ class InputSelection:
         self.no_names = no_names
         self.refused: list[str] = []
         self.skipped: list[Path] = []
+        self.failed = 0
+        self._unexpected: Exception | None = None
 
     @cached_property
     def items(self) -> list[dict[str, str]]:
         """The images to restore: ``image`` and ``source``, its path, and ``output``, the result's.
 
         The first access checks all inputs and logs one line for each that is refused.
+
+        Raises:
+            InputError: If nothing can be written to the output's folder.
         """
+        check_writable(self.output_dir)
         paths = self._paths()
         names = self._hashes(list(paths)) if self.no_names else unique_names(list(paths))
         outputs = [self.output_dir / f"{name}{RESTORED}.nii.gz" for name in names]
@@ -123,15 +132,27 @@ class InputSelection:
             )
         return items
 
+    def restore(self, evaluator: Evaluator) -> None:
+        """Run an evaluator over the images; where one fails, the others are restored.
+
+        Args:
+            evaluator: Its loader has a dataset of :attr:`items`.
+        """
+        run_each(evaluator, self.items, self._fail)
+
     def finish(self) -> None:
         """Log the folder of the results.
 
         Raises:
-            InputError: With one line for each refused input, if there is any.
+            InputError: With one line for each image that is not restored, if there is any.
+            Exception: What ended the restoration of the only one, if it is no fault of the user's.
         """
-        logger.info("%d images restored to %s", len(self.items), self.output_dir)
+        restored = len(self.items) - self.failed
+        logger.info("%d images restored to %s", restored, self.output_dir)
+        if self._unexpected is not None and len(self.refused) == 1:
+            raise self._unexpected
         if self.refused:
-            raise InputError("\n".join(self.refused))
+            raise InputError("\n".join(self.refused)) from self._unexpected
 
     def _paths(self) -> dict[Path, bool]:
         """Return each input once, and whether it was found in a folder."""
@@ -184,6 +205,18 @@ class InputSelection:
             raise InputError(
                 f"{existing[0]}: exists already: use overwrite, skip_existing or another folder"
             )
+
+    def _fail(self, item: Mapping[str, str], error: Exception) -> None:
+        """Keep why an image could not be restored."""
+        self.failed += 1
+        source = item["source"]
+        fault = fault_of(error, lambda: self.check(Path(source)))
+        if fault is None:
+            self._unexpected = self._unexpected or error
+            last = list(causes(error))[-1]
+            fault = f"{type(last).__name__}: {last}".splitlines()[0]
+        named = source in fault or item["output"] in fault
+        self._refuse(InputError(fault if named else f"{source}: {fault}"))
 
     def _refuse(self, error: InputError) -> None:
         """Log a refusal and keep it for the end."""
