@@ -36,15 +36,12 @@ class Diagnostic:
     numbers: dict[str, Any] = field(default_factory=dict)
 
 
-def write_diagnostics(
-    output_dir: str | Path, found: Iterable[Diagnostic], dots_per_inch: int = 110
-) -> Path:
+def write_diagnostics(output_dir: str | Path, found: Iterable[Diagnostic]) -> Path:
     """Write ``diagnostics/*.png``, ``captions.csv`` and ``diagnostics.json``.
 
     Args:
         output_dir: Output folder of the evaluation.
         found: Figures in the order in which to show them; drawn one at a time.
-        dots_per_inch: Resolution of the figures.
 
     Returns:
         The folder.
@@ -58,16 +55,13 @@ def write_diagnostics(
             about = (f"{item.name}.png", item.title, item.caption)
             yield dict(zip(_COLUMNS, about, strict=True)), item.figure
 
-    write_figures(folder / "captions.csv", _COLUMNS, drawn(), dots_per_inch)
+    write_figures(folder / "captions.csv", _COLUMNS, drawn())
     write_json(folder / "diagnostics.json", numbers)
     return folder
 
 
 def write_figures(
-    table: Path,
-    columns: Sequence[str],
-    found: Iterable[tuple[Mapping[str, Any], Figure]],
-    dots_per_inch: int,
+    table: Path, columns: Sequence[str], found: Iterable[tuple[Mapping[str, Any], Figure]]
 ) -> None:
     """Write figures one after the other, and at the end their table, in the same folder.
 
@@ -75,12 +69,11 @@ def write_figures(
         table: The table.
         columns: Its columns.
         found: Each figure with its row of the table, which has the name of the ``file``.
-        dots_per_inch: Resolution of the pictures.
     """
     rows = []
     for row, figure in found:
         with atomic_path(table.parent / row["file"]) as temporary:
-            figure.savefig(temporary, dpi=dots_per_inch)
+            figure.savefig(temporary, dpi=110)
         rows.append(row)
     write_table(table, columns, rows)
 

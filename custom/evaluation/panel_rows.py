@@ -32,7 +32,6 @@ __all__ = [
 
 REFERENCE = "reference"  # the last column
 Image = NDArray[Any]
-_DETAIL = 1 / 3  # of a slice's sides
 _BAR = 0.9  # inches: the colour bars with their labels
 _LETTERS = 24  # of a column's title, however wide a panel is
 
@@ -158,12 +157,12 @@ def image_row(view: View, label: str = "", *, frame: bool = False) -> Row:
     )
 
 
-def detail_row(view: View, label: str = "image") -> Row:
+def detail_row(view: View) -> Row:
     """Return the row of the part with most detail, enlarged, in the grey window of the whole."""
     images = {**view.images, REFERENCE: view.reference}
     details = {name: view.detail(image) for name, image in images.items()}
     text = "the third with most detail, enlarged"
-    return Row(details, text, view.grey, label, view.pixel_mm)
+    return Row(details, text, view.grey, "image", view.pixel_mm)
 
 
 def residual_row(
@@ -189,16 +188,15 @@ def residual_row(
     return Row(residuals, "difference to the reference", style, label, view.pixel_mm)
 
 
-def detail_window(image: Image, share: float = _DETAIL) -> tuple[int, int, int, int]:
+def detail_window(image: Image) -> tuple[int, int, int, int]:
     """Return the window with most detail: first row, first column, rows, columns.
 
-    The window of ``share`` of each side in which the mean squared gradient is largest.
+    The window of a third of each side in which the mean squared gradient is largest.
 
     Args:
         image: ``(X, Y)``.
-        share: Share of the sides, above 0, at most 1.
     """
-    rows, columns = (max(2, round(share * length)) for length in image.shape)
+    rows, columns = (max(2, round(length / 3)) for length in image.shape)
     energy = sum(np.square(part) for part in np.gradient(np.asarray(image, dtype=np.float64)))
     # Running sums give the sum of any window by four look-ups.
     total = np.pad(np.cumsum(np.cumsum(energy, 0), 1), ((1, 0), (1, 0)))

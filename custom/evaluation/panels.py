@@ -84,7 +84,6 @@ class Panels(ItemHandler):
         names: Names of methods.
         inches: Width of a panel.
         distributions: Whether to add a last figure with every measure of every slice.
-        dots_per_inch: Resolution of the figures.
     """
 
     table: QualityTable
@@ -96,7 +95,6 @@ class Panels(ItemHandler):
     names: Mapping[str, str] = field(default_factory=dict)
     inches: float = 1.75
     distributions: Sequence[str] = ()
-    dots_per_inch: int = 110
 
     def __post_init__(self) -> None:
         """Start without slices."""
@@ -135,7 +133,7 @@ class Panels(ItemHandler):
         """Draw the chosen slices."""
         columns = (*FIGURE_COLUMNS, *self.columns, "chosen")
         table = self.table.output_dir / "figures" / "figures.csv"
-        write_figures(table, columns, self._figures(), self.dots_per_inch)
+        write_figures(table, columns, self._figures())
 
     def _figures(self) -> Iterator[tuple[dict[str, Any], Figure]]:
         """Draw one figure after the other."""

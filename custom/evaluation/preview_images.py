@@ -44,8 +44,6 @@ class PreviewImages:
         rows: Rows of the picture, see :class:`custom.evaluation.panels.Panels`.
         interval: Epochs from one picture to the next; the first epoch has one too.
         slice_number: Number of the slice, from 1, in the order in which validation reads them.
-        inches: Width of a panel.
-        dots_per_inch: Resolution of the pictures.
 
     Raises:
         ValueError: If ``interval`` or ``slice_number`` is less than 1.
@@ -55,8 +53,6 @@ class PreviewImages:
     rows: Sequence[Callable[[View], Row]] = (partial(image_row, label="image"), residual_row)
     interval: int = 5
     slice_number: int = 1
-    inches: float = 3.0
-    dots_per_inch: int = 90
 
     def __post_init__(self) -> None:
         """Raise if a number is below 1."""
@@ -79,9 +75,9 @@ class PreviewImages:
         titles[REFERENCE] = (REFERENCE, "")
         place = f"{item.get('scan', '')}, slice {int(item.get('slice', 0))}"
         heading = f"{place}: epoch {epoch} (PSNR [dB] / SSIM)"
-        figure = draw_rows([row(view) for row in self.rows], titles, heading, self.inches)
+        figure = draw_rows([row(view) for row in self.rows], titles, heading, inches=3.0)
         with atomic_path(Path(self.folder) / f"epoch_{epoch:04d}.png") as temporary:
-            figure.savefig(temporary, dpi=self.dots_per_inch)
+            figure.savefig(temporary, dpi=90)
 
 
 def _measure(image: Any, reference: Any) -> str:

@@ -119,10 +119,11 @@ class Units:
         rule: Rule for the data range, see :func:`~custom.metrics.image_pairs.data_range_of`.
 
     Attributes:
-        columns: Columns of the table before the method; a subclass may append its own.
+        columns: Columns of the table before the method, at last the class's own.
         further: Columns after the measures.
     """
 
+    own: tuple[str, ...] = ()
     further: tuple[str, ...] = ("data_range",)
 
     def __init__(
@@ -134,7 +135,7 @@ class Units:
         self.keys = (
             dict(columns) if isinstance(columns, Mapping) else {name: name for name in columns}
         )
-        self.columns: tuple[str, ...] = tuple(self.keys)
+        self.columns = (*self.keys, *self.own)
         self.regions = dict(regions or {})
         self.rule = rule
         self.start()
@@ -178,16 +179,13 @@ class Volumes(Units):
 
 
 class Slices(Units):
-    """The slices of a stack that are not excluded, each divided by a factor of its own.
+    """The slices of a stack that are not excluded, each divided by its ``image_scale``.
 
     The data range follows from the scan's kept reference slices together, as acquired, brought to
     the units of the slice, so PSNR and SSIM are what they would be on the acquired intensities. An
     excluded slice plays no part in it.
 
-    Args:
-        columns: See :class:`Units`; ``slice`` is added, counted from 0.
-        scale_key: Key of the factors in the item.
-        **how: ``regions`` and ``rule`` of :class:`Units`.
+    The column ``slice`` is added, counted from 0.
 
     Attributes:
         excluded: Scan to the slices that were left out.
@@ -196,15 +194,7 @@ class Slices(Units):
         Images of the items: ``(1, X, Y, S)``; factors: ``(S,)``.
     """
 
-    def __init__(
-        self,
-        columns: Iterable[str] | Mapping[str, str],
-        scale_key: str = "image_scale",
-        **how: Any,
-    ) -> None:
-        super().__init__(columns, **how)
-        self.columns = (*self.columns, "slice")
-        self.scale_key = scale_key
+    own = ("slice",)
 
     def start(self) -> None:
         """Discard the excluded slices of an earlier run."""
@@ -220,7 +210,7 @@ class Slices(Units):
         kept = [index for index in range(len(reference)) if index not in bad]
         if not kept:
             return None
-        factors = torch.as_tensor(item.get(self.scale_key, torch.ones(len(reference))))
+        factors = torch.as_tensor(item.get("image_scale", torch.ones(len(reference))))
         factors = factors.cpu().double()[kept]
         acquired = reference[kept] * factors.reshape(-1, 1, 1, 1)
         width = data_range_of(acquired.unsqueeze(0), self.rule)[0]

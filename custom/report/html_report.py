@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,13 @@ logger = logging.getLogger(__name__)
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
-def write_report(folder_or_run: str | Path, stores: Iterable[str | Path] = ()) -> Path:
+def write_report(folder_or_run: str | Path) -> Path:
     """Write the report of an evaluation folder, a training folder, a search, or an MLflow run.
 
     Args:
         folder_or_run: Output folder of ``evaluate``, ``train`` or ``tune``, or the id of an MLflow
-            run.
-        stores: MLflow's SQLite files to look into for a run, before ``./mlruns.db`` and the
-            default output folders of the bundles. ``MLFLOW_TRACKING_URI`` wins over all.
+            run, which is looked for in ``MLFLOW_TRACKING_URI``, else in ``./mlruns.db`` and in the
+            default output folders of the bundles.
 
     Returns:
         ``report.html`` in the folder; for a run ``report_<run id>.html`` beside its store, or in
@@ -49,7 +48,7 @@ def write_report(folder_or_run: str | Path, stores: Iterable[str | Path] = ()) -
     folder = Path(folder_or_run)
     if not folder.is_dir():
         if _RUN_ID.fullmatch(str(folder_or_run)):
-            return _write_run(str(folder_or_run), [*stores, *_default_stores()])
+            return _write_run(str(folder_or_run))
         raise InputError(f"{folder_or_run} is neither a folder nor the id of an MLflow run")
     table, summary, search = (folder / n for n in ("metrics.csv", "summary.json", SEARCH_SUMMARY))
     if table.is_file() and summary.is_file():
@@ -72,9 +71,9 @@ def _default_stores() -> list[Path]:
     return [root / "mlruns.db" for root in roots]
 
 
-def _write_run(run_id: str, stores: Iterable[str | Path]) -> Path:
+def _write_run(run_id: str) -> Path:
     """Write the report of a tracked run."""
-    client, run, store = _find_run(run_id, stores)
+    client, run, store = _find_run(run_id)
     if not run.data.metrics:
         raise InputError(f"run {run_id} has no metric yet: it is {run.info.status}")
     curves = {
@@ -89,13 +88,13 @@ def _write_run(run_id: str, stores: Iterable[str | Path]) -> Path:
     return _write(folder / f"report_{run_id}.html", "training.html", content)
 
 
-def _find_run(run_id: str, stores: Iterable[str | Path]) -> tuple[Any, Any, str]:
+def _find_run(run_id: str) -> tuple[Any, Any, str]:
     """Return MLflow's client, the run, and the address of the store that holds it."""
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
     given = os.environ.get("MLFLOW_TRACKING_URI")
-    files = dict.fromkeys(Path(store).resolve() for store in stores)
+    files = dict.fromkeys(store.resolve() for store in _default_stores())
     # Only what exists: MLflow would create a missing SQLite file.
     places = [given] if given else [sqlite_url(file) for file in files if file.is_file()]
     for place in places:

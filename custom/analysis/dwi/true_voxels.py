@@ -140,7 +140,7 @@ class Series(Units):
         ``(1, X, Y, Z)``.
     """
 
-    further = ()
+    own, further = ("voxels",), ()
 
     def __init__(
         self,
@@ -148,7 +148,6 @@ class Series(Units):
         deviations: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(columns)
-        self.columns = (*self.columns, "voxels")
         self.deviations = dict(deviations or {})
 
     def start(self) -> None:
