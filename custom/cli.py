@@ -49,8 +49,10 @@ def main(words: Sequence[str] | None = None) -> None:
     except Exception as error:
         if "--traceback" in arguments:
             raise
-        reason = str(error).strip().splitlines() or [""]
-        _stop(f"{type(error).__name__}: {reason[0]} (--traceback shows where)", 1)
+        from custom.bundle.error_line import error_line, explained
+
+        known = explained(error)
+        _stop(str(known or f"{error_line(error)} (--traceback shows where)"), 1)
 
 
 def _stop(message: str, code: int) -> None:

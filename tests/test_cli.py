@@ -4,7 +4,8 @@ import signal
 import pytest
 
 from custom import cli
-from custom.bundle.launch import plain_command, user_error
+from custom.bundle.error_line import user_error
+from custom.bundle.launch import plain_command
 from custom.errors import InputError, causes
 from custom.tuning import search
 from custom.verbs import tools

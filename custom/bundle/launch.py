@@ -5,28 +5,18 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from custom.bundle.config_ids import check_ids, check_names
+from custom.bundle.error_line import user_error
 from custom.bundle.locate import find_config
 from custom.bundle.typed_values import as_data, read_words
-from custom.errors import InputError, causes
 
-__all__ = [
-    "find_cause",
-    "plain_command",
-    "run_bundle",
-    "stop_on_terminate",
-    "user_error",
-    "users_errors",
-]
-
-Cause = TypeVar("Cause", bound=BaseException)
+__all__ = ["plain_command", "run_bundle", "stop_on_terminate", "users_errors"]
 
 
 def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any]) -> None:
@@ -104,32 +94,3 @@ def users_errors() -> Iterator[None]:
         if cause is None:
             raise
         raise cause from error
-
-
-def user_error(error: BaseException) -> InputError | None:
-    """Return the user's error among an exception and its causes, if there is one.
-
-    A part of ours that refuses a setting or an array raises a ``ValueError`` that says why.
-    """
-    for link in causes(error):
-        if isinstance(link, InputError):
-            return link
-        if isinstance(link, ValueError) and type(link).__name__ == InputError.__name__:
-            return InputError(str(link))  # the class of a packaged bundle's own copy of the code
-        # No subclass: an error of decoding or of JSON is no refused argument.
-        if type(link) is ValueError and _refused_here(link):
-            return InputError(" ".join(str(link).split()))
-    return None
-
-
-def find_cause(error: BaseException, kind: type[Cause]) -> Cause | None:
-    """Return the first exception of a kind among an exception and its causes."""
-    return next((link for link in causes(error) if isinstance(link, kind)), None)
-
-
-def _refused_here(error: BaseException) -> bool:
-    """Return True if an exception was raised by our own code."""
-    frames = list(traceback.walk_tb(error.__traceback__))
-    own = __name__.partition(".")[0]  # a packaged bundle calls this package otherwise
-    module = str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
-    return module.startswith(f"{own}.")

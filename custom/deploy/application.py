@@ -21,7 +21,7 @@ from typing import Any
 from monai.deploy.conditions import CountCondition
 from monai.deploy.core import Application, Operator, OperatorSpec
 
-from custom.bundle.launch import user_error
+from custom.bundle.error_line import user_error
 from custom.deploy.pipeline import Pipeline
 from custom.deploy.settings import Settings
 from custom.errors import InputError

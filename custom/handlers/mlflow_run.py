@@ -33,7 +33,7 @@ _NOTE = ".mlflow_run"  # file with the identifier and status of a folder's last 
 class MLflowRun:
     """One MLflow run for training and validation together, through MONAI's handler.
 
-    Attach it to the trainer, after the handlers that write files and before ``StatsHandler``,
+    Attach it to the trainer, after the handlers that write files and before ``EpochLog``,
     which ends the chain of an exception. Per epoch it logs the metrics of both engines and the
     learning rate; and besides: the settings of the config, the merged config, the files named in
     ``artifacts`` as they change, the hash of the best weights. An exception leaves the run

@@ -11,7 +11,7 @@ import torch
 from ignite.engine import Events
 from ignite.handlers import ProgressBar
 from monai.engines import Evaluator, Trainer
-from monai.handlers import StatsHandler, ValidationHandler
+from monai.handlers import ValidationHandler
 
 from custom.bundle.launch import stop_on_terminate
 from custom.handlers.checkpoint import (
@@ -22,6 +22,7 @@ from custom.handlers.checkpoint import (
     CheckpointWriter,
     EarlierRun,
 )
+from custom.handlers.epoch_log import EpochLog
 from custom.handlers.epoch_seed import EpochSeed
 from custom.handlers.epoch_table import EpochTable
 from custom.handlers.mlflow_run import MLflowRun
@@ -140,4 +141,4 @@ class StandardTraining:
             )
             writers.append(run)
         # Last: it ends the chain of an exception.
-        return [*writers, StatsHandler(iteration_log=False, name="train")]
+        return [*writers, EpochLog("train")]

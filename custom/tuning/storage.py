@@ -15,7 +15,7 @@ import sqlalchemy
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 
-from custom.bundle.launch import find_cause
+from custom.bundle.error_line import find_cause
 from custom.errors import InputError
 from custom.files.database_url import check_driver, sqlite_file, without_password
 from custom.files.process_lock import process_lock

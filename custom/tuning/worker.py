@@ -18,9 +18,9 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import fail_stale_trials
 from optuna.trial import TrialState
 
-from custom.bundle.launch import find_cause, user_error
+from custom.bundle.error_line import error_line, find_cause
 from custom.bundle.typed_values import as_data
-from custom.errors import InputError, causes
+from custom.errors import InputError
 from custom.files.atomic import atomic_path
 from custom.files.database_url import without_password
 from custom.tuning.storage import FAILURE, planned
@@ -88,8 +88,8 @@ class Worker:
                 pass
         except StorageInternalError as error:
             raise InputError(
-                f"the storage was lost ({_reason(error)}): give the same command again when it is "
-                "back"
+                f"the storage was lost ({error_line(error)}): give the same command again when "
+                "it is back"
             ) from error
 
     def _run_next(self) -> bool:
@@ -181,7 +181,7 @@ class Worker:
 
     def _keep_error(self, trial: Trial, error: Exception) -> None:
         """Record a trial's failure: one line in the Optuna study, all of it in its folder."""
-        trial.set_user_attr(FAILURE, _reason(error))
+        trial.set_user_attr(FAILURE, error_line(error))
         file = self._folder(trial) / "error.txt"
         try:
             with atomic_path(file) as temporary:
@@ -198,15 +198,6 @@ class Worker:
             note += f"; best so far {_short(best.value)} of trial {best.number}"
         logger.info("trial %d %s: %s", trial.number, _ENDED[trial.state], note)
         self.finished(trial)
-
-
-def _reason(error: BaseException) -> str:
-    """Return an error of a run as one line: the user's error, else the first cause."""
-    cause = user_error(error)
-    if cause is not None:
-        return without_password(str(cause))
-    first = list(causes(error))[-1]
-    return without_password(f"{type(first).__name__}: {' '.join(str(first).split())[:300]}")
 
 
 def _short(value: Any) -> str:

@@ -131,7 +131,7 @@ def _bundle(name: str) -> Path:
 
 def _run(application: Any) -> None:
     """Run, and let no error message pass but the user's."""
-    from custom.bundle.launch import user_error
+    from custom.bundle.error_line import user_error
 
     try:
         application.run()

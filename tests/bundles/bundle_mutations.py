@@ -88,6 +88,7 @@ def entry(config, place, target):
     """Return a list in a config and where in it the part with this ``_target_`` stands."""
     for key in place.split("::"):
         config = config[key]
-    names = [str(part["_target_"]).rsplit(".", 1)[-1] for part in config]
+    parts = [part["_target_"] if isinstance(part, dict) else part for part in config]
+    names = [str(part).rsplit(".", 1)[-1] for part in parts]
     assert target in names, f"{place} no longer has {target}: adapt this mutation"
     return config, names.index(target)

@@ -14,7 +14,8 @@ import yaml
 from monai.bundle import ConfigWorkflow, create_workflow
 
 from custom.bundle.config_check import read_configs
-from custom.bundle.launch import run_bundle, user_error
+from custom.bundle.error_line import user_error
+from custom.bundle.launch import run_bundle
 from custom.errors import InputError
 
 BUNDLES = sorted(path for path in (Path(__file__).parents[2] / "bundles").iterdir())

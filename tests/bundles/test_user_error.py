@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from monai.bundle import ConfigParser
 
-from custom.bundle.launch import user_error
+from custom.bundle.error_line import user_error
 from custom.errors import InputError
 from custom.networks.nets.restoration_unet import RestorationUNet
 

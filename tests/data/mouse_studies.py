@@ -6,7 +6,7 @@ import numpy as np
 from monai.bundle import ConfigParser
 from paravision_files import write_scan, write_subject
 
-from custom.bundle.launch import user_error
+from custom.bundle.error_line import user_error
 from custom.bundle.locate import find_bundle
 
 BUNDLE = find_bundle("micro_mri_denoise")

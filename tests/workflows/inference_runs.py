@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from custom.bundle.launch import user_error
+from custom.bundle.error_line import user_error
 from custom.errors import InputError
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "micro_mri_denoise"

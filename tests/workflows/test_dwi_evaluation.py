@@ -13,7 +13,8 @@ import pytest
 import torch
 from diffusion_series import make_series, study_table
 
-from custom.bundle.launch import run_bundle, user_error
+from custom.bundle.error_line import user_error
+from custom.bundle.launch import run_bundle
 from custom.data.datasets.dataset_kinds import DIFFUSION_SERIES
 from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.errors import InputError

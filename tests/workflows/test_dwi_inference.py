@@ -14,7 +14,7 @@ import pytest
 import torch
 from diffusion_series import make_series, save_image, save_series, study_table
 
-from custom.bundle.launch import user_error
+from custom.bundle.error_line import user_error
 from custom.errors import InputError
 from custom.files.atomic import sha256_of
 from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser

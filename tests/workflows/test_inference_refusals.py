@@ -28,9 +28,9 @@ def test_bad_inputs_do_not_stop_the_others(
         str(tmp_path / "in" / "b.nii.gz"),
         str(tmp_path / "in" / "c.nii.gz"),
     ]
-    assert [r.getMessage() for r in caplog.records if "refused" in r.getMessage()] == [
-        f"refused: {line}" for line in lines
-    ]
+    # Each is said once, by whoever ran it.
+    said = [r.getMessage() for r in caplog.records if "refused" in r.getMessage()]
+    assert said == ["2 inputs are refused; 2 to restore"]
     restored = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert restored == [f"{n}_restored.{end}" for n in "ad" for end in ("json", "nii.gz")]
 
@@ -136,6 +136,5 @@ def test_the_plain_command_runs_from_another_folder(tmp_path: Path, weights: str
     command += ["--output_dir", "out", "--ckpt_path", weights]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "refused: " in done.stdout + done.stderr
     assert "b.nii.gz: cannot be read" in done.stderr
     assert (tmp_path / "out" / "a_restored.nii.gz").is_file()

@@ -11,7 +11,7 @@ import torch
 import yaml
 from monai.bundle import ConfigWorkflow
 
-from custom.bundle.launch import user_error
+from custom.bundle.error_line import user_error
 from custom.demo.mouse.micro_mri import MicroMriDemo
 from custom.errors import InputError
 

@@ -10,8 +10,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from custom.bundle.launch import user_error
-from custom.errors import InputError, causes
+from custom.bundle.error_line import error_line
 
 __all__ = ["CheckFailed", "CheckResult", "one_line", "quiet"]
 
@@ -33,13 +32,8 @@ class CheckResult:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the first cause of an exception, or the user's error in it, as one bounded line."""
-    *_, first = causes(error)
-    error = user_error(error) or first
-    text = " ".join(str(error).split())
-    named = (
-        text if isinstance(error, (CheckFailed, InputError)) else f"{type(error).__name__}: {text}"
-    )
+    """Return an exception as one bounded line."""
+    named = " ".join(str(error).split()) if isinstance(error, CheckFailed) else error_line(error)
     return named if len(named) <= _LONGEST else named[: _LONGEST - 3] + "..."
 
 

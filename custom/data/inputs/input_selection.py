@@ -94,7 +94,7 @@ class InputSelection:
     def items(self) -> list[dict[str, str]]:
         """The images to restore: ``image`` and ``source``, its path, and ``output``, the result's.
 
-        The first access checks all inputs and logs one line for each that is refused.
+        The first access checks all inputs; :meth:`finish` says which are refused.
 
         Raises:
             InputError: If nothing can be written to the output's folder.
@@ -123,6 +123,8 @@ class InputSelection:
                 self._refuse(InputError(f"{error.filename or path}: {error.strerror or error}"))
             else:
                 items.append({"image": str(path), "source": str(path), "output": str(output)})
+        if self.refused and items:
+            logger.warning("%d inputs are refused; %d to restore", len(self.refused), len(items))
         if self.skipped:
             logger.warning(
                 "%d of %d inputs were restored before and are skipped; %d to restore",
@@ -219,8 +221,7 @@ class InputSelection:
         self._refuse(InputError(fault if named else f"{source}: {fault}"))
 
     def _refuse(self, error: InputError) -> None:
-        """Log a refusal and keep it for the end."""
-        logger.warning("refused: %s", error)
+        """Keep a refusal for the end, where it is said once."""
         self.refused.append(str(error))
 
 

@@ -1,0 +1,134 @@
+"""An exception and its causes in one line: what went wrong, where, and how to mend it."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import re
+import traceback
+from typing import Any, TypeVar
+
+from custom.errors import InputError, causes, did_you_mean
+from custom.files.database_url import without_password
+
+__all__ = ["error_line", "explained", "find_cause", "user_error"]
+
+Cause = TypeVar("Cause", bound=BaseException)
+
+# Beginnings of the messages that MONAI puts around what a part or an expression raised.
+_EVALUATING = "Failed to evaluate"
+_INSTANTIATING = "Failed to instantiate component"
+_UNKNOWN = re.compile(r"unexpected keyword argument '(\w+)'")
+_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{8}-")
+_LONGEST = 400  # characters of a message
+# Ids of the steps of a run, which say nothing of the place of a fault.
+_STEPS = ("run", "initialize", "finalize", "imports")
+_WORDS = {
+    errno.ENOSPC: "disk full: free some space",
+    errno.EDQUOT: "disk full: free some space",
+    errno.EACCES: "permission denied: choose another place, or ask for the right to it",
+    errno.EPERM: "permission denied: choose another place, or ask for the right to it",
+    errno.EROFS: "lies on a read-only file system: choose another place",
+    errno.ENAMETOOLONG: "the name is too long: give a shorter one",
+    errno.ENOENT: "no such file or folder",
+    errno.ENOTDIR: "a part of this path is a file, not a folder",
+    errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
+}
+
+
+def find_cause(error: BaseException, kind: type[Cause]) -> Cause | None:
+    """Return the first exception of a kind among an exception and its causes."""
+    return next((link for link in causes(error) if isinstance(link, kind)), None)
+
+
+def user_error(error: BaseException) -> InputError | None:
+    """Return the user's error among an exception and its causes, if there is one.
+
+    A part of ours that refuses a setting or an array raises a ``ValueError`` that says why.
+    """
+    for link in causes(error):
+        if isinstance(link, InputError):
+            return link
+        if isinstance(link, ValueError) and type(link).__name__ == InputError.__name__:
+            return InputError(str(link))  # the class of a packaged bundle's own copy of the code
+        # No subclass: an error of decoding or of JSON is no refused argument.
+        if type(link) is ValueError and _refused_here(link):
+            return InputError(_text(link))
+    return None
+
+
+def explained(error: BaseException) -> InputError | None:
+    """Return the user's error, or that of the machine or of a setting, in words of its own.
+
+    Besides :func:`user_error` these are errors of the file system and of memory, and a setting that
+    a part of another package refuses, or does not know, while the config is made into parts.
+    """
+    known = user_error(error)
+    if known is not None:
+        return known
+    outer, cause = _beneath(error)
+    if isinstance(cause, OSError) and cause.errno is not None:
+        words = _WORDS.get(cause.errno, str(cause.strerror))
+        place = _TEMPORARY.sub("", str(cause.filename)) if cause.filename else "writing or reading"
+        return InputError(f"{place}: {words}")
+    for link in causes(error):  # libraries wrap it
+        if isinstance(link, MemoryError) or type(link).__name__ == "OutOfMemoryError":
+            return InputError(f"out of memory: {_text(link) or 'close other programs'}")
+    if _INSTANTIATING in str(outer) and isinstance(cause, (TypeError, ValueError)):
+        return InputError(f"{config_id(error)}: {_unknown_setting(cause) or _text(cause)}")
+    return None
+
+
+def error_line(error: BaseException) -> str:
+    """Return an error as one line: in its own words, else with the config id, type and message.
+
+    A password in a URL is not shown.
+    """
+    line = str(explained(error) or "")
+    if not line:
+        place = config_id(error)
+        _, cause = _beneath(error)
+        line = f"{place}: " * bool(place) + f"{type(cause).__name__}: {_text(cause)}"
+    return without_password(" ".join(line.split()))
+
+
+def config_id(error: BaseException) -> str:
+    """Return the innermost config id that was made into a part when an error was raised, or ''."""
+    found = ""
+    for link in causes(error):
+        frames = (frame for frame, _ in traceback.walk_tb(link.__traceback__))
+        names = [f.f_locals["id"] for f in frames if f.f_code.co_name == "_resolve_one_item"]
+        found = str(names[-1]) if names else found
+    return "" if found.partition("::")[0] in _STEPS else found
+
+
+def _beneath(error: BaseException) -> tuple[BaseException | None, BaseException]:
+    """Return MONAI's innermost wrapper, if there is one, and the exception that it is around."""
+    outer = None
+    while str(error).startswith((_EVALUATING, _INSTANTIATING)) and error.__cause__ is not None:
+        outer, error = error, error.__cause__
+    return outer, error
+
+
+def _unknown_setting(error: BaseException) -> str | None:
+    """Return what is wrong with an argument that a part does not have, in words."""
+    found = _UNKNOWN.search(str(error))
+    *_, last = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    part: Any = last.f_locals.get("component")
+    if found is None or last.f_code.co_name != "instantiate" or part is None:
+        return None
+    advice = did_you_mean(found[1], inspect.signature(part).parameters)
+    return f"{part.__name__} has no argument {found[1]!r}{advice}"
+
+
+def _text(error: BaseException) -> str:
+    """Return an exception's message in one line."""
+    return " ".join(str(error).split())[:_LONGEST]
+
+
+def _refused_here(error: BaseException) -> bool:
+    """Return True if an exception was raised by our own code."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    own = __name__.partition(".")[0]  # a packaged bundle calls this package otherwise
+    module = str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
+    return module.startswith(f"{own}.")
