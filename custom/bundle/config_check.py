@@ -20,7 +20,7 @@ from monai.bundle.utils import merge_kv
 from custom.bundle.config_ids import check_ids, id_parts, value_at, walk
 from custom.bundle.typed_values import CODE, check_kind
 from custom.errors import InputError, nearest
-from custom.files.unique_keys import read_unique
+from custom.files.text_files import read_unique
 
 __all__ = ["bundle_folder", "calling", "check_config", "read_configs"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 import shutil
 import sys
@@ -20,6 +19,7 @@ from custom.bundle.typed_values import in_expression
 from custom.deploy.packaging.archive import CODE_FILE, MANIFEST, check_manifest, unpack
 from custom.errors import InputError
 from custom.files.atomic import check_sha256, sha256_of
+from custom.files.text_files import read_json
 
 __all__ = ["OpenBundle", "importable", "open_bundle"]
 
@@ -196,7 +196,7 @@ def _holds_its_weights(models: Path) -> bool:
 def _metadata(root: Path) -> dict[str, Any]:
     """Read a bundle's metadata."""
     try:
-        content = json.loads((root / _METADATA).read_text(encoding="utf-8"))
+        content = read_json(root / _METADATA)
         # Asked for here: logs and headers need it after the work is done.
         content["version"]
     except (OSError, ValueError, KeyError, TypeError) as error:

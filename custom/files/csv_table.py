@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from custom.errors import InputError, did_you_mean
 from custom.files.atomic import atomic_path
+from custom.files.text_files import read_text
 
 __all__ = ["read_table", "write_table"]
 
@@ -54,13 +56,13 @@ def read_table(path: str | Path, columns: Iterable[str] = ()) -> list[dict[str, 
         InputError: If the file cannot be read or lacks a column.
     """
     try:
-        # Spreadsheets put a byte order mark before the first column.
-        with Path(path).open(newline="", encoding="utf-8-sig") as text:
-            reader = csv.DictReader(text)
-            header = reader.fieldnames or ()
-            missing = [name for name in columns if name not in header]
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        header = reader.fieldnames or ()
+        missing = [name for name in columns if name not in header]
+        rows = list(reader)
+    except InputError:
+        raise
+    except (OSError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as a CSV table: {error}") from error
     if missing:
         hint = did_you_mean(missing[0], header)

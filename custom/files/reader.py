@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from custom.files.nifti_forms import load_nifti
 from custom.files.nifti_volume import mm_per_unit, stated_map, stated_slice_axis
+from custom.files.text_files import read_json
 from custom.files.zarr_slices import ZarrSliceReader, open_stack
 
 __all__ = [
@@ -198,6 +198,6 @@ def _zarr_node(path: Path) -> str | None:
     """Return ``array`` or ``group`` for a folder of a Zarr store, else None."""
     try:
         # Without opening the store: every folder of a search is asked.
-        return str(json.loads((path / "zarr.json").read_text(encoding="utf-8"))["node_type"])
+        return str(read_json(path / "zarr.json")["node_type"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

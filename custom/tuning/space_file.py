@@ -11,7 +11,7 @@ import yaml
 
 from custom.bundle.config_ids import holds
 from custom.errors import InputError, did_you_mean
-from custom.files.unique_keys import read_unique
+from custom.files.text_files import read_unique
 from custom.tuning.parameter import Parameter, SpaceError, read_parameter, references
 from custom.tuning.space import SearchSpace
 

@@ -24,7 +24,7 @@ def test_what_is_no_such_table_is_named(tmp_path):
     with pytest.raises(InputError, match="lacks"):
         read_table(tmp_path / "empty.csv", ("a",))
     (tmp_path / "image.csv").write_bytes(b"\x89PNG\xff\xfe")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no UTF-8 text"):
         read_table(tmp_path / "image.csv", ("a",))
     with pytest.raises(InputError, match="cannot be read"):
         read_table(tmp_path / "missing.csv")

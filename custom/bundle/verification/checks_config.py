@@ -15,7 +15,7 @@ import yaml
 from custom.bundle.config_ids import walk
 from custom.bundle.verification.bundle_folder import METADATA, TINY, BundleFolder
 from custom.bundle.verification.outcome import CheckFailed
-from custom.files.unique_keys import read_unique
+from custom.files.text_files import read_unique
 
 __all__ = [
     "no_absolute_paths",

@@ -11,7 +11,7 @@ from custom.data.datasets.datalist_checks import HEAD_KEYS, check_apart, check_i
 from custom.data.datasets.dataset_writer import DATALIST, SPLITS
 from custom.data.datasets.exclusions import check_exclusions, read_exclusions
 from custom.errors import InputError
-from custom.files.unique_keys import check_keys, read_unique
+from custom.files.text_files import check_keys, read_unique
 from custom.files.zarr_slices import number_of_slices
 
 __all__ = ["Demonstration", "load_datalist", "slice_items", "split_items"]

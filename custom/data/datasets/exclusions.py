@@ -7,7 +7,7 @@ from pathlib import Path
 
 from custom.errors import InputError, did_you_mean
 from custom.files.csv_table import read_table, write_table
-from custom.files.unique_keys import read_unique
+from custom.files.text_files import read_unique
 
 __all__ = [
     "EXCLUSION_COLUMNS",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from custom.data.inputs.provenance import ProvenanceSidecar, sha256_of_input
 from custom.data.inputs.restored_writer import RESTORED, sidecar_of
 from custom.files.atomic import sha256_of
+from custom.files.text_files import read_json
 
 __all__ = ["is_result", "result_fault"]
 
@@ -33,7 +33,7 @@ def is_result(path: str | Path, maps: Sequence[str] = ()) -> bool:
         return True
     restored = path.with_name(f"{stem}{RESTORED}.nii.gz")
     try:
-        written = json.loads(sidecar_of(restored).read_text(encoding="utf-8"))[name]["file"]
+        written = read_json(sidecar_of(restored))[name]["file"]
     except (OSError, ValueError, KeyError, TypeError):
         return name in maps and restored.exists() and not sidecar_of(restored).exists()
     return bool(written == path.name)
@@ -54,7 +54,7 @@ def result_fault(
         provenance: What the new run restores with; None: any.
     """
     try:
-        content: Any = json.loads(sidecar_of(output).read_text(encoding="utf-8"))
+        content: Any = read_json(sidecar_of(output))
         entries = [content["output"], *(content[name] for name in written if name in content)]
         files = {entry["file"]: entry["sha256"] for entry in entries}
         made_of = content["input"]["sha256"]

@@ -20,7 +20,7 @@ from custom.data.datasets.subject_names import (
     without_session,
 )
 from custom.errors import InputError
-from custom.files.unique_keys import check_keys, read_unique
+from custom.files.text_files import check_keys, read_unique
 from custom.setting_checks import check_not_negative, check_whole
 
 __all__ = ["AnimalSplit", "SubjectSplit", "animal_split"]

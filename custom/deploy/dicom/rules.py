@@ -17,7 +17,7 @@ from custom.deploy.dicom.series import DicomSeries
 from custom.deploy.dicom.writing.derivation import MAKER
 from custom.errors import InputError, Refusal
 from custom.files.map_names import DerivedMaps
-from custom.files.unique_keys import read_unique
+from custom.files.text_files import read_unique
 
 __all__ = ["SeriesRules", "WordRules", "load_rules", "select_series"]
 

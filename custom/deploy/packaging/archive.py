@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import zipfile
 import zlib
@@ -11,6 +10,7 @@ from typing import Any
 
 from custom.errors import InputError
 from custom.files.atomic import atomic_path, sha256_of
+from custom.files.text_files import read_json
 
 __all__ = [
     "CODE_FILE",
@@ -134,7 +134,7 @@ def _read_manifest(folder: Path, named: str | Path) -> dict[str, Any]:
     """Read the manifest of an unpacked bundle, without checking the files."""
     file = folder / MANIFEST
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = read_json(file)
         found, files = manifest["format"], manifest["files"]
         usable = all(isinstance(value, str) for pair in files.items() for value in pair)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

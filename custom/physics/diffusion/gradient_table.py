@@ -14,6 +14,7 @@ from torch import Tensor
 from custom.errors import InputError
 from custom.files.atomic import atomic_path
 from custom.files.reader import name_of
+from custom.files.text_files import read_text
 from custom.physics.diffusion.tensor import b_matrix, tensor_matrices
 
 __all__ = [
@@ -33,6 +34,7 @@ _LENGTH_TOLERANCE = 0.05  # of a direction; scanners round to three digits
 # its measurement's where both are small (b_tolerance).
 UNWEIGHTED_UP_TO = 55.0
 _HIGHEST = 50_000.0  # s/mm²: beyond it the unit is wrong
+_LONGEST_TABLE = 2**20  # bytes; of 50,000 directions
 _STEPS, _ROUNDS = 4000, 5  # of electrostatic repulsion
 
 
@@ -179,9 +181,8 @@ def _numbers(path: Path) -> NDArray[np.float64]:
             f"{path}: missing: b-values and directions must lie beside the scan, or be named"
         )
     try:
-        lines = [
-            line.replace(",", " ").split() for line in path.read_text("utf-8-sig").splitlines()
-        ]
+        text = read_text(path, _LONGEST_TABLE)
+        lines = [line.replace(",", " ").split() for line in text.splitlines()]
         rows = [[float(word) for word in line] for line in lines if line]
         # Lines of different lengths raise ValueError here.
         table = np.array(rows, dtype=float)
