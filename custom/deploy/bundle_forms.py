@@ -16,7 +16,7 @@ from typing import Any
 
 from custom.bundle.metadata_entries import ResultMap, result_maps
 from custom.bundle.typed_values import in_expression
-from custom.deploy.packaging.archive import CODE_FILE, MANIFEST, check_manifest, unpack
+from custom.deploy.packaging.archive import CODE_FILE, MANIFEST, check_manifest, check_size, unpack
 from custom.errors import InputError
 from custom.files.atomic import check_sha256, sha256_of
 from custom.files.text_files import read_json
@@ -165,6 +165,7 @@ def _lay_out(path: Path, root: Path) -> None:
     """Write configs, code, weights and the TorchScript file itself into a folder."""
     (root / "configs").mkdir(parents=True)
     with zipfile.ZipFile(path) as archive:
+        check_size(archive, path, root)
         broken = archive.testzip()  # torch does not verify the checksums
         if broken is not None:
             raise zipfile.BadZipFile(f"{broken} is not what was written")
@@ -174,6 +175,7 @@ def _lay_out(path: Path, root: Path) -> None:
                 (root / "configs" / Path(name).name).write_bytes(archive.read(name))
     code = root / "configs" / CODE_FILE
     with zipfile.ZipFile(code) as parts:
+        check_size(parts, path, root)
         parts.extractall(root)  # zipfile takes '..' and absolute names out
     code.unlink()
     shutil.copyfile(path, root / "models" / "model.ts")

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 # Paths of the parameter files relative to a 2dseq. visu_pars comes first: it describes the image
 # and is required; the others describe the requested acquisition and are optional.
 _PARAMETER_FILES = ("visu_pars", "reco", "../../method", "../../acqp", "../../../subject")
+_LONGEST = 64 * 2**20  # bytes of a parameter file; method files of 4D scans have some MB
 # Series types and frame groups of maps: image sequence analysis (T1, T2, ...), diffusion tensor.
 _DERIVED = (
     *("DERIVED_ISA", "DERIVED_DTI", "DERIVED_MAP", "DERIVED_MASK"),
@@ -186,6 +187,8 @@ def _read_parameters(path: Path) -> dict[str, Any]:
             if needed:
                 raise InputError(f"{path}: its parameter file visu_pars is missing beside it")
             continue
+        if file.stat().st_size > _LONGEST:
+            raise InputError(f"{file}: longer than {_LONGEST // 2**20} MB: no file of parameters")
         try:
             found = {key: entry.value for key, entry in api.JCAMPDX(str(file)).params.items()}
         except Exception as error:

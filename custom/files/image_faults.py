@@ -37,6 +37,7 @@ _NEGATIVE_SHARE = 0.05
 # Measured: at least 0.86 in label maps, at most 0.35 in MR images of 8 bits.
 _EQUAL_SHARE = 0.7
 _GIGABYTE = 1e9
+_BESIDES = 2**24  # bytes of header and extensions in a NIfTI file: far more than in any
 _LOADED = 24  # bytes for each voxel while an image is loaded and looked at
 
 T = TypeVar("T")
@@ -51,14 +52,14 @@ def memory_fault(needed: float, free: float, remedy: str) -> str | None:
     """Return the fault of an image that is too large for the memory, or None.
 
     Args:
-        needed: Bytes that restoring it needs.
+        needed: Bytes that it needs.
         free: Bytes that are free.
         remedy: Advice to the user.
     """
     if needed <= free:
         return None
     return (
-        f"too large: restoring it needs about {needed / _GIGABYTE:.1f} GB of memory, "
+        f"too large: it needs about {needed / _GIGABYTE:.1f} GB of memory, "
         f"{free / _GIGABYTE:.1f} GB is free: {remedy}"
     )
 
@@ -175,9 +176,22 @@ def _is_label_map(array: NDArray[Any]) -> bool:
 
 
 def load_image(path: Path) -> tuple[NDArray[np.float32], ImageHeader]:
-    """Load an image as a restoration does, with the checksum of a compressed file verified."""
+    """Load an image as a restoration does, with the checksum of a compressed file verified.
+
+    Raises:
+        InputError: If its header declares more voxels than the free memory can hold, or a
+            compressed file goes on beyond them.
+    """
+    declared = read_header(path)
+    width = 4 if declared.dtype is None else declared.dtype.itemsize
+    # As stored, and as float32. Bruker's header does not tell how many echoes a slice has.
+    stored = path.stat().st_size if declared.dtype is None else 0
+    needed = max(declared.voxels * (width + 4), 5 * stored)
+    fault = memory_fault(needed, available_memory(), "split it, or use a larger machine")
+    if fault is not None:
+        raise InputError(f"{path}: {fault}")
     if path.suffix.lower() == ".gz":
-        _read_to_the_checksum(path)
+        _read_to_the_checksum(path, declared.voxels * width + _BESIDES)
     reader = InputReader()
     array, meta = reader.get_data(reader.read(str(path)))
     axis = stated_slice_axis(meta.get("dim_info", 0))
@@ -186,12 +200,17 @@ def load_image(path: Path) -> tuple[NDArray[np.float32], ImageHeader]:
         return array.astype(np.float32), header
 
 
-def _read_to_the_checksum(path: Path) -> None:
-    """Raise for a compressed file with changed bytes; nibabel does not read the checksum."""
+def _read_to_the_checksum(path: Path, longest: int) -> None:
+    """Raise for a compressed file with changed bytes; nibabel does not read the checksum.
+
+    Raises:
+        InputError: If it unpacks to more than ``longest`` bytes: a few bytes may become an hour.
+    """
     with gzip.open(path) as file:
         # In pieces: decompressed at once, a large volume could exceed the memory.
         while file.read(2**20):
-            pass
+            if file.tell() > longest:
+                raise InputError(f"{path}: unpacks to far more than its header declares: damaged?")
 
 
 def readable(path: Path, read: Callable[[Path], T]) -> T:

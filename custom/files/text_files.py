@@ -29,8 +29,10 @@ def read_text(path: str | Path, longest: int = _LONGEST) -> str:
         InputError: If it is longer than ``longest`` bytes, or no UTF-8.
         OSError: If it cannot be read.
     """
-    with Path(path).open("rb") as file:
-        content = file.read(longest + 1)  # not its size: that of a pipe or a device is 0
+    content = bytearray()
+    with Path(path).open("rb") as file:  # its size is not asked for: that of a device is 0
+        while len(content) <= longest and (piece := file.read(2**16)):
+            content += piece
     if len(content) > longest:
         raise InputError(f"{path}: longer than {longest / 2**20:g} MB: is it the right file?")
     try:

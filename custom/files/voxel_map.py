@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from custom.errors import InputError
 from custom.files.image_faults import image_fault, load_image, readable
-from custom.files.reader import format_of
+from custom.files.reader import format_of, read_header
 from custom.setting_checks import check_above_zero, check_not_negative
 
 __all__ = ["read_mask", "read_voxel_map"]
@@ -71,15 +71,23 @@ def _read(
     """Read an image that must lie on the scan's grid."""
     if not path.is_file() or format_of(path) != "nifti":
         raise InputError(f"{name} {path}: no such NIfTI file")
-    array, header = readable(path, load_image)
+    header = readable(path, read_header)  # first, so that a huge image is not loaded
     fault = image_fault(header) or _grid_fault(header.shape, header.affine, shape, affine)
-    if fault is None and not np.isfinite(array).all():
-        fault = "has values that are NaN or infinite"
-    if fault is None and (array < 0).any():
-        fault = f"has negative values, down to {array.min():g}"
+    if fault is None:
+        array, _ = readable(path, load_image)
+        fault = _value_fault(array)
     if fault is not None:
         raise InputError(f"{name} {path}: {fault}")
     return array
+
+
+def _value_fault(array: NDArray[np.float32]) -> str | None:
+    """Return the fault of values that are no setting, or None."""
+    if not np.isfinite(array).all():
+        return "has values that are NaN or infinite"
+    if (array < 0).any():
+        return f"has negative values, down to {array.min():g}"
+    return None
 
 
 def _grid_fault(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import tempfile
 import zipfile
 import zlib
@@ -17,6 +19,7 @@ __all__ = [
     "FORMAT",
     "MANIFEST",
     "check_manifest",
+    "check_size",
     "unpack",
     "write_zip",
 ]
@@ -28,7 +31,10 @@ FORMAT = 2  # 1: metadata without `maps`, whose further series would be lost in 
 _GROWN = ("data", "output")
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
 _PERMISSIONS = 0o100644 << 16
-_SIZE_LIMIT = 16 * 2**30  # bytes unpacked: far above any bundle, below what fills a disk
+_SIZE_LIMIT = 16 * 2**30  # bytes unpacked: far above any bundle
+_MOST_ENTRIES = 10_000
+# What file managers of macOS and Windows put into any folder that they show.
+_STRAY = re.compile(r"\.DS_Store|\._.*|Thumbs\.db|[Dd]esktop\.ini")
 _BROKEN = "make it anew with 'mri-bundles package', or copy it again"
 
 
@@ -75,6 +81,7 @@ def unpack(archive: str | Path, into: str | Path) -> Path:
     archive, into = Path(archive), Path(into)
     try:
         with zipfile.ZipFile(archive) as opened:
+            check_size(opened, archive, into)
             top = _safe_top(opened, archive)
             if (into / top).exists():
                 raise InputError(f"{into / top} exists: give an empty folder to unpack into")
@@ -92,6 +99,24 @@ def unpack(archive: str | Path, into: str | Path) -> Path:
         reason = " ".join(str(error).split())
         raise InputError(f"{archive} cannot be unpacked: {reason}: {_BROKEN}") from error
     return into / top
+
+
+def check_size(opened: zipfile.ZipFile, archive: Path, into: Path) -> None:
+    """Refuse a zip file that unpacks to more than a bundle, or than the disk can hold.
+
+    zipfile unpacks no more of an entry than is declared.
+
+    Raises:
+        InputError: With the number of files, or of bytes.
+    """
+    entries = opened.infolist()
+    if len(entries) > _MOST_ENTRIES:
+        raise InputError(f"{archive} holds over {_MOST_ENTRIES} files: do not use it")
+    unpacked = sum(entry.file_size for entry in entries)
+    if unpacked > _SIZE_LIMIT:
+        raise InputError(f"{archive} unpacks to over {_SIZE_LIMIT // 2**30} GB: do not use it")
+    if unpacked > shutil.disk_usage(into).free:
+        raise InputError(f"{archive} unpacks to {unpacked / 1e9:.1f} GB: {into} has less free")
 
 
 def check_manifest(
@@ -124,7 +149,7 @@ def check_manifest(
                 f"{named}: {name} is not in the manifest, and Python would run it: remove the "
                 "folders __pycache__, or unpack the archive anew"
             )
-        grown = name.split("/")[0] in _GROWN
+        grown = name.split("/")[0] in _GROWN or _STRAY.fullmatch(file.name)
         if name != MANIFEST and name not in listed and (fresh or not grown):
             raise InputError(f"{named}: {name} is not in the manifest: {_BROKEN}")
     return manifest
@@ -160,9 +185,6 @@ def _safe_top(opened: zipfile.ZipFile, archive: Path) -> str:
             raise InputError(
                 f"{archive} holds {entry.filename!r}, which leads out of its folder: do not use it"
             )
-    # Before anything is unpacked: a few bytes of a zip file can become a full disk.
-    if sum(entry.file_size for entry in entries) > _SIZE_LIMIT:
-        raise InputError(f"{archive} unpacks to over {_SIZE_LIMIT // 2**30} GB: do not use it")
     tops = {entry.filename.split("/")[0] for entry in entries}
     if len(tops) != 1 or not any(entry.filename == f"{min(tops)}/{MANIFEST}" for entry in entries):
         raise InputError(

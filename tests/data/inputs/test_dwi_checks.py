@@ -122,7 +122,7 @@ def test_memory_is_planned_before_anything_is_loaded(
     monkeypatch.setattr("custom.files.image_faults.load_image", fail)
     needed = 50 * SERIES.noisy.size
     line = refusal(scan, memory_per_value=50.0, memory=lambda: needed - 1)
-    assert line.startswith("too large: restoring it needs about 0.0 GB")
+    assert line.startswith("too large: it needs about 0.0 GB")
     line = refusal(scan, memory_per_value=50.0, memory=lambda: needed)
     assert line.startswith("too large for the free memory")  # so it was loaded
 

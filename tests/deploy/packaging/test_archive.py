@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import zipfile
 
 import pytest
@@ -61,6 +62,31 @@ def test_what_is_unpacked_is_what_was_packed(folder, tmp_path):
     assert sorted(path.name for path in root.rglob("*") if path.is_file()) == sorted(
         name.name for name in names
     )
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "models/Thumbs.db", "docs/._README.md"])
+def test_what_file_managers_add_is_passed_over(folder, name):
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"\0\0\0\1Bud1")
+    check_manifest(folder)
+    with pytest.raises(InputError, match=f"{name} is not in the manifest"):
+        check_manifest(folder, fresh=True)  # no program of ours writes it into an archive
+
+
+@pytest.mark.parametrize("kind", ["files", "bytes", "disk"])
+def test_what_would_fill_the_disk_is_not_unpacked(folder, tmp_path, monkeypatch, kind):
+    archive = write_zip(folder, tmp_path / "a.zip", "bundle")
+    if kind == "files":
+        monkeypatch.setattr("custom.deploy.packaging.archive._MOST_ENTRIES", 2)
+    elif kind == "bytes":
+        with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as opened:
+            opened.writestr("bundle/zeros", bytes(2**24))
+        monkeypatch.setattr("custom.deploy.packaging.archive._SIZE_LIMIT", 2**20)
+    else:
+        free = shutil.disk_usage(tmp_path)._replace(free=10)
+        monkeypatch.setattr("shutil.disk_usage", lambda _: free)
+    refused(archive, tmp_path, "holds over 2 files|unpacks to over 0 GB|has less free")
+    assert not list(target(tmp_path).iterdir())
 
 
 def test_the_same_files_give_the_same_bytes(folder, tmp_path):
