@@ -44,7 +44,9 @@ def unpacking(path):
 def store(path):
     """A Zarr array of 10^12 voxels without a chunk."""
     shape = (10_000,) * 3
-    zarr.create_array(str(path), shape=shape, chunks=(1, *shape[1:]), dtype="float32")
+    affine = {"affine": np.eye(4).tolist()}
+    chunks = (1, *shape[1:])
+    zarr.create_array(str(path), shape=shape, chunks=chunks, dtype="float32", attributes=affine)
     return path
 
 

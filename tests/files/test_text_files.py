@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from custom.cli import main
+from custom.data.datasets.datalist import load_datalist
+from custom.data.datasets.exclusions import read_exclusions
+from custom.data.preparation.splits import AnimalSplit
 from custom.deploy.dicom.rules import load_rules
 from custom.deploy.packaging.archive import check_manifest
 from custom.errors import InputError
@@ -15,7 +19,7 @@ from custom.files.text_files import parse_yaml, read_json, read_text, read_uniqu
 from custom.physics.diffusion.gradient_table import read_gradient_table
 from custom.tuning.space_file import load_space
 
-DEEP = "[" * 100_000
+DEEP = "[" * 20_000
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60))
 MERGED = "a0: &a0 {x: 1}\n" + "".join(
     f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 40)
@@ -31,6 +35,11 @@ def directory(folder, name, text):
 READERS = {
     "rules": lambda folder, text: load_rules(directory(folder, "r.json", text) / "r.json"),
     "space": lambda folder, text: load_space(directory(folder, "s.json", text) / "s.json"),
+    "datalist": lambda folder, text: load_datalist(directory(folder, "datalist.json", text)),
+    "exclusions": lambda folder, text: read_exclusions(
+        directory(folder, "e.json", text) / "e.json"
+    ),
+    "split": lambda folder, text: AnimalSplit(directory(folder, "p.json", text) / "p.json"),
     "manifest": lambda folder, text: check_manifest(directory(folder, "manifest.json", text)),
 }
 
@@ -51,6 +60,20 @@ def test_deep_json_is_one_line(tmp_path, read):
         read(tmp_path, DEEP)
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize("text", [*YAML.values(), DEEP], ids=[*YAML, "json"])
+def test_an_overlay_is_bounded_on_the_command_line(tmp_path, capsys, text):
+    overlay = tmp_path / ("a.json" if text is DEEP else "a.yaml")
+    overlay.write_text(text)
+    command = ["evaluate", "micro_mri_denoise", "--config", str(overlay)]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--output", str(tmp_path / "out")])
+    assert ended.value.code == 1
+    line = capsys.readouterr().err
+    assert "aliases stand for more" in line or "nested too deeply" in line
+    assert str(overlay) in line
+    assert "Traceback" not in line
 
 
 def test_deep_json_of_a_store_is_no_image(tmp_path):
@@ -87,11 +110,12 @@ def test_a_table_of_gradients_has_a_likely_length(tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_another_encoding_is_named(tmp_path, encoding):
+@pytest.mark.parametrize("read", [read_table, read_exclusions])
+def test_another_encoding_is_named(tmp_path, read, encoding):
     path = Path(tmp_path / "a.csv")
     path.write_text("scan,slice,exclude,reason\nMäuse,1,yes,\n", encoding=encoding)
     with pytest.raises(InputError, match=r"a\.csv: byte \d+ is no UTF-8 text: save it as UTF-8"):
-        read_table(path)
+        read(path)
 
 
 def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
