@@ -24,7 +24,7 @@ import torch
 from benchmarks.measure import REPOSITORY
 from benchmarks.publishing import MOST_BYTES, markdown
 from custom.files.csv_table import read_table
-from custom.report.search_page import format_setting
+from custom.report.html_report import format_setting
 from custom.tuning.space_file import load_space
 
 BUNDLE = "micro_mri_denoise"

@@ -13,7 +13,7 @@ from scipy.stats import bootstrap
 
 from custom.evaluation.measure import Measure
 
-__all__ = ["mean_gain", "rows_at_lowest", "spread", "summarise"]
+__all__ = ["mean_gain", "rows_at_lowest", "spread", "summarise", "summarise_seconds"]
 
 Row = Mapping[str, Any]
 _FEWEST_SUBJECTS = 3  # for an interval
@@ -136,6 +136,41 @@ def mean_gain(
         "subjects": len(gains),
         "ci95": _interval(list(gains.values()), seed),
     }
+
+
+def summarise_seconds(
+    rows: Sequence[Mapping[str, Any]], per: str = "scan"
+) -> dict[str, dict[str, Any]]:
+    """Return the time for a scan, or for one of its slices, by method.
+
+    Medians, since a scan restored while the machine did something else is no measure of a method.
+
+    Args:
+        rows: One row for each scan and method, the scans in the same order for all, as
+            :class:`~custom.evaluation.table.Times` collects them.
+        per: ``scan`` or ``slice``.
+
+    Returns:
+        Method, the model first, to ``median``, ``min`` and ``max`` of the seconds, ``scans``, and,
+        except for the model itself, ``model_ratio``: the median over scans of the model's time
+        divided by the method's.
+    """
+    taken: dict[str, list[float]] = {}
+    for row in sorted(rows, key=lambda row: row["method"] != "model"):
+        parts = row["slices"] if per == "slice" else 1
+        taken.setdefault(row["method"], []).append(row["seconds"] / parts)
+    result: dict[str, dict[str, Any]] = {}
+    for method, seconds in taken.items():
+        result[method] = {
+            "median": statistics.median(seconds),
+            "min": min(seconds),
+            "max": max(seconds),
+            "scans": len(seconds),
+        }
+        if method != "model":
+            ratios = [model / other for model, other in zip(taken["model"], seconds, strict=True)]
+            result[method]["model_ratio"] = statistics.median(ratios)
+    return result
 
 
 def _interval(gains: Sequence[Sequence[float]], seed: int) -> list[float] | None:

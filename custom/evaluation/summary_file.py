@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from custom.evaluation.measure import format_mean, format_value, title
-from custom.evaluation.summary import rows_at_lowest, summarise
-from custom.evaluation.table import QualityTable, read_rows
-from custom.evaluation.times import Times, summarise_seconds
+from custom.evaluation.summary import rows_at_lowest, summarise, summarise_seconds
+from custom.evaluation.table import QualityTable, Times, read_rows
 from custom.files.atomic import sha256_of, write_json
 from custom.versions import package_versions
 

@@ -1,8 +1,9 @@
-"""Measure every method on every unit while an evaluator runs."""
+"""Measure and time every method on every unit while an evaluator runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from custom.evaluation.restore_with import RestoreWithd
 from custom.evaluation.units import Units
 from custom.files.atomic import check_writable, set_aside
 from custom.files.csv_table import read_table, write_table
+from custom.inferers.timed_inferer import TimedInferer
 
-__all__ = ["ItemHandler", "QualityTable", "read_rows"]
+__all__ = ["ItemHandler", "QualityTable", "Times", "read_rows"]
 
 TABLE = "metrics.csv"
 
@@ -135,6 +137,54 @@ class QualityTable(ItemHandler):
         except ValueError as error:
             raise InputError(f"{units.name} cannot be evaluated: {error}") from error
         return [None] * len(units.rows) if found is None else [float(value) for value in found]
+
+
+@dataclass(eq=False)
+class Times(ItemHandler):
+    """Keep the seconds that each method took for a scan, on the same machine, one by one.
+
+    Those of the model and of its peers are measured by
+    :class:`~custom.inferers.timed_inferer.TimedInferer`, those of the classical methods as they
+    run while loading, where they store them under their key with the suffix ``_seconds``
+    (:mod:`custom.transforms.dwi_baselines`). Loading, the estimates of scale and noise, and
+    measuring do not count.
+
+    Writes ``times.csv`` (``scan, method, slices, voxels, seconds``) when the evaluator has
+    completed; voxels are those of ``image_mask``, which most methods are restricted to, else of the
+    volume that was restored.
+
+    Args:
+        table: The measures of the same evaluator; it must stand before this handler.
+        inferer: The evaluator's inferer, which restores with the model.
+    """
+
+    table: QualityTable
+    inferer: TimedInferer
+    rows: list[dict[str, Any]] = field(default_factory=list, init=False)
+
+    def start(self) -> None:
+        """Discard the times of an earlier run."""
+        self.rows = []
+
+    def keep(self, item: dict[str, Any]) -> None:
+        """Keep the times of an item."""
+        inside, restored = item.get("image_mask"), item["pred"]
+        about = {
+            "scan": str(item.get("scan", "")),
+            "slices": restored.shape[-1],
+            "voxels": restored[0].numel() if inside is None else int(inside.sum()),
+        }
+        keys = {method: f"{key}_seconds" for method, key in self.table.methods.items()}
+        seconds = {method: float(item[key]) for method, key in keys.items() if key in item}
+        seconds["model"] = self.inferer.seconds
+        self.rows += [
+            {**about, "method": method, "seconds": taken} for method, taken in seconds.items()
+        ]
+
+    def write(self) -> None:
+        """Write the table."""
+        columns = ("scan", "method", "slices", "voxels", "seconds")
+        write_table(self.table.output_dir / "times.csv", columns, self.rows)
 
 
 def _check_output(folder: Path) -> None:

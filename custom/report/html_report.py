@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -18,15 +19,23 @@ from markupsafe import Markup
 from custom.bundle.locate import all_bundles
 from custom.errors import InputError
 from custom.files.atomic import atomic_path
+from custom.files.csv_table import read_table
 from custom.files.database_url import sqlite_file, sqlite_url, without_password
 from custom.report.evaluation_page import FILTERS, evaluation_content
-from custom.report.search_page import SEARCH_SUMMARY, format_setting, search_content
 from custom.report.training_curves import Curves, draw_curves, read_curves
 
-__all__ = ["write_report"]
+__all__ = ["SEARCH_SUMMARY", "format_setting", "write_report"]
 
 logger = logging.getLogger(__name__)
 
+SEARCH_SUMMARY = "search.json"
+_PICTURES = {
+    "history": "Each completed trial, and the best so far.",
+    "intermediate": "Trials by epoch, without failed ones; a pruned trial ends early.",
+    "importances": "How much each parameter has to do with a trial being good (PED-ANOVA).",
+    "slice": "Value against each parameter; the darker, the later the trial.",
+}
+_RATHER_FEW = 20  # completed trials, below which importances change from search to search
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -59,7 +68,7 @@ def write_report(folder_or_run: str | Path) -> Path:
         content["previews"] = sorted((folder / "previews").glob("epoch_*.png"))[-1:]
         return _write(folder / "report.html", "training.html", content)
     if search.is_file():
-        return _write_result(search, "search.html", search_content, "a search: tune again")
+        return _write_result(search, "search.html", _search, "a search: tune again")
     raise InputError(
         f"{folder} holds no result: give the output folder of 'evaluate', 'train' or 'tune'"
     )
@@ -159,3 +168,38 @@ def _training(title: str, curves: Curves, facts: Mapping[str, str] | None = None
         "epochs": sorted({epoch for values in curves.values() for epoch in values}),
         "previews": [],
     }
+
+
+def _search(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a search's page, best trial first."""
+    rows = read_table(folder / "trials.csv", ("trial", "state", "value", "notes"))
+    rows.sort(key=lambda row: _place(row, summary["direction"]))
+    pictures: list[dict[str, Any]] = [
+        {"text": text, "path": folder / "plots" / f"{name}.png"} for name, text in _PICTURES.items()
+    ]
+    return {
+        "title": f"Search {summary['study']}",
+        "summary": summary,
+        "columns": [name for name in (rows[0] if rows else ()) if name != "notes"],
+        "rows": rows,
+        "few": summary["trials"].get("complete", 0) < _RATHER_FEW,
+        "pictures": [picture for picture in pictures if picture["path"].is_file()],
+    }
+
+
+def format_setting(value: Any) -> str:
+    """Return a parameter's value as text, numbers with four digits.
+
+    >>> [format_setting(value) for value in (0.00123456, "0.00123456", 32, "strided", True)]
+    ['0.001235', '0.001235', '32', 'strided', 'True']
+    """
+    try:
+        return f"{float(value):.4g}" if "." in str(value) or "e-" in str(value) else str(value)
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def _place(row: Mapping[str, str], direction: str) -> tuple[float, int]:
+    """Return the sort key of a trial: by value, then those without one by number."""
+    sign = 1 if direction == "minimize" else -1
+    return (sign * float(row["value"]) if row["value"] else math.inf, int(row["trial"]))

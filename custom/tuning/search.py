@@ -23,7 +23,7 @@ from custom.bundle.locate import find_config
 from custom.bundle.typed_values import as_data, read_words
 from custom.errors import InputError
 from custom.files.database_url import sqlite_url
-from custom.report.search_page import SEARCH_SUMMARY
+from custom.report.html_report import SEARCH_SUMMARY
 from custom.tuning.results import write_results
 from custom.tuning.space import SearchSpace
 from custom.tuning.space_file import load_space

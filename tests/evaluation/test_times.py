@@ -5,7 +5,8 @@ import pytest
 import torch
 from ignite.engine import Engine
 
-from custom.evaluation.times import Times, summarise_seconds
+from custom.evaluation.summary import summarise_seconds
+from custom.evaluation.table import Times
 
 
 @pytest.mark.parametrize("runs", [1, 2])
