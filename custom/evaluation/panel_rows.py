@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from custom.evaluation.drawing import FRAME, INK, add_scale_bar, show_slice
 from custom.metrics.image_pairs import plain
+from custom.physics.intensity_statistics import clip_outliers
 
 __all__ = [
     "REFERENCE",
@@ -114,8 +115,8 @@ class View:
 
     @property
     def grey(self) -> dict[str, Any]:
-        """The grey window of all images: 0 to the 99.8th percentile of the reference."""
-        white = float(np.percentile(self.reference, 99.8))
+        """The grey window of all images: 0 to the 99.8th percentile of the reference's tissue."""
+        white = float(np.percentile(clip_outliers(self.reference), 99.8))
         # A window must have a width, even for an empty slice.
         return {"cmap": "gray", "vmin": 0.0, "vmax": white if white > 0 else 1.0}
 

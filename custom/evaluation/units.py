@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,8 +16,13 @@ from custom.data.datasets.exclusions import read_exclusions
 from custom.errors import InputError
 from custom.metrics.image_pairs import RangeRule, data_range_of, plain
 from custom.metrics.ssim import similarity_map
+from custom.physics.intensity_statistics import OUTLIER, outlier_limit
 
 __all__ = ["Compared", "Images", "Region", "Slices", "Units", "Volumes"]
+
+logger = logging.getLogger(__name__)
+
+_WIDE = 20.0  # times the tissue; the widest range of 50 images of scanners is 12 times it
 
 Region = Callable[["Images"], Tensor | None]
 """Returns a mask on the references, ``(n, 1, *spatial)``; None where the region is unknown."""
@@ -173,8 +179,8 @@ class Volumes(Units):
 
     def __call__(self, item: Mapping[str, Any]) -> Images:
         """Return the unit of an item."""
-        width = data_range_of(_volume(item["label"]), self.rule)
         name = str(item.get("scan", ""))
+        width = _range_of(name, _volume(item["label"]), self.rule)
         return Images(item, name, [self.about(item)], _volume, width, self.regions)
 
 
@@ -213,7 +219,7 @@ class Slices(Units):
         factors = torch.as_tensor(item.get("image_scale", torch.ones(len(reference))))
         factors = factors.cpu().double()[kept]
         acquired = reference[kept] * factors.reshape(-1, 1, 1, 1)
-        width = data_range_of(acquired.unsqueeze(0), self.rule)[0]
+        width = _range_of(name, acquired.unsqueeze(0), self.rule)[0]
         rows = [self.about(item) | {"slice": index} for index in kept]
         return Images(
             item, name, rows, lambda stack: _stack(stack)[kept], width / factors, self.regions
@@ -227,6 +233,21 @@ class Slices(Units):
         """Return the slices left out, as text."""
         lists = [f"{scan}: {', '.join(map(str, found))}" for scan, found in self.excluded.items()]
         return {"excluded slices": "; ".join(lists)} if lists else {}
+
+
+def _range_of(name: str, reference: Tensor, rule: RangeRule) -> Tensor:
+    """Return the data range of a reference; warn if it is that of a few hot voxels."""
+    width = data_range_of(reference, rule)
+    tissue = outlier_limit(reference) / OUTLIER
+    if rule == "max - min" and float(width.max()) > _WIDE * tissue:
+        logger.warning(
+            "%s: the range of the reference, %.3g, is that of a few hot voxels (tissue: %.3g), so "
+            "its PSNR and SSIM are too good: give units a rule of percentiles, such as [0, 99.9]",
+            name,
+            float(width.max()),
+            tissue,
+        )
+    return width
 
 
 def _cell(value: Any) -> float | str:

@@ -136,8 +136,11 @@ def value_fault(array: NDArray[Any]) -> str | None:
     low, high = float(array.min()), float(array.max())
     if low == high:
         return f"all voxels are {low:g}: nothing to restore"
-    negative = -float(array[array < 0].sum(dtype=float))
-    share = negative / float(np.abs(array).sum(dtype=float))
+    # A few spikes must neither make an image no magnitude, nor hide that it is none.
+    highest = np.percentile(np.abs(array), 99) or np.inf
+    signal = array.clip(-highest, highest)
+    negative = -float(signal[signal < 0].sum(dtype=float))
+    share = negative / float(np.abs(signal).sum(dtype=float))
     if share > _NEGATIVE_SHARE:
         return (
             f"not an MR magnitude: negative values down to {low:g} are {share:.0%} of the signal, "

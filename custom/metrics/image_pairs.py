@@ -11,6 +11,8 @@ from monai.metrics.regression import RegressionMetric
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from custom.physics.intensity_statistics import otsu_threshold
+
 __all__ = [
     "PairMetric",
     "RangeRule",
@@ -76,7 +78,7 @@ def double_pair(predicted: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def foreground(reference: ArrayLike) -> NDArray[np.bool_]:
-    """Return the mask of voxels that are brighter than Otsu's threshold (scikit-image).
+    """Return the mask of voxels above :func:`custom.physics.intensity_statistics.otsu_threshold`.
 
     Shape:
         ``(*spatial)`` in and out.
@@ -84,12 +86,10 @@ def foreground(reference: ArrayLike) -> NDArray[np.bool_]:
     Raises:
         ValueError: If the image is constant.
     """
-    from skimage.filters import threshold_otsu
-
     values: NDArray[Any] = np.asarray(reference, dtype=np.float64)
     if values.min() == values.max():
         raise ValueError("reference must not be constant: it has no foreground")
-    return np.asarray(values > threshold_otsu(values))  # type: ignore[no-untyped-call]
+    return np.asarray(values > otsu_threshold(values))
 
 
 def mean_of_each(values: Tensor, mask: Tensor | None = None) -> Tensor:

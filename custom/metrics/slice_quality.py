@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import apply_hysteresis_threshold, threshold_otsu
 
+from custom.physics.intensity_statistics import clip_outliers
+
 __all__ = [
     "SliceQuality",
     "Tissue",
@@ -230,12 +232,14 @@ def neighbour_correlation(stack: Image, index: int) -> float:
 
 
 def measure_stack(stack: Image, phase_axis: int | None = None) -> list[SliceQuality]:
-    """Measure every slice of a stack.
+    """Measure every slice of a stack, its outliers cut.
 
     Args:
         stack: Magnitudes, ``(X, Y, S)``.
         phase_axis: See :func:`ghosting_ratio`.
     """
+    # One hot voxel would be the only tissue of its slice.
+    stack = clip_outliers(stack)
     measured: list[SliceQuality] = []
     for index in range(stack.shape[-1]):
         image = stack[..., index]

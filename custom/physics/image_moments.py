@@ -7,6 +7,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from custom.physics.intensity_statistics import outlier_limit
+
 __all__ = [
     "MomentsForm",
     "check_form",
@@ -37,6 +39,8 @@ def image_moments(image: Tensor, form: MomentsForm = "centred") -> Tensor:
 
     .. math:: c = \operatorname{mean}(x), \qquad s = \sqrt{\operatorname{mean}((x - c)^2)}
 
+    Outliers do not count, see :func:`custom.physics.intensity_statistics.outlier_limit`.
+
     Args:
         image: One image.
         form: ``centred`` as above; ``printed`` divides by the root mean square of the image as
@@ -61,6 +65,9 @@ def image_moments(image: Tensor, form: MomentsForm = "centred") -> Tensor:
     # A plain Tensor, not MONAI's MetaTensor; float32, since squares of raw intensities overflow
     # half precision.
     values = torch.as_tensor(image).as_subclass(Tensor).float()
+    kept = ~(values.abs() > outlier_limit(values))  # NaN is kept, so that it is noticed
+    # The image itself where all are kept, since the order of a sum changes its last digit.
+    values = values if kept.all() else values[kept]
     centre = values.mean()
     root_mean_square = values.square().mean().sqrt()
     # Of the population: the standardised image has the variance 1 exactly.

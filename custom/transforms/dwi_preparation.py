@@ -29,6 +29,7 @@ from custom.physics.diffusion.noise_estimate import (
     local_noise,
     volume_noise,
 )
+from custom.physics.intensity_statistics import clip_outliers
 
 __all__ = ["DwiPreparationd", "head_mask", "warn_of_untrained_noise"]
 
@@ -218,7 +219,8 @@ def head_mask(mean: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return the voxels of the head, ``(X, Y, Z)``, from a volume without diffusion weighting."""
     from dipy.segment.mask import median_otsu
 
-    return np.asarray(median_otsu(mean, **_MEDIAN)[1], dtype=bool) & (mean > 0)
+    # median_otsu's threshold of the whole range would follow a bright spot.
+    return np.asarray(median_otsu(clip_outliers(mean), **_MEDIAN)[1], dtype=bool) & (mean > 0)
 
 
 def warn_of_untrained_noise(name: str, sigma: Tensor, levels: LevelDistribution) -> int:

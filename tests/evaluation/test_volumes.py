@@ -155,3 +155,12 @@ def test_the_data_range_follows_the_rule(rule):
     expected = rule if isinstance(rule, float) else high - low
     (row,) = Volumes(["scan"], rule=rule)({"label": label}).further
     assert row["data_range"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_range_that_is_that_of_a_hot_voxel_is_said(tmp_path: Any, caplog: Any) -> None:
+    measure(tmp_path, item())
+    assert "hot voxels" not in caplog.text
+    hot = reference()
+    hot[0, 9, 9, 9] = 1e4
+    measure(tmp_path, item(scan="b", label=hot, pred=hot, cubic=hot))
+    assert "b: the range of the reference" in caplog.text

@@ -5,7 +5,7 @@ import pytest
 import torch
 from noisy_images import pair
 
-from custom.metrics.image_pairs import data_range_of, mean_of_each
+from custom.metrics.image_pairs import data_range_of, foreground, mean_of_each
 from custom.metrics.psnr import PSNR, peak_signal_to_noise_ratio
 from custom.metrics.ssim import SSIM, structural_similarity
 
@@ -83,3 +83,9 @@ def test_what_is_no_rule_or_mask_is_refused():
             mean_of_each(noisy, mask)
     with pytest.raises(ValueError, match="rule"):
         PSNR((0, 101))(noisy, clean)
+
+
+def test_one_hot_voxel_is_not_the_only_foreground():
+    reference = torch.rand(1, 1, 20, 20) + 0.5
+    reference[0, 0, 3, 3], reference[0, 0, 4, 4] = 1e4, -1e4
+    assert foreground(reference.numpy()).mean() > 0.3

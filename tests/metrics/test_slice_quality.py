@@ -216,3 +216,12 @@ def test_masks_of_a_disc():
     assert not (tissue.air & tissue.body).any()
     assert tissue.inside.sum() > 0.7 * DISC.sum()
     assert tissue.air.sum() > 0.9 * (~DISC).sum() - 200 * np.pi
+
+
+def test_one_hot_voxel_hides_no_tissue():
+    stack = np.stack([magnitude(20.0 * DISC, 1.0, seed) for seed in range(3)], -1)
+    hot = stack.copy()
+    hot[80, 64, 1] = 200_000
+    for measured, expected in zip(measure_stack(hot), measure_stack(stack), strict=True):
+        assert measured.snr == pytest.approx(expected.snr, rel=0.01)
+        assert measured.correlation == pytest.approx(expected.correlation, rel=0.05)

@@ -2,16 +2,26 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
+from skimage.filters import threshold_otsu
 
 from custom.physics.intensity_statistics import (
     STATISTICS,
     check_statistic,
-    foreground_mean,
+    clip_outliers,
+    otsu_threshold,
+    outlier_limit,
     reference_intensity,
-    trimmed_foreground_mean,
 )
 
-FOREGROUND = ("foreground_mean", "trimmed_foreground_mean")
+
+def found(volume, statistic):
+    return float(reference_intensity(torch.as_tensor(volume)[None], statistic))
+
+
+def plain(volume, statistic):
+    """What the shipped weights were trained with."""
+    above = volume > threshold_otsu(volume)
+    return volume.mean() if statistic == "mean" else volume[above].mean()
 
 
 def head(tissue=700.0, air=10.0):
@@ -30,25 +40,53 @@ def phantom():
     return np.hypot(tissue + noise[0], noise[1]), depth
 
 
-@pytest.mark.parametrize("statistic", FOREGROUND)
-def test_the_foreground_is_the_tissue_alone(statistic):
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_without_outliers_it_is_the_plain_statistic_and_the_image_does_not_change(statistic):
+    volume = phantom()[0]
+    volume[12:14, 12:14, 12:14] = 2.9 * 600
+    assert found(volume, statistic) == pytest.approx(plain(volume, statistic), rel=1e-6)
+    assert otsu_threshold(volume) == threshold_otsu(volume)
+    np.testing.assert_array_equal(clip_outliers(volume), volume)
+
+
+def test_the_foreground_is_the_tissue_alone():
     volume = head()
     volume[6:18, 6:18, 6:12] = 500
-    assert STATISTICS[statistic](volume) == pytest.approx(600)
+    assert found(volume, "foreground_mean") == pytest.approx(600)
 
 
-def test_voxels_up_to_twice_the_median_count():
+def test_voxels_up_to_five_times_the_median_count():
     volume = head(100.0, 0.0)
-    volume[6, 6:18, 6:18] = 199
-    volume[17, 6:18, 6:18] = 201
-    assert trimmed_foreground_mean(volume) == pytest.approx((10 * 100 + 199) / 11)
-    assert foreground_mean(volume) == pytest.approx((10 * 100 + 199 + 201) / 12)
+    volume[6, 6:18, 6:18] = 499
+    volume[17, 6:18, 6:18] = 501
+    assert outlier_limit(volume) == 500
+    assert found(volume, "foreground_mean") == pytest.approx((10 * 100 + 499) / 11)
+    assert found(volume, "mean") == pytest.approx(144 * (10 * 100 + 499) / (24**3 - 144))
+    assert clip_outliers(volume).max() == 500
 
 
-def test_an_object_of_few_voxels_is_the_foreground():
+def test_an_object_of_few_voxels_in_an_empty_image_is_no_outlier():
     volume = np.zeros((20, 20, 20))
     volume[4:8, 4:8, 4:8] = 300  # 0.8 % of the volume, less than the clipped part
-    assert trimmed_foreground_mean(volume) == pytest.approx(300)
+    assert found(volume, "foreground_mean") == pytest.approx(300)
+
+
+@pytest.mark.parametrize("hot", [1, 30])
+@pytest.mark.parametrize("side", [6, 10])
+def test_a_small_body_in_noise_is_no_outlier_but_hot_voxels_are(side, hot):
+    air = 10 * np.hypot(*np.random.default_rng(0).standard_normal((2, 40, 40, 40)))
+    volume = air.copy()
+    volume[10 : 10 + side, 10:20, 10:20] = 700  # 0.9 and 1.6 % of the volume
+    assert outlier_limit(volume) == pytest.approx(3500)
+    volume.ravel()[:hot] = 70_000
+    assert outlier_limit(volume) == pytest.approx(3500)
+    assert outlier_limit(air) < 200
+
+
+def test_an_image_without_air_is_all_tissue():
+    tissue = 600 + 100 * np.random.default_rng(0).standard_normal((20, 20, 20))
+    tissue[0, :8] = 14_000  # a rim of 2 %
+    assert outlier_limit(tissue) == pytest.approx(3000, rel=0.2)
 
 
 def disturbed():
@@ -61,30 +99,30 @@ def disturbed():
     )
     spread = np.random.default_rng(1).permutation(np.flatnonzero(depth > 0))[:number]
     some = np.random.default_rng(2).integers(0, volume.size, 8)
-    changes = {
-        "hot 100": (some[:1], 70_000),
-        "hot 10000": (some[:1], 7_000_000),
-        "negative": (some, -7_000),
-        "very negative": (some, -7_000_000),
-        "fat outside": (outside, 2_100),
-        "bright rim": (inside, 14_000),
-        "vessels": (spread, 2_100),
+    changes = {  # places, value, and the change that is allowed
+        "hot 100": (some[:1], 70_000, 0.002),
+        "hot 10000": (some[:1], 7_000_000, 0.002),
+        "many hot": (spread[: round(0.001 * volume.size)], 70_000, 0.005),
+        "negative": (some, -7_000, 0.002),
+        "very negative": (some, -7_000_000, 0.002),
+        # Of brightness that fat can have, they count: the networks hardly mind.
+        "fat outside": (outside, 2_100, 0.2),
+        "vessels": (spread, 2_100, 0.2),
+        "bright rim": (inside, 14_000, 0.07),  # instead of 6 % of the tissue
     }
-    for name, (places, value) in changes.items():
+    for name, (places, value, allowed) in changes.items():
         copy = volume.copy()
         copy.ravel()[places] = value
-        yield pytest.param(copy, id=name)
+        yield pytest.param(copy, allowed, id=name)
 
 
-@pytest.mark.parametrize("volume", list(disturbed()))
-def test_the_trimmed_mean_is_robust_and_the_others_are_not(volume):
+@pytest.mark.parametrize("statistic", STATISTICS)
+@pytest.mark.parametrize(("volume", "allowed"), list(disturbed()))
+def test_it_is_robust(volume, allowed, statistic):
     calm = phantom()[0]
-    for statistic, compute in STATISTICS.items():
-        change = abs(compute(volume) / compute(calm) - 1)
-        if statistic == "trimmed_foreground_mean":
-            assert change < 0.01
-        elif volume.max() > 10_000 * calm.max() / 2:
-            assert change > 0.1
+    assert found(volume, statistic) == pytest.approx(found(calm, statistic), rel=allowed)
+    assert 100 < otsu_threshold(volume) < 480  # between noise and tissue
+    assert np.abs(clip_outliers(volume)).max() < 6 * 700
 
 
 @pytest.mark.parametrize("statistic", STATISTICS)
@@ -96,12 +134,12 @@ def test_it_is_homogeneous_and_divides_to_one(statistic):
     torch.testing.assert_close(one, torch.tensor(1.0))
 
 
-@pytest.mark.parametrize("statistic", FOREGROUND)
+@pytest.mark.parametrize("statistic", STATISTICS)
 def test_voxels_that_are_not_finite_do_not_count(statistic):
     volume = torch.from_numpy(phantom()[0])[None]
     expected = reference_intensity(volume, statistic)
     volume[0, 0, 0, :2] = torch.tensor([torch.nan, torch.inf])
-    torch.testing.assert_close(reference_intensity(volume, statistic), expected, rtol=1e-4, atol=0)
+    torch.testing.assert_close(reference_intensity(volume, statistic), expected, rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("statistic", STATISTICS)

@@ -44,6 +44,14 @@ def test_the_head_is_found() -> None:
     assert maps_of(found)["mask"][SERIES.inside].mean() > 0.98
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_bright_spot_is_not_the_only_head(size):
+    mean = SERIES.noisy[..., [0, 31]].mean(-1)
+    bright = mean.copy()
+    bright[5 : 5 + size, 5 : 5 + size, 4:5] = 1e7
+    assert (head_mask(bright) != head_mask(mean)).mean() < 0.01
+
+
 def test_a_mask_may_be_given_or_be_all(tmp_path: Path) -> None:
     mask = np.zeros(SERIES.inside.shape, np.uint8)
     mask[5:9, 6:10, 4:8] = 2

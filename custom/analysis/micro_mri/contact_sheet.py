@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from custom.data.preparation.quality_control import ScanSheet
 from custom.evaluation.drawing import FRAME, INK, OTHER
+from custom.physics.intensity_statistics import clip_outliers
 
 __all__ = ["draw_contact_sheet"]
 
@@ -23,7 +24,8 @@ _WIDTH_INCHES = 15.0
 def draw_contact_sheet(sheet: ScanSheet, columns: int = 5) -> Figure:
     """Draw each slice of the fast scan beside the same slice of the default scan.
 
-    Both stacks have one grey window each, from 0 to the 99.5th percentile, so that a dark slice
+    Both stacks have one grey window each, from 0 to the 99.5th percentile, at most five times the
+    tissue, so that a dark slice
     looks dark. A frame marks slices that were flagged (orange) and that the user excluded (red),
     with the reason below.
 
@@ -49,7 +51,10 @@ def draw_contact_sheet(sheet: ScanSheet, columns: int = 5) -> Figure:
     axes = np.atleast_1d(figure.subplots(lines, columns)).ravel()
     for ax in axes[count:]:
         ax.set_axis_off()
-    whites = {name: max(float(np.percentile(sheet.stacks[name], 99.5)), 1e-12) for name in names}
+    whites = {
+        name: max(float(np.percentile(clip_outliers(sheet.stacks[name]), 99.5)), 1e-12)
+        for name in names
+    }
     for index, ax in enumerate(axes[:count]):
         _draw_tile(ax, sheet, index, whites)
     figure.suptitle(

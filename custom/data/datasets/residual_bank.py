@@ -19,6 +19,7 @@ from zarr.storage import ZipStore
 from custom.errors import InputError
 from custom.files.atomic import atomic_path
 from custom.physics.image_moments import standardise
+from custom.physics.intensity_statistics import outlier_limit
 
 __all__ = ["ResidualBank", "random_windows"]
 
@@ -243,7 +244,10 @@ def _residual(item: Mapping[str, Any], fallback: str) -> NDArray[np.float32]:
         raise InputError(
             f"{name}: image or label holds NaN or infinite values: exclude it in exclusions.csv"
         )
-    return residual[0].numpy()
+    # A hot voxel would be most of the bank's deviation, by which all windows are divided.
+    # Edges of the demonstration set reach twice the limit of an outlier.
+    limit = 4 * outlier_limit(residual.abs())
+    return residual[0].clip(-limit, limit).numpy()
 
 
 def _read(path: Path) -> _Content:

@@ -13,13 +13,18 @@ from scipy import ndimage
 from skimage.filters import threshold_triangle
 
 from custom.errors import InputError
-from custom.physics.intensity_statistics import reference_intensity
+from custom.physics.intensity_statistics import (
+    clip_outliers,
+    outlier_limit,
+    reference_intensity,
+)
 
 __all__ = ["CropBox", "crop", "crop_air", "fit_int16", "foreground_box"]
 
 # Specks below this share of the largest part are noise.
 _SMALL_PART = 0.05
 _GREATEST = 32000  # int16
+_LARGEST = np.iinfo(np.int16).max
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,10 @@ def foreground_box(
         margin_mm: Air to keep on each side; quality control measures noise in it.
         min_size: Fewest voxels along an axis, or all where there are fewer.
     """
+    # One hot voxel would stretch the histogram, and the box would hold nothing else.
+    magnitude = clip_outliers(np.abs(stack))
     # One pixel of smoothing, so that single noisy pixels do not widen the box.
-    projection = np.sqrt(ndimage.gaussian_filter(np.abs(stack).mean(axis=-1).astype(float), 1.0))
+    projection = np.sqrt(ndimage.gaussian_filter(magnitude.mean(axis=-1).astype(float), 1.0))
     if projection.min() == projection.max():
         return CropBox((0, 0), (stack.shape[0], stack.shape[1]))
     threshold = float(threshold_triangle(projection))  # type: ignore[no-untyped-call]
@@ -148,8 +155,18 @@ def crop_air(
     return np.clip(values[tuple(box)], 0, None).astype(np.float32), moved
 
 
-def fit_int16(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rescale values that whole numbers up to 32000 would round too coarsely."""
-    peak = float(values.max())
+def fit_int16(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, int]:
+    """Rescale values that whole numbers up to 32767 would round too coarsely.
+
+    Outliers, see :func:`custom.physics.intensity_statistics.outlier_limit`, do not decide: a hot
+    voxel would leave the tissue a few whole numbers. Those that do not fit become 32767.
+
+    Returns:
+        The values, the factor by which they were multiplied, and how many did not fit.
+    """
+    limit = outlier_limit(values)
+    peak, tissue = min(float(values.max()), limit), float(values[values <= limit].max())
     # Rounding errors must stay far below the noise: 8-bit data is spread over the range, too.
-    return values * np.float32(_GREATEST / peak) if peak > _GREATEST or peak < 2000 else values
+    factor = _GREATEST / peak if peak > _GREATEST or tissue < 2000 else 1.0
+    fitted = values * np.float32(factor)
+    return fitted.clip(-_LARGEST, _LARGEST), factor, int((np.abs(fitted) > _LARGEST).sum())

@@ -173,10 +173,17 @@ class VolumePreparation:
             part, affine = crop_air(
                 values, np.asarray(header.affine, float), margin_mm=self.crop_margin_mm
             )
-            label = fit_int16(part)
+            label, factor, too_bright = fit_int16(part)
             writer.add(split, name, volume_pair(label, affine), subject=subject)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
+        if too_bright:
+            logger.warning(
+                "%s: %d voxels are too bright for 16 bits beside the tissue, stored as the largest "
+                "value",
+                path,
+                too_bright,
+            )
         digest = sha256_of(path)
         return {
             "scan": name,
@@ -186,7 +193,8 @@ class VolumePreparation:
             "sha256": digest,
             "shape": list(values.shape),
             "kept": list(part.shape),
-            "unit": float(label.max() / part.max()),
+            "unit": factor,
+            "voxels_cut": too_bright,
         }
 
     def _report(self, records: Sequence[Any]) -> dict[str, Any]:

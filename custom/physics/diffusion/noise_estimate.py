@@ -12,6 +12,7 @@ from torch import Tensor
 
 from custom.physics.diffusion.tensor import tensor_signal
 from custom.physics.diffusion.tensor_fit import fit_log_linear
+from custom.physics.intensity_statistics import clip_outliers
 
 __all__ = [
     "NOISE_ESTIMATES",
@@ -40,7 +41,7 @@ def volume_noise(weighted: NDArray[np.float32]) -> float:
     """Return one noise level of a series: the median of those of its weighted volumes.
 
     Only voxels that are not 0 in the first volume count, since scanners and programs set the
-    background to 0.
+    background to 0. Outliers are cut, since DIPY averages squares.
 
     Args:
         weighted: Diffusion-weighted volumes, ``(X, Y, Z, M)``.
@@ -55,7 +56,8 @@ def volume_noise(weighted: NDArray[np.float32]) -> float:
     if not weighted[..., 0].any():
         return 0.0
     # DIPY 1.12 has it the other way round: True leaves out the zeros of the first volume.
-    return float(np.median(estimate_sigma(weighted, disable_background_masking=True)))
+    calm = np.stack([clip_outliers(volume) for volume in np.moveaxis(weighted, -1, 0)], -1)
+    return float(np.median(estimate_sigma(calm, disable_background_masking=True)))
 
 
 def local_noise(series: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:

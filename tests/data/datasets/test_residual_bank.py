@@ -137,3 +137,10 @@ def test_places_are_uniform():
     first = [random_windows(image, 1, 1, rng)[0].item() for _ in range(5000)]
     share = np.bincount(np.array(first, dtype=int), minlength=5) / 5000
     assert np.abs(share - 0.2).max() < 5 * np.sqrt(0.2 * 0.8 / 5000)
+
+
+def test_one_hot_voxel_is_not_most_of_the_deviation(tmp_path, pairs):
+    calm = attributes_of(small_bank(tmp_path, 50).build(pairs))["std"]
+    for item in pairs[:1]:
+        item["image"][0, 5, 5] = 1e4
+    assert attributes_of(small_bank(tmp_path, 50).build(pairs))["std"] < 3 * calm

@@ -254,3 +254,10 @@ def test_settings_are_checked_at_once() -> None:
         InputChecks(slice_axis=7)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="min_size"):
         InputChecks(min_size=0)
+
+
+def test_spikes_neither_make_an_image_no_magnitude_nor_hide_that_it_is_none() -> None:
+    spiky, ct = magnitude(), np.where(magnitude() > 400, 40.0, -1000.0)
+    spiky[3, 3], ct[3, 3, 0] = -1e7, 1e9
+    assert value_fault(spiky) is None
+    assert "not an MR magnitude" in str(value_fault(ct))

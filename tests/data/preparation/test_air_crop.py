@@ -50,7 +50,9 @@ def test_values_below_zero_are_none_of_a_magnitude():
 )
 def test_the_unit_changes_only_where_rounding_would_hurt(peak, expected):
     values = np.linspace(0, peak, 11).astype(np.float32)
-    fitted = fit_int16(values)
+    fitted, factor, cut = fit_int16(values)
+    assert factor == pytest.approx(expected / peak)
+    assert cut == 0
     assert fitted.max() == pytest.approx(expected)
     np.testing.assert_allclose(fitted / fitted.max(), values / peak, rtol=1e-5)
 
@@ -67,3 +69,21 @@ def test_the_margin_is_in_millimetres_and_ends_at_the_volume():
 def test_a_volume_without_a_body_is_refused():
     with pytest.raises(InputError, match="nothing bright"):
         crop_air(np.zeros((8, 8, 8), np.float32), np.eye(4))
+
+
+@pytest.mark.parametrize("hot", [100, 10_000])
+def test_one_hot_voxel_changes_neither_the_crop_nor_the_grey_levels(hot):
+    calm, affine = crop_air(head(), np.eye(4))
+    values = head()
+    values[26, 24, 30] = 500 * hot  # within the body
+    values[40, 5, 50] = 500 * hot  # and a larger one in air
+    values[40:42, 5, 50] = 500 * hot
+    part, moved = crop_air(values, np.eye(4))
+    assert part.shape == calm.shape
+    np.testing.assert_array_equal(moved, affine)
+    fitted, factor, cut = fit_int16(part)
+    # Levels enough for the tissue; what does not fit is the largest number, still the brightest.
+    assert np.median(fitted[part > 400]) == pytest.approx(6400, rel=0.01)
+    assert factor == pytest.approx(6400 / np.median(part[part > 400]), rel=0.01)
+    assert cut == (part > 40_000).sum() > 0
+    assert fitted.max() == 32767

@@ -73,3 +73,10 @@ def test_cropped_voxels_keep_their_place(scale):
     whole = index + np.array([2 * scale, scale, 0])
     assert part[tuple(index)] == stack[tuple(whole)]
     np.testing.assert_allclose(moved @ [*index, 1], affine @ [*whole, 1])
+
+
+@pytest.mark.parametrize("hot", [1e4, 1e6])
+def test_one_hot_voxel_does_not_move_the_box(hot):
+    stack = body()
+    stack[25, 50, 0] = hot
+    assert foreground_box(stack, (0.5, 0.5)) == foreground_box(body(), (0.5, 0.5))

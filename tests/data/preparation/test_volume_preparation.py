@@ -107,6 +107,21 @@ def test_a_dataset_can_go_without_names(heads, tmp_path, capsys):
     assert [word for word in ("sub-1", "sub-2", "ses-2", "other_") if word in words] == []
 
 
+def test_one_hot_voxel_costs_neither_the_head_nor_its_grey_levels(heads, tmp_path, capsys):
+    values = head(seed=9)
+    values[40, 5, 50] = 5e6
+    save(heads / "hot_T1w.nii.gz", values)
+    code, errors = prepare(capsys, heads, tmp_path / "set")
+    assert code == 0, errors
+    record = json.loads((tmp_path / "set" / "preparation.json").read_text())
+    kept = {part["scan"]: part["kept"] for part in record["volumes"]}
+    assert kept["hot_T1w"] == kept["other_T1w"]
+    for items in load_datalist(tmp_path / "set").values():
+        for item in items:
+            stored = nib.load(item["label"]).get_fdata()
+            assert np.median(stored[stored > 0.5 * np.percentile(stored, 99)]) > 2000
+
+
 def test_training_takes_such_a_dataset(heads, tmp_path, capsys):
     assert prepare(capsys, heads, tmp_path / "set")[0] == 0
     parser = ConfigParser()

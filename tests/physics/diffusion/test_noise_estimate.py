@@ -29,6 +29,13 @@ def test_one_noisy_volume_does_not_raise_the_level() -> None:
     assert volume_noise(noise) == pytest.approx(usual, rel=0.03)
 
 
+def test_one_hot_voxel_does_not_raise_the_level() -> None:
+    noise = 100 + np.random.default_rng(0).normal(0, 3.0, (40, 40, 40, 3)).astype(np.float32)
+    usual = volume_noise(noise)
+    noise[20, 20, 20] = 1e6
+    assert volume_noise(noise) == pytest.approx(usual, rel=0.2)
+
+
 def test_the_noise_of_nothing_is_none() -> None:
     assert volume_noise(np.zeros((4, 4, 4, 2), np.float32)) == 0.0
 

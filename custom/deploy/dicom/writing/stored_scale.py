@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,11 @@ from pydicom.valuerep import format_number_as_ds
 
 from custom.deploy.dicom.frames import Frame
 from custom.deploy.dicom.pixel_values import rescale_of
+from custom.physics.intensity_statistics import OUTLIER, outlier_limit
 
 __all__ = ["StoredScale", "scale_of"]
+
+logger = logging.getLogger(__name__)
 
 # Steps between dark and bright below which the source's scale is too coarse for a restored image.
 _LEVELS = 1000
@@ -40,9 +44,11 @@ class StoredScale:
         return (self.slope, self.intercept) == (1.0, 0.0)
 
     def stored(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Return the nearest whole numbers, little endian, of 16 bits."""
-        steps = (array.astype(np.float64) - self.intercept) / self.slope
-        return np.rint(steps).astype("<i2" if self.signed else "<u2")
+        """Return the nearest whole numbers, little endian, of 16 bits; cut to their range."""
+        kind = np.dtype("<i2" if self.signed else "<u2")
+        steps = np.rint((array.astype(np.float64) - self.intercept) / self.slope)
+        limits = np.iinfo(kind)
+        return steps.clip(limits.min, limits.max).astype(kind)
 
 
 def scale_of(array: NDArray[Any], sources: Sequence[Frame]) -> StoredScale:
@@ -50,10 +56,14 @@ def scale_of(array: NDArray[Any], sources: Sequence[Frame]) -> StoredScale:
 
     It is that of the source if all its images share one, the range fits, and no relevant grey level
     is lost: the values are on its steps, or there are a thousand steps of it between dark and
-    bright. Otherwise it is the finest scale without an intercept.
+    bright. Otherwise it is the finest scale without an intercept. Outliers, see
+    :func:`custom.physics.intensity_statistics.outlier_limit`, do not decide: the median of the
+    tissue has a thousand steps, and what is more than 32 times as bright does not fit.
     The values of ``array`` are finite.
     """
     low, high = float(array.min()), float(array.max())
+    # Of magnitudes: maps have both signs.
+    limit = outlier_limit(np.abs(array))
     shared = {rescale_of(frame.header) for frame in sources}
     if len(shared) == 1:
         slope, intercept = shared.pop()
@@ -63,10 +73,20 @@ def scale_of(array: NDArray[Any], sources: Sequence[Frame]) -> StoredScale:
             for signed, lowest in ((True, -(2**15)), (False, 0))
             if lowest <= np.rint(first) and np.rint(last) < lowest + 2**16
         ]
-        if fits and (last - first >= _LEVELS or _on_steps(array, slope, intercept)):
+        between = (min(high, limit) - max(low, -limit)) / abs(slope)
+        if fits and (between >= _LEVELS or _on_steps(array, slope, intercept)):
             return StoredScale(slope, intercept, fits[0])
     # Without an intercept, 0 stays 0 exactly.
+    fitting = limit / OUTLIER / _LEVELS * (2**15 - 1)
     highest = max(abs(low), abs(high))
+    if highest > fitting:
+        logger.warning(
+            "%d values up to %.4g are too bright for 16 bits beside the tissue, stored as %.4g",
+            int((np.abs(array) > fitting).sum()),
+            highest,
+            fitting,
+        )
+        highest = fitting
     # Rounded to the 16 characters that the header can hold.
     slope = float(format_number_as_ds(highest / (2**15 - 1))) if highest > 0 else 1.0
     return StoredScale(slope, 0.0)

@@ -11,6 +11,7 @@ from pydicom.valuerep import format_number_as_ds
 
 from custom.deploy.dicom.header_values import as_numbers, element_of, value_of
 from custom.deploy.dicom.pixel_values import complement, is_inverted, rescale_of
+from custom.physics.intensity_statistics import clip_outliers
 
 __all__ = ["window_of_source", "window_of_values"]
 
@@ -43,8 +44,8 @@ def window_of_source(header: Dataset) -> Dataset | None:
 
 
 def window_of_values(array: NDArray[Any]) -> Dataset:
-    """Return a window from the first to the 99th percentile."""
-    low, high = (float(value) for value in np.percentile(array, [1, 99]))
+    """Return a window from the first to the 99th percentile, its outliers cut."""
+    low, high = (float(value) for value in np.percentile(clip_outliers(array), [1, 99]))
     window = Dataset()
     window.WindowCenter = format_number_as_ds((low + high) / 2)
     window.WindowWidth = format_number_as_ds(max(high - low, 1e-6))
