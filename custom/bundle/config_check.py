@@ -17,10 +17,11 @@ import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow
 from monai.bundle.utils import merge_kv
 
-from custom.bundle.config_ids import check_ids, id_parts, value_at, walk
+from custom.bundle.config_ids import check_ids, has_value, id_parts, value_at, walk
 from custom.bundle.typed_values import CODE, check_kind
 from custom.errors import InputError, nearest
 from custom.files.text_files import read_unique
+from custom.setting_checks import check_above_zero
 
 __all__ = ["bundle_folder", "calling", "check_config", "read_configs"]
 
@@ -65,7 +66,7 @@ def read_configs(files: Sequence[str | Path]) -> dict[str, Any]:
         for key, value in _read(file).items():
             name = key.removeprefix("+")
             if number:
-                _check_nested(parser.get(), name, file)
+                _check_overlay(parser.get(), name, value, file)
             if number and id_parts(name)[0] not in parser.get():
                 added[name] = file
             try:
@@ -86,8 +87,9 @@ def check_config(bundle_root: str) -> None:
         bundle_root: Folder of the bundle.
 
     Raises:
-        InputError: If an id is unknown, a text stands for a boolean or a number, a text has lost
-            its ``#``, or :func:`read_configs` refuses the files.
+        InputError: If an id is unknown, a text stands for a boolean or a number, a number of the
+            list ``above_zero`` is not, a text has lost its ``#``, or :func:`read_configs` refuses
+            the files.
     """
     content: Any = next(calling(ConfigParser)).get()
     files, given = _request()
@@ -102,6 +104,9 @@ def check_config(bundle_root: str) -> None:
         unknown = _unknown(content, list(content), Path(bundle_root) / "configs")
         if unknown:
             raise InputError(_misspelt(unknown, content))
+    for name in content.get("above_zero", ()):
+        if not isinstance(content[name], str):
+            check_above_zero(name, content[name])
     for place, value in walk({key: content[key] for key in content if not key.startswith("_")}):
         if isinstance(value, str) and "::" in value and not value.startswith(CODE):
             raise InputError(
@@ -148,8 +153,13 @@ def _unknown(content: Mapping[str, Any], names: Iterable[str], configs: Path) ->
     return next((name for name in names if name not in known), None)
 
 
-def _check_nested(content: Mapping[str, Any], name: str, file: str | Path) -> None:
-    """Refuse an id within another that is new, but like one that is there."""
+def _check_overlay(content: Mapping[str, Any], name: str, value: Any, file: str | Path) -> None:
+    """Refuse a value of another kind, and an id within another that is like one that is there."""
+    if has_value(content, name):
+        try:
+            check_kind(name, value_at(content, name), value)
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from error
     *outer, last = id_parts(name)
     try:
         block = value_at(content, "::".join(outer)) if outer else {}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from custom.bundle.config_ids import value_at
+from custom.bundle.config_ids import id_parts, value_at
 from custom.errors import InputError
 
 __all__ = [
@@ -103,6 +103,8 @@ def device_setting(name: str) -> str:
 def check_kind(name: str, own: Any, value: Any) -> None:
     """Refuse a value that is of another kind than the config's own boolean or number.
 
+    A setting of the config that is 0 or more stays so; one inside a part may be an axis.
+
     Raises:
         InputError: If it is refused. Expressions and ``None`` are not, save for a boolean.
     """
@@ -113,11 +115,16 @@ def check_kind(name: str, own: Any, value: Any) -> None:
             raise InputError(f"{name} must be true or false, got {value!r}")
     elif isinstance(own, (int, float)) and value is not None:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise InputError(f"{name} must be a number, as {own}, got {value!r}")
+            hint = " (YAML reads 1e-4 as a text: write 1.0e-4)" * bool(
+                _NUMBER.fullmatch(str(value))
+            )
+            raise InputError(f"{name} must be a number, as {own}, got {value!r}{hint}")
         if not math.isfinite(value):
             raise InputError(f"{name} must be finite, got {value!r}")
         if isinstance(own, int) and value != int(value):
             raise InputError(f"{name} must be a whole number, got {value!r}")
+        if value < 0 <= own and len(id_parts(name)) == 1:
+            raise InputError(f"{name} must be 0 or more, got {value!r}")
 
 
 def literal(word: str) -> Any:

@@ -148,3 +148,60 @@ def test_the_plain_command_ends_with_an_error(tmp_path):
     assert done.returncode != 0
     assert "did you mean 'input'" in done.stderr
     assert not (tmp_path / "o").exists()
+
+
+def numbers_of(bundle, name):
+    """Return the ids of a config's own numbers."""
+    content = yaml.safe_load((bundle / "configs" / f"{name}.yaml").read_text())
+    return [key for key, value in content.items() if type(value) in (int, float) and value >= 0]
+
+
+@RUNS
+def test_no_number_is_below_zero(bundle, name):
+    for key in numbers_of(bundle, name):
+        assert f"{key} must be 0 or more, got -1" in refused(plain(bundle, name, **{key: -1}))
+
+
+@RUNS
+def test_counts_and_rates_are_above_zero(bundle, name):
+    content = yaml.safe_load((bundle / "configs" / f"{name}.yaml").read_text())
+    for key in content.get("above_zero", []):
+        assert f"{key} must be positive, got 0" in refused(plain(bundle, name, **{key: 0}))
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_a_batch_has_a_size(bundle, tmp_path):
+    settings = {"output_dir": str(tmp_path / "o"), "batch_size": 0, "use_mlflow": False}
+    assert "batch_size must be" in refused(lambda: run_bundle(bundle, ["train", "tiny"], settings))
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("resume: 'no'", "resume must be true or false"),
+        ("learning_rate: 1e-3", "write 1.0e-4"),
+        ("max_epochs: -1", "max_epochs must be 0 or more"),
+        ("train::trainer::amp: x\nmax_epochs: many", "max_epochs must be a number"),
+    ],
+)
+def test_an_overlay_s_value_of_another_kind_is_refused(text, line, tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(f"{text}\n")
+    for bundle in BUNDLES:
+        with pytest.raises(InputError, match=line) as raised:
+            read_configs([bundle / "configs" / "train.yaml", overlay])
+        assert str(overlay) in str(raised.value)
+
+
+def test_shipped_overlays_are_of_the_same_kinds():
+    for bundle in BUNDLES:
+        configs = {
+            path.stem: yaml.safe_load(path.read_text())
+            for path in sorted(bundle.glob("configs/*.yaml"))
+        }
+        for name, content in configs.items():
+            if "bundle_root" not in content and "parameters" not in content:
+                read_configs(
+                    [bundle / "configs" / "train.yaml", bundle / "configs" / f"{name}.yaml"]
+                )

@@ -95,7 +95,9 @@ def test_a_file_that_cannot_be_written_is_named_as_it_was_asked_for(tmp_path):
     path = tmp_path / ("x" * 300)
     with pytest.raises(OSError, match="long") as raised, atomic_path(path) as file:
         file.write_text("x")
-    assert error_line(raised.value) == f"{path}: the name is too long: give a shorter one"
+    said = error_line(raised.value)
+    assert said.endswith("xxx: the name is too long: give a shorter one")
+    assert ".tmp" not in said
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(15), RuntimeError("broken")])
