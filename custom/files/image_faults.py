@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from custom.errors import InputError
 from custom.files.map_names import DerivedMaps
-from custom.files.nifti_forms import affine_fault
+from custom.files.nifti_forms import EXTENSIONS_UP_TO, affine_fault
 from custom.files.nifti_volume import stated_slice_axis
 from custom.files.reader import ImageHeader, InputReader, format_of, read_header
 
@@ -37,7 +37,7 @@ _NEGATIVE_SHARE = 0.05
 # Measured: at least 0.86 in label maps, at most 0.35 in MR images of 8 bits.
 _EQUAL_SHARE = 0.7
 _GIGABYTE = 1e9
-_BESIDES = 2**24  # bytes of header and extensions in a NIfTI file: far more than in any
+_BESIDES = EXTENSIONS_UP_TO + 2**20  # bytes in a NIfTI file that are no voxels
 _LOADED = 24  # bytes for each voxel while an image is loaded and looked at
 
 T = TypeVar("T")

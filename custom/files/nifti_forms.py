@@ -11,7 +11,7 @@ import numpy as np
 from monai.config import PathLike
 from numpy.typing import NDArray
 
-__all__ = ["affine_fault", "load_nifti", "mend_forms"]
+__all__ = ["EXTENSIONS_UP_TO", "affine_fault", "load_nifti", "mend_forms"]
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +21,25 @@ _FIELDS = {
     "qform": ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
 }
 _QUATERNION = _FIELDS["qform"][:3]
+EXTENSIONS_UP_TO = 2**24  # bytes: far more than in any file
 _ROUNDED = 1e-3  # the most that b² + c² + d² of a quaternion may be above 1
+
+
+class _ShortExtensions(nib.nifti1.Nifti1Extensions):
+    """Extensions of a bounded length: a compressed file of some KB may declare gigabytes."""
+
+    @classmethod
+    def from_fileobj(cls, fileobj: Any, size: int, byteswap: bool) -> Any:
+        """Read the extensions, which fill ``size`` bytes."""
+        if size > EXTENSIONS_UP_TO:
+            raise nib.spatialimages.HeaderDataError(f"extensions of {size:.3g} bytes")
+        return super().from_fileobj(fileobj, size, byteswap)
 
 
 class _ValidForms:
     """Header of a file whose forms are mended as soon as they are read."""
+
+    exts_klass = _ShortExtensions
 
     @classmethod
     def from_fileobj(cls, fileobj: Any, *args: Any, **kwargs: Any) -> Any:

@@ -24,7 +24,7 @@ LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" fo
 MERGED = "a0: &a0 {x: 1}\n" + "".join(
     f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 40)
 )
-YAML = {"laughs": LAUGHS, "merged": MERGED, "itself": "a: &a [*a]\n", "deep": DEEP}
+YAML = {"laughs": LAUGHS, "merged": MERGED, "itself": "a: &a [*a]\n", "deep": "- " * 20_000}
 
 
 def directory(folder, name, text):
