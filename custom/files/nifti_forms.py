@@ -33,7 +33,7 @@ class _ShortExtensions(nib.nifti1.Nifti1Extensions):
         """Read the extensions, which fill ``size`` bytes."""
         if size > EXTENSIONS_UP_TO:
             raise nib.spatialimages.HeaderDataError(f"extensions of {size:.3g} bytes")
-        return super().from_fileobj(fileobj, size, byteswap)
+        return super().from_fileobj(fileobj, size, byteswap)  # type: ignore[no-untyped-call]
 
 
 class _ValidForms:
