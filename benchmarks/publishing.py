@@ -15,6 +15,7 @@ from PIL import Image
 from custom.evaluation.diagnostics_folder import read_diagnostics
 from custom.files.atomic import sha256_of
 from custom.files.csv_table import read_table
+from custom.networks.checkpoint_file import record_of
 
 MOST_BYTES = 150_000  # of a picture in the repository
 
@@ -154,7 +155,7 @@ def check_evaluated(weights: Path, summary: Mapping[str, Any]) -> None:
 
 
 def copy_weights(bundle: Path, files: Mapping[str, Path]) -> None:
-    """Copy weights into a bundle, and their hashes into its metadata.
+    """Copy weights and their records into a bundle, and their hashes into its metadata.
 
     Args:
         bundle: Folder of the bundle.
@@ -165,6 +166,8 @@ def copy_weights(bundle: Path, files: Mapping[str, Path]) -> None:
     for path, source in files.items():
         (bundle / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, bundle / path)
+        if source.suffix == ".pt":  # its hash, and what it was trained for
+            shutil.copyfile(record_of(source), record_of(bundle / path))
     metadata = read_metadata(bundle)
     for holder in (metadata, *metadata.get("variants", {}).values()):
         about = holder.get("weights", {})

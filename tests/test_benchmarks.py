@@ -102,6 +102,7 @@ def test_published_weights_are_those_that_were_evaluated(tmp_path):
     file = bundle / "configs" / "metadata.json"
     file.write_text(json.dumps(metadata))
     digest = publishing.sha256_of(models / "model.pt")
+    (models / "model.json").write_text("its record")
     summary = {
         "checkpoint": {"sha256": digest},
         "overall": {"model": {"psnr": {"mean": 31.23456}}},
@@ -112,6 +113,7 @@ def test_published_weights_are_those_that_were_evaluated(tmp_path):
     publishing.record_measures(bundle, publishing.measures_of(summary), "apddm")
     variant = json.loads(file.read_text())["variants"]["apddm"]
     assert (bundle / "models" / "apddm.pt").read_bytes() == b"weights"
+    assert (bundle / "models" / "apddm.json").read_text() == "its record"
     assert variant["weights"]["sha256"] == digest
     bank = publishing.sha256_of(bundle / "models" / "residuals.zarr.zip")
     assert variant["weights"]["beside"] == {"models/residuals.zarr.zip": bank}

@@ -185,8 +185,10 @@ def _holds_its_weights(models: Path) -> bool:
     """Return True if a TorchScript file and the weights it carries are the same, bit for bit."""
     import torch
 
+    from custom.networks.checkpoint_file import read_checkpoint
+
     scripted = torch.jit.load(str(models / "model.ts"), "cpu")  # type: ignore[no-untyped-call]
-    carried = torch.load(models / "model.pt", map_location="cpu", weights_only=True)
+    carried = read_checkpoint(models / "model.pt")
     # Bytes, not ==: a NaN differs from itself, and 0 equals -0.
     one, other = (
         {name: (value.dtype, value.shape, value.numpy().tobytes()) for name, value in state.items()}

@@ -41,6 +41,7 @@ class RestoreWithd(MapTransform):
         device: Device of the peer; that of the model if times are to be compared.
         extra_keys: Further arguments of the inferer, each with the key of its value in the data; as
             MONAI's ``PrepareBatchExtraInput`` has it.
+        trained_for: Settings that the weights must have been trained for, as those of the model.
 
     Shape:
         Image: ``(C, X, Y)``, or ``(C, X, Y, S)`` with the slices last, as the inferer takes it with
@@ -60,6 +61,7 @@ class RestoreWithd(MapTransform):
         inferer: Inferer,
         device: str | torch.device = "cpu",
         extra_keys: Mapping[str, str] | None = None,
+        trained_for: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(keys)
         if len(self.keys) != 1:
@@ -70,7 +72,8 @@ class RestoreWithd(MapTransform):
         self.device = torch.device(device)
         self.extra_keys = dict(extra_keys or {})
         self.network = network.to(self.device)
-        load_weights(ckpt_path, network, self.device, f"other weights for {output_key!r}")
+        setting = f"other weights for {output_key!r}"
+        load_weights(ckpt_path, network, self.device, setting, trained_for)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Restore the image."""

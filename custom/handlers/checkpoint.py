@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from ignite.handlers import Checkpoint
 from monai.engines import Evaluator, Trainer
-from monai.handlers import CheckpointLoader
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from custom.errors import InputError
-from custom.files.atomic import atomic_path, set_aside
+from custom.files.atomic import set_aside
+from custom.networks.checkpoint_file import read_checkpoint, record_of, write_checkpoint
 
 __all__ = [
     "BEST",
@@ -57,7 +57,8 @@ class CheckpointWriter:
     """Write ``last.pt`` after each epoch, and ``model.pt`` when it was the best one.
 
     ``last.pt`` holds the state of every item and of the trainer; ``model.pt`` is the bare state
-    dict of the model. Both are written whole or not at all and load with ``weights_only=True``.
+    dict of the model; beside each stands its record (``custom.networks.checkpoint_file``). Both are
+    written whole or not at all and load with ``weights_only=True``.
     Files of an earlier training in the folder are renamed, never overwritten. An epoch that is not
     trusted is not saved and cannot be the best: the evaluator's earlier best is restored.
 
@@ -67,6 +68,7 @@ class CheckpointWriter:
         evaluator: Evaluator that keeps the best epoch.
         trusted: Returns at the end of an epoch whether its state may replace the last one; None: it
             always may.
+        trained_for: Settings that whoever uses the weights must share, for their record.
 
     Raises:
         ValueError: If ``items`` has no ``model`` or claims the name ``trainer``.
@@ -79,6 +81,7 @@ class CheckpointWriter:
         items: Mapping[str, Any],
         evaluator: Evaluator,
         trusted: Callable[[], bool] | None = None,
+        trained_for: Mapping[str, Any] | None = None,
     ) -> None:
         if "model" not in items or _TRAINER in items:
             raise ValueError(f"items must have 'model' and no {_TRAINER!r}, got {sorted(items)}")
@@ -87,6 +90,7 @@ class CheckpointWriter:
         self.evaluator = evaluator
         self.best = BestMetric(evaluator)
         self.trusted = trusted or (lambda: True)
+        self.trained_for = trained_for
         self.logger = logging.getLogger(__name__)
         self._fresh = True
         self._trusted_best = self.best.state_dict()
@@ -113,13 +117,16 @@ class CheckpointWriter:
         # Not at the start: a training that fails in its first epoch leaves the earlier checkpoints.
         if self._fresh:
             for name in (BEST, LAST):
-                set_aside(self.folder / name)
+                moved = set_aside(self.folder / name)
+                if moved and record_of(self.folder / name).is_file():
+                    record_of(self.folder / name).replace(record_of(moved))
             self._fresh = False
         # The best is written first: if the process dies in between, the epoch is run again.
         if self.evaluator.state.best_metric_epoch == engine.state.epoch:
-            _write(_state(self.items["model"]), self.folder / BEST)
+            model = _state(self.items["model"])
+            write_checkpoint(model, self.folder / BEST, self.trained_for)
         states = {name: _state(item) for name, item in {**self.items, _TRAINER: engine}.items()}
-        _write(states, self.folder / LAST)
+        write_checkpoint(states, self.folder / LAST, self.trained_for)
 
     def _report(self, _: Trainer) -> None:
         """Log the path of the best network."""
@@ -134,8 +141,8 @@ class CheckpointWriter:
             )
 
 
-class CheckpointResumer(CheckpointLoader):
-    """MONAI's loader for a training's ``last.pt``, with errors that a user can act on.
+class CheckpointResumer:
+    """Restore a training from its ``last.pt``, with errors that a user can act on.
 
     Args:
         load_path: The ``last.pt`` to resume from.
@@ -149,42 +156,42 @@ class CheckpointResumer(CheckpointLoader):
     def __init__(
         self, load_path: str | Path, items: Mapping[str, Any], device: torch.device | str = "cpu"
     ) -> None:
-        # A device in MONAI's annotation is a dictionary, but torch.load takes a device as well.
-        super().__init__(str(load_path), dict(items), map_location=device)  # type: ignore[arg-type]
+        self.load_path = Path(load_path)
+        self.items = dict(items)
+        self.device = device
+        self.logger = logging.getLogger(__name__)
 
     def attach(self, engine: Engine) -> None:
         """Load when the trainer starts, before the handlers that are listed after this one."""
         _keep_tracking_run(engine)
-        self.load_dict[_TRAINER] = engine
-        super().attach(engine)
+        engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
         """Restore the saved state of every item."""
-        self._check(self._read(), engine)
+        items, max_epochs = self.items | {_TRAINER: engine}, engine.state.max_epochs
+        content = self._read(items)
+        self._check(content, engine)
         try:
-            super().__call__(engine)
+            Checkpoint.load_objects(items, content)
         except (RuntimeError, ValueError, KeyError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(
                 f"{self.load_path} is of a training with another network, optimizer or schedule "
                 f"({reason}): give the configs it was made with, or set resume false"
             ) from error
+        engine.state.max_epochs = max_epochs  # of this training, not of the saved one
+        self.logger.info("resumed from %s", self.load_path)
 
-    def _read(self) -> Mapping[str, Any]:
+    def _read(self, items: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the content of the file."""
-        if not Path(self.load_path).is_file():
+        if not self.load_path.is_file():
             raise InputError(
                 f"nothing to resume, {self.load_path} does not exist: give the ckpt_dir of an "
                 "interrupted training, or set resume false"
             )
-        try:
-            content = torch.load(self.load_path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds for a damaged file
-            raise InputError(
-                f"{self.load_path} is damaged ({type(error).__name__}): set resume false to train "
-                "anew; it will be kept under another name"
-            ) from error
-        if not isinstance(content, dict) or not self.load_dict.keys() <= content.keys():
+        anew = "set resume false to train anew; it will be kept under another name"
+        content = read_checkpoint(self.load_path, self.device, "last state of a training", anew)
+        if not isinstance(content, dict) or not items.keys() <= content.keys():
             raise InputError(
                 f"{self.load_path} is not the last state of a training: give the {LAST} in "
                 "ckpt_dir, or set resume false"
@@ -219,15 +226,6 @@ def _state(item: Any) -> Any:
     """Return the state of an item; a network's without the wrapper of several devices."""
     inner = item.module if isinstance(item, (DataParallel, DistributedDataParallel)) else item
     return inner.state_dict()
-
-
-def _write(content: Any, path: Path) -> None:
-    """Save whole or not at all."""
-    # Through memory: when torch writes directly, it hides a full disk behind another error.
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
 
 
 class EarlierRun:

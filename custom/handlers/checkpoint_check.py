@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
@@ -26,18 +28,26 @@ class CheckedCheckpointLoader:
         load_path: The checkpoint.
         network: The network to fill.
         map_location: Device to load to.
+        trained_for: Settings that the weights must have been trained for, by name, as their
+            training stored them (:class:`custom.handlers.standard_training.StandardTraining`);
+            None: nothing is compared.
 
     Raises:
-        InputError: When the engine starts, if the file is missing, unreadable, or holds weights
-            of another network.
+        InputError: When the engine starts, if the file is missing, unreadable, damaged, or holds
+            weights of another network or for other settings.
     """
 
     def __init__(
-        self, load_path: str | Path, network: nn.Module, map_location: str | torch.device = "cpu"
+        self,
+        load_path: str | Path,
+        network: nn.Module,
+        map_location: str | torch.device = "cpu",
+        trained_for: Mapping[str, Any] | None = None,
     ) -> None:
         self.load_path = load_path
         self.network = network
         self.map_location = map_location
+        self.trained_for = trained_for
 
     def attach(self, engine: Engine) -> None:
         """Load when the engine starts."""
@@ -45,5 +55,5 @@ class CheckedCheckpointLoader:
 
     def __call__(self, engine: Engine) -> None:
         """Load the weights."""
-        load_weights(self.load_path, self.network, self.map_location)
+        load_weights(self.load_path, self.network, self.map_location, trained_for=self.trained_for)
         logger.info("weights: %s", self.load_path)

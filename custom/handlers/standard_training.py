@@ -49,6 +49,7 @@ class StandardTraining:
             seed and best metric are added here.
         output_dir: Folder of ``metrics.csv``, ``config.yaml`` and ``previews``.
         ckpt_dir: Folder of ``model.pt`` and ``last.pt``.
+        trained_for: Settings that whoever uses the weights must share; stored beside them.
         dataset: Training set, which is seeded and gets the epoch.
         seed: Seed of the training.
         interval: Epochs from one validation to the next.
@@ -71,6 +72,7 @@ class StandardTraining:
         items: Mapping[str, Any],
         output_dir: str | Path,
         ckpt_dir: str | Path,
+        trained_for: Mapping[str, Any] | None = None,
         dataset: Any = None,
         seed: int = 0,
         interval: int = 1,
@@ -84,7 +86,7 @@ class StandardTraining:
     ) -> None:
         if "lr_scheduler" not in items:
             raise ValueError(f"items must have 'lr_scheduler', got {sorted(items)}")
-        self.validator, self.is_rank0 = validator, is_rank0
+        self.validator, self.is_rank0, self.trained_for = validator, is_rank0, trained_for
         self.output_dir, self.ckpt_dir = Path(output_dir), Path(ckpt_dir)
         self.items = {
             **{name: item for name, item in items.items() if item is not None},
@@ -128,7 +130,7 @@ class StandardTraining:
         trusted = getattr(self.items.get("watchdogs"), "trusted", None)
         writers: list[Any] = [
             EpochTable(table, self.validator),
-            CheckpointWriter(self.ckpt_dir, self.items, self.validator, trusted),
+            CheckpointWriter(self.ckpt_dir, self.items, self.validator, trusted, self.trained_for),
         ]
         # After table and checkpoints: it records what they have written.
         if tracking is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from custom.errors import InputError
 from custom.metrics.image_pairs import double_pair, positive_range
+from custom.networks.checkpoint_file import read_checkpoint
 
 __all__ = ["PerceptualDistance", "slicewise_distance"]
 
@@ -124,10 +126,11 @@ def _read_backbone(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"lpips_weights {path} does not exist: give the file, or null to go without"
         )
-    try:
-        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise InputError(f"lpips_weights {path} is not a readable state dictionary") from error
+    named = re.search(r"-([0-9a-f]{8,64})\.pth$", path.name)  # torchvision's names end in a hash
+    remedy = "take torchvision's file again, or null to go without"
+    state: dict[str, Tensor] = read_checkpoint(
+        path, what="lpips_weights", remedy=remedy, sha256=named[1] if named else None
+    )
     return state
 
 

@@ -9,6 +9,7 @@ import yaml
 
 from custom.bundle.verification.bundle_folder import METADATA, WEIGHTS
 from custom.files.atomic import sha256_of
+from custom.networks.checkpoint_file import read_record, write_checkpoint
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def workflows(root):
 def rewrite_weights(root, change):
     """Change the shipped weights and the recorded hash with them."""
     state = torch.load(root / WEIGHTS, weights_only=True)
-    torch.save(change(state), root / WEIGHTS)
+    known = read_record(root / WEIGHTS)["trained_for"]
+    write_checkpoint(change(state), root / WEIGHTS, known)
     record = json.loads((root / METADATA).read_text())["weights"]
     metadata(root, weights={**record, "sha256": sha256_of(root / WEIGHTS)})
 

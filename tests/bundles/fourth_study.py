@@ -104,6 +104,8 @@ dataset_dir: '@demo_dir'
 datalist: $load_datalist(@dataset_dir, @demo)
 seed: 0
 device: $torch.device('cpu')
+statistic: mean
+trained_for: {statistic: '@statistic'}
 network_def: {_target_: fourth_study.Smoothing, features: 4}
 network: $@network_def.to(@device)
 loading:
@@ -111,6 +113,7 @@ loading:
   - _target_: custom.transforms.scale_by_reference.ScaleByReferenced
     keys: KEYS
     reference_key: image
+    statistic: '@statistic'
 initialize: [$check_config(@bundle_root), $monai.utils.set_determinism(seed=@seed)]
 """
 _TRAIN = """
@@ -145,6 +148,7 @@ train:
       seed: '@seed'
       output_dir: '@output_dir'
       ckpt_dir: '@ckpt_dir'
+      trained_for: '@trained_for'
       resume: '@resume'
       device: '@device'
       use_mlflow: '@use_mlflow'
@@ -205,6 +209,7 @@ _LOADER = """
   - _target_: custom.handlers.checkpoint_check.CheckedCheckpointLoader
     load_path: '@ckpt_path'
     network: '@network'
+    trained_for: '@trained_for'
 """
 _EVALUATE = f"""
 split: test
@@ -352,7 +357,8 @@ def write(folder):
 
 def ship(root, weights):
     """Put weights into the bundle."""
-    shutil.copyfile(weights, root / "models" / "model.pt")
+    for file in (weights, weights.with_suffix(".json")):
+        shutil.copyfile(file, root / "models" / file.name)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     about = metadata() | {"weights": {"file": "models/model.pt", "sha256": digest}}
     (root / "configs" / "metadata.json").write_text(json.dumps(about))

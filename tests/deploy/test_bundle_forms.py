@@ -16,6 +16,7 @@ from custom.deploy.packaging import package as module
 from custom.deploy.packaging.archive import unpack
 from custom.errors import InputError
 from custom.files.atomic import sha256_of
+from custom.networks.checkpoint_file import write_checkpoint
 
 SMALLEST = next(path for path in BUNDLES if path.name == "gan3d_sr_denoise")
 
@@ -99,6 +100,8 @@ def test_weights_that_are_not_those_of_the_script_are_refused(script, tmp_path):
             data = old.read(entry)
             if entry.filename.endswith(f"/extra/{CODE_FILE}"):
                 data = with_other_weights(data, tmp_path)
+            if entry.filename.endswith("/extra/metadata.json"):
+                data = data.replace(b'"sha256"', b'"was"')  # or its hash would tell
             made.writestr(entry, data)
     with pytest.raises(InputError, match="its weights are not those that it carries"):
         open_bundle(other, new(tmp_path / "w"))
@@ -111,7 +114,7 @@ def with_other_weights(data, folder):
     weights = folder / "parts" / "models" / "model.pt"
     state = torch.load(weights, weights_only=True)
     next(iter(state.values())).view(-1)[0] += 1
-    torch.save(state, weights)
+    write_checkpoint(state, weights)  # with its own hash beside it
     shutil.make_archive(str(folder / "changed"), "zip", folder / "parts")
     return (folder / "changed.zip").read_bytes()
 

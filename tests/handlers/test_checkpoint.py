@@ -51,7 +51,9 @@ def test_best_is_the_bare_model_of_the_best_epoch_and_last_is_everything(toy, tm
     assert last["best_metric"] == {"metric": 1.0, "epoch": 2}
     assert last["trainer"]["iteration"] == 9
     assert set(last) == {"model", "optimizer", "best_metric", "trainer"}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "model.pt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{stem}.{end}" for stem in ("last", "model") for end in ("json", "pt")
+    ]
 
 
 def test_resumed_training_equals_the_uninterrupted_one(toy, tmp_path):
@@ -151,7 +153,7 @@ def test_a_training_that_fails_at_once_leaves_the_earlier_one_alone(toy, tmp_pat
 
 def test_full_disk_leaves_the_old_file_and_says_so(toy, tmp_path, monkeypatch):
     run(toy([1.0]), tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.pt")}
     write = Path.write_bytes
 
     def half_written(path, data):
@@ -161,7 +163,10 @@ def test_full_disk_leaves_the_old_file_and_says_so(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "write_bytes", half_written)
     with pytest.raises(InputError, match="disk full"):
         run(toy([0.5], max_epochs=2), tmp_path, resume=True)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.pt")} == before
+    assert not list(tmp_path.glob(".tmp*"))
+    monkeypatch.undo()
+    run(toy([0.5], max_epochs=2), tmp_path, resume=True)
 
 
 def test_network_wrapped_for_several_devices_is_saved_bare(toy, tmp_path):

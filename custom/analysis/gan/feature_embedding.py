@@ -18,6 +18,7 @@ from custom.analysis.gan.patch_collector import Patch
 from custom.errors import InputError
 from custom.evaluation.diagnostics_folder import Diagnostic
 from custom.evaluation.drawing import COLOURS, empty_figure, legend_below
+from custom.networks.checkpoint_file import read_checkpoint
 
 __all__ = [
     "embed",
@@ -47,7 +48,7 @@ def load_extractor(network: nn.Module, checkpoint: str | Path | None) -> nn.Modu
     if checkpoint is None or not Path(checkpoint).is_file():
         logger.info("no picture of features: there is no training checkpoint %s", checkpoint)
         return None
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    state = read_checkpoint(checkpoint, what="training checkpoint")
     if "extractor" not in state:
         logger.info("no picture of features: %s holds no extractor", checkpoint)
         return None

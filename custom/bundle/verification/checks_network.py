@@ -69,8 +69,10 @@ def fits_network(bundle: BundleFolder, file: Path) -> None:
     """Raise unless a file holds finite weights of the bundle's network, and nothing else."""
     import torch
 
+    from custom.networks.checkpoint_file import read_checkpoint
+
     # A full pickle could run code while it is loaded.
-    state = torch.load(file, map_location="cpu", weights_only=True)
+    state = read_checkpoint(file)
     if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
         raise CheckFailed(f"{file.name} must be a bare state dict: names and tensors, nothing else")
     expected = {
@@ -90,7 +92,12 @@ def fits_network(bundle: BundleFolder, file: Path) -> None:
 
 
 def weights_hash(bundle: BundleFolder) -> None:
-    """The SHA-256 in the metadata is that of the shipped weights, and of what belongs to them."""
+    """The SHA-256 in the metadata is that of the shipped weights, and of what belongs to them.
+
+    The record beside the weights has it too, and says what they were trained for.
+    """
+    from custom.networks.checkpoint_file import read_record, record_of
+
     about = bundle.metadata.get("weights", {})
     name = bundle.weights.relative_to(bundle.root).as_posix()
     for file, recorded in {name: about.get("sha256"), **about.get("beside", {})}.items():
@@ -101,6 +108,15 @@ def weights_hash(bundle: BundleFolder) -> None:
                 f"{METADATA}: the sha256 of {file} is {recorded!r}, that of the file is "
                 f"{sha256_of(bundle.root / file)}"
             )
+    configs, stated = open_configs(bundle, "inference"), read_record(bundle.weights)
+    if "trained_for" not in configs:
+        raise CheckFailed("configs/inference.yaml lacks trained_for: {} if it needs no setting")
+    settings = configs.get_parsed_content("trained_for")
+    if lacking := [key for key in settings if key not in stated.get("trained_for", {})]:
+        raise CheckFailed(
+            f"{record_of(name)} does not say for which {lacking[0]} {name} was trained: copy the "
+            "record that the training wrote beside the weights"
+        )
 
 
 def torchscript(bundle: BundleFolder) -> None:
@@ -132,12 +148,14 @@ def checkpoint(bundle: BundleFolder) -> Path:
     """Return the shipped weights, or untrained ones while a bundle has none."""
     import torch
 
+    from custom.networks.checkpoint_file import write_checkpoint
+
     if bundle.weights.is_file():
         return bundle.weights
     untrained = bundle.workspace / "untrained.pt"
     if not untrained.is_file():
         torch.manual_seed(0)
-        torch.save(_build_network(bundle, "train").state_dict(), untrained)
+        write_checkpoint(_build_network(bundle, "train").state_dict(), untrained)
     return untrained
 
 
@@ -164,10 +182,10 @@ def open_configs(bundle: BundleFolder, *names: str) -> ConfigParser:
 
 def trained_network(bundle: BundleFolder) -> Module:
     """Return the network with the weights of :func:`checkpoint`, on the CPU, for evaluation."""
-    import torch
+    from custom.networks.checkpoint_file import read_checkpoint
 
     network = _build_network(bundle)
-    network.load_state_dict(torch.load(checkpoint(bundle), map_location="cpu", weights_only=True))
+    network.load_state_dict(read_checkpoint(checkpoint(bundle)))
     return network
 
 

@@ -61,7 +61,7 @@ def resume(bundle: BundleFolder) -> None:
 
 def _state_at_kill(bundle: BundleFolder, output: Path, ids: Mapping[str, Any]) -> dict[str, Any]:
     """Train in a process that is killed in the third epoch; return the state it recorded."""
-    import torch
+    from custom.networks.checkpoint_file import read_checkpoint
 
     output.mkdir(parents=True)
     state, request = output / "state_at_kill.pt", output / "request.json"
@@ -84,20 +84,21 @@ def _state_at_kill(bundle: BundleFolder, output: Path, ids: Mapping[str, Any]) -
     if ended.returncode != -signal.SIGKILL:
         said = (ended.stderr.strip() or "nothing").splitlines()[-1]
         raise CheckFailed(f"the training to be killed ended by itself: it said {said}")
-    noted: dict[str, Any] = torch.load(state, map_location="cpu", weights_only=True)
+    noted: dict[str, Any] = read_checkpoint(state)
     return noted
 
 
 def _train_and_be_killed(request: Mapping[str, Any]) -> None:
     """Train, write the state after two epochs, and die one step into the next epoch."""
-    import torch
     from ignite.engine import Events
+
+    from custom.networks.checkpoint_file import write_checkpoint
 
     bundle = BundleFolder(*request["bundle"])
     workflow = open_workflow(bundle, "train", Path(request["output"]), **request["ids"])
 
     def note_and_arm() -> None:
-        torch.save(_training_state(workflow), request["state"])
+        write_checkpoint(_training_state(workflow), request["state"])
         # Without any cleanup, as a power cut would end it.
         workflow.trainer.add_event_handler(
             Events.ITERATION_COMPLETED, lambda: os.kill(os.getpid(), signal.SIGKILL)

@@ -76,6 +76,8 @@ def deterministic(bundle: BundleFolder) -> None:
     """The same seed twice gives the same weights and the same voxels."""
     import torch
 
+    from custom.networks.checkpoint_file import read_checkpoint
+
     stem = tiny_set(bundle)[1].name.removesuffix(".nii.gz")
     states: list[dict[str, Tensor]] = []
     images = []
@@ -84,7 +86,7 @@ def deterministic(bundle: BundleFolder) -> None:
         models = output / "models"
         forget_seeds()
         run(bundle, "train", output, ckpt_dir=str(models), max_epochs=1, seed=7)
-        states.append(torch.load(models / "model.pt", map_location="cpu", weights_only=True))
+        states.append(read_checkpoint(models / "model.pt"))
         forget_seeds()
         run(bundle, "inference", output / "restored", seed=7)
         images.append(_array(_restored(output / "restored", stem)))

@@ -177,6 +177,8 @@ def _export_all(bundle: BundleFolder, folder: Path, package: str) -> list[Export
 
 def _parts(bundle: BundleFolder, folder: Path, package: str) -> bytes:
     """Return, as a zip file, the code, the unchanged weights, and further files of a model."""
+    from custom.networks.checkpoint_file import record_of
+
     with tempfile.TemporaryDirectory(prefix="parts_") as temporary:
         parts = Path(temporary) / "parts"
         shutil.copytree(folder / package, parts / package)
@@ -188,7 +190,8 @@ def _parts(bundle: BundleFolder, folder: Path, package: str) -> bytes:
             (parts / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / name, parts / name)
         if bundle.weights.is_file():
-            shutil.copyfile(bundle.weights, parts / "models" / "model.pt")
+            for file in filter(Path.is_file, (bundle.weights, record_of(bundle.weights))):
+                shutil.copyfile(file, parts / "models" / f"model{file.suffix}")
         return write_zip(parts, Path(temporary) / CODE_FILE).read_bytes()
 
 

@@ -103,7 +103,8 @@ class PublishedLevels:
     @property
     def bounds(self) -> tuple[float, float]:
         """First and last level with noise."""
-        return self.values[1].item(), self.values[-1].item()
+        low, high = self.values[1].item(), self.values[-1].item()
+        return round(low, 6), round(high, 6)  # as they are written, not as float32 holds them
 
     def draw(self, count: int, generator: Generator) -> Tensor:
         """Draw deviations ``(count, 1)`` with equal probability, in units of ``S_0``."""

@@ -1,0 +1,165 @@
+"""Files of weights: written with a record beside them, and read only if they are whole."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from custom.errors import InputError
+from custom.files.atomic import atomic_path, sha256_of, write_json
+
+__all__ = ["check_trained_for", "read_checkpoint", "read_record", "record_of", "write_checkpoint"]
+
+logger = logging.getLogger(__name__)
+
+# Of a record: hashes that the file may have, and settings that the weights were trained for.
+_HASHES, _TRAINED_FOR = "sha256", "trained_for"
+
+
+def record_of(path: str | Path) -> Path:
+    """Return the path of the record beside weights: ``model.json`` of ``model.pt``."""
+    return Path(path).with_suffix(".json")
+
+
+def read_record(path: str | Path) -> Mapping[str, Any]:
+    """Return the record beside weights, ``sha256`` and ``trained_for``; empty if there is none.
+
+    Raises:
+        InputError: If it is damaged.
+    """
+    return _mapping(record_of(path))
+
+
+def write_checkpoint(
+    content: Any, path: str | Path, trained_for: Mapping[str, Any] | None = None
+) -> None:
+    """Save weights whole or not at all, with a record of their hash beside them.
+
+    Args:
+        content: What :func:`torch.save` takes.
+        path: The file.
+        trained_for: Settings by name, plain values, that whoever uses the weights must share.
+
+    Raises:
+        InputError: If the disk is full.
+    """
+    path = Path(path)
+    # Through memory: when torch writes directly, it hides a full disk behind another error.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
+    earlier = (read_record(path).get(_HASHES) or [sha256_of(path)]) if path.is_file() else []
+    record = {_HASHES: [digest, *earlier], _TRAINED_FOR: dict(trained_for or {})}
+    # While the file changes it may be either: a kill in between makes no good file look damaged.
+    write_json(record_of(path), record)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+    write_json(record_of(path), record | {_HASHES: [digest]})
+
+
+def read_checkpoint(
+    path: str | Path,
+    map_location: str | torch.device = "cpu",
+    what: str = "checkpoint",
+    remedy: str = "give another one",
+    sha256: str | None = None,
+) -> Any:
+    """Read a file of weights, or the state of a training, if it is what was written.
+
+    Only tensors and plain containers are read from it (``weights_only``), never code. The file must
+    pass the checksums of its archive, which torch does not compare, and have the hash that stands
+    in the record beside it and in the metadata of its bundle, where there are such.
+
+    Args:
+        path: The file.
+        map_location: Device to load to.
+        what: The user's name of the file, for the message.
+        remedy: What mends it, for the message.
+        sha256: Hash of the file, or its beginning, where the caller knows it.
+
+    Raises:
+        InputError: If the file is unreadable, damaged or replaced.
+    """
+    try:
+        content = Path(path).read_bytes()
+        _check_whole(content, Path(path), sha256)
+        return torch.load(io.BytesIO(content), map_location=map_location, weights_only=True)
+    except InputError as error:
+        raise InputError(f"{what} {path} {error}: {remedy}") from error
+    except Exception as error:  # zipfile and torch raise many kinds for a damaged file
+        raise InputError(f"{what} {path} is damaged or not a file of weights: {remedy}") from error
+
+
+def check_trained_for(path: str | Path, settings: Mapping[str, Any]) -> None:
+    """Refuse weights that were trained for other settings; say it where nothing is known.
+
+    Args:
+        path: The file of weights.
+        settings: Settings by name, as in :func:`write_checkpoint`.
+
+    Raises:
+        InputError: If a setting differs from that in the record beside the weights.
+    """
+    known = read_record(path).get(_TRAINED_FOR) or {}
+    plain = json.loads(json.dumps(dict(settings)))  # as a record holds them
+    odd = [name for name, value in plain.items() if name in known and known[name] != value]
+    if odd:
+        given = ", ".join(f"{name} {plain[name]}" for name in odd)
+        trained = ", ".join(f"{name} {known[name]}" for name in odd)
+        raise InputError(
+            f"checkpoint {path} was trained for {trained}, not for {given}: leave the setting as "
+            "it was trained for, or train and give weights for yours"
+        )
+    if unknown := [name for name in plain if name not in known]:
+        logger.warning(
+            "weights %s do not say what they were trained for: %s taken as given",
+            path,
+            ", ".join(f"{name} {plain[name]}" for name in unknown),
+        )
+
+
+def _check_whole(content: bytes, path: Path, sha256: str | None) -> None:
+    """Raise unless a file has its recorded hashes and its archive's checksums hold."""
+    digest = hashlib.sha256(content).hexdigest()
+    expected = [*_recorded_hashes(path), *([("its name", [sha256])] if sha256 else [])]
+    for place, hashes in expected:
+        if not any(digest.startswith(recorded) for recorded in hashes):
+            raise InputError(f"is damaged, or not the file whose SHA-256 stands in {place}")
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if archive.testzip() is not None:
+                raise InputError("is damaged: its checksums do not hold")
+    elif not expected:  # torch's form of before 2020
+        raise InputError("is damaged or not a file of weights: it has no checksums")
+
+
+def _recorded_hashes(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield each place that states the hash of a file, and the hashes there."""
+    if hashes := read_record(path).get(_HASHES):
+        yield record_of(path).name, hashes
+    root = path.absolute().parents[1]
+    metadata = _mapping(root / "configs" / "metadata.json")
+    for holder in (metadata, *metadata.get("variants", {}).values()):
+        about = holder.get("weights", {})
+        stated = {about.get("file"): about.get("sha256"), **about.get("beside", {})}
+        if recorded := stated.get(f"{path.parent.name}/{path.name}"):
+            yield "the bundle's metadata", [recorded]
+
+
+def _mapping(path: Path) -> Mapping[str, Any]:
+    """Read a JSON file, empty if there is none."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be checked, {path} is damaged") from error
+    return content if isinstance(content, Mapping) else {}
