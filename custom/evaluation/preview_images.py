@@ -37,7 +37,7 @@ class PreviewImages:
 
     Attach it to the evaluator of single slices. Files are named ``epoch_0010.png``. An evaluator
     does not know whether its trainer starts anew: list the folder in
-    :class:`custom.handlers.checkpoint.EarlierRun` to keep an earlier training's pictures apart.
+    :class:`custom.handlers.run_folder.EarlierRun` to keep an earlier training's pictures apart.
 
     Args:
         folder: Folder of the pictures.

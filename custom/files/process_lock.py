@@ -9,13 +9,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from custom.errors import InputError
+
 __all__ = ["process_lock"]
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def process_lock(path: str | Path) -> Iterator[None]:
+def process_lock(path: str | Path, *, wait: bool = True) -> Iterator[None]:
     """Hold a lock file; a second process or thread waits, with a message, until it is released.
 
     The operating system frees the lock of a killed process. The file is removed at the end, so that
@@ -23,6 +25,10 @@ def process_lock(path: str | Path) -> Iterator[None]:
 
     Args:
         path: The lock file. Missing parent folders are made.
+        wait: False: a second one is refused.
+
+    Raises:
+        InputError: If another one holds it, and is not waited for.
     """
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +36,12 @@ def process_lock(path: str | Path) -> Iterator[None]:
     try:
         # First without waiting, so that a wait can be announced.
         lock.acquire(timeout=0)
-    except Timeout:
+    except Timeout as error:
+        if not wait:
+            raise InputError(
+                f"{file.parent}: another process is writing there: wait until it has ended, or "
+                "give another folder"
+            ) from error
         logger.info("another process works in %s: waiting for it", file.parent)
         lock.acquire()
     try:

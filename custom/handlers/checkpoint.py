@@ -1,9 +1,9 @@
-"""Save a training after each epoch, resume it, and keep the files of an earlier one."""
+"""Save a training after each epoch, and resume it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,13 @@ import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from monai.engines import Evaluator, Trainer
+from torch.nn import Module
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from custom.errors import InputError
 from custom.files.atomic import set_aside
+from custom.handlers.executed_config import changed_settings
+from custom.handlers.resumed_settings import with_settings_of
 from custom.networks.checkpoint_file import read_checkpoint, record_of, write_checkpoint
 
 __all__ = [
@@ -23,12 +26,13 @@ __all__ = [
     "BestMetric",
     "CheckpointResumer",
     "CheckpointWriter",
-    "EarlierRun",
 ]
 
 BEST = "model.pt"
 LAST = "last.pt"
 _TRAINER = "trainer"
+_CONFIG = "config"
+_NAMED = 8  # changed settings in a message
 _RUN = "tracking_run"
 
 
@@ -69,6 +73,7 @@ class CheckpointWriter:
         trusted: Returns at the end of an epoch whether its state may replace the last one; None: it
             always may.
         trained_for: Settings that whoever uses the weights must share, for their record.
+        config: Merged config of the training, kept in ``last.pt``.
 
     Raises:
         ValueError: If ``items`` has no ``model`` or claims the name ``trainer``.
@@ -82,6 +87,7 @@ class CheckpointWriter:
         evaluator: Evaluator,
         trusted: Callable[[], bool] | None = None,
         trained_for: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         if "model" not in items or _TRAINER in items:
             raise ValueError(f"items must have 'model' and no {_TRAINER!r}, got {sorted(items)}")
@@ -90,7 +96,7 @@ class CheckpointWriter:
         self.evaluator = evaluator
         self.best = BestMetric(evaluator)
         self.trusted = trusted or (lambda: True)
-        self.trained_for = trained_for
+        self.trained_for, self.config = trained_for, dict(config or {})
         self.logger = logging.getLogger(__name__)
         self._fresh = True
         self._trusted_best = self.best.state_dict()
@@ -126,6 +132,7 @@ class CheckpointWriter:
             model = _state(self.items["model"])
             write_checkpoint(model, self.folder / BEST, self.trained_for)
         states = {name: _state(item) for name, item in {**self.items, _TRAINER: engine}.items()}
+        states[_CONFIG] = self.config
         write_checkpoint(states, self.folder / LAST, self.trained_for)
 
     def _report(self, _: Trainer) -> None:
@@ -148,17 +155,29 @@ class CheckpointResumer:
         load_path: The ``last.pt`` to resume from.
         items: The same items as :class:`CheckpointWriter`'s. The trainer is added.
         device: Where the tensors go.
+        config: Merged config of the training, compared with that in the file
+            (:func:`custom.handlers.executed_config.changed_settings`).
+        changes: ``refuse`` other settings, or ``accept`` them from here on.
 
     Raises:
-        InputError: While starting, if the file is missing, damaged or of another training.
+        ValueError: If ``changes`` is neither.
+        InputError: While starting, if the file is missing, damaged, or of another training.
     """
 
     def __init__(
-        self, load_path: str | Path, items: Mapping[str, Any], device: torch.device | str = "cpu"
+        self,
+        load_path: str | Path,
+        items: Mapping[str, Any],
+        device: torch.device | str = "cpu",
+        config: Mapping[str, Any] | None = None,
+        changes: str = "refuse",
     ) -> None:
+        if changes not in ("refuse", "accept"):
+            raise ValueError(f"resume_changes must be refuse or accept, got {changes!r}")
         self.load_path = Path(load_path)
         self.items = dict(items)
         self.device = device
+        self.config, self.changes = config, changes
         self.logger = logging.getLogger(__name__)
 
     def attach(self, engine: Engine) -> None:
@@ -170,7 +189,14 @@ class CheckpointResumer:
         """Restore the saved state of every item."""
         items, max_epochs = self.items | {_TRAINER: engine}, engine.state.max_epochs
         content = self._read(items)
+        changed = self._changed(content)
         self._check(content, engine)
+        if changed:
+            content |= {
+                name: with_settings_of(item.state_dict(), content[name])
+                for name, item in self.items.items()
+                if not isinstance(item, Module)
+            }
         try:
             Checkpoint.load_objects(items, content)
         except (RuntimeError, ValueError, KeyError) as error:
@@ -182,7 +208,7 @@ class CheckpointResumer:
         engine.state.max_epochs = max_epochs  # of this training, not of the saved one
         self.logger.info("resumed from %s", self.load_path)
 
-    def _read(self, items: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _read(self, items: Mapping[str, Any]) -> dict[str, Any]:
         """Return the content of the file."""
         if not self.load_path.is_file():
             raise InputError(
@@ -197,6 +223,21 @@ class CheckpointResumer:
                 "ckpt_dir, or set resume false"
             )
         return content
+
+    def _changed(self, content: Mapping[str, Any]) -> bool:
+        """Return True if the training goes on with other settings; refuse it unless accepted."""
+        # A state of an older version has no config.
+        changed = changed_settings(content.get(_CONFIG) or self.config or {}, self.config or {})
+        more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+        named = f"{'; '.join(changed[:_NAMED])}{more}"
+        if changed and self.changes == "refuse":
+            raise InputError(
+                f"{self.load_path} was trained with other settings, now {named}: give those it was "
+                "made with, or --resume_changes accept to go on with these"
+            )
+        if changed:
+            self.logger.warning("the training goes on with other settings, now %s", named)
+        return bool(changed)
 
     def _check(self, content: Mapping[str, Any], engine: Engine) -> None:
         """Refuse a state that the trainer cannot continue from."""
@@ -226,26 +267,3 @@ def _state(item: Any) -> Any:
     """Return the state of an item; a network's without the wrapper of several devices."""
     inner = item.module if isinstance(item, (DataParallel, DistributedDataParallel)) else item
     return inner.state_dict()
-
-
-class EarlierRun:
-    """Rename the files of an earlier training when a new one starts; a resumed one continues them.
-
-    Attach it to the trainer, after the handler that resumes and before those that read the files.
-
-    Args:
-        paths: Files and folders, for example ``previews``.
-    """
-
-    def __init__(self, paths: Sequence[str | Path]) -> None:
-        self.paths = [Path(path) for path in paths]
-
-    def attach(self, engine: Engine) -> None:
-        """Act when the trainer starts."""
-        engine.add_event_handler(Events.STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Rename all paths unless the training is a resumed one."""
-        if engine.state.epoch == 0:
-            for path in self.paths:
-                set_aside(path)

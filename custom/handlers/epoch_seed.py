@@ -23,7 +23,8 @@ class EpochSeed:
     set and of the trainer's loss is called if they have it.
 
     Args:
-        seed: Seed of the training, 0 or more. A resumed training keeps its first seed.
+        seed: Seed of the training, 0 or more. A resumed training keeps its first seed, unless
+            another one is accepted (:class:`custom.handlers.checkpoint.CheckpointResumer`).
         dataset: Training set whose random transforms are seeded too, when they run in this
             process. Worker processes are seeded by torch, from its own seed.
 

@@ -6,13 +6,22 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
 from monai.bundle import ConfigParser
 
 from custom.bundle.config_check import calling
+from custom.bundle.config_ids import walk
 from custom.files.database_url import without_password
 
-__all__ = ["config_parameters", "config_yaml", "executed_config"]
+__all__ = ["MAY_CHANGE", "changed_settings", "config_parameters", "executed_config"]
+
+# Ids in which a resumed training may differ from its beginning: places, length, machine, tracking.
+MAY_CHANGE = (
+    *("bundle_root", "output_dir", "ckpt_dir", "demo_dir", "imports", "max_epochs"),
+    *("resume", "resume_changes", "device", "rank", "is_rank0", "preview_interval"),
+    *("use_mlflow", "tracking_uri", "experiment_name", "run_name", "parent_run", "run_tags"),
+)
+# The same of ids that end so, at any depth.
+_MAY_CHANGE_ENDS = ("num_workers", "cache_num", "cache_slices", "cache_volumes")
 
 # Components whose settings are compared between runs.
 _PARTS = ("network_def", "loss", "optimizer", "lr_scheduler")
@@ -37,10 +46,29 @@ def executed_config() -> dict[str, Any]:
     return plain
 
 
-def config_yaml(config: Mapping[str, Any]) -> str:
-    """Return a config as YAML text, in its own order."""
-    text: str = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-    return text
+def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return in words what differs between a training's first config and that of its resumption.
+
+    Ids in :data:`MAY_CHANGE` are left out.
+
+    >>> changed_settings({"seed": 0, "max_epochs": 4}, {"seed": 1, "max_epochs": 9})
+    ['seed 1 (before: 0)']
+    """
+    old, new = (dict(_compared(config)) for config in (before, now))
+    return [
+        f"{name} {new.get(name, 'left out')} (before: {old.get(name, 'not there')})"
+        for name in [*new, *(old.keys() - new.keys())]
+        if (name in old, old.get(name)) != (name in new, new.get(name))
+    ]
+
+
+def _compared(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the ids of single values that a resumed training must share, and the values."""
+    for name, value in walk(dict(config)):
+        top, end = name.partition("::")[0], name.rpartition("::")[2]
+        free = top in MAY_CHANGE or end in _MAY_CHANGE_ENDS
+        if not free and not isinstance(value, (dict, list)):
+            yield name, value
 
 
 def config_parameters(config: Mapping[str, Any]) -> dict[str, str]:

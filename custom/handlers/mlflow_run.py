@@ -15,8 +15,8 @@ from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 from monai.handlers import MLFlowHandler
 
-from custom.files.atomic import atomic_path, set_aside, sha256_of
-from custom.handlers.executed_config import config_parameters, config_yaml
+from custom.files.atomic import atomic_path, sha256_of
+from custom.handlers.executed_config import config_parameters
 from custom.handlers.mlflow_store import Outbox, check_address, open_store, temporary
 from custom.handlers.validation_metric import validated
 
@@ -49,8 +49,7 @@ class MLflowRun:
         experiment_name: Experiment, one a bundle.
         evaluator: Engine whose metrics stand beside the trainer's own.
         config: Content of the merged config.
-        output_dir: Folder of the merged config, ``config.yaml``. That of an earlier training is
-            renamed.
+        output_dir: Folder of ``config.yaml``, which is there when the run starts.
         artifacts: Files and folders to keep with the run.
         weights: The best weights.
         run_name: Name of a new run; by default experiment, time and a random suffix.
@@ -101,21 +100,17 @@ class MLflowRun:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
 
     def _start(self, engine: Engine) -> None:
-        """Write the config, and begin or continue the run."""
+        """Begin or continue the run."""
         state: Any = engine.state
-        if state.epoch == 0:
-            set_aside(self.config_file)
-        with atomic_path(self.config_file) as temporary_file:
-            temporary_file.write_text(config_yaml(self.config), encoding="utf-8")
         parameters = config_parameters(self.config)
         for name in MLFlowHandler.default_tracking_params:
             parameters[name] = str(getattr(state, name))
         self._outbox = Outbox()
-        self._outbox.put(partial(self._begin, state, state.epoch > 0, parameters))
+        self._outbox.put(partial(self._begin, state, state.epoch, parameters))
         self._outbox.wait(_START_SECONDS)
 
-    def _begin(self, state: Any, resumed: bool, parameters: dict[str, str]) -> None:
-        """Continue the run of a resumed training, or begin a new one."""
+    def _begin(self, state: Any, epoch: int, parameters: dict[str, str]) -> None:
+        """Continue the run of a training that is resumed after an epoch, or begin a new one."""
         self._store = open_store(self.tracking_uri, self.experiment_name)
         client = self._store.client
         if not self._run_id:  # else this is repeated
@@ -123,7 +118,7 @@ class MLflowRun:
             if self._note_file.is_file():
                 noted, status = self._note_file.read_text(encoding="utf-8").split()
             # A checkpoint without a run is of a store that came after it.
-            saved = getattr(state, "tracking_run", "") or (noted if resumed else "")
+            saved = getattr(state, "tracking_run", "") or (noted if epoch else "")
             earlier = self._known_run(saved)
             if earlier:
                 client.update_run(earlier, status="RUNNING")
@@ -134,6 +129,10 @@ class MLflowRun:
             state.tracking_run = self._run_id
             self._note("RUNNING")
         self._store.cur_run = client.get_run(self._run_id)
+        before: Any = self._store.cur_run.data.params
+        for name, value in parameters.items():
+            if before.get(name, value) != value:
+                client.set_tag(self._run_id, f"resumed.{name}", f"{value} after epoch {epoch}")
         # MLflow refuses to change a parameter, and a resumed run has them already.
         self._store._delete_exist_param_in_dict(parameters)
         self._store._log_params(parameters)

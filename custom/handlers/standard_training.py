@@ -20,13 +20,13 @@ from custom.handlers.checkpoint import (
     BestMetric,
     CheckpointResumer,
     CheckpointWriter,
-    EarlierRun,
 )
 from custom.handlers.epoch_log import EpochLog
 from custom.handlers.epoch_seed import EpochSeed
 from custom.handlers.epoch_table import EpochTable
 from custom.handlers.mlflow_run import MLflowRun
 from custom.handlers.nan_guard import NanGuard
+from custom.handlers.run_folder import ConfigFile, EarlierRun, FolderLock
 from custom.handlers.validation_metric import EarlyStopping, LrSchedule
 
 __all__ = ["StandardTraining"]
@@ -36,10 +36,11 @@ class StandardTraining:
     """Resume, seed, validate, guard, schedule, stop early, write table and checkpoints, track.
 
     One entry of ``train::handlers`` that attaches the handlers of every training in their order:
-    resume; keep the pictures of an earlier run; seed of the epoch; weight average; progress bar;
-    validation; NaN guard; watchdogs; learning-rate schedule; early stopping; table; checkpoints;
-    MLflow; log. A handler that is listed before this one acts before the validation of an epoch, so
-    that what it adds to the metrics is in the table; one that is listed after it acts last.
+    lock of the folders; resume; keep the pictures of an earlier run; seed of the epoch; weight
+    average; progress bar; validation; NaN guard; watchdogs; learning-rate schedule; early stopping;
+    config; table; checkpoints; MLflow; log. A handler that is listed before this one acts before
+    the validation of an epoch, so that what it adds to the metrics is in the table; one that is
+    listed after it acts last.
 
     Args:
         validator: Evaluator of the validation.
@@ -56,6 +57,8 @@ class StandardTraining:
         patience: Validations without improvement before the training stops.
         min_epochs: Epochs that run in any case.
         resume: Whether to continue from ``last.pt``.
+        resume_changes: ``refuse`` to continue with other settings, or ``accept`` it.
+        config: Merged config of the training, for ``config.yaml`` and ``last.pt``.
         device: Device that a checkpoint is loaded to.
         is_rank0: True for the process that writes, logs and shows; False in the others of several.
         use_mlflow: Whether the training is tracked.
@@ -79,6 +82,8 @@ class StandardTraining:
         patience: int = 6,
         min_epochs: int = 10,
         resume: bool = False,
+        resume_changes: str = "refuse",
+        config: Mapping[str, Any] | None = None,
         device: torch.device | str = "cpu",
         is_rank0: bool = True,
         use_mlflow: bool = False,
@@ -87,6 +92,7 @@ class StandardTraining:
         if "lr_scheduler" not in items:
             raise ValueError(f"items must have 'lr_scheduler', got {sorted(items)}")
         self.validator, self.is_rank0, self.trained_for = validator, is_rank0, trained_for
+        self.config = dict(config or {})
         self.output_dir, self.ckpt_dir = Path(output_dir), Path(ckpt_dir)
         self.items = {
             **{name: item for name, item in items.items() if item is not None},
@@ -95,9 +101,12 @@ class StandardTraining:
             "best_metric": BestMetric(validator),
         }
         last = self.ckpt_dir / LAST
+        resumer = CheckpointResumer(last, self.items, device, self.config, resume_changes)
         self.handlers: list[Any] = [
-            # First: the others act on the epoch that is resumed.
-            *([CheckpointResumer(last, self.items, device)] if resume else []),
+            # First: two trainings would destroy each other's files.
+            *([FolderLock([self.output_dir, self.ckpt_dir])] if is_rank0 else []),
+            # Then: the others act on the epoch that is resumed.
+            *([resumer] if resume else []),
             *([EarlierRun([self.output_dir / "previews"])] if is_rank0 else []),
             *self._items("epoch_seed", "weight_average"),
             *([ProgressBar(desc="train", mininterval=1.0)] if is_rank0 else []),
@@ -129,13 +138,17 @@ class StandardTraining:
         table = self.output_dir / "metrics.csv"
         trusted = getattr(self.items.get("watchdogs"), "trusted", None)
         writers: list[Any] = [
+            ConfigFile(self.config, self.output_dir / "config.yaml"),
             EpochTable(table, self.validator),
-            CheckpointWriter(self.ckpt_dir, self.items, self.validator, trusted, self.trained_for),
+            CheckpointWriter(
+                self.ckpt_dir, self.items, self.validator, trusted, self.trained_for, self.config
+            ),
         ]
         # After table and checkpoints: it records what they have written.
         if tracking is not None:
             run = MLflowRun(
                 evaluator=self.validator,
+                config=self.config,
                 output_dir=self.output_dir,
                 artifacts=[table, self.output_dir / "previews"],
                 weights=self.ckpt_dir / BEST,

@@ -50,7 +50,7 @@ def test_best_is_the_bare_model_of_the_best_epoch_and_last_is_everything(toy, tm
     assert same(last["model"], kept[3])
     assert last["best_metric"] == {"metric": 1.0, "epoch": 2}
     assert last["trainer"]["iteration"] == 9
-    assert set(last) == {"model", "optimizer", "best_metric", "trainer"}
+    assert set(last) == {"model", "optimizer", "best_metric", "trainer", "config"}
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         f"{stem}.{end}" for stem in ("last", "model") for end in ("json", "pt")
     ]

@@ -1,7 +1,7 @@
 import pytest
 
 from custom.files.atomic import set_aside
-from custom.handlers.checkpoint import EarlierRun
+from custom.handlers.run_folder import EarlierRun
 
 
 def test_nothing_there_is_nothing_to_do(tmp_path):

@@ -1,11 +1,18 @@
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser
 
-from custom.handlers.executed_config import config_parameters, config_yaml, executed_config
+from custom.handlers.executed_config import (
+    MAY_CHANGE,
+    changed_settings,
+    config_parameters,
+    executed_config,
+)
+from custom.handlers.run_folder import ConfigFile
 
 CONFIG = {
     "imports": ["$from custom.handlers.executed_config import executed_config"],
@@ -57,11 +64,12 @@ def test_outside_a_config_it_refuses():
         executed_config()
 
 
-def test_yaml_gives_the_config_back_in_order_even_with_objects_in_it():
+def test_the_file_gives_the_config_back_in_order_even_with_objects_in_it(tmp_path):
     config = parser()
     config["device"] = torch.device("cpu")
     found = config.get_parsed_content("train::handler::config")
-    back = yaml.safe_load(config_yaml(found))
+    ConfigFile(found, tmp_path / "config.yaml")(None)
+    back = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert list(back) == [*CONFIG, "device"]
     assert back["device"] == "cpu"
     assert back["optimizer"]["lr"] == "@learning_rate"
@@ -78,3 +86,29 @@ def test_parameters_are_plain_values_with_references_resolved():
         "optimizer": "torch.optim.SGD",
         "optimizer.lr": "0.1",
     }
+
+
+CHANGES = [
+    ({"learning_rate": 0.2}, ["learning_rate 0.2 (before: 0.1)"]),
+    ({"dataset_dir": "/data/rats"}, ["dataset_dir /data/rats (before: /data/mice)"]),
+    ({"loss": {"_target_": "L1"}}, ["loss::_target_ L1 (before: not there)"]),
+    (
+        {"network_def": {**CONFIG["network_def"], "in_features": 3}},
+        ["network_def::in_features 3 (before: 2)"],
+    ),
+    ({"output_dir": "/elsewhere", "max_epochs": 9, "device": "cuda", "cache_slices": 3}, []),
+    ({"use_mlflow": True, "tracking_uri": "sqlite:///b.db", "run_tags": {"a": 1}}, []),
+    ({"train": {"dataloader": {"num_workers": 4}, **CONFIG["train"]}}, []),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), CHANGES)
+def test_what_a_resumed_training_may_not_change_is_named(change, expected):
+    assert changed_settings(CONFIG, {**CONFIG, **change}) == expected
+    assert changed_settings(CONFIG, CONFIG) == []
+
+
+def test_every_id_that_may_change_is_one_of_a_bundle():
+    configs = Path(__file__).parents[2].glob("bundles/*/configs/*train.yaml")
+    known = {name for path in configs for name in yaml.safe_load(path.read_text())}
+    assert set(MAY_CHANGE) <= known

@@ -9,8 +9,8 @@ from ignite.engine import Events, State
 
 from custom.errors import InputError
 from custom.handlers import mlflow_run
-from custom.handlers.checkpoint import EarlierRun
 from custom.handlers.mlflow_run import MLflowRun
+from custom.handlers.run_folder import ConfigFile, EarlierRun
 
 CONFIG = {"learning_rate": 0.1, "loss": {"_target_": "torch.nn.MSELoss"}}
 
@@ -27,11 +27,13 @@ def _no_uri_from_outside(monkeypatch):
 
 
 def track(training, store, folder, **options):
+    config = options.pop("config", CONFIG)
+    training.attach(ConfigFile(config, folder / "config.yaml"))
     handler = MLflowRun(
         store,
         "toy",
         training.evaluator,
-        options.pop("config", CONFIG),
+        config,
         folder,
         artifacts=[folder / "metrics.csv", folder / "previews"],
         weights=folder / "model.pt",
@@ -139,7 +141,7 @@ def test_resumed_training_goes_on_in_its_run(toy, store, tmp_path):
 
     second = toy([1.0], max_epochs=3, start=2)
     second.trainer.state.tracking_run = run_id
-    # A setting that changed on the way must not end the training; the first value stays.
+    # A setting that changed on the way must not end the training; MLflow keeps the first value.
     track(second, store, tmp_path, config={**CONFIG, "learning_rate": 0.5, "batch_size": 4})
     second.run()
     client, run = run_of(second, store)
@@ -148,8 +150,10 @@ def test_resumed_training_goes_on_in_its_run(toy, store, tmp_path):
     history = client.get_metric_history(run_id, "val_mse")
     assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 2.0), (3, 1.0)]
     assert run.data.params["learning_rate"] == "0.1"
+    assert run.data.tags["resumed.learning_rate"] == "0.5 after epoch 2"
     assert run.data.params["batch_size"] == "4"
-    assert not (tmp_path / "config.1.yaml").exists()
+    assert "learning_rate: 0.1" in (tmp_path / "config.1.yaml").read_text()
+    assert "learning_rate: 0.5" in (tmp_path / "config.yaml").read_text()
 
 
 def test_a_run_that_the_checkpoint_does_not_know_goes_on_as_well(toy, store, tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import mlflow
@@ -14,6 +15,8 @@ from monai.bundle import ConfigWorkflow
 from custom.bundle.error_line import user_error
 from custom.demo.mouse.micro_mri import MicroMriDemo
 from custom.errors import InputError
+from custom.files.process_lock import process_lock
+from custom.networks.checkpoint_file import write_checkpoint
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "micro_mri_denoise"
 SMALL = {
@@ -93,8 +96,7 @@ def test_writes_what_it_promises(whole):
 
 def test_interrupted_and_resumed_equals_uninterrupted(whole, dataset, tmp_path):
     train(dataset, tmp_path, max_epochs=2)
-    # Another seed on the command line must not change a training that has begun.
-    train(dataset, tmp_path, max_epochs=4, resume=True, seed=5)
+    train(dataset, tmp_path, max_epochs=4, resume=True)
     assert table(tmp_path) == table(whole)
     parts, once = last(tmp_path), last(whole)
     assert same(parts["model"], once["model"])
@@ -105,6 +107,41 @@ def test_interrupted_and_resumed_equals_uninterrupted(whole, dataset, tmp_path):
     best = [torch.load(out / "models" / "model.pt", weights_only=True) for out in (tmp_path, whole)]
     assert same(*best)
     assert not (tmp_path / "previews.1").exists()
+
+
+CHANGES = {
+    "seed": 5,
+    "loss::_target_": "torch.nn.L1Loss",
+    "learning_rate": 0.1,
+    "intensity_statistic": "trimmed_foreground_mean",
+}
+
+
+def test_a_training_is_not_resumed_with_other_settings_unawares(whole, dataset, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="was trained with other settings, now ") as refused:
+        train(dataset, tmp_path / "run", max_epochs=5, resume=True, **CHANGES)
+    for name, value in CHANGES.items():
+        assert f"{name} {value} (before: " in str(refused.value)
+    assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
+
+    accepted = {**CHANGES, "resume_changes": "accept"}
+    train(dataset, tmp_path / "run", max_epochs=5, resume=True, **accepted)
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (config["seed"], config["learning_rate"]) == (5, 0.1)
+    assert last(tmp_path / "run")["epoch_seed"] == {"seed": 5}
+    assert float(table(tmp_path / "run")[-1]["learning_rate"]) == pytest.approx(0.1 * 0.87**5)
+    assert (tmp_path / "run" / "config.1.yaml").is_file()
+
+
+def test_a_folder_in_which_another_training_runs_is_refused(dataset, tmp_path):
+    with process_lock(tmp_path / "models" / ".running.lock"):
+        with pytest.raises(InputError, match="models: another process is writing there"):
+            train(dataset, tmp_path, max_epochs=1)
+        assert [path.name for path in (tmp_path / "models").iterdir()] == [".running.lock"]
+    train(dataset, tmp_path, max_epochs=1)
+    assert not list(tmp_path.rglob(".running.lock"))
 
 
 def test_seed_decides(whole, dataset, tmp_path):
@@ -138,7 +175,7 @@ def test_diverging_training_stops_and_keeps_its_checkpoint(dataset, tmp_path):
     state = last(tmp_path)
     state["optimizer"]["param_groups"][0]["lr"] = 1e30
     file = tmp_path / "models" / "last.pt"
-    torch.save(state, file)
+    write_checkpoint(state, file)
     before = file.read_bytes()
     with pytest.raises(InputError, match=r"is (nan|inf) at epoch 2.*last\.pt"):
         train(dataset, tmp_path, max_epochs=3, resume=True)
