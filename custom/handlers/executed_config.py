@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import yaml
 from monai.bundle import ConfigParser
 
 from custom.bundle.config_check import calling
 from custom.bundle.config_ids import walk
 from custom.files.database_url import without_password
 
-__all__ = ["MAY_CHANGE", "changed_settings", "config_parameters", "executed_config"]
+__all__ = ["MAY_CHANGE", "changed_settings", "config_parameters", "config_yaml", "executed_config"]
 
 # Ids in which a resumed training may differ from its beginning: places, length, machine, tracking.
 MAY_CHANGE = (
@@ -44,6 +45,12 @@ def executed_config() -> dict[str, Any]:
     # Objects given from Python become their text.
     plain: dict[str, Any] = json.loads(without_password(json.dumps(own, default=str)))
     return plain
+
+
+def config_yaml(config: Mapping[str, Any]) -> str:
+    """Return a config as YAML text, in its own order."""
+    text: str = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    return text
 
 
 def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ignite.engine import Engine, Events
 
 from custom.files.atomic import atomic_path, set_aside
 from custom.files.process_lock import process_lock
+from custom.handlers.executed_config import config_yaml
 
 __all__ = ["ConfigFile", "EarlierRun", "FolderLock"]
 
@@ -59,8 +59,7 @@ class ConfigFile:
     """
 
     def __init__(self, config: Mapping[str, Any], path: str | Path) -> None:
-        # In its own order.
-        self.text: str = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        self.text = config_yaml(config)
         self.path = Path(path)
 
     def attach(self, engine: Engine) -> None:

@@ -38,7 +38,7 @@ def weights_with_more_in_them(root):
     rewrite_weights(root, lambda state: {"model": state, "epoch": 3})
 
 
-@breaks("weights.load", "Weights only load failed")
+@breaks("weights.load", "is damaged or not a file of weights")
 def pickled_weights(root):
     rewrite_weights(root, lambda state: {"model": Path("not a tensor"), **state})
 

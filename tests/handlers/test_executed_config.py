@@ -10,6 +10,7 @@ from custom.handlers.executed_config import (
     MAY_CHANGE,
     changed_settings,
     config_parameters,
+    config_yaml,
     executed_config,
 )
 from custom.handlers.run_folder import ConfigFile
