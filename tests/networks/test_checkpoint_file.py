@@ -11,7 +11,6 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 import custom
-from custom.cli import main
 from custom.errors import InputError
 from custom.files.atomic import sha256_of, write_json
 from custom.handlers.checkpoint import CheckpointResumer
@@ -23,6 +22,7 @@ from custom.networks.checkpoint_file import (
     write_checkpoint,
 )
 from custom.networks.saved_weights import load_weights
+from custom.verbs.workflows import evaluate
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 SHIPPED = sorted(path.relative_to(BUNDLES) for path in BUNDLES.glob("*/models/*.pt"))
@@ -80,16 +80,14 @@ def test_every_config_refuses_damaged_weights(tmp_path, shipped, config):
         parser.get_parsed_content("handlers::0")(None)
 
 
-def test_the_command_line_says_it_in_one_line(tmp_path, capsys, monkeypatch):
+def test_the_verb_says_it_in_one_line_and_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("logging.config.fileConfig", lambda *_, **__: None)
     weights = tmp_path / "model.pt"
     shutil.copyfile(BUNDLES / "micro_mri_denoise" / "models" / "model.pt", weights)
     flip(weights, 0.5)
-    words = ["evaluate", "micro_mri_denoise", "--config", "tiny", "--output"]
-    places = [tmp_path / "out", "--checkpoint", weights, "--demo_dir", tmp_path / "demo"]
-    with pytest.raises(SystemExit, match="1"):
-        main([*words, *map(str, places)])
-    assert f"checkpoint {weights} is damaged: its checksums do not hold" in capsys.readouterr().err
+    places = {"output": str(tmp_path / "out"), "demo_dir": str(tmp_path / "demo")}
+    with pytest.raises(InputError, match=r"model\.pt is damaged: its checksums do not hold: give"):
+        evaluate("micro_mri_denoise", config=["tiny"], checkpoint=str(weights), **places)
     assert not (tmp_path / "out" / "metrics.csv").exists()
 
 
