@@ -16,8 +16,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from custom.errors import InputError
 from custom.files.atomic import set_aside
-from custom.handlers.executed_config import changed_settings
-from custom.handlers.resumed_settings import with_settings_of
+from custom.handlers.executed_config import changed_settings, with_settings_of
 from custom.networks.checkpoint_file import read_checkpoint, record_of, write_checkpoint
 
 __all__ = [

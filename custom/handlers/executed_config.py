@@ -1,4 +1,4 @@
-"""The configuration that is running: files merged, overrides applied."""
+"""The configuration that is running, and what of it a resumed training may change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from custom.bundle.config_check import calling
 from custom.bundle.config_ids import walk
 from custom.files.database_url import without_password
 
-__all__ = ["MAY_CHANGE", "changed_settings", "config_parameters", "config_yaml", "executed_config"]
+__all__ = [
+    "MAY_CHANGE",
+    "changed_settings",
+    "config_parameters",
+    "config_yaml",
+    "executed_config",
+    "with_settings_of",
+]
 
 # Ids in which a resumed training may differ from its beginning: places, length, machine, tracking.
 MAY_CHANGE = (
@@ -23,6 +30,10 @@ MAY_CHANGE = (
 )
 # The same of ids that end so, at any depth.
 _MAY_CHANGE_ENDS = ("num_workers", "cache_num", "cache_slices", "cache_volumes")
+# Of a schedule's state what is no setting.
+_PROGRESS = ("last_epoch", "_step_count", "_last_lr", "best", "num_bad_epochs", "cooldown_counter")
+# Of other states what is one.
+_SETTINGS = ("seed", "start", "end", "iterations")
 
 # Components whose settings are compared between runs.
 _PARTS = ("network_def", "loss", "optimizer", "lr_scheduler")
@@ -76,6 +87,33 @@ def _compared(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         free = top in MAY_CHANGE or end in _MAY_CHANGE_ENDS
         if not free and not isinstance(value, (dict, list)):
             yield name, value
+
+
+def with_settings_of(fresh: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a saved state with the settings of a fresh one; moments and counts stay.
+
+    A learning rate keeps the share of its first value that the schedule has come to.
+
+    Args:
+        fresh: State of the same optimizer, schedule or seeded part, as the config makes it.
+        saved: The saved state.
+
+    >>> with_settings_of({"gamma": 0.5, "last_epoch": 0}, {"gamma": 0.9, "last_epoch": 3})
+    {'gamma': 0.5, 'last_epoch': 3}
+    """
+    if "param_groups" in saved:
+        groups = zip(fresh["param_groups"], saved["param_groups"], strict=True)
+        return {**saved, "param_groups": [_group(new, old) for new, old in groups]}
+    if "last_epoch" in saved:
+        return {**saved, **{k: v for k, v in fresh.items() if k not in _PROGRESS}}
+    return {**saved, **{k: fresh[k] for k in _SETTINGS if k in saved and k in fresh}}
+
+
+def _group(fresh: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of one group of an optimizer's parameters."""
+    first, before = (group.get("initial_lr", group["lr"]) for group in (fresh, saved))
+    reached = saved["lr"] / before if before else 1.0
+    return {**fresh, "params": saved["params"], "lr": first * reached}
 
 
 def config_parameters(config: Mapping[str, Any]) -> dict[str, str]:

@@ -129,7 +129,7 @@ class MLflowRun:
             state.tracking_run = self._run_id
             self._note("RUNNING")
         self._store.cur_run = client.get_run(self._run_id)
-        before: Any = self._store.cur_run.data.params
+        before: Any = client.get_run(self._run_id).data.params
         for name, value in parameters.items():
             if before.get(name, value) != value:
                 client.set_tag(self._run_id, f"resumed.{name}", f"{value} after epoch {epoch}")

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, ReduceLROnPlateau
 
+from custom.handlers.executed_config import with_settings_of
 from custom.handlers.instance_noise import InstanceNoise
-from custom.handlers.resumed_settings import with_settings_of
 
 
 def made(rate, schedule, decay=0.0):
