@@ -160,10 +160,10 @@ def test_no_other_place_reads_or_writes_weights():
 FOREIGN = [
     ("gan3d_sr_denoise", (), "degradation", "kspace"),
     ("gan3d_sr_denoise", (), "scale", 4),
-    ("gan3d_sr_denoise", (), "intensity_statistic", "trimmed_foreground_mean"),
+    ("gan3d_sr_denoise", (), "intensity_statistic", "mean"),
     ("micro_mri_denoise", (), "upsampling", "bicubic"),
     ("micro_mri_denoise", (), "scale", 4),
-    ("micro_mri_denoise", (), "intensity_statistic", "trimmed_foreground_mean"),
+    ("micro_mri_denoise", (), "intensity_statistic", "foreground_mean"),
     ("micro_mri_denoise", ("apddm",), "num_steps", 50),
     ("micro_mri_denoise", ("apddm",), "normalisation_form", "printed"),
     ("dwi_vae", (), "with_sigma", False),

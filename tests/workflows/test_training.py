@@ -113,7 +113,7 @@ CHANGES = {
     "seed": 5,
     "loss::_target_": "torch.nn.L1Loss",
     "learning_rate": 0.1,
-    "intensity_statistic": "trimmed_foreground_mean",
+    "intensity_statistic": "foreground_mean",
 }
 
 
