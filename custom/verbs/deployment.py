@@ -12,6 +12,7 @@ from typing import Any
 from custom.bundle.arguments import absolute
 from custom.bundle.typed_values import device_setting
 from custom.errors import InputError
+from custom.files.atomic import check_writable
 
 __all__ = ["deploy", "package"]
 
@@ -112,6 +113,7 @@ def deploy(
         maps=tuple(name for word in maps for name in word.split(",")),
         sha256=sha256,
     )
+    check_writable(absolute(output))
     Path(absolute(output)).mkdir(parents=True, exist_ok=True)
     arguments = ["--input", absolute(input), "--output", absolute(output)]
     arguments += ["--model", str(_bundle(bundle)), "--log-level", log_level]

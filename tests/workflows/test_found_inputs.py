@@ -162,13 +162,25 @@ def test_an_image_that_fails_does_not_stop_the_others(
     assert not list(output.glob(".tmp-*"))
 
 
+@pytest.mark.parametrize("verb", ["restore", "prepare", "package"])
 def test_an_output_that_cannot_be_written_is_found_first(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
-    path = save_scan("micro_mri_denoise", tmp_path / "a.nii.gz")
-    monkeypatch.setattr("custom.data.inputs.image_checks.check_image", pytest.fail)
-    places = [path / "out"] + ([Path("/proc/out")] if Path("/proc/self").exists() else [])
-    for output in places:
-        code, errors = restore(capsys, "micro_mri_denoise", path, output)
-        assert code == 1
-        assert f"cannot write into {output}: " in errors
+    path = save_scan("gan3d_sr_denoise", tmp_path / "in" / "a.nii.gz")
+    file = tmp_path / "file"
+    file.touch()
+    for work in (
+        "custom.data.inputs.image_checks.check_image",
+        "custom.data.preparation.volume_preparation.find_images",
+        "custom.deploy.packaging.package.verify_bundle",
+    ):
+        monkeypatch.setattr(work, pytest.fail)
+    given = {"restore": ["--input", str(path)], "prepare": ["--source", str(path.parent)]}
+    places = [file / "out"] + ([Path("/proc/out")] if Path("/proc/self").exists() else [])
+    for place in places:
+        output = place / "x.zip" if verb == "package" else place
+        words = [verb, "gan3d_sr_denoise", *given.get(verb, []), "--output", str(output)]
+        with pytest.raises(SystemExit) as end:
+            main(words)
+        assert end.value.code == 1
+        assert f"cannot write into {place}: " in capsys.readouterr().err

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from custom.data.datasets.dataset_writer import DATALIST, DatasetKind, DatasetWriter
 from custom.errors import InputError
+from custom.files.atomic import check_writable
 
 __all__ = ["PREPARATION", "check_output_dir", "published_dataset"]
 
@@ -25,10 +26,11 @@ def check_output_dir(folder: Path, overwrite: bool, may_hold: frozenset[str]) ->
         may_hold: Names of files that may be there before.
 
     Raises:
-        InputError: If it is a file, holds a dataset, or holds something else.
+        InputError: If it is a file, cannot be written, holds a dataset, or holds something else.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"output_dir {folder} is a file: give a folder")
+    check_writable(folder)
     if not folder.is_dir():
         return
     if (folder / DATALIST).exists():

@@ -28,7 +28,7 @@ from custom.deploy.packaging.exported_models import Export, export_model, merged
 from custom.deploy.packaging.packaged_configs import code_imports, modules_in_configs, write_config
 from custom.deploy.packaging.vendored_code import own_tree
 from custom.errors import InputError
-from custom.files.atomic import sha256_of, write_json
+from custom.files.atomic import check_writable, sha256_of, write_json
 
 __all__ = ["NOTICE", "package_bundle"]
 
@@ -90,6 +90,7 @@ def _check_output(bundle: Path, output: Path, overwrite: bool) -> None:
         raise InputError(f"{output} exists: give --overwrite or another name")
     if output.resolve().is_relative_to(bundle.resolve()):
         raise InputError(f"{output} lies in the bundle itself: write it elsewhere")
+    check_writable(output.parent)
 
 
 def _fill(bundle: BundleFolder, folder: Path, application: str | None) -> dict[str, Any]:
