@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -26,7 +25,6 @@ __all__ = [
     "method_colours",
     "plain_axes",
     "show_slice",
-    "tissue_box",
 ]
 
 # Okabe and Ito's palette, which colour-blind readers can distinguish too.
@@ -125,14 +123,3 @@ def add_scale_bar(ax: Axes, shape: Sequence[int], pixel_mm: tuple[float, float])
     height = 0.012 * shape[1]
     ax.add_patch(Rectangle((left, low), pixels, height, color="white", linewidth=0))
     ax.text(left, low + 2 * height, f"{length} mm", color="white", fontsize=8)
-
-
-def tissue_box(tissue: NDArray[Any]) -> tuple[slice, slice]:
-    """Return the part of a slice ``(X, Y)`` that holds its tissue, with a little air around."""
-    box = []
-    for found, length in zip(np.nonzero(tissue), tissue.shape, strict=True):
-        # Percentiles, since a few bright voxels of noise would open the box to the whole slice.
-        first, last = np.percentile(found, (0.5, 99.5)) if found.size else (0, length)
-        margin = 0.1 * (last - first) + 2
-        box.append(slice(max(0, int(first - margin)), min(length, int(last + margin) + 1)))
-    return box[0], box[1]

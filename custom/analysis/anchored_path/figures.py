@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from custom.analysis.anchored_path.noise import AccumulatedNoise, EndpointErrors, PathVariance
 from custom.analysis.anchored_path.quality import Deviation
-from custom.analysis.anchored_path.slices import PathStrip
+from custom.analysis.anchored_path.slices import PathStrip, tissue_box
 from custom.evaluation.drawing import (
     COLOURS,
     INK,
@@ -23,7 +23,6 @@ from custom.evaluation.drawing import (
     empty_figure,
     plain_axes,
     show_slice,
-    tissue_box,
 )
 from custom.evaluation.image_measures import mse, psnr, ssim
 from custom.evaluation.measure import higher_is_better, title

@@ -20,7 +20,7 @@ from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
 from custom.networks.schedulers.residual_noise import ResidualNoise
 from custom.physics.image_moments import MomentsForm, image_moments, standardise
 
-__all__ = ["PairedSlice", "PathStrip", "choose_slices", "path_strip"]
+__all__ = ["PairedSlice", "PathStrip", "choose_slices", "path_strip", "tissue_box"]
 
 Array = NDArray[Any]
 
@@ -192,3 +192,14 @@ def _reverse(scheduler: AnchoredPathScheduler, network: nn.Module, anchor: Tenso
 def _plain(image: Tensor) -> Array:
     """Return the slice as an array."""
     return image[0, 0].float().cpu().numpy()
+
+
+def tissue_box(tissue: NDArray[Any]) -> tuple[slice, slice]:
+    """Return the part of a slice ``(X, Y)`` that holds its tissue, with a little air around."""
+    box = []
+    for found, length in zip(np.nonzero(tissue), tissue.shape, strict=True):
+        # Percentiles, since a few bright voxels of noise would open the box to the whole slice.
+        first, last = np.percentile(found, (0.5, 99.5)) if found.size else (0, length)
+        margin = 0.1 * (last - first) + 2
+        box.append(slice(max(0, int(first - margin)), min(length, int(last + margin) + 1)))
+    return box[0], box[1]

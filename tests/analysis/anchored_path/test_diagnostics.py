@@ -16,10 +16,14 @@ from custom.analysis.anchored_path.quality import (
     reliability,
     step_quality,
 )
-from custom.analysis.anchored_path.slices import PairedSlice, choose_slices, path_strip
+from custom.analysis.anchored_path.slices import (
+    PairedSlice,
+    choose_slices,
+    path_strip,
+    tissue_box,
+)
 from custom.data.datasets.residual_bank import ResidualBank
 from custom.errors import InputError
-from custom.evaluation.drawing import tissue_box
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
 from custom.networks.schedulers.residual_noise import ResidualNoise
 
