@@ -85,18 +85,21 @@ def parameter_importances(study: Study) -> dict[str, float]:
     drew it. Good trials are the best tenth, at least five unless that is more than half.
 
     Returns:
-        Nothing if fewer than six trials were completed, or all are equally good.
+        Nothing if fewer than six trials were completed, if all are equally good, or if they differ
+        in one parameter alone.
     """
     completed = _completed(study)
-    drawn = any(trial.params for trial in completed)
+    names = dict.fromkeys(name for trial in completed for name in trial.params)
+    # One that had the same value in all trials has no importance, and one alone has all of it.
+    varied = [n for n in names if len({str(trial.params.get(n)) for trial in completed}) > 1]
     equal = len({trial.value for trial in completed}) < 2
-    if len(completed) < _LEAST_FOR_IMPORTANCES or equal or not drawn:
+    if len(completed) < _LEAST_FOR_IMPORTANCES or equal or len(varied) < 2:
         return {}
     good = min(0.5, max(0.1, _ENOUGH_GOOD / len(completed)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna calls it experimental
         evaluator = PedAnovaImportanceEvaluator(target_quantile=good)
-        return get_param_importances(study, evaluator=evaluator)
+        return get_param_importances(study, evaluator=evaluator, params=varied)
 
 
 def _completed(study: Study) -> list[FrozenTrial]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from custom.bundle.config_ids import has_value, id_parts, known_ids
+from custom.bundle.config_ids import has_value, id_parts, known_ids, value_at
 from custom.errors import InputError
 from custom.tuning.parameter import Parameter, fill
 
@@ -114,9 +114,11 @@ class SearchSpace:
                     f"{self.path}: {owner} sets the unknown config id {name!r}: "
                     f"{known_ids(config, name)}"
                 )
-        validate = config.get("validate", {})
-        measured = [validate.get(key) or {} for key in ("key_metric", "additional_metrics")]
-        known = [name for metrics in measured for name in metrics]
+        known = [
+            name
+            for key in ("key_metric", "additional_metrics")
+            for name in _block(config, f"validate::{key}")
+        ]
         if self.metric not in known:
             raise InputError(
                 f"{self.path}: metric {self.metric!r} is none of the validation's: "
@@ -136,3 +138,14 @@ class SearchSpace:
             for setting in parameter.branches():
                 for name, value in setting.items():
                     yield f"parameter {parameter.name!r}", name, value
+
+
+def _block(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a block of a config, also one that is a reference to another; empty if not there."""
+    value: Any = f"@{name}"
+    try:
+        while isinstance(value, str) and value.startswith("@"):
+            value = value_at(config, value[1:])
+    except LookupError:
+        return {}
+    return value if isinstance(value, Mapping) else {}

@@ -1,4 +1,5 @@
 import numpy as np
+import optuna
 import pytest
 from PIL import Image
 
@@ -72,6 +73,21 @@ def test_no_importances_where_nothing_can_be_told(small_search):
     for _ in range(8):
         equal.trial([1.0])
     assert parameter_importances(equal.study) == {}
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda trial: trial.suggest_float("x", 0.0, 1.0),
+        lambda trial: trial.suggest_int("x", 1, 2) + trial.suggest_categorical("y", [7]),
+        lambda trial: [4, 2][trial.suggest_categorical("x", [0, 1])],
+    ],
+)
+def test_one_parameter_alone_has_no_importance_and_is_drawn(draw):
+    study = optuna.create_study()
+    study.optimize(draw, n_trials=12)
+    assert parameter_importances(study) == {}
+    assert list(draw_search(study, "val_mse")) == ["history", "slice"]
 
 
 def test_slices_show_the_most_important_parameters(small_search):

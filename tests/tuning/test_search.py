@@ -7,7 +7,7 @@ import optuna
 import pytest
 import yaml
 
-from custom.bundle.locate import find_bundle, find_config
+from custom.bundle.locate import all_bundles, find_config
 from custom.errors import InputError
 from custom.tuning import search as search_module
 from custom.tuning.search import SearchRequest, find_space, search
@@ -245,22 +245,24 @@ def test_a_request_for_no_trial_is_refused(bundle):
 
 
 @pytest.mark.slow
-def test_a_real_search_on_the_small_demonstration_set(tmp_path):
-    bundle = find_bundle("micro_mri_denoise")
-    tiny = {"demo_dir": str(tmp_path / "demo"), "demo_size": "tiny", "max_epochs": 2}
+@pytest.mark.parametrize("bundle", all_bundles(), ids=lambda bundle: bundle.name)
+def test_a_real_search_on_the_small_demonstration_set(bundle, tmp_path):
+    small = (bundle / "configs" / "tune_demo.yaml").is_file()
     asked = SearchRequest(
         bundle=bundle,
-        space=find_space(bundle, "tune_demo"),
+        space=find_space(bundle, "tune_demo" if small else "tune"),
         trials=2,
         output=tmp_path / "out",
-        overrides=tiny,
+        overlays=["tiny"],
+        overrides={"demo_dir": str(tmp_path / "demo"), "use_mlflow": True, "max_epochs": 2},
     )
     search(asked)
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'out' / 'study.db'}")
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 2
     for trial in study.trials:
         assert list(trial.intermediate_values) == [1, 2]
-        assert trial.value == min(trial.intermediate_values.values())
+        best = min if study.direction.name == "MINIMIZE" else max
+        assert trial.value == best(trial.intermediate_values.values())
         assert (
             tmp_path / "out" / "trials" / f"{trial.number:04d}" / "models" / "model.pt"
         ).exists()

@@ -42,6 +42,16 @@ def test_every_shipped_space_fits_its_bundle(file):
         study.tell(trial, 1.0)
 
 
+@pytest.mark.parametrize("bundle", all_bundles(), ids=lambda bundle: bundle.name)
+def test_every_bundle_can_be_searched_for_the_metric_that_chooses_its_weights(bundle):
+    space = load_space(bundle / "configs" / "tune.yaml")
+    config = train_config(bundle / "configs")
+    key = config["validate"]["key_metric"]
+    assert space.metric in (config[key[1:]] if isinstance(key, str) else key)
+    smaller = "metric_cmp_fn" in config["validate"]["evaluator"]  # operator.lt; else larger
+    assert space.direction == ("minimize" if smaller else "maximize")
+
+
 @pytest.fixture
 def space():
     return load_space(CONFIGS / "tune.yaml")

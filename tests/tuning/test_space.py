@@ -111,6 +111,8 @@ def test_an_id_inside_a_block_that_the_space_puts_in_is_known(write):
 
 def test_the_metric_must_be_one_of_the_validation_s(write):
     load_space(write(SPACE.replace("val_mse", "val_psnr"))).check_ids(CONFIG)
+    elsewhere = CONFIG | {"key": {"val_error": {}}, "validate": {"key_metric": "@key"}}
+    load_space(write(SPACE.replace("val_mse", "val_error"))).check_ids(elsewhere)
     with pytest.raises(InputError, match="'val_ssim' is none of the validation's: val_mse"):
         load_space(write(SPACE.replace("val_mse", "val_ssim"))).check_ids(CONFIG)
 
