@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from custom.data.inputs.training_range import TrainingRange, properties_of
 from custom.deploy.audit_log import AuditLog, Decision
@@ -22,6 +21,7 @@ from custom.deploy.restoration import RestoredVolumes, restore_volume
 from custom.deploy.settings import Settings
 from custom.deploy.termination import on_terminate
 from custom.errors import InputError, Refusal, causes
+from custom.files.atomic import remove_own, temporary_folder
 
 __all__ = ["Pipeline"]
 
@@ -79,8 +79,7 @@ class Pipeline:
 
         failure: BaseException | None = None
         try:
-            with on_terminate(terminated), TemporaryDirectory(prefix="restoration_") as private:
-                self._workspace = Path(private)
+            with on_terminate(terminated), temporary_folder("restoration") as self._workspace:
                 self._check_output()
                 yield
             verdict = ("restored", "")
@@ -102,12 +101,7 @@ class Pipeline:
     def _clean(self) -> None:
         """Remove the files of an interrupted run."""
         shutil.rmtree(self._workspace, ignore_errors=True)
-        # Names that custom.files.atomic gives to what is not whole yet.
-        for left in self.output.glob(".tmp-*"):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
+        remove_own(self.output)
 
     def _check_output(self) -> None:
         """Refuse to write over an earlier result, before hours of work."""

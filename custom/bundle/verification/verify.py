@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from custom.bundle.verification import (
 from custom.bundle.verification.bundle_folder import BundleFolder
 from custom.bundle.verification.outcome import CheckFailed, CheckResult, one_line, quiet
 from custom.errors import InputError
+from custom.files.atomic import temporary_folder
 
 __all__ = ["CHECKS", "Check", "run_check", "verify_bundle"]
 
@@ -118,7 +118,7 @@ def verify_bundle(
     """
     if not Path(bundle_dir).is_dir():
         raise InputError(f"{bundle_dir} is no folder: give the folder of a bundle")
-    with tempfile.TemporaryDirectory(prefix="verify_") as workspace:
+    with temporary_folder("verify") as workspace:
         checks = _selected(only, quick)
         bundle = BundleFolder(bundle_dir, workspace, demo_dir)
         results = []

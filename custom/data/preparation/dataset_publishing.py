@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from custom.data.datasets.dataset_writer import DATALIST, DatasetKind, DatasetWriter
 from custom.errors import InputError
-from custom.files.atomic import check_writable
+from custom.files.atomic import check_writable, errors_of_writing, sweep, temporary_path
 
 __all__ = ["PREPARATION", "check_output_dir", "published_dataset"]
 
@@ -33,18 +32,21 @@ def check_output_dir(folder: Path, overwrite: bool, may_hold: frozenset[str]) ->
     check_writable(folder)
     if not folder.is_dir():
         return
+    sweep(folder)
     if (folder / DATALIST).exists():
         if not overwrite:
             raise InputError(f"{folder} already holds a dataset: choose another or set overwrite")
-    elif {path.name for path in folder.iterdir()} - may_hold:
-        raise InputError(f"output_dir {folder} holds other files: choose an empty folder")
+    elif other := {path.name for path in folder.iterdir()} - may_hold:
+        raise InputError(
+            f"output_dir {folder} holds other files, {min(other)}: choose an empty folder"
+        )
 
 
 @contextmanager
 def published_dataset(
     target: Path, kind: DatasetKind, name: str, description: str
 ) -> Iterator[DatasetWriter]:
-    """Yield the writer of a folder beside ``target``; its content then replaces that of the target.
+    """Yield the writer of a hidden folder in ``target``, whose content then replaces the target's.
 
     The list of scans is removed first and moved last, so that an interruption leaves no partial
     dataset that looks complete. Other files in ``target`` stay. On any exception nothing is moved.
@@ -54,18 +56,29 @@ def published_dataset(
         kind: See :class:`~custom.data.datasets.dataset_writer.DatasetWriter`.
         name: See there.
         description: See there.
+
+    Raises:
+        InputError: If the disk is full, or ``target`` cannot be written.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".tmp-{uuid.uuid4().hex[:8]}-{target.name}")
+    is_new = not target.is_dir()
+    # Inside: beside a mount point is another file system, and may be nothing that can be written.
+    temporary = temporary_path(target / target.name)
     try:
-        with DatasetWriter(temporary, kind, name, description) as writer:
-            yield writer
-        target.mkdir(exist_ok=True)
-        (target / DATALIST).unlink(missing_ok=True)
-        for part in sorted(temporary.iterdir(), key=lambda path: path.name == DATALIST):
-            old = target / part.name
-            if old.is_dir():
-                shutil.rmtree(old)
-            part.replace(old)
+        with errors_of_writing(target):
+            with DatasetWriter(temporary, kind, name, description) as writer:
+                yield writer
+            _replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        if is_new and target.is_dir() and not any(target.iterdir()):
+            target.rmdir()
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    """Move a complete dataset to its place."""
+    (target / DATALIST).unlink(missing_ok=True)
+    for part in sorted(temporary.iterdir(), key=lambda path: path.name == DATALIST):
+        old = target / part.name
+        if old.is_dir():
+            shutil.rmtree(old)
+        part.replace(old)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from custom.errors import InputError
-from custom.files.atomic import atomic_path, sha256_of
+from custom.files.atomic import atomic_path, sha256_of, temporary_folder
 from custom.files.text_files import read_json
 
 __all__ = [
@@ -86,10 +85,10 @@ def unpack(archive: str | Path, into: str | Path) -> Path:
             if (into / top).exists():
                 raise InputError(f"{into / top} exists: give an empty folder to unpack into")
             # Inside of the target: a rename to another file system is a copy, which can break off.
-            with tempfile.TemporaryDirectory(prefix=".tmp-", dir=into) as temporary:
+            with temporary_folder("unpacked", into) as temporary:
                 opened.extractall(temporary)
-                check_manifest(Path(temporary) / top, archive, fresh=True)
-                (Path(temporary) / top).rename(into / top)
+                check_manifest(temporary / top, archive, fresh=True)
+                (temporary / top).rename(into / top)
     except InputError:
         raise
     except (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +27,7 @@ from custom.deploy.packaging.exported_models import Export, export_model, merged
 from custom.deploy.packaging.packaged_configs import code_imports, modules_in_configs, write_config
 from custom.deploy.packaging.vendored_code import own_tree
 from custom.errors import InputError
-from custom.files.atomic import check_writable, sha256_of, write_json
+from custom.files.atomic import check_writable, sha256_of, temporary_folder, write_json
 
 __all__ = ["NOTICE", "package_bundle"]
 
@@ -70,8 +69,8 @@ def package_bundle(
     ]
     if failed:
         raise InputError(f"{bundle.name} is not packaged: {len(failed)} checks failed: {failed[0]}")
-    with tempfile.TemporaryDirectory(prefix="package_") as workspace:
-        folder = Path(workspace) / "archive" / bundle.name
+    with temporary_folder("package") as workspace:
+        folder = workspace / "archive" / bundle.name
         folder.mkdir(parents=True)
         source = BundleFolder(bundle, workspace)
         manifest = _fill(source, folder, application)
@@ -180,8 +179,8 @@ def _parts(bundle: BundleFolder, folder: Path, package: str) -> bytes:
     """Return, as a zip file, the code, the unchanged weights, and further files of a model."""
     from custom.networks.checkpoint_file import record_of
 
-    with tempfile.TemporaryDirectory(prefix="parts_") as temporary:
-        parts = Path(temporary) / "parts"
+    with temporary_folder("parts") as temporary:
+        parts = temporary / "parts"
         shutil.copytree(folder / package, parts / package)
         # The configs go into the TorchScript file merged; here, what lies beside them.
         configs = shutil.ignore_patterns("*.json", "*.yaml")
@@ -193,7 +192,7 @@ def _parts(bundle: BundleFolder, folder: Path, package: str) -> bytes:
         if bundle.weights.is_file():
             for file in filter(Path.is_file, (bundle.weights, record_of(bundle.weights))):
                 shutil.copyfile(file, parts / "models" / f"model{file.suffix}")
-        return write_zip(parts, Path(temporary) / CODE_FILE).read_bytes()
+        return write_zip(parts, temporary / CODE_FILE).read_bytes()
 
 
 def _materials(
