@@ -80,7 +80,7 @@ def make(folder, name="made", network=CONVOLUTION, inference=INFERENCE):
         "monai_version": "1.6.1",
         "pytorch_version": "2.15.0",
         "numpy_version": "2.4.6",
-        "required_packages_version": {"pyyaml": "6.0.3"},
+        "required_packages_version": {"psutil": "7.2.2", "pyyaml": "6.0.3"},
         "weights": {"file": "models/model.pt", "sha256": sha256_of(weights)},
         "network_data_format": {"inputs": {"image": TENSOR}, "outputs": {"pred": TENSOR}},
     }

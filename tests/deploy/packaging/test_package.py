@@ -68,6 +68,7 @@ def test_the_archive_holds_the_bundle_and_what_it_needs(bundle, tmp_path, verifi
     assert (root / "requirements.txt").read_text().splitlines() == [
         "monai==1.6.1",
         "numpy==2.4.6",
+        "psutil==7.2.2",
         "pyyaml==6.0.3",
         "torch==2.15.0",
     ]
