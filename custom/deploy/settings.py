@@ -63,7 +63,7 @@ class Settings:
         try:
             overrides = json.loads(os.environ.get("RESTORATION_OVERRIDES") or "{}")
             overrides.keys()
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise InputError("RESTORATION_OVERRIDES must be a JSON object") from error
         maps = os.environ.get("RESTORATION_MAPS")
         return cls(

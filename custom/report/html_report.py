@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import logging
 import math
 import os
@@ -21,6 +20,7 @@ from custom.errors import InputError
 from custom.files.atomic import atomic_path
 from custom.files.csv_table import read_table
 from custom.files.database_url import sqlite_file, sqlite_url, without_password
+from custom.files.text_files import read_json
 from custom.report.evaluation_page import FILTERS, evaluation_content
 from custom.report.training_curves import Curves, draw_curves, read_curves
 
@@ -124,7 +124,7 @@ def _write_result(
 ) -> Path:
     """Write the report of a result with a summary; one that lacks something is refused."""
     try:
-        summary = json.loads(file.read_text(encoding="utf-8"))
+        summary = read_json(file)
         return _write(file.parent / "report.html", template, content_of(file.parent, summary))
     except InputError:
         raise

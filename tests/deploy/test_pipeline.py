@@ -289,7 +289,7 @@ def test_settings_of_a_container_come_from_its_environment(monkeypatch, tmp_path
     )
 
 
-@pytest.mark.parametrize("text", ["[1]", "{", "3"])
+@pytest.mark.parametrize("text", ["[1]", "{", "3", "[" * 20_000])
 def test_overrides_that_are_no_object_are_refused(text, monkeypatch):
     monkeypatch.setenv("RESTORATION_OVERRIDES", text)
     with pytest.raises(InputError, match="must be a JSON object"):

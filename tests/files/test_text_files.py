@@ -17,6 +17,7 @@ from custom.files.csv_table import read_table
 from custom.files.reader import format_of
 from custom.files.text_files import parse_yaml, read_json, read_text, read_unique
 from custom.physics.diffusion.gradient_table import read_gradient_table
+from custom.report.html_report import write_report
 from custom.tuning.space_file import load_space
 
 DEEP = "[" * 20_000
@@ -40,6 +41,7 @@ READERS = {
         directory(folder, "e.json", text) / "e.json"
     ),
     "split": lambda folder, text: AnimalSplit(directory(folder, "p.json", text) / "p.json"),
+    "report": lambda folder, text: write_report(directory(folder, "search.json", text)),
     "manifest": lambda folder, text: check_manifest(directory(folder, "manifest.json", text)),
 }
 
