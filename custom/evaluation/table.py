@@ -15,6 +15,7 @@ from custom.evaluation.restore_with import RestoreWithd
 from custom.evaluation.units import Units
 from custom.files.atomic import check_writable, set_aside
 from custom.files.csv_table import read_table, write_table
+from custom.files.process_lock import keep_folder, release_folder
 from custom.inferers.timed_inferer import TimedInferer
 
 __all__ = ["ItemHandler", "QualityTable", "Times", "read_rows"]
@@ -74,7 +75,8 @@ class QualityTable(ItemHandler):
     Raises:
         ValueError: If ``methods`` lacks ``model``.
         InputError: While running, if a unit cannot be measured, or none is left; at its start, if
-            ``output_dir`` holds other files, cannot be written, or cannot be renamed.
+            ``output_dir`` holds other files, cannot be written or renamed, or another process
+            evaluates into it.
     """
 
     def __init__(
@@ -95,6 +97,8 @@ class QualityTable(ItemHandler):
     def attach(self, engine: Engine) -> None:
         """Refuse an output folder that will not do before anything runs."""
         engine.add_event_handler(Events.STARTED, _check_output, self.output_dir)
+        # Until the report is written.
+        engine.add_event_handler(Events.STARTED, keep_folder, self.output_dir)
         super().attach(engine)
 
     def start(self) -> None:
@@ -126,7 +130,9 @@ class QualityTable(ItemHandler):
             )
         # Not at the start: an evaluation that fails leaves the earlier one where it is.
         if _holds_evaluation(self.output_dir):
+            release_folder(self.output_dir)  # its lock lies in the folder that gets another name
             set_aside(self.output_dir)
+            keep_folder(self.output_dir)
         columns = (*self.units.columns, "method", *(m.name for m in self.measures))
         write_table(self.output_dir / TABLE, (*columns, *self.units.further), self.rows)
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from custom.errors import InputError
 
-__all__ = ["process_lock"]
+__all__ = ["keep_folder", "process_lock", "release_folder"]
 
 logger = logging.getLogger(__name__)
+
+_LOCK = ".running.lock"
+_kept: dict[Path, ExitStack] = {}
 
 
 @contextmanager
@@ -50,3 +54,32 @@ def process_lock(path: str | Path, *, wait: bool = True) -> Iterator[None]:
         # Removed while it is held: a waiting process finds its file unlinked and opens a new one.
         file.unlink(missing_ok=True)
         lock.release()
+
+
+def keep_folder(folder: str | Path) -> None:
+    """Keep a folder for this process until :func:`release_folder`, or until it ends.
+
+    Args:
+        folder: The folder; made if it is missing.
+
+    Raises:
+        InputError: If another process keeps it.
+    """
+    path = Path(folder).absolute()
+    if path not in _kept:
+        with ExitStack() as stack:
+            stack.enter_context(process_lock(path / _LOCK, wait=False))
+            _kept[path] = stack.pop_all()
+
+
+def release_folder(folder: str | Path) -> None:
+    """Let other processes have a folder; nothing happens to one that is not kept."""
+    if stack := _kept.pop(Path(folder).absolute(), None):
+        stack.close()
+
+
+@atexit.register
+def _release_all() -> None:
+    """Leave no lock file behind."""
+    for folder in list(_kept):
+        release_folder(folder)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
 
 from custom.files.atomic import atomic_path, set_aside
-from custom.files.process_lock import process_lock
+from custom.files.process_lock import keep_folder, release_folder
 from custom.handlers.executed_config import config_yaml
 
 __all__ = ["ConfigFile", "EarlierRun", "FolderLock"]
-
-_LOCK = ".running.lock"
 
 
 class FolderLock:
@@ -31,8 +28,7 @@ class FolderLock:
     """
 
     def __init__(self, folders: Sequence[str | Path]) -> None:
-        self.folders = dict.fromkeys(Path(folder).absolute() for folder in folders)
-        self._held = ExitStack()
+        self.folders = list(folders)
 
     def attach(self, engine: Engine) -> None:
         """Lock when the engine starts; release at its end, good or bad."""
@@ -43,11 +39,12 @@ class FolderLock:
     def lock(self, _: Engine) -> None:
         """Take the locks."""
         for folder in self.folders:
-            self._held.enter_context(process_lock(folder / _LOCK, wait=False))
+            keep_folder(folder)
 
     def release(self, *_: object) -> None:
         """Give the locks back."""
-        self._held.close()
+        for folder in self.folders:
+            release_folder(folder)
 
 
 class ConfigFile:

@@ -126,6 +126,8 @@ class StandardTraining:
         signals = ExitStack()
         engine.add_event_handler(Events.STARTED, lambda: signals.enter_context(stop_on_terminate()))
         engine.add_event_handler(Events.COMPLETED, signals.close)
+        if self.is_rank0:  # where the last handler passes the exception on
+            engine.add_event_handler(Events.EXCEPTION_RAISED, lambda _: signals.close())
         for handler in self.handlers:
             handler.attach(engine)
 

@@ -20,6 +20,7 @@ from custom.errors import InputError
 from custom.files.atomic import atomic_path
 from custom.files.csv_table import read_table
 from custom.files.database_url import sqlite_file, sqlite_url, without_password
+from custom.files.process_lock import release_folder
 from custom.files.text_files import read_json
 from custom.report.evaluation_page import FILTERS, evaluation_content
 from custom.report.training_curves import Curves, draw_curves, read_curves
@@ -62,7 +63,9 @@ def write_report(folder_or_run: str | Path) -> Path:
     table, summary, search = (folder / n for n in ("metrics.csv", "summary.json", SEARCH_SUMMARY))
     if table.is_file() and summary.is_file():
         told = "an evaluation: evaluate again"
-        return _write_result(summary, "evaluation.html", evaluation_content, told)
+        report = _write_result(summary, "evaluation.html", evaluation_content, told)
+        release_folder(folder)  # the last step of an evaluation
+        return report
     if table.is_file():
         content = _training(f"Training in {folder.resolve().name}", read_curves(table))
         content["previews"] = sorted((folder / "previews").glob("epoch_*.png"))[-1:]

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from custom.files.process_lock import process_lock
+from custom.errors import InputError
+from custom.files.process_lock import keep_folder, process_lock, release_folder
 
 # Reads a number, dawdles, and writes it back one higher: without a lock some steps are lost.
 COUNT = """
@@ -58,3 +59,25 @@ def test_an_error_inside_frees_the_lock(tmp_path):
         raise ValueError("inside")
     with process_lock(tmp_path / "new" / "lock"):
         assert (tmp_path / "new" / "lock").exists()
+
+
+def test_a_folder_is_kept_until_it_is_released_or_its_process_ends(tmp_path):
+    script = (
+        "import sys\nfrom custom.files.process_lock import keep_folder\n"
+        "keep_folder(sys.argv[1])\nkeep_folder(sys.argv[1])\nprint('kept', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    words = [sys.executable, "-c", script, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    for end in ("killed", "ended"):
+        with subprocess.Popen(words, **pipes) as process:
+            assert process.stdout.readline() == "kept\n"
+            with pytest.raises(InputError, match="another process is writing there: wait"):
+                keep_folder(tmp_path)
+            if end == "killed":
+                process.kill()
+        assert any(tmp_path.iterdir()) == (end == "killed")
+    keep_folder(tmp_path)
+    release_folder(tmp_path)
+    release_folder(tmp_path)
+    assert not any(tmp_path.iterdir())

@@ -6,6 +6,7 @@ import torch
 from evaluation_runs import BUNDLE, evaluate, read, write_dataset, write_weights
 
 from custom.errors import InputError
+from custom.files.process_lock import process_lock
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +82,15 @@ def test_monai_finds_every_property_of_an_inference_workflow(dataset, weights, t
     )
     workflow.initialize()
     assert not workflow.check_properties()
+
+
+def test_a_folder_into_which_another_process_evaluates_is_refused(dataset, weights, tmp_path):
+    output = tmp_path / "output"
+    with process_lock(output / ".running.lock"):
+        with pytest.raises(InputError, match="output: another process is writing there"):
+            evaluate(dataset, weights, output, nlm_block_radius=1, scans_per_plane=0)
+        assert [path.name for path in output.iterdir()] == [".running.lock"]
+    for _ in range(2):  # the second one renames the first
+        evaluate(dataset, weights, output, nlm_block_radius=1, scans_per_plane=0)
+        assert (output / "summary.json").is_file()
+        assert not list(tmp_path.rglob(".running.lock"))
