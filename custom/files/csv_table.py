@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from custom.files.atomic import atomic_path
 from custom.files.text_files import read_text
 
 __all__ = ["read_table", "write_table"]
+
+_MOST_ROWS = 1_000_000  # 0.3 GB of memory; the tables of an evaluation have some thousand
 
 
 def write_table(
@@ -59,11 +62,13 @@ def read_table(path: str | Path, columns: Iterable[str] = ()) -> list[dict[str, 
         reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
         header = reader.fieldnames or ()
         missing = [name for name in columns if name not in header]
-        rows = list(reader)
+        rows = list(islice(reader, _MOST_ROWS + 1))
     except InputError:
         raise
     except (OSError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as a CSV table: {error}") from error
+    if len(rows) > _MOST_ROWS:
+        raise InputError(f"{path} has over {_MOST_ROWS} rows: is it the right file?")
     if missing:
         hint = did_you_mean(missing[0], header)
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -10,11 +11,14 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.data.utils import to_affine_nd
 from monai.transforms import MapTransform
+from monai.utils import ImageMetaKey
 from torch import Tensor
 
 from custom.files.nifti_volume import stated_slice_axis
 
 __all__ = ["SliceAxis", "SliceAxisBackd", "SliceAxisLastd", "check_slice_axis", "find_slice_axis"]
+
+logger = logging.getLogger(__name__)
 
 SliceAxis = Literal["auto", 0, 1, 2]
 
@@ -113,7 +117,20 @@ class SliceAxisLastd(MapTransform):
         if not isinstance(image, MetaTensor):
             return find_slice_axis(torch.eye(4), image.shape[1:], self.slice_axis)
         stated = stated_slice_axis(image.meta.get("dim_info", 0))
-        return find_slice_axis(image.affine, image.shape[1:], self.slice_axis, stated)
+        axis = find_slice_axis(image.affine, image.shape[1:], self.slice_axis, stated)
+        widest = find_slice_axis(image.affine, image.shape[1:])
+        spacing = image.affine[:3, :3].norm(dim=0)
+        # Programs that turn an image may leave dim_info as it was.
+        if self.slice_axis == "auto" and spacing[widest] > _ANISOTROPY * spacing[axis]:
+            logger.warning(
+                "%s: slices are counted along axis %d, as its header says (dim_info), though axis "
+                "%d has clearly the largest spacing: if that is wrong, give --slice_axis %d",
+                image.meta.get(ImageMetaKey.FILENAME_OR_OBJ, "an image"),
+                axis,
+                widest,
+                widest,
+            )
+        return axis
 
 
 class SliceAxisBackd(MapTransform):

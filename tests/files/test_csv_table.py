@@ -33,3 +33,12 @@ def test_what_is_no_such_table_is_named(tmp_path):
 def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfscan,slice\na,1\n")
     assert read_table(tmp_path / "t.csv", ("scan",)) == [{"scan": "a", "slice": "1"}]
+
+
+def test_a_table_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("custom.files.csv_table._MOST_ROWS", 3)
+    (tmp_path / "t.csv").write_text("a\n" + "1\n" * 3)
+    assert len(read_table(tmp_path / "t.csv")) == 3
+    (tmp_path / "t.csv").write_text("a\n" + "1\n" * 4)
+    with pytest.raises(InputError, match=r"t\.csv has over 3 rows"):
+        read_table(tmp_path / "t.csv")

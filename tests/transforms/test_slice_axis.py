@@ -56,7 +56,9 @@ def test_slice_axis_is_found(
         ((0.2, 0.6, 0.2), (9, 9, 9), "auto", None, 1),
     ],
 )
-def test_the_axis_that_a_header_states(spacing, shape, setting, stated, expected, tmp_path) -> None:
+def test_the_axis_that_a_header_states(
+    spacing, shape, setting, stated, expected, tmp_path, caplog
+) -> None:
     assert find_slice_axis(oblique(spacing), shape, setting, stated) == expected
     image = nib.Nifti1Image(np.ones(shape, np.float32), oblique(spacing).numpy())
     image.header.set_dim_info(slice=stated)
@@ -65,6 +67,9 @@ def test_the_axis_that_a_header_states(spacing, shape, setting, stated, expected
         {"image": tmp_path / "a.nii"}
     )
     assert SliceAxisLastd("image", setting)(loaded)["image_slice_axis"] == expected
+    doubtful = spacing[2] == 0.6 and stated == 1
+    assert doubtful == ("a.nii: slices are counted along axis 1" in caplog.text)
+    assert doubtful == ("give --slice_axis 2" in caplog.text)
     header = read_header(tmp_path / "a.nii")
     assert header.slice_axis == stated
 
