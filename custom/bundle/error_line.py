@@ -9,6 +9,7 @@ import traceback
 from typing import Any, TypeVar
 
 from custom.errors import InputError, causes, did_you_mean
+from custom.files.atomic import TEMPORARY_NAME
 from custom.files.database_url import without_password
 
 __all__ = ["error_line", "explained", "find_cause", "user_error"]
@@ -19,7 +20,6 @@ Cause = TypeVar("Cause", bound=BaseException)
 _EVALUATING = "Failed to evaluate"
 _INSTANTIATING = "Failed to instantiate component"
 _UNKNOWN = re.compile(r"unexpected keyword argument '(\w+)'")
-_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{8}-")
 _LONGEST = 400  # characters of a message
 # Ids of the steps of a run, which say nothing of the place of a fault.
 _STEPS = ("run", "initialize", "finalize", "imports")
@@ -69,7 +69,9 @@ def explained(error: BaseException) -> InputError | None:
     outer, cause = _beneath(error)
     if isinstance(cause, OSError) and cause.errno is not None:
         words = _WORDS.get(cause.errno, str(cause.strerror))
-        place = _TEMPORARY.sub("", str(cause.filename)) if cause.filename else "writing or reading"
+        place = (
+            TEMPORARY_NAME.sub("", str(cause.filename)) if cause.filename else "writing or reading"
+        )
         return InputError(f"{place}: {words}")
     for link in causes(error):  # libraries wrap it
         if isinstance(link, MemoryError) or type(link).__name__ == "OutOfMemoryError":

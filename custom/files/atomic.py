@@ -25,6 +25,7 @@ import psutil
 from custom.errors import InputError
 
 __all__ = [
+    "TEMPORARY_NAME",
     "atomic_path",
     "check_sha256",
     "check_writable",
@@ -41,7 +42,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_NAME = re.compile(r"\.tmp-(?P<machine>[0-9a-f]{4})-(?P<process>\d+)-[0-9a-f]{6}-")
+TEMPORARY_NAME = re.compile(r"\.tmp-(?P<machine>[0-9a-f]{4})-(?P<process>\d+)-[0-9a-f]{6}-")
 _FORMER = re.compile(r"\.tmp-[0-9a-f]{8}-")  # of versions that did not state their process
 _KEPT = 50  # last characters of a name: its suffixes, by which writers choose the format
 _DAY = 86400.0  # seconds
@@ -271,7 +272,7 @@ def _machine() -> str:
 
 def _is_left(path: Path) -> bool:
     """Return True if a file or folder is temporary, and no process that writes it is known."""
-    name = _NAME.match(path.name)
+    name = TEMPORARY_NAME.match(path.name)
     if name is None and not _FORMER.match(path.name):
         return False
     try:

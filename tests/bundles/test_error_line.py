@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from monai.bundle import ConfigParser
 
 from custom import cli
 from custom.bundle.error_line import error_line
-from custom.files.atomic import atomic_path
+from custom.files.atomic import atomic_path, temporary_path
 from custom.handlers.epoch_log import EpochLog
 
 # What raises in a config, as a text of it.
@@ -39,7 +40,7 @@ PARTS = {
 
 
 def fail(number):
-    raise OSError(number, os.strerror(number), "/data/.tmp-0a1b2c3d-x")
+    raise OSError(number, os.strerror(number), str(temporary_path(Path("/data/x"))))
 
 
 def out_of_memory():

@@ -157,7 +157,11 @@ class AnimalSplit(_Split):
         return key in self._listed or (len(numbers_in(key)) == 1 and not has_session(key))
 
     def _tell(self, found: Mapping[str, tuple[str, str]]) -> None:
-        """Log which animals are taken for those of the file."""
+        """Log which animals are taken for those of the file, and which of a user's file are not."""
+        absent = {name for name, _ in self._listed.values()} - {name for name, _ in found.values()}
+        if absent and not self.description:
+            text = ", ".join(sorted(absent))
+            logger.warning("split_file %s names animals without a scan: %s", self.path.name, text)
         renamed = any(
             subject_key(name) != subject_key(listed) for name, (listed, _) in found.items()
         )

@@ -49,7 +49,8 @@ def test_sessions_of_one_animal_stay_on_one_side(tmp_path):
 def test_who_takes_whose_place_is_said(tmp_path, caplog):
     path = write(tmp_path, training=["mouse01"], test=["mouse02"])
     AnimalSplit(path)(["mouse01"])
-    assert not caplog.records
+    (record,) = caplog.records
+    assert record.getMessage() == "split_file split.json names animals without a scan: mouse02"
     AnimalSplit(path)(["m2", "mouse01"])
     assert "m2 as mouse02 (test), mouse01 as mouse01 (training); if they are" in caplog.text
 
