@@ -66,7 +66,7 @@ def run(tmp_path: Path, metadata: Path, weights: str) -> Any:
 @pytest.fixture
 def identity(run: Any, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run with a network that changes nothing; what the weights hold is the protocol alone."""
-    monkeypatch.setattr("custom.handlers.checkpoint_check.load_weights", lambda *_: None)
+    monkeypatch.setattr("custom.handlers.checkpoint_check.load_weights", lambda *_, **__: None)
     return lambda *args, **overrides: run(*args, **IDENTITY | overrides)
 
 
