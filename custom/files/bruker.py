@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from custom.errors import InputError
 from custom.files.bruker_geometry import stack_affine
 
-__all__ = ["BrukerHeader", "BrukerReader", "read_2dseq", "read_bruker_header"]
+__all__ = ["BrukerHeader", "BrukerReader", "parameter_files", "read_2dseq", "read_bruker_header"]
 
 logger = logging.getLogger(__name__)
 
@@ -176,17 +176,21 @@ def _brukerapi(module: str) -> Any:
         ) from error
 
 
+def parameter_files(path: Path) -> list[Path]:
+    """Return the parameter files that there are of a ``2dseq``; the first ones count most."""
+    files = (path.parent / name for name in _PARAMETER_FILES)
+    return [file for file in files if file.is_file()]
+
+
 def _read_parameters(path: Path) -> dict[str, Any]:
     """Read all parameter files of an image; the first occurrence of a name counts."""
     api = _brukerapi("jcampdx")
     parameters: dict[str, Any] = {}
-    for name in _PARAMETER_FILES:
-        file = path.parent / name
-        needed = name == "visu_pars"
-        if not file.is_file():
-            if needed:
-                raise InputError(f"{path}: its parameter file visu_pars is missing beside it")
-            continue
+    files = parameter_files(path)
+    if path.with_name("visu_pars") not in files:
+        raise InputError(f"{path}: its parameter file visu_pars is missing beside it")
+    for file in files:
+        needed = file.name == "visu_pars"
         if file.stat().st_size > _LONGEST:
             raise InputError(f"{file}: longer than {_LONGEST // 2**20} MB: no file of parameters")
         try:

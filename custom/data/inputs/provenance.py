@@ -15,8 +15,9 @@ from ignite.engine import Engine, Events
 from custom.data.inputs.restored_writer import copy_of, map_of, sidecar_of
 from custom.errors import InputError
 from custom.files.atomic import sha256_of, write_json
+from custom.files.bruker import parameter_files
 from custom.files.folder_search import walk_folder
-from custom.files.reader import name_of
+from custom.files.reader import format_of, name_of
 from custom.versions import package_versions
 
 __all__ = ["ProvenanceSidecar", "hidden_name", "sha256_of_input"]
@@ -204,12 +205,19 @@ def hidden_name(name: str, sha256: str) -> str:
 
 
 def sha256_of_input(path: str | Path) -> str:
-    """Return the SHA-256 of a file, or of the names and contents of a folder's files."""
+    """Return the SHA-256 of a file, or of the names and contents of a folder's files.
+
+    The parameter files of a ``2dseq``, which hold its geometry and its scale, count with it.
+    """
     path = Path(path)
-    if path.is_file():
+    if format_of(path) == "bruker":
+        named = [(file.name, file) for file in (path, *parameter_files(path))]
+    elif path.is_dir():
+        files = sorted(place / name for place, _, names in walk_folder(path) for name in names)
+        named = [(file.relative_to(path).as_posix(), file) for file in files]
+    else:
         return sha256_of(path)
-    files = sorted(place / name for place, _, names in walk_folder(path) for name in names)
-    return _sha256_of_json([[file.relative_to(path).as_posix(), sha256_of(file)] for file in files])
+    return _sha256_of_json([[name, sha256_of(file)] for name, file in named])
 
 
 def _content(value: Any) -> Any:

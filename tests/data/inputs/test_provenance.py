@@ -179,6 +179,18 @@ def test_folders_are_hashed_by_names_and_contents(tmp_path: Path) -> None:
     assert sha256_of_input(one) != sha256_of_input(other)
 
 
+def test_the_parameters_of_a_paravision_image_count_with_it(tmp_path: Path) -> None:
+    image = tmp_path / "study" / "3" / "pdata" / "1" / "2dseq"
+    image.parent.mkdir(parents=True)
+    hashes = []
+    for file in ("2dseq", "visu_pars", "../../method", "../../../subject"):
+        (image.parent / file).write_bytes(b"content")
+        hashes.append(sha256_of_input(image))
+    (image.parent / "visu_pars").write_bytes(b"another slope")
+    (image.parent / "notes").write_bytes(b"of no meaning")
+    assert len({*hashes, sha256_of_input(image)}) == 5
+
+
 def test_zarr_input_is_named_within_its_store(
     bundle: Path, item: dict[str, Any], tmp_path: Path
 ) -> None:
