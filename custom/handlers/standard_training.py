@@ -101,13 +101,14 @@ class StandardTraining:
             "best_metric": BestMetric(validator),
         }
         last = self.ckpt_dir / LAST
+        earlier = [self.output_dir / name for name in ("previews", "report.html")]
         resumer = CheckpointResumer(last, self.items, device, self.config, resume_changes)
         self.handlers: list[Any] = [
             # First: two trainings would destroy each other's files.
             *([FolderLock([self.output_dir, self.ckpt_dir])] if is_rank0 else []),
             # Then: the others act on the epoch that is resumed.
             *([resumer] if resume else []),
-            *([EarlierRun([self.output_dir / "previews"])] if is_rank0 else []),
+            *([EarlierRun(earlier)] if is_rank0 else []),
             *self._items("epoch_seed", "weight_average"),
             *([ProgressBar(desc="train", mininterval=1.0)] if is_rank0 else []),
             ValidationHandler(interval, validator, epoch_level=True),

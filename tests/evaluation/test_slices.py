@@ -9,6 +9,7 @@ from custom.evaluation.image_measures import MaskRegion, mse, psnr, ssim
 from custom.evaluation.measure import Measure
 from custom.evaluation.table import QualityTable
 from custom.evaluation.units import Slices
+from custom.files.process_lock import process_lock
 
 MEASURES = [mse(), psnr(), ssim()]
 
@@ -180,6 +181,11 @@ def test_an_output_folder_that_will_not_do_is_refused_before_anything_runs(tmp_p
     for folder, word in (("file", "cannot write into"), ("other", "holds other files")):
         with pytest.raises(InputError, match=word):
             run([item], table(tmp_path / folder))
+    with (
+        process_lock(tmp_path / "out" / ".running.lock"),
+        pytest.raises(InputError, match="another process is writing there"),
+    ):
+        run([item], table(tmp_path))
     run([item], table(tmp_path))
     monkeypatch.setattr("pathlib.Path.is_mount", lambda _: True)
     never = Measure("never", "", "", "lower", None, "", lambda _: pytest.fail("it ran"))

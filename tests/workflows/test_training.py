@@ -152,8 +152,10 @@ def test_seed_decides(whole, dataset, tmp_path):
 def test_new_training_in_the_same_folder_keeps_the_earlier_one(dataset, tmp_path):
     train(dataset, tmp_path, max_epochs=2, preview_interval=2)
     earlier = (tmp_path / "models" / "last.pt").read_bytes()
+    (tmp_path / "report.html").write_text("of the earlier one")
     train(dataset, tmp_path, max_epochs=1, seed=1)
     assert (tmp_path / "models" / "last.1.pt").read_bytes() == earlier
+    assert [path.name for path in tmp_path.glob("report*")] == ["report.1.html"]
     assert (tmp_path / "metrics.1.csv").exists()
     pictures = {path.name: len(list(path.iterdir())) for path in tmp_path.glob("previews*")}
     assert pictures == {"previews": 1, "previews.1": 2}
