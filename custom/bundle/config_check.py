@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow
 from monai.bundle.utils import merge_kv
 
 from custom.bundle.config_ids import check_ids, has_value, id_parts, value_at, walk
+from custom.bundle.error_line import error_line, explained
 from custom.bundle.typed_values import CODE, check_kind
 from custom.errors import InputError, nearest
 from custom.files.text_files import read_unique
@@ -83,6 +85,9 @@ def read_configs(files: Sequence[str | Path]) -> dict[str, Any]:
 def check_config(bundle_root: str) -> None:
     """Refuse the running config if it has what MONAI passes over; call it in ``initialize``.
 
+    The plain ``python -m monai.bundle run`` then ends with one line for a user's error, as the
+    command line does.
+
     Args:
         bundle_root: Folder of the bundle.
 
@@ -91,6 +96,8 @@ def check_config(bundle_root: str) -> None:
             list ``above_zero`` is not, a text has lost its ``#``, or :func:`read_configs` refuses
             the files.
     """
+    if getattr(sys.modules["__main__"].__spec__, "name", "") == "monai.bundle.__main__":
+        sys.excepthook = _say_last
     content: Any = next(calling(ConfigParser)).get()
     files, given = _request()
     if files:
@@ -113,6 +120,14 @@ def check_config(bundle_root: str) -> None:
                 f"{place}: {value!r} has a # or ::, which MONAI takes for a separator: "
                 "rename the file, or use mri-bundles"
             )
+
+
+def _say_last(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Say why MONAI's command failed; its own last line is 'Failed to evaluate'."""
+    known = explained(error)
+    if known is None:
+        sys.__excepthook__(kind, error, trace)
+    print(known or error_line(error), file=sys.stderr)  # noqa: T201
 
 
 def _request() -> tuple[list[str], dict[str, Any]]:

@@ -78,10 +78,10 @@ def check_ids(content: Mapping[str, Any], names: Iterable[str]) -> None:
 
 
 def known_ids(content: Mapping[str, Any], name: str) -> str:
-    """Return the ids at the level where an unknown id leaves the config, in words.
+    """Return in words the id that an unknown one resembles, or all where it leaves the config.
 
     >>> known_ids({"loss": {"alpha": 0.5}}, "los::alpha")
-    "did you mean 'loss'? The configs have loss"
+    "did you mean 'loss'?"
     >>> known_ids({"loss": {"alpha": 0.5}}, "loss::beta")
     'loss has alpha'
     """
@@ -92,9 +92,10 @@ def known_ids(content: Mapping[str, Any], name: str) -> str:
         node, depth = node[parts[depth]], depth + 1
     names = sorted(str(key) for key in node if not str(key).startswith("_"))
     like = nearest(parts[depth], names)
+    if like:
+        return f"did you mean {like!r}?"
     place = f"{'::'.join(parts[:depth])} has" if depth else "the configs have"
-    listed = f"{place} {', '.join(names)}"
-    return f"did you mean {like!r}? {listed[0].upper()}{listed[1:]}" if like else listed
+    return f"{place} {', '.join(names)}"
 
 
 def holds(name: str, other: str) -> bool:
