@@ -15,6 +15,7 @@ import torch
 
 from custom.errors import InputError
 from custom.files.atomic import atomic_path, sha256_of, write_json
+from custom.files.text_files import read_json
 
 __all__ = ["check_trained_for", "read_checkpoint", "read_record", "record_of", "write_checkpoint"]
 
@@ -159,7 +160,7 @@ def _mapping(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be checked, {path} is damaged") from error
     return content if isinstance(content, Mapping) else {}
