@@ -21,7 +21,7 @@ from custom.files.database_url import (
     without_password,
 )
 
-__all__ = ["Outbox", "check_address", "one_line", "open_store", "temporary"]
+__all__ = ["Outbox", "be_brief", "check_address", "one_line", "open_store", "temporary"]
 
 logger = logging.getLogger(__name__)
 
@@ -76,10 +76,7 @@ def open_store(tracking_uri: str, experiment_name: str) -> MLFlowHandler:
         MONAI's handler with its ``client`` and ``experiment``. Artifacts of an SQLite file go to
         ``mlruns`` beside it.
     """
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
-    for name in _LOUD:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    be_brief()
     given = os.environ.get("MLFLOW_TRACKING_URI")
     uri, artifacts = given or tracking_uri, None
     file = sqlite_file(uri)
@@ -94,6 +91,14 @@ def open_store(tracking_uri: str, experiment_name: str) -> MLFlowHandler:
     if file is not None:
         _remove_misread(uri, file)
     return store
+
+
+def be_brief() -> None:
+    """Let MLflow give up a server soon, and say little."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _make_tables(uri: str) -> None:

@@ -22,6 +22,7 @@ from custom.files.csv_table import read_table
 from custom.files.database_url import sqlite_file, sqlite_url, without_password
 from custom.files.process_lock import release_folder
 from custom.files.text_files import read_json
+from custom.handlers.mlflow_store import be_brief, one_line, temporary
 from custom.report.evaluation_page import FILTERS, evaluation_content
 from custom.report.training_curves import Curves, draw_curves, read_curves
 
@@ -105,6 +106,7 @@ def _find_run(run_id: str) -> tuple[Any, Any, str]:
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
+    be_brief()
     given = os.environ.get("MLFLOW_TRACKING_URI")
     files = dict.fromkeys(store.resolve() for store in _default_stores())
     # Only what exists: MLflow would create a missing SQLite file.
@@ -113,8 +115,10 @@ def _find_run(run_id: str) -> tuple[Any, Any, str]:
         client = MlflowClient(place)
         try:
             return client, client.get_run(run_id), place
-        except MlflowException:
-            continue
+        except MlflowException as error:
+            if temporary(error):
+                reason = f"{without_password(place)} cannot be reached ({one_line(error)})"
+                raise InputError(reason) from error
     looked = without_password(", ".join(places)) or "no store (set MLFLOW_TRACKING_URI)"
     raise InputError(f"{run_id!r} is neither an output folder nor a run in {looked}")
 

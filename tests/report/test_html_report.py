@@ -1,4 +1,6 @@
 import base64
+import shutil
+import time
 
 import pytest
 from made_evaluation import write_made_evaluation
@@ -38,11 +40,12 @@ def test_anything_else_is_refused_in_one_line(tmp_path, evaluation, monkeypatch)
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(tmp_path_factory, empty_store):
     """A store with a finished run and an empty one."""
     from mlflow.tracking import MlflowClient
 
     folder = tmp_path_factory.mktemp("store")
+    shutil.copy(empty_store, folder / "mlruns.db")
     client = MlflowClient(f"sqlite:///{folder / 'mlruns.db'}")
     experiment = client.create_experiment("study", artifact_location=str(folder))
     run = client.create_run(experiment, run_name="first").info.run_id
@@ -71,3 +74,14 @@ def test_a_tracked_run_has_a_report_beside_its_store(store, monkeypatch, tmp_pat
     path.unlink()
     assert write_report(run) == path
     assert Page(path.read_text()).tables[0][1:] == [["1", "0.5"], ["2", "0.25"]]
+
+
+def test_a_server_that_is_away_is_one_line_soon_and_without_password(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    begun = time.monotonic()
+    with pytest.raises(
+        InputError, match=r"http://me:\*\*\*@127.0.0.1:9 cannot be reached"
+    ) as caught:
+        write_report("0" * 32)
+    assert "secret" not in str(caught.value)
+    assert time.monotonic() - begun < 10
