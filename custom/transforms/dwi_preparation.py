@@ -30,8 +30,9 @@ from custom.physics.diffusion.noise_estimate import (
     volume_noise,
 )
 from custom.physics.intensity_statistics import clip_outliers
+from custom.transforms.dwi_noise_levels import check_noise_levels, check_one_noise_level
 
-__all__ = ["DwiPreparationd", "head_mask", "warn_of_untrained_noise"]
+__all__ = ["DwiPreparationd", "head_mask"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +59,9 @@ class DwiPreparationd(MapTransform):
     ``scale_source``, ``noise_source``, ``noise_level`` (the median of ``image_sigma``),
     ``voxels_restored``, ``voxels_unusable`` (in the mask, but with a scale that is not positive,
     not finite, or below a tenth of the largest signal), the paths ``mask_file``, ``s0_file``,
-    ``sigma_file`` if files are given, and with ``trained_levels`` the number
-    ``voxels_beyond_trained_noise``, of which a warning is logged.
+    ``sigma_file``, ``relative_sigma_file`` if files are given, and with ``trained_levels`` the
+    number ``voxels_beyond_trained_noise``, see
+    :func:`~custom.transforms.dwi_noise_levels.check_noise_levels`.
 
     Args:
         keys: The series, in the order of ``b_rows`` and ``unweighted``; one key.
@@ -68,13 +70,15 @@ class DwiPreparationd(MapTransform):
         mask: File of the voxels to restore; ``all``: all with signal; None: those of the head, by
             DIPY's ``median_otsu``.
         s0: The known S0, a number or a file: then it is the scale.
-        sigma: The known noise level in units of the scale (``s0`` if it is given, else by
-            ``scale_rule``), a number or a file.
+        sigma: The known noise level in the unit of the image, as tools write it, a number or a
+            file.
+        relative_sigma: The same in units of the scale (``s0`` if it is given, else by
+            ``scale_rule``).
         noise_estimate: ``volume``: one number, by DIPY's ``estimate_sigma``; ``voxel``: a map, by
             DIPY's ``mppca``; ``fit``: one number, by the residuals of tensor fits.
         mask_key: Key of a mask, ``(1, X, Y, Z)``; where the data have it, ``mask`` is not used.
         noise_key: Key of the known deviation of the noise, a number in the unit of the image; where
-            the data have it, ``sigma`` and ``noise_estimate`` are not used.
+            the data have it, given levels and ``noise_estimate`` are not used.
         trained_levels: Noise levels of the model's training, if known.
 
     Shape:
@@ -82,8 +86,8 @@ class DwiPreparationd(MapTransform):
 
     Raises:
         ValueError: If ``keys`` is more than one key.
-        ValueError: If ``noise_estimate`` is unknown.
-        ValueError: At the call, for files that do not fit.
+        ValueError: If ``noise_estimate`` is unknown, or two noise levels are given.
+        ValueError: At the call, for files that do not fit, and as ``check_noise_levels``.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class DwiPreparationd(MapTransform):
         mask: str | Path | None = None,
         s0: str | float | None = None,
         sigma: str | float | None = None,
+        relative_sigma: str | float | None = None,
         noise_estimate: NoiseEstimate = "volume",
         mask_key: str | None = None,
         noise_key: str | None = None,
@@ -104,7 +109,9 @@ class DwiPreparationd(MapTransform):
         if noise_estimate not in NOISE_ESTIMATES:
             raise ValueError(f"noise_estimate must be one of {NOISE_ESTIMATES}: {noise_estimate!r}")
         self.scale_rule: ScaleRule = scale_rule
-        self.mask, self.s0, self.sigma = mask, s0, sigma
+        check_one_noise_level(sigma, relative_sigma)
+        self.mask, self.s0 = mask, s0
+        self.sigma, self.relative_sigma = sigma, relative_sigma
         self.noise_estimate: NoiseEstimate = noise_estimate
         self.mask_key, self.noise_key = mask_key, noise_key
         self.trained_levels = trained_levels
@@ -138,13 +145,16 @@ class DwiPreparationd(MapTransform):
             name = Path(str(result.get("source", "scan"))).name
             _log(name, result)
             if self.trained_levels is not None:
-                beyond = warn_of_untrained_noise(name, sigma[usable], self.trained_levels)
+                beyond = check_noise_levels(
+                    name, sigma[usable], self.trained_levels, self._remedy()
+                )
                 result["voxels_beyond_trained_noise"] = beyond
         return result
 
     def _files(self) -> dict[str, str]:
         """Return the paths of the files that are given."""
-        given = {"mask": self.mask, "s0": self.s0, "sigma": self.sigma}
+        names = ("mask", "s0", "sigma", "relative_sigma")
+        given = {name: getattr(self, name) for name in names}
         return {
             f"{name}_file": str(Path(value).expanduser())
             for name, value in given.items()
@@ -200,9 +210,11 @@ class DwiPreparationd(MapTransform):
         """Return the noise level in units of the scale, and its source."""
         if self.noise_key in data:
             return float(data[self.noise_key]) / scale, "data"
-        if self.sigma is not None:
-            known = read_voxel_map("sigma", self.sigma, image.shape[1:], affine, zero_allowed=True)
-            return torch.as_tensor(known, dtype=torch.float32).expand(mask.shape), "given"
+        for name, unit in (("sigma", scale), ("relative_sigma", torch.ones_like(scale))):
+            given = getattr(self, name)
+            if given is not None:
+                known = read_voxel_map(name, given, image.shape[1:], affine, zero_allowed=True)
+                return torch.as_tensor(known, dtype=torch.float32) / unit, "given"
         volumes = np.moveaxis(image.numpy(), 0, -1)
         if self.noise_estimate == "voxel":
             return torch.from_numpy(local_noise(volumes, mask.numpy())) / scale, "mppca"
@@ -214,6 +226,14 @@ class DwiPreparationd(MapTransform):
         weighted = ~np.asarray(data["unweighted"])
         return volume_noise(volumes[..., weighted]) / scale, "estimate_sigma"
 
+    def _remedy(self) -> str:
+        """Return what a user can do about noise that no training had."""
+        if self.sigma is not None:
+            return "sigma is taken in the unit of the image: give a share of S0 as relative_sigma"
+        if self.relative_sigma is not None:
+            return "relative_sigma is a share of S0: give a level in the unit of the image as sigma"
+        return "train a model for such noise (levels in train.yaml), or give sigma if it is known"
+
 
 def head_mask(mean: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return the voxels of the head, ``(X, Y, Z)``, from a volume without diffusion weighting."""
@@ -221,39 +241,6 @@ def head_mask(mean: NDArray[np.float32]) -> NDArray[np.bool_]:
 
     # median_otsu's threshold of the whole range would follow a bright spot.
     return np.asarray(median_otsu(clip_outliers(mean), **_MEDIAN)[1], dtype=bool) & (mean > 0)
-
-
-def warn_of_untrained_noise(name: str, sigma: Tensor, levels: LevelDistribution) -> int:
-    """Count the voxels whose noise is beyond the trained levels; if there are some, log a warning.
-
-    No noise is within them: all our trainings include signals without noise.
-
-    Args:
-        name: Name of the scan, for the warning.
-        sigma: Noise levels of the voxels to restore, in the unit of their scaled signals.
-        levels: Noise levels of the training.
-
-    Shape:
-        ``sigma``: any.
-    """
-    lowest, highest = levels.bounds
-    above = int((sigma > highest).sum())
-    below = int(((sigma > 0) & (sigma < lowest)).sum())
-    if above or below:
-        logger.warning(
-            "%s: the noise of %d of %d voxels is beyond what the model was trained on (%g to %g of "
-            "S0): %d above, %d below; there the network extrapolates, so trust neither the "
-            "restored values nor their uncertainty (few above: background at the mask's rim; most "
-            "of them: check sigma and s0)",
-            name,
-            above + below,
-            sigma.numel(),
-            lowest,
-            highest,
-            above,
-            below,
-        )
-    return above + below
 
 
 def _log(name: str, result: Mapping[Hashable, Any]) -> None:

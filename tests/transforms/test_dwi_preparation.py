@@ -11,9 +11,11 @@ from diffusion_series import make_series, save_image, study_table, volumes_first
 from monai.data import MetaTensor
 from scipy.ndimage import binary_dilation
 
+from custom.errors import InputError
 from custom.physics.diffusion.noise import MixedLevels, PublishedLevels
 from custom.physics.diffusion.noise_estimate import volume_noise
-from custom.transforms.dwi_preparation import DwiPreparationd, head_mask, warn_of_untrained_noise
+from custom.transforms.dwi_noise_levels import check_noise_levels
+from custom.transforms.dwi_preparation import DwiPreparationd, head_mask
 
 SERIES = make_series((16, 16, 14), sigma=0.03)
 
@@ -84,7 +86,7 @@ def test_the_scale_follows_the_models_rule(tmp_path: Path, rule: str) -> None:
 
 
 def test_a_number_and_an_image_of_it_are_the_same(tmp_path: Path) -> None:
-    for name, number in {"s0": 500.0, "sigma": 0.07}.items():
+    for name, number in {"s0": 500.0, "sigma": 45.0, "relative_sigma": 0.07}.items():
         image = save_image(
             tmp_path / f"{name}.nii.gz", np.full(SERIES.s0.shape, number, np.float32)
         )
@@ -92,39 +94,47 @@ def test_a_number_and_an_image_of_it_are_the_same(tmp_path: Path) -> None:
         for key, values in one.items():
             np.testing.assert_allclose(values, other[key], rtol=1e-6)
     assert np.unique(maps_of(prepare(s0=500.0))["scale"]).tolist() == [1.0, 500.0]
-    assert prepare(sigma=0.07)["noise_level"] == pytest.approx(0.07)
+    assert prepare(relative_sigma=0.07)["noise_level"] == pytest.approx(0.07)
 
 
 @pytest.mark.parametrize("rule", ["b0", "known"])
-def test_a_given_noise_level_is_in_units_of_what_signals_are_divided_by(
+def test_a_given_noise_level_is_in_the_unit_of_the_image_or_a_share_of_the_scale(
     tmp_path: Path, rule: str
 ) -> None:
     inside = SERIES.inside
-    mask = save_image(tmp_path / "mask.nii.gz", inside.astype(np.uint8))
+    mask = str(save_image(tmp_path / "mask.nii.gz", inside.astype(np.uint8)))
     scale = SERIES.s0 if rule == "known" else SERIES.clean[..., [0, 31]].mean(-1)
     level = np.where(inside, 30.0 / np.where(inside, scale, 1.0), 0.0).astype(np.float32)
-    sigma = save_image(tmp_path / "sigma.nii.gz", level)
-    maps = maps_of(prepare(SERIES.clean, rule, mask=str(mask), sigma=str(sigma)))
-    np.testing.assert_allclose((maps["sigma"] * maps["scale"])[inside], 30.0, rtol=2e-3)
-    own = maps_of(prepare(SERIES.clean, rule, mask=str(mask), sigma=0.1, s0=500.0))
-    np.testing.assert_allclose((own["sigma"] * own["scale"])[inside], 50.0, rtol=1e-5)
+    share = str(save_image(tmp_path / "share.nii.gz", level))
+    for given in ({"relative_sigma": share}, {"sigma": 30.0}):
+        maps = maps_of(prepare(SERIES.clean, rule, mask=mask, **given))
+        np.testing.assert_allclose((maps["sigma"] * maps["scale"])[inside], 30.0, rtol=2e-3)
+    for given in ({"relative_sigma": 0.1}, {"sigma": 50.0}):
+        own = maps_of(prepare(SERIES.clean, rule, mask=mask, s0=500.0, **given))
+        np.testing.assert_allclose((own["sigma"] * own["scale"])[inside], 50.0, rtol=1e-5)
+    with pytest.raises(ValueError, match="not both"):
+        prepare(sigma=30.0, relative_sigma=0.1)
 
 
-@pytest.mark.parametrize("given", [True, False])
-def test_noise_beyond_training_is_said_given_or_estimated(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, given: bool
+@pytest.mark.parametrize(
+    ("noise", "count", "remedy"),
+    [
+        ({"relative_sigma": 0.5}, "N above, 0 below", "as sigma"),
+        ({"sigma": 0.05}, "0 above, N below", "as relative_sigma"),
+        ({"noise_estimate": "fit"}, "0 above, N below", "train a model"),
+    ],
+)
+def test_a_scan_most_of_whose_noise_no_training_had_is_refused(
+    tmp_path: Path, noise: dict[str, Any], count: str, remedy: str
 ) -> None:
-    mask = save_image(tmp_path / "mask.nii.gz", SERIES.inside.astype(np.uint8))
-    noise: dict[str, Any] = {"sigma": 0.5} if given else {"noise_estimate": "fit"}
-    noise["mask"] = str(mask)
-    found = prepare(trained_levels=MixedLevels(0.1, 0.4), **noise)
-    assert found["voxels_beyond_trained_noise"] == found["voxels_restored"]
-    said = [line for line in caplog.messages if "was trained on" in line]
-    count = found["voxels_restored"]
-    assert len(said) == 1
-    assert f"of {count} of {count} voxels" in said[0]
-    assert (f"{count} above, 0 below" if given else f"0 above, {count} below") in said[0]
-    assert prepare(trained_levels=MixedLevels(), **noise)["voxels_beyond_trained_noise"] == 0
+    noise = noise | {"mask": str(save_image(tmp_path / "m.nii.gz", SERIES.inside.astype(np.uint8)))}
+    with pytest.raises(InputError) as refused:
+        prepare(trained_levels=MixedLevels(0.1, 0.4), **noise)
+    voxels = str(prepare(**noise)["voxels_restored"])
+    assert f"of {voxels} of {voxels} voxels" in str(refused.value)
+    assert count.replace("N", voxels) in str(refused.value)
+    assert remedy in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(("estimate", "tolerance"), [("voxel", 0.2), ("fit", 0.05)])
@@ -201,7 +211,9 @@ def test_mask_and_noise_of_the_data_go_before_others() -> None:
         "unweighted": torch.from_numpy(table.unweighted),
     }
     known = {"mask": MetaTensor(torch.from_numpy(inside)[None].float()), "sigma": 12.0}
-    transform = DwiPreparationd("image", "b0", sigma=0.3, mask_key="mask", noise_key="sigma")
+    transform = DwiPreparationd(
+        "image", "b0", relative_sigma=0.3, mask_key="mask", noise_key="sigma"
+    )
     found = transform(data | known)
     maps = maps_of(found)
     np.testing.assert_array_equal(maps["mask"], inside)
@@ -228,16 +240,16 @@ TRAINED = MixedLevels(0.01, 0.95)
 
 
 def test_the_bounds_are_within_and_so_is_no_noise_at_all(caplog: pytest.LogCaptureFixture) -> None:
-    assert warn_of_untrained_noise("scan", torch.tensor([0.0, 0.01, 0.3, 0.95]), TRAINED) == 0
+    assert check_noise_levels("scan", torch.tensor([0.0, 0.01, 0.3, 0.95]), TRAINED) == 0
     assert not caplog.text
 
 
 def test_what_is_beyond_is_counted_and_named_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    levels = torch.tensor([[0.0, 0.009, 0.2], [0.96, 7.0, float("inf")]])
+    levels = torch.tensor([[0.0, 0.009, 0.2, 0.1], [0.96, 7.0, float("inf"), 0.3]])
     with caplog.at_level(logging.WARNING):
-        assert warn_of_untrained_noise("scan.nii.gz", levels, TRAINED) == 4
+        assert check_noise_levels("scan.nii.gz", levels, TRAINED) == 4
     (line,) = caplog.messages
-    assert line.startswith("scan.nii.gz: the noise of 4 of 6 voxels is beyond")
+    assert line.startswith("scan.nii.gz: the noise of 4 of 8 voxels is beyond")
     assert "0.01 to 0.95 of S0): 3 above, 1 below" in line
 
 
@@ -247,6 +259,6 @@ def test_what_training_draws_is_within(levels: Any, caplog: pytest.LogCaptureFix
     lowest, highest = levels.bounds
     assert drawn.max().item() == pytest.approx(highest, rel=1e-3)
     # Of the uniform half a share of lowest / highest is lower, and nothing else.
-    beyond = warn_of_untrained_noise("scan", drawn, levels) / len(drawn)
+    beyond = check_noise_levels("scan", drawn, levels) / len(drawn)
     share = 0.45 * lowest / highest if isinstance(levels, MixedLevels) else 0.0
     assert abs(beyond - share) <= 5 * (share / len(drawn)) ** 0.5

@@ -102,7 +102,7 @@ def test_the_identity_gives_the_series_back_in_its_frame(tmp_path: Path, identit
 
 def test_a_fit_takes_noise_away_and_says_how_sure_it_is(tmp_path: Path, run: Any) -> None:
     source = save_series(tmp_path / "dwi.nii.gz", SERIES.noisy)
-    run(source, tmp_path / "out", sigma=0.05)
+    run(source, tmp_path / "out", relative_sigma=0.05)
     out = tmp_path / "out"
     restored = image(out / "dwi_restored.nii.gz")
     inside = SERIES.inside
@@ -165,7 +165,7 @@ def test_unweighted_volumes_can_be_kept(tmp_path: Path, run: Any) -> None:
 
 def test_known_values_as_numbers_and_as_files_are_the_same(tmp_path: Path, run: Any) -> None:
     source = save_series(tmp_path / "dwi.nii.gz", SERIES.noisy)
-    given = {"s0": 650.0, "sigma": 0.06}
+    given = {"s0": 650.0, "sigma": 40.0}
     files = {
         name: str(save_image(tmp_path / f"{name}.nii.gz", np.full(SERIES.s0.shape, value)))
         for name, value in given.items()
@@ -180,6 +180,31 @@ def test_known_values_as_numbers_and_as_files_are_the_same(tmp_path: Path, run: 
     assert [s["parameters"]["s0"] for s in sidecars] == [650.0, None]
     assert sidecars[1]["read_besides"]["s0_file"]["sha256"] == sha256_of(files["s0"])
     assert "s0_file" not in sidecars[0]["read_besides"]
+
+
+def test_the_noise_map_of_a_run_gives_the_same_restoration(tmp_path: Path, run: Any) -> None:
+    source = save_series(tmp_path / "dwi.nii.gz", SERIES.noisy)
+    run(source, tmp_path / "automatic")
+    noise = tmp_path / "automatic" / "dwi_noise.nii.gz"
+    run(source, tmp_path / "given", sigma=str(noise))
+    # A number is in the unit of the image, too.
+    run(source, tmp_path / "number", sigma=float(image(noise).max()))
+    wanted = image(tmp_path / "automatic" / "dwi_restored.nii.gz")
+    for name in ("given", "number"):
+        found = image(tmp_path / name / "dwi_restored.nii.gz")
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-2)
+        np.testing.assert_allclose(
+            image(tmp_path / name / "dwi_noise.nii.gz"), image(noise), rtol=1e-5
+        )
+
+
+def test_a_noise_level_in_the_wrong_unit_is_refused(tmp_path: Path, run: Any) -> None:
+    source = save_series(tmp_path / "dwi.nii.gz", SERIES.noisy)
+    for given, remedy in (("sigma", "as relative_sigma"), ("relative_sigma", "as sigma")):
+        level = {"sigma": 0.05, "relative_sigma": 30.0}[given]
+        lines = refusals(run, source, tmp_path / given, **{given: level})
+        assert remedy in lines[0], lines
+        assert not list((tmp_path / given).glob("*_restored*"))
 
 
 def test_the_sidecar_says_what_was_done(tmp_path: Path, run: Any) -> None:

@@ -21,9 +21,11 @@ from custom.physics.diffusion.gradient_table import (
     tables_of,
 )
 from custom.setting_checks import check_above_zero
+from custom.transforms.dwi_noise_levels import check_one_noise_level
 
 __all__ = ["ALL_VOXELS", "DwiInputChecks"]
 
+_LEVELS = ("s0", "sigma", "relative_sigma")
 ALL_VOXELS = "all"  # mask of all voxels
 
 
@@ -39,8 +41,9 @@ class DwiInputChecks:
         bvec: File of directions to use instead of the one beside the series.
         mask: File of the voxels to restore, ``all``, or None.
         s0: The known unweighted signal: a number, a file, or None.
-        sigma: The known noise level in the unit of the scaled signals, see
-            :class:`custom.transforms.dwi_preparation.DwiPreparationd`: a number, a file, or None.
+        sigma: The known noise level in the unit of the image: a number, a file, or None.
+        relative_sigma: The same in the unit of the scaled signals, see
+            :class:`custom.transforms.dwi_preparation.DwiPreparationd`.
         b_tolerance: See :func:`custom.data.inputs.protocol_matching.match_volumes`.
         direction_tolerance_deg: See there.
         train_command: Command that trains a model for another protocol; ``{bval}`` and ``{bvec}``
@@ -50,7 +53,7 @@ class DwiInputChecks:
         derived_maps: ``refuse`` or ``allow`` maps computed from images, by their headers.
 
     Raises:
-        ValueError: If a tolerance is not positive.
+        ValueError: If a tolerance is not positive, or two noise levels are given.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class DwiInputChecks:
         mask: str | Path | None = None,
         s0: str | float | None = None,
         sigma: str | float | None = None,
+        relative_sigma: str | float | None = None,
         b_tolerance: float = 0.05,
         direction_tolerance_deg: float = 5.0,
         train_command: str = "",
@@ -73,7 +77,9 @@ class DwiInputChecks:
         check_above_zero("direction_tolerance_deg", direction_tolerance_deg)
         self.protocol = protocol
         self.bval, self.bvec = bval, bvec
-        self.mask, self.s0, self.sigma = mask, s0, sigma
+        check_one_noise_level(sigma, relative_sigma)
+        self.mask, self.s0 = mask, s0
+        self.sigma, self.relative_sigma = sigma, relative_sigma
         self.b_tolerance = b_tolerance
         self.direction_tolerance_deg = direction_tolerance_deg
         self.train_command = train_command
@@ -137,7 +143,7 @@ class DwiInputChecks:
         """Refuse a mask, an S0 or a noise level that does not belong to the series."""
         given: dict[str, Any] = {"bval": self.bval, "bvec": self.bvec}
         given |= {"mask": None if self.mask == ALL_VOXELS else self.mask}
-        given |= {"s0": self.s0, "sigma": self.sigma}
+        given |= {name: getattr(self, name) for name in _LEVELS}
         files = [name for name, value in given.items() if isinstance(value, (str, Path))]
         self._first = self._first or path
         if files and path != self._first:
@@ -148,10 +154,10 @@ class DwiInputChecks:
         grid = header.shape[:3], header.affine
         if given["mask"] is not None:
             read_mask("mask", given["mask"], *grid)
-        for name in ("s0", "sigma"):
+        for name in _LEVELS:
             if given[name] is not None:
                 # The noise may be 0; S0 must not be, since signals are divided by it.
-                read_voxel_map(name, given[name], *grid, zero_allowed=name == "sigma")
+                read_voxel_map(name, given[name], *grid, zero_allowed=name != "s0")
 
 
 def _header_fault(header: ImageHeader) -> str | None:

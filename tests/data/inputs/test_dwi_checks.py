@@ -127,7 +127,7 @@ def test_memory_is_planned_before_anything_is_loaded(
     assert line.startswith("too large for the free memory")  # so it was loaded
 
 
-@pytest.mark.parametrize("name", ["mask", "s0", "sigma"])
+@pytest.mark.parametrize("name", ["mask", "s0", "sigma", "relative_sigma"])
 def test_files_of_the_user_are_checked(scan: Path, tmp_path: Path, name: str) -> None:
     good = save_image(tmp_path / "good.nii.gz", SERIES.s0)
     DwiInputChecks(study_protocol(), **{name: str(good)})(scan)
