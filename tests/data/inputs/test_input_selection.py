@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -262,7 +263,11 @@ def test_names_that_collide_take_their_folders() -> None:
 def test_names_are_unique_whatever_the_paths() -> None:
     paths = [Path("/a/b_c.nii"), Path("/a_b/c.nii"), Path("/x/b_c.nii"), Path("/x/c.nii.gz")]
     paths += [Path("/a/b_c.nii.gz"), Path("/c.nii")]
-    assert len(set(unique_names(paths))) == len(paths)
+    # A number that another name ends with, and one accent written in two ways.
+    paths += [Path("/x-1.nii"), Path("/x.nii"), Path("/x.nii.gz")]
+    paths += [Path("/caf\u00e9.nii"), Path("/cafe\u0301.nii")]
+    names = [unicodedata.normalize("NFC", name).casefold() for name in unique_names(paths)]
+    assert len(set(names)) == len(paths)
     assert unique_names([]) == []
 
 
