@@ -153,10 +153,7 @@ def value_fault(array: NDArray[Any]) -> str | None:
 
 def is_label_file(path: Path) -> bool:
     """Return True if a file is an image with the values of a mask or of a label map."""
-    try:
-        # A file too large to be loaded for this question is none, whatever it holds.
-        if readable(path, read_header).voxels * _LOADED > available_memory():
-            return False
+    try:  # a file too large to be loaded for this question is none, whatever it holds
         array, _ = readable(path, load_image)
     except InputError:
         return False
@@ -187,9 +184,9 @@ def load_image(path: Path) -> tuple[NDArray[np.float32], ImageHeader]:
     """
     declared = read_header(path)
     width = 4 if declared.dtype is None else declared.dtype.itemsize
-    # As stored, and as float32. Bruker's header does not tell how many echoes a slice has.
+    # Bruker's header does not tell how many echoes a slice has.
     stored = path.stat().st_size if declared.dtype is None else 0
-    needed = max(declared.voxels * (width + 4), 5 * stored)
+    needed = max(declared.voxels * _LOADED, 5 * stored)
     fault = memory_fault(needed, available_memory(), "split it, or use a larger machine")
     if fault is not None:
         raise InputError(f"{path}: {fault}")
