@@ -16,6 +16,8 @@ from monai.bundle import ConfigWorkflow, create_workflow
 from custom.bundle.config_check import read_configs
 from custom.bundle.error_line import user_error
 from custom.bundle.launch import run_bundle
+from custom.bundle.verification.bundle_folder import BundleFolder
+from custom.bundle.verification.checks_network import open_configs
 from custom.errors import InputError
 
 BUNDLES = sorted(path for path in (Path(__file__).parents[2] / "bundles").iterdir())
@@ -207,3 +209,9 @@ def test_shipped_overlays_are_of_the_same_kinds():
                 read_configs(
                     [bundle / "configs" / "train.yaml", bundle / "configs" / f"{name}.yaml"]
                 )
+
+
+def test_a_verification_s_folder_may_have_any_name(tmp_path):
+    bundle = BundleFolder(BUNDLES[2], tmp_path / "tmp #1 $x")
+    parser = open_configs(bundle, "train", "tiny")
+    assert parser.get_parsed_content("dataset_dir") == str(bundle.demo_dir)

@@ -6,8 +6,10 @@ import time
 import optuna
 import pytest
 import yaml
+from monai.bundle import ConfigParser
 
 from custom.bundle.locate import all_bundles, find_config
+from custom.bundle.typed_values import TypedWords
 from custom.errors import InputError
 from custom.tuning import search as search_module
 from custom.tuning.search import SearchRequest, find_space, search
@@ -98,6 +100,22 @@ def test_the_runner_gets_the_configs_and_the_user_s_overrides(bundle):
     assert overrides["max_epochs"] == 30
     assert overrides["bundle_root"] == str(bundle)
     assert overrides["output_dir"] == str(bundle / "out" / "trials" / "0000")
+
+
+@pytest.mark.usefixtures("no_results")
+def test_folders_and_words_reach_a_trial_as_they_were_typed(bundle):
+    moved = shutil.move(bundle, bundle.parent / "study #3 $x")
+    seen = []
+
+    def run(trial, files, overrides, *_):
+        parser = ConfigParser(ConfigParser.load_config_files(files))
+        parser.update(overrides)
+        seen.extend(map(parser.get_parsed_content, ("dataset_dir", "output_dir", "batch_size")))
+        return 1.0
+
+    output = moved / "out #2"
+    search(request(moved, 1, output=output, overrides={"batch_size": TypedWords(["8"])}), run)
+    assert seen == [str(moved / "data"), str(output / "trials" / "0000"), 8]
 
 
 @pytest.mark.usefixtures("no_results")
