@@ -21,8 +21,8 @@ _PACKAGES = {
 }
 _PASSWORDS = (
     # Up to the last @ of the word, since a password may hold one that is not written as %40.
-    # A config's expressions write it as \x40.
-    (re.compile(r"(//[^\s:/@]*):\S*(@|\\x40)"), r"\1:***\2"),
+    # A config's expressions write : and @ as \x3a and \x40, JSON both with two backslashes.
+    (re.compile(r"(//[^\s:/@\\]*)(:|\\+x3a)\S*(@|\\+x40)"), r"\1\2***\3"),
     (re.compile(r"([?&](?:pass\w*|pwd|token)=)[^\s&'\"]+", re.IGNORECASE), r"\1***"),
 )
 

@@ -1,3 +1,4 @@
+import json
 import sys
 
 import pytest
@@ -40,6 +41,7 @@ def test_escapes_are_read_and_other_databases_have_no_file():
         "mysql+pymysql://host/trials?user=me&password=secret",
         "two words://:secret@host",
         as_data("http://me:secret#1@host"),
+        json.dumps([as_data("http://me:secret#1@host")]),
     ],
 )
 def test_no_password_is_left(text):
