@@ -166,7 +166,10 @@ def _foreground_mean(image: Tensor, limit: float) -> float:
 
 def _finite(image: Tensor | NDArray[Any]) -> NDArray[np.float64]:
     """Return the finite values as a vector."""
-    values = torch.as_tensor(image).detach().as_subclass(Tensor).cpu().double().numpy()
+    plain: Any = image
+    if isinstance(image, Tensor):  # as_tensor of both would warn of arrays that are only read
+        plain = image.detach().as_subclass(Tensor).cpu().double().numpy()
+    values = np.asarray(plain, dtype=np.float64)
     return np.asarray(values[np.isfinite(values)])
 
 

@@ -13,8 +13,10 @@ from monai.utils import convert_to_dst_type
 from torch import Tensor
 from torch.nn.functional import pad
 
+from custom.errors import InputError
 from custom.physics.data_consistency import check_consistency, data_consistency
 from custom.physics.downsampling import Degradation, downsample, high_affine, low_affine
+from custom.physics.intensity_statistics import outlier_limit
 
 __all__ = [
     "DataConsistencyd",
@@ -27,6 +29,7 @@ __all__ = [
 
 RestorationMode = Literal["super_resolve", "denoise"]
 
+_HOT = 4.0  # times the limit of an outlier, itself five times the tissue
 ORIGINAL = "original"  # key of the volume that ``denoise`` makes the model's input from
 
 
@@ -214,6 +217,7 @@ class DataConsistencyd(MapTransform):
         Restored: ``(C, scale D, scale H, scale W)``; measured: ``(C, D, H, W)``.
 
     Raises:
+        InputError: At the call, for a volume with voxels of 20 times the tissue.
         ValueError: If ``strength`` is not between 0 and 1, or ``max_gain`` not positive.
     """
 
@@ -240,6 +244,12 @@ class DataConsistencyd(MapTransform):
         if self.strength == 0:
             return result
         measured = torch.as_tensor(data[self.measured_key]).as_subclass(Tensor)
+        hot = int((measured.abs() > _HOT * outlier_limit(measured)).sum())
+        if hot:
+            raise InputError(
+                f"{hot} voxels are more than 20 times as bright as the tissue: data_consistency "
+                "would ring from them through the whole volume; mask them, or set it to 0"
+            )
         for key in self.key_iterator(result):
             restored = data[key]
             plain = torch.as_tensor(restored).as_subclass(Tensor)

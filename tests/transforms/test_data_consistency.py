@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from monai.data import MetaTensor
 from torch import Tensor
 
+from custom.errors import InputError
 from custom.physics.data_consistency import (
     data_consistency,
     transfer_function,
@@ -153,6 +154,14 @@ def test_geometry_and_other_entries_are_kept() -> None:
     expected = data_consistency(high[None], low[None], 1.0, "kspace")[0]
     torch.testing.assert_close(result["pred"].as_tensor(), expected)
     assert DataConsistencyd("pred")(data)["pred"] is data["pred"]
+
+
+def test_a_hot_voxel_that_would_ring_through_the_volume_is_refused() -> None:
+    data = {"pred": torch.rand(1, 16, 12, 12) + 0.5, "image": torch.rand(1, 8, 6, 6) + 0.5}
+    data["image"][0, 2, 2, 2] = 100.0
+    with pytest.raises(InputError, match="1 voxels are more than 20 times as bright"):
+        DataConsistencyd("pred", strength=1.0)(data)
+    assert DataConsistencyd("pred", strength=0.0)(data)["pred"] is data["pred"]
 
 
 @pytest.mark.parametrize(
