@@ -204,7 +204,8 @@ def _materials(
 ) -> dict[str, Any]:
     """Return the bill of materials; every bundle's licence is verified to be Apache-2.0."""
     bundle = {key: str(metadata[key]) for key in ("name", "version", "description")}
-    files = {f"models/{path.name}": sha256_of(path) for path in (folder / "models").iterdir()}
+    models = (path for path in (folder / "models").iterdir() if path.suffix != ".json")
+    files = {f"models/{path.name}": sha256_of(path) for path in models}  # without their records
     about = {**bundle, "id": str(metadata["bundle_id"]), "license": "Apache-2.0"}
     optional = [pin for pin in extras if pin.split("==")[0] not in packages]
     return bill_of_materials(about, packages, declared, files, optional)
