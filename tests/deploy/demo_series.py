@@ -26,11 +26,12 @@ def copy_of(bundle, folder):
 
 
 def demo_scan(bundle, folder):
-    """Make the tiny demonstration set; return the first scan that inference restores."""
+    """Make the tiny demonstration set; return a scan of its test split that can be restored."""
     parser = ConfigParser()
-    parser.read_config(str(bundle / "configs" / "inference.yaml"))
+    parser.read_config(str(bundle / "configs" / "evaluate.yaml"))
     parser.update({"bundle_root": str(bundle), "demo_dir": str(folder), "demo_size": "tiny"})
-    return Path(parser.get_parsed_content("input")[0])
+    item = parser.get_parsed_content("datalist")["test"][0]
+    return Path(item.get("image") or item["label"])
 
 
 def as_dicom(scan, folder):

@@ -146,7 +146,10 @@ class BundleFolder:
 
     def overlays_of(self, name: str) -> list[str]:
         """Return the overlays that make up one, in their order: itself, or after others."""
-        listed = self._listed_variants.get(name, {})
+        try:
+            listed = self._listed_variants.get(name, {})
+        except CheckFailed:  # damaged metadata have a check of their own
+            return [name]
         return [name] if not isinstance(listed, dict) else list(listed.get("overlays", [name]))
 
     def run_names(self, name: str) -> list[str]:

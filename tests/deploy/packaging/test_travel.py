@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from demo_series import demo_scan
 from empty_environment import EmptyEnvironment
 
 from custom.bundle.verification.bundle_folder import METADATA
@@ -28,6 +29,13 @@ def archives(tmp_path_factory):
         for bundle in BUNDLES:
             module.package_bundle(bundle, folder / f"{bundle.name}.zip", application=None)
     return {bundle.name: folder / f"{bundle.name}.zip" for bundle in BUNDLES}
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """A scan of each bundle's small demonstration set."""
+    folder = tmp_path_factory.mktemp("scans")
+    return {bundle.name: demo_scan(bundle, folder / bundle.name) for bundle in BUNDLES}
 
 
 @pytest.fixture(scope="module", params=BUNDLES, ids=lambda path: path.name)
@@ -63,17 +71,16 @@ def test_the_environment_is_empty(travelled):
     assert run(environment, "-c", program, cwd=elsewhere).strip() == "[]"
 
 
-def test_it_runs_by_monais_command_in_its_folder_and_from_python_elsewhere(travelled):
+def test_it_runs_by_monais_command_in_its_folder_and_from_python_elsewhere(travelled, scans):
     root, environment, elsewhere = travelled
-    config = ["--config_file", "configs/inference.json", "--demo_size", "tiny"]
-    run(
-        environment, "-m", "monai.bundle", "run", *config, "--output_dir", elsewhere / "a", cwd=root
-    )
+    scan = str(scans[root.name])
+    words = ["--config_file", "configs/inference.json", "--input", scan]
+    run(environment, "-m", "monai.bundle", "run", *words, "--output_dir", elsewhere / "a", cwd=root)
     program = (
         "import monai.bundle\n"
         f"config = {str(root / 'configs' / 'inference.json')!r}\n"
         "workflow = monai.bundle.create_workflow(config_file=config, workflow_type='infer', "
-        "demo_size='tiny', output_dir='b')\n"
+        f"input={scan!r}, output_dir='b')\n"
         "workflow.run()\n"
         f"network = monai.bundle.load({root.name!r}, bundle_dir={str(root.parent)!r}, "
         "workflow_type='inference')\n"
@@ -102,17 +109,18 @@ def test_it_trains_and_evaluates(travelled):
     assert (elsewhere / "evaluate" / "report.html").stat().st_size > 10_000
 
 
-def test_bundles_in_one_process_do_not_disturb_each_other(archives, tmp_path):
+def test_bundles_in_one_process_do_not_disturb_each_other(archives, scans, tmp_path):
     """All are made ready, then all run, in both orders; each gives what it gives alone."""
     lines = set()
     for archive in archives.values():
         root = unpack(archive, tmp_path)
         lines |= set((root / "requirements.txt").read_text().splitlines())
     environment = EmptyEnvironment(tmp_path / "environment", sorted(lines))
+    given = {name: str(scan) for name, scan in scans.items()}
     program = (
         "import json, sys, monai.bundle\n"
         "flows = [monai.bundle.create_workflow(config_file=name + '/configs/inference.json', "
-        "workflow_type='infer', demo_size='tiny', output_dir=f'{sys.argv[1]}_{name}') "
+        f"workflow_type='infer', input={given}[name], output_dir=f'{{sys.argv[1]}}_{{name}}') "
         "for name in sys.argv[2:]]\n"
         "[flow.run() for flow in flows]\n"
         "print(json.dumps([type(flow.network_def).__module__ for flow in flows]))\n"
