@@ -18,7 +18,6 @@ from custom.bundle.verification.checks_network import fits_network
 from custom.bundle.verification.outcome import CheckFailed
 from custom.bundle.verification.workflows import forget_seeds, open_workflow, run, tiny_set
 from custom.errors import InputError
-from custom.files.nifti_volume import write_volume
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -204,7 +203,9 @@ def _same_box(
 
 def _write(path: Path, values: NDArray[Any], affine: NDArray[Any], model: Path) -> None:
     """Write voxels as a float32 NIfTI file, with copies of what lies beside the model image."""
-    write_volume(path, np.asarray(values, dtype=np.float32), affine)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not by our own writer, which refuses the values that a check must have.
+    nib.save(nib.Nifti1Image(np.asarray(values, dtype=np.float32), affine), path)
     _copy_companions(model, path)
 
 
