@@ -108,7 +108,7 @@ def prepare(
             scan = Path(source.file).name.removesuffix(".nii.gz")
             fields = {"subject": source.subject, "scanner": source.scanner}
             fields["licence"] = entry["licence"]
-            writer.add(source.split, scan, volume_pair(fit_int16(label), affine), **fields)
+            writer.add(source.split, scan, volume_pair(fit_int16(label)[0], affine), **fields)
             taken.append(_record(scan, source, entry, label, affine))
     (output / "sources.json").write_text(json.dumps(taken, indent=1) + "\n", encoding="utf-8")
     return taken

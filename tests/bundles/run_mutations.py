@@ -178,7 +178,7 @@ def checkpoint_errors_of_torch(root):
     edit(root, "inference.yaml")(change)
 
 
-@breaks("run.bad_inputs", "is not refused")
+@breaks("run.bad_inputs", "the message must be one line naming the path")
 def inputs_that_nobody_checks(root):
     edit(root, "inference.yaml")(
         lambda config: config["selection"].update(check="$lambda path: None")

@@ -66,7 +66,7 @@ def test_sections_know_code_blocks_and_levels():
 
 
 def test_one_line_gives_the_first_cause_on_one_line():
-    error = RuntimeError("wrapped")
+    error = RuntimeError("Failed to evaluate")  # MONAI's words around a cause
     error.__cause__ = ValueError("a\nb")
     assert one_line(error) == "ValueError: a b"
     error.__cause__.__cause__ = error  # a circle, as `raise cause from error` makes

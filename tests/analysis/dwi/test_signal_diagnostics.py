@@ -134,9 +134,9 @@ def test_networks_without_weights_are_left_out(tmp_path, caplog):
 
 
 def test_names_and_numbers_are_checked(tmp_path):
-    with pytest.raises(InputError, match="signals"):
+    with pytest.raises(ValueError, match="signals"):
         study(tmp_path, [], signals=1)
-    with pytest.raises(InputError, match="sigmas"):
+    with pytest.raises(ValueError, match="sigmas"):
         study(tmp_path, [], sigmas=(0.0, 0.1))
 
 

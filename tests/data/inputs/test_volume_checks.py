@@ -15,7 +15,7 @@ from custom.errors import InputError
 def write(path: Path, shape: tuple[int, ...], spoil: float | None = None) -> Path:
     values = np.random.default_rng(0).random(shape).astype(np.float32) + 1
     if spoil is not None:
-        values.flat[7] = spoil
+        values.flat[::7] = spoil
     nib.save(nib.Nifti1Image(values, np.eye(4)), path)
     return path
 
@@ -27,7 +27,7 @@ def write(path: Path, shape: tuple[int, ...], spoil: float | None = None) -> Pat
         ((12, 12, 12, 2), None, "4D.*split"),
         ((12, 12, 1), None, "too small: 12 x 12 x 1"),
         ((12, 7, 12), None, "at least 8"),
-        ((12, 12, 12), np.nan, "1 of 1728 voxels are NaN"),
+        ((12, 12, 12), np.nan, "247 of 1728 voxels are NaN"),
         ((12, 12, 12), -1e9, "negative"),
     ],
 )
