@@ -15,6 +15,8 @@ from custom.files.atomic import sha256_of
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 # The bundle whose copies are broken; any one will do, since all pass the same checks.
 MODEL = BUNDLES / "micro_mri_denoise"
+# Checks that train or evaluate in full; those of further models are slow tests.
+SLOW = ("run.resume", "run.evaluate")
 
 
 def pytest_generate_tests(metafunc):
@@ -27,6 +29,7 @@ def pytest_generate_tests(metafunc):
                 (root, variant),
                 check,
                 id=f"{'+'.join(filter(None, (root.name, variant)))}-{check.check_id}",
+                marks=[pytest.mark.slow] if variant and check.check_id in SLOW else [],
             )
             for root, variant in models
             for check in CHECKS
