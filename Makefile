@@ -25,7 +25,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/codespell custom bundles tests benchmarks docs README.md CONTRIBUTING.md CHANGELOG.md
+	$(BIN)/codespell custom bundles tests benchmarks docs README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md
 
 bench: $(READY)  ## every figure of docs/results/benchmarks.md
 	$(BIN)/python -m benchmarks
