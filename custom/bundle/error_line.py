@@ -9,8 +9,8 @@ import traceback
 from typing import Any, TypeVar
 
 from custom.errors import InputError, causes, did_you_mean
-from custom.files.atomic import TEMPORARY_NAME
 from custom.files.database_url import without_password
+from custom.files.temporary import TEMPORARY_NAME
 
 __all__ = ["error_line", "explained", "find_cause", "user_error"]
 

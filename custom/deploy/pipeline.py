@@ -21,7 +21,7 @@ from custom.deploy.restoration import RestoredVolumes, restore_volume
 from custom.deploy.settings import Settings
 from custom.deploy.termination import on_terminate
 from custom.errors import InputError, Refusal, causes
-from custom.files.atomic import remove_own, temporary_folder
+from custom.files.temporary import remove_own, temporary_folder
 
 __all__ = ["Pipeline"]
 

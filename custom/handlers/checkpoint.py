@@ -15,9 +15,12 @@ from torch.nn import Module
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from custom.errors import InputError
-from custom.files.atomic import set_aside
 from custom.handlers.executed_config import changed_settings, with_settings_of
-from custom.networks.checkpoint_file import read_checkpoint, record_of, write_checkpoint
+from custom.networks.checkpoint_file import (
+    read_checkpoint,
+    set_aside_checkpoint,
+    write_checkpoint,
+)
 
 __all__ = [
     "BEST",
@@ -122,9 +125,7 @@ class CheckpointWriter:
         # Not at the start: a training that fails in its first epoch leaves the earlier checkpoints.
         if self._fresh:
             for name in (BEST, LAST):
-                moved = set_aside(self.folder / name)
-                if moved and record_of(self.folder / name).is_file():
-                    record_of(self.folder / name).replace(record_of(moved))
+                set_aside_checkpoint(self.folder / name)
             self._fresh = False
         # The best is written first: if the process dies in between, the epoch is run again.
         if self.evaluator.state.best_metric_epoch == engine.state.epoch:

@@ -14,10 +14,17 @@ from typing import Any
 import torch
 
 from custom.errors import InputError
-from custom.files.atomic import atomic_path, sha256_of, write_json
+from custom.files.atomic import SHA256, atomic_path, set_aside, sha256_of, write_json
 from custom.files.text_files import read_json
 
-__all__ = ["check_trained_for", "read_checkpoint", "read_record", "record_of", "write_checkpoint"]
+__all__ = [
+    "check_trained_for",
+    "read_checkpoint",
+    "read_record",
+    "record_of",
+    "set_aside_checkpoint",
+    "write_checkpoint",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +51,8 @@ def write_checkpoint(
 ) -> None:
     """Save weights whole or not at all, with a record of their hash beside them.
 
+    A file that has the name of the record but is none is renamed.
+
     Args:
         content: What :func:`torch.save` takes.
         path: The file.
@@ -57,13 +66,28 @@ def write_checkpoint(
     buffer = io.BytesIO()
     torch.save(content, buffer)
     digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
-    earlier = (read_record(path).get(_HASHES) or [sha256_of(path)]) if path.is_file() else []
+    earlier = _known_hashes(path)
+    if not earlier:
+        set_aside(record_of(path))
+    earlier = (earlier or [sha256_of(path)]) if path.is_file() else []
     record = {_HASHES: [digest, *earlier], _TRAINED_FOR: dict(trained_for or {})}
     # While the file changes it may be either: a kill in between makes no good file look damaged.
     write_json(record_of(path), record)
     with atomic_path(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
     write_json(record_of(path), record | {_HASHES: [digest]})
+
+
+def set_aside_checkpoint(path: str | Path) -> None:
+    """Rename weights of an earlier training, and their record alike; no other file is lost.
+
+    Raises:
+        InputError: If they cannot be renamed.
+    """
+    moved = set_aside(path)
+    if moved and record_of(path).is_file():
+        set_aside(record_of(moved))
+        record_of(path).replace(record_of(moved))
 
 
 def read_checkpoint(
@@ -130,29 +154,64 @@ def check_trained_for(path: str | Path, settings: Mapping[str, Any]) -> None:
 def _check_whole(content: bytes, path: Path, sha256: str | None) -> None:
     """Raise unless a file has its recorded hashes and its archive's checksums hold."""
     digest = hashlib.sha256(content).hexdigest()
-    expected = [*_recorded_hashes(path), *([("its name", [sha256])] if sha256 else [])]
-    for place, hashes in expected:
-        if not any(digest.startswith(recorded) for recorded in hashes):
-            raise InputError(f"is damaged, or not the file whose SHA-256 stands in {place}")
+    known = list(_recorded_hashes(path))
+    for place, hashes, remedy in known:
+        if digest not in hashes:
+            raise InputError(
+                f"is damaged, or not the file whose SHA-256 stands in {place} (if it was replaced "
+                f"on purpose, {remedy})"
+            )
+    if sha256 and not digest.startswith(sha256):
+        raise InputError("is damaged, or not the file whose SHA-256 stands in its name")
     if zipfile.is_zipfile(io.BytesIO(content)):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if archive.testzip() is not None:
                 raise InputError("is damaged: its checksums do not hold")
-    elif not expected:  # torch's form of before 2020
-        raise InputError("is damaged or not a file of weights: it has no checksums")
+    elif not (known or sha256):  # torch's form of before 2020
+        raise InputError(
+            "is damaged or not a file of weights: it has no checksums (if torch before 1.6 saved "
+            "it, load it and save it again with torch.save)"
+        )
 
 
-def _recorded_hashes(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield each place that states the hash of a file, and the hashes there."""
-    if hashes := read_record(path).get(_HASHES):
-        yield record_of(path).name, hashes
+def _recorded_hashes(path: Path) -> Iterator[tuple[str, list[str], str]]:
+    """Yield each place that states the hash of a file, the hashes there, and a user's way round."""
     root = path.absolute().parents[1]
     metadata = _mapping(root / "configs" / "metadata.json")
     for holder in (metadata, *metadata.get("variants", {}).values()):
         about = holder.get("weights", {})
         stated = {about.get("file"): about.get("sha256"), **about.get("beside", {})}
         if recorded := stated.get(f"{path.parent.name}/{path.name}"):
-            yield "the bundle's metadata", [recorded]
+            place = "the bundle's metadata"
+            yield place, _hashes(recorded, place), "give yours by --checkpoint under another path"
+    record = read_record(path)
+    if _HASHES in record:
+        place = record_of(path).name
+        yield (
+            place,
+            _hashes(record[_HASHES], place),
+            f"remove {place}; its {_TRAINED_FOR} goes with it",
+        )
+
+
+def _known_hashes(path: Path) -> list[str]:
+    """Return the hashes in the record beside weights; none if what is there is no record."""
+    try:
+        return _hashes(read_record(path).get(_HASHES), record_of(path).name)
+    except InputError:
+        return []
+
+
+def _hashes(stated: Any, place: str) -> list[str]:
+    """Return hashes that stand alone or in a list; refuse what any file, or none, would have."""
+    hashes = [stated] if isinstance(stated, str) else stated
+    found = [str(each).lower() for each in hashes] if isinstance(hashes, list) else []
+    if not found or not all(map(SHA256.fullmatch, found)):
+        raise InputError(
+            f"cannot be checked, the sha256 in {place} is not 64 hexadecimal digits (mend "
+            f"{place}, or move it away if it does not belong to these weights)"
+        )
+    return found
 
 
 def _mapping(path: Path) -> Mapping[str, Any]:

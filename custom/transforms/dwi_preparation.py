@@ -16,7 +16,6 @@ from monai.utils import ensure_tuple
 from numpy.typing import NDArray
 from torch import Tensor
 
-from custom.files.voxel_map import read_mask, read_voxel_map
 from custom.physics.diffusion.noise import LevelDistribution
 from custom.physics.diffusion.noise_estimate import (
     FIT_PARAMETERS,
@@ -31,6 +30,7 @@ from custom.physics.diffusion.noise_estimate import (
 )
 from custom.physics.intensity_statistics import clip_outliers
 from custom.transforms.dwi_noise_levels import check_noise_levels, check_one_noise_level
+from custom.transforms.voxel_map import read_mask, read_voxel_map
 
 __all__ = ["DwiPreparationd", "head_mask"]
 

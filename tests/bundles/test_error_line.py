@@ -11,7 +11,8 @@ from monai.bundle import ConfigParser
 
 from custom import cli
 from custom.bundle.error_line import error_line
-from custom.files.atomic import atomic_path, temporary_path
+from custom.files.atomic import atomic_path
+from custom.files.temporary import temporary_path
 from custom.handlers.epoch_log import EpochLog
 
 # What raises in a config, as a text of it.

@@ -203,7 +203,7 @@ def test_a_run_told_to_end_leaves_a_line_in_the_log_and_nothing_else(tmp_path):
         "import ctypes, sys\n"
         "from custom.deploy.pipeline import Pipeline\n"
         "from custom.deploy.settings import Settings\n"
-        "from custom.files.atomic import temporary_path\n"
+        "from custom.files.temporary import temporary_path\n"
         f"line = Pipeline({str(MOUSE)!r}, {str(tmp_path / 'out')!r}, Settings())\n"
         "with line.audited():\n"
         "    (line._workspace / 'series.nii').write_text('of a patient')\n"

@@ -14,7 +14,7 @@ from paravision_files import write_scan
 from custom.cli import main
 from custom.errors import InputError
 from custom.files.image_faults import check_image, load_image
-from custom.files.voxel_map import read_mask, read_voxel_map
+from custom.transforms.voxel_map import read_mask, read_voxel_map
 
 BUNDLES = sorted(path.parents[1] for path in Path("bundles").glob("*/configs/inference.yaml"))
 SMALL = np.random.default_rng(0).integers(50, 900, (20, 20, 18)).astype(np.int16)

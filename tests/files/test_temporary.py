@@ -8,21 +8,15 @@ import time
 import pytest
 
 from custom.data.preparation.dataset_publishing import check_output_dir
-from custom.files import atomic
-from custom.files.atomic import (
-    atomic_path,
-    remove_own,
-    temporary_folder,
-    temporary_path,
-    whole_folder,
-    write_json,
-)
+from custom.files import temporary
+from custom.files.atomic import atomic_path, whole_folder, write_json
 from custom.files.csv_table import write_table
+from custom.files.temporary import remove_own, temporary_folder, temporary_path
 
 KILLED = """
 import os, sys
 from pathlib import Path
-from custom.files.atomic import temporary_path
+from custom.files.temporary import temporary_path
 temporary_path(Path(sys.argv[1]) / "image.nii.gz").write_text("half")
 temporary_path(Path(sys.argv[1]) / "set").mkdir()
 os.kill(os.getpid(), 9)
@@ -73,33 +67,38 @@ def test_the_next_start_removes_what_a_killed_run_left(left, start):
 def test_what_others_are_writing_or_own_stays(tmp_path, monkeypatch):
     mine = temporary_path(tmp_path / "a.nii.gz")
     kept = [mine, *(tmp_path / name for name in (".tmp-mine", "notes.txt", ".tmp-0f0f0f0f-b.json"))]
-    monkeypatch.setattr(atomic, "_machine", lambda: "0000")
+    monkeypatch.setattr(temporary, "_machine", lambda: "0000")
     kept.append(temporary_path(tmp_path / "of_another_machine.nii.gz"))
     monkeypatch.undo()
     for path in kept:
         path.touch()
-    atomic.sweep.cache_clear()
+    temporary.sweep.cache_clear()
     with atomic_path(tmp_path / "new.txt") as place:
         place.touch()
     assert {path.name for path in tmp_path.iterdir()} == {"new.txt", *(path.name for path in kept)}
     for path in kept:  # two days ago
         os.utime(path, (time.time() - 2e5,) * 2)
-    atomic.sweep.cache_clear()
+    temporary.sweep.cache_clear()
     with atomic_path(tmp_path / "new.txt") as place:
         place.touch()
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"new.txt", ".tmp-mine", "notes.txt", mine.name}
+    # Another program's names may look alike.
+    assert left == {"new.txt", ".tmp-mine", ".tmp-0f0f0f0f-b.json", "notes.txt", mine.name}
     remove_own(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == left - {mine.name}
 
 
-def test_a_process_of_the_same_number_keeps_nothing_alive(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("seconds", "stays"), [(2, True), (3600, True), (2e5, False)])
+def test_a_later_process_of_the_same_number_keeps_nothing_alive(
+    tmp_path, monkeypatch, seconds, stays
+):
+    """Its file server's clock may be behind, or this machine's was set since."""
     path = temporary_path(tmp_path / "a")
     path.touch()
-    monkeypatch.setattr(atomic.psutil.Process, "create_time", lambda _: time.time() + 60)
-    atomic.sweep.cache_clear()
-    atomic.sweep(tmp_path)
-    assert not path.exists()
+    monkeypatch.setattr(temporary.psutil.Process, "create_time", lambda _: time.time() + seconds)
+    temporary.sweep.cache_clear()
+    temporary.sweep(tmp_path)
+    assert path.exists() == stays
 
 
 def test_a_long_name_has_a_temporary_one_that_keeps_its_suffixes(tmp_path):

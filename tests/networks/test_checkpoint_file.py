@@ -19,6 +19,7 @@ from custom.networks.checkpoint_file import (
     check_trained_for,
     read_checkpoint,
     record_of,
+    set_aside_checkpoint,
     write_checkpoint,
 )
 from custom.networks.saved_weights import load_weights
@@ -126,9 +127,64 @@ def test_a_kill_between_the_two_files_leaves_good_weights(
 def test_a_form_without_checksums_needs_a_known_hash(tmp_path):
     file = tmp_path / "alexnet.pth"
     torch.save(state(1.0), file, _use_new_zipfile_serialization=False)
-    with pytest.raises(InputError, match="no checksums"):
+    with pytest.raises(InputError, match=r"no checksums .*save it again with torch\.save"):
         read_checkpoint(file)
     assert "weight" in read_checkpoint(file, sha256=sha256_of(file)[:8])
+
+
+@pytest.mark.parametrize(
+    ("place", "remedy"),
+    [
+        ("record", r"on purpose, remove model\.json; its trained_for goes with it\): give another"),
+        ("metadata", r"on purpose, give yours by --checkpoint under another path\): give another"),
+    ],
+)
+def test_who_replaced_weights_reads_what_to_do(tmp_path, place, remedy):
+    file = tmp_path / "models" / "model.pt"
+    write_checkpoint(state(1.0), file)
+    if place == "metadata":  # also stands in the record: first what mends it
+        about = {"weights": {"file": "models/model.pt", "sha256": sha256_of(file)}}
+        write_json(tmp_path / "configs" / "metadata.json", about)
+    torch.save(state(2.0), file)
+    with pytest.raises(InputError, match=remedy):
+        read_checkpoint(file)
+
+
+WRONG = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize("stated", ["a", "", [""], [], None, [None], 3, {"a": 1}, [WRONG[:63]]])
+def test_a_record_that_states_no_hash_is_refused(tmp_path, stated):
+    file = tmp_path / "model.pt"
+    write_checkpoint(state(1.0), file)
+    write_json(record_of(file), {"sha256": stated})
+    with pytest.raises(InputError, match=r"sha256 in model\.json is not 64 hexadecimal digits"):
+        read_checkpoint(file)
+
+
+def test_a_hash_that_stands_alone_is_compared_whole(tmp_path):
+    file = tmp_path / "model.pt"
+    write_checkpoint(state(1.0), file)
+    write_json(record_of(file), {"sha256": sha256_of(file).upper()})
+    assert "weight" in read_checkpoint(file)
+    write_json(record_of(file), {"sha256": WRONG})
+    with pytest.raises(InputError, match="not the file whose SHA-256"):
+        read_checkpoint(file)
+
+
+@pytest.mark.parametrize("weights_there", [True, False])
+@pytest.mark.parametrize("text", ['{"mine": 1}', "[1, 2]", "{"])
+def test_a_file_that_is_no_record_is_kept(tmp_path, text, weights_there):
+    file = tmp_path / "model.pt"
+    if weights_there:
+        torch.save(state(0.0), file)
+    record_of(file).write_text(text)
+    write_checkpoint(state(1.0), file)
+    assert "weight" in read_checkpoint(file)
+    assert (tmp_path / "model.1.json").read_text() == text
+    set_aside_checkpoint(file)
+    assert "weight" in read_checkpoint(tmp_path / "model.1.pt")
+    assert (tmp_path / "model.1.1.json").read_text() == text
 
 
 def test_numbers_of_another_type_do_not_fit(tmp_path):

@@ -19,7 +19,7 @@ from custom.bundle.verification import (
 from custom.bundle.verification.bundle_folder import BundleFolder
 from custom.bundle.verification.outcome import CheckFailed, CheckResult, one_line, quiet
 from custom.errors import InputError
-from custom.files.atomic import temporary_folder
+from custom.files.temporary import temporary_folder
 
 __all__ = ["CHECKS", "Check", "run_check", "verify_bundle"]
 

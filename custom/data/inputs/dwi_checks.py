@@ -12,7 +12,6 @@ from custom.errors import InputError
 from custom.files.image_faults import available_memory, check_image, image_fault, memory_fault
 from custom.files.map_names import DerivedMaps, check_derived_maps
 from custom.files.reader import ImageHeader, format_of
-from custom.files.voxel_map import read_mask, read_voxel_map
 from custom.networks.stored_protocol import StoredProtocol
 from custom.physics.diffusion.gradient_table import (
     UNWEIGHTED_UP_TO,
@@ -22,6 +21,7 @@ from custom.physics.diffusion.gradient_table import (
 )
 from custom.setting_checks import check_above_zero
 from custom.transforms.dwi_noise_levels import check_one_noise_level
+from custom.transforms.voxel_map import read_mask, read_voxel_map
 
 __all__ = ["ALL_VOXELS", "DwiInputChecks"]
 

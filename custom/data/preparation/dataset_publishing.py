@@ -9,7 +9,8 @@ from pathlib import Path
 
 from custom.data.datasets.dataset_writer import DATALIST, DatasetKind, DatasetWriter
 from custom.errors import InputError
-from custom.files.atomic import check_writable, errors_of_writing, sweep, temporary_path
+from custom.files.atomic import check_writable, errors_of_writing
+from custom.files.temporary import sweep, temporary_path
 
 __all__ = ["PREPARATION", "check_output_dir", "published_dataset"]
 

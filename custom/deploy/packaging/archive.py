@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from custom.errors import InputError
-from custom.files.atomic import atomic_path, sha256_of, temporary_folder
+from custom.files.atomic import atomic_path, sha256_of
+from custom.files.temporary import temporary_folder
 from custom.files.text_files import read_json
 
 __all__ = [

@@ -27,7 +27,8 @@ from custom.deploy.packaging.exported_models import Export, export_model, merged
 from custom.deploy.packaging.packaged_configs import code_imports, modules_in_configs, write_config
 from custom.deploy.packaging.vendored_code import own_tree
 from custom.errors import InputError
-from custom.files.atomic import check_writable, sha256_of, temporary_folder, write_json
+from custom.files.atomic import check_writable, sha256_of, write_json
+from custom.files.temporary import temporary_folder
 
 __all__ = ["NOTICE", "package_bundle"]
 

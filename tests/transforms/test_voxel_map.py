@@ -8,7 +8,7 @@ import pytest
 from diffusion_series import AFFINE, save_image
 
 from custom.errors import InputError
-from custom.files.voxel_map import read_mask, read_voxel_map
+from custom.transforms.voxel_map import read_mask, read_voxel_map
 
 SHAPE = (5, 4, 3)
 VALUES = np.arange(60, dtype=np.float32).reshape(SHAPE)
