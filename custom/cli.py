@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 
 from custom.bundle.arguments import UsageError
+from custom.bundle.launch import stopped_code
 from custom.errors import InputError
 from custom.files.database_url import without_password
 from custom.verbs.deployment import deploy, package
@@ -44,8 +44,7 @@ def main(words: Sequence[str] | None = None) -> None:
     except InputError as error:
         _stop(str(error), 1)
     except KeyboardInterrupt as error:
-        # Of Ctrl-C, or of the signal that it holds the number of.
-        _stop("stopped", 128 + (error.args[0] if error.args else signal.SIGINT))
+        _stop("stopped", stopped_code(error))
     except Exception as error:
         if "--traceback" in arguments:
             raise

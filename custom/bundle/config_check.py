@@ -20,6 +20,7 @@ from monai.bundle.utils import merge_kv
 
 from custom.bundle.config_ids import check_ids, has_value, id_parts, value_at, walk
 from custom.bundle.error_line import error_line, explained
+from custom.bundle.launch import stopped_code
 from custom.bundle.typed_values import CODE, check_kind
 from custom.errors import InputError, nearest
 from custom.files.text_files import read_unique
@@ -68,7 +69,7 @@ def read_configs(files: Sequence[str | Path]) -> dict[str, Any]:
         for key, value in _read(file).items():
             name = key.removeprefix("+")
             if number:
-                _check_overlay(parser.get(), name, value, file)
+                value = _overlay_value(parser.get(), name, value, file)
             if number and id_parts(name)[0] not in parser.get():
                 added[name] = file
             try:
@@ -123,7 +124,10 @@ def check_config(bundle_root: str) -> None:
 
 
 def _say_last(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """Say why MONAI's command failed; its own last line is 'Failed to evaluate'."""
+    """Say why MONAI's command ended; its own last line is 'Failed to evaluate'."""
+    if isinstance(error, KeyboardInterrupt):
+        print("stopped", file=sys.stderr)  # noqa: T201
+        raise SystemExit(stopped_code(error))
     known = explained(error)
     if known is None:
         sys.__excepthook__(kind, error, trace)
@@ -168,20 +172,26 @@ def _unknown(content: Mapping[str, Any], names: Iterable[str], configs: Path) ->
     return next((name for name in names if name not in known), None)
 
 
-def _check_overlay(content: Mapping[str, Any], name: str, value: Any, file: str | Path) -> None:
-    """Refuse a value of another kind, and an id within another that is like one that is there."""
+def _overlay_value(content: Mapping[str, Any], name: str, value: Any, file: str | Path) -> Any:
+    """Return an overlay's value, a float where it replaces one: a weight's ``0`` is no count.
+
+    A value of another kind is refused, and an id within another that is like one that is there.
+    """
     if has_value(content, name):
+        own = value_at(content, name)
         try:
-            check_kind(name, value_at(content, name), value)
+            check_kind(name, own, value)
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
+        return float(value) if isinstance(own, float) and isinstance(value, int) else value
     *outer, last = id_parts(name)
     try:
         block = value_at(content, "::".join(outer)) if outer else {}
     except LookupError:
-        return
+        return value
     if isinstance(block, dict) and last not in block and (like := nearest(last, block)):
         raise InputError(f"{file}: unknown config id {name!r}: did you mean {like!r}?")
+    return value
 
 
 def _misspelt(name: str, content: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from custom.bundle.error_line import user_error
 from custom.bundle.locate import find_config
 from custom.bundle.typed_values import as_data, read_words
 
-__all__ = ["plain_command", "run_bundle", "stop_on_terminate", "users_errors"]
+__all__ = ["plain_command", "run_bundle", "stop_on_terminate", "stopped_code", "users_errors"]
 
 
 def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any]) -> None:
@@ -82,6 +82,11 @@ def stop_on_terminate() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, earlier)
+
+
+def stopped_code(error: KeyboardInterrupt) -> int:
+    """Return the exit code after Ctrl-C, 130, or after the signal of that number: SIGTERM's 143."""
+    return 128 + int(error.args[0] if error.args else signal.SIGINT)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from monai.bundle import ConfigWorkflow, create_workflow
 from custom.bundle.config_check import read_configs
 from custom.bundle.error_line import user_error
 from custom.bundle.launch import run_bundle
+from custom.bundle.typed_values import TypedWords, read_words
 from custom.bundle.verification.bundle_folder import BundleFolder
 from custom.bundle.verification.checks_network import open_configs
 from custom.errors import InputError
@@ -196,6 +197,18 @@ def test_an_overlay_s_value_of_another_kind_is_refused(text, line, tmp_path):
         with pytest.raises(InputError, match=line) as raised:
             read_configs([bundle / "configs" / "train.yaml", overlay])
         assert str(overlay) in str(raised.value)
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_a_float_stays_one_where_an_overlay_writes_a_whole_number(bundle, tmp_path):
+    train, overlay = bundle / "configs" / "train.yaml", tmp_path / "mine.yaml"
+    own = yaml.safe_load(train.read_text())
+    names = [name for name, value in own.items() if isinstance(value, float)]
+    overlay.write_text("".join(f"{name}: 1\n" for name in names))
+    content = read_configs([train, overlay])
+    words = dict.fromkeys(names, TypedWords(["0.25"]))
+    assert read_words(content, words) == dict.fromkeys(names, 0.25)
+    assert names
 
 
 def test_shipped_overlays_are_of_the_same_kinds():

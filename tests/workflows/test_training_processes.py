@@ -83,6 +83,32 @@ def test_killed_and_resumed_equals_uninterrupted(dataset, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_training_says_so_and_ends_with_the_code_of_its_signal(
+    dataset, tmp_path, number, code
+):
+    process = subprocess.Popen(
+        command(dataset, tmp_path, "--max_epochs", "900", "--min_epochs", "900"),
+        cwd=BUNDLE,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 200
+    while epochs(tmp_path) < 1 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert said.splitlines()[-1] == "stopped"
+    assert "Traceback" not in said
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlruns.db'}")
+    experiment = client.get_experiment_by_name("micro_mri_denoise").experiment_id
+    assert [run.info.status for run in client.search_runs(experiment)] != ["RUNNING"]
+
+
+@pytest.mark.slow
 def test_two_processes_train_one_network(tmp_path):
     """And share the demonstration set, which neither finds when it starts."""
     dataset = tmp_path / "demo"
