@@ -75,6 +75,12 @@ def test_flags_become_config_ids_with_absolute_paths(bundle, monkeypatch):
     assert what_ran(bundle) == expected
 
 
+@pytest.mark.parametrize("word", ["-0.5", "-1e-3", "-5.", "-.5E+2", "-2"])
+def test_a_number_below_zero_is_no_flag(bundle, word):
+    assert run("train", str(bundle), "--settings::rate", word) == 0
+    assert what_ran(bundle)[4]["rate"] == float(word)
+
+
 @pytest.mark.parametrize(
     "words", [["--config", "longer", "steps.yaml"], ["--config=longer", "--config", "steps"]]
 )

@@ -23,6 +23,8 @@ _PASSWORDS = (
     # Up to the last @ of the word, since a password may hold one that is not written as %40.
     # A config's expressions write : and @ as \x3a and \x40, JSON both with two backslashes.
     (re.compile(r"(//[^\s:/@\\]*)(:|\\+x3a)\S*(@|\\+x40)"), r"\1\2***\3"),
+    # A server's token may stand in place of the name, without a password.
+    (re.compile(r"(https?(?::|\\+x3a)//)[^\s/]+(@|\\+x40)"), r"\1***\2"),
     (re.compile(r"([?&](?:pass\w*|pwd|token)=)[^\s&'\"]+", re.IGNORECASE), r"\1***"),
 )
 

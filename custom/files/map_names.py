@@ -21,6 +21,8 @@ _NAME = re.compile(
     r"Z ?SCORE|[ZTF] ?(?:STAT|TEST|MAP)"
     r")(?!\S)"
 )
+# In free text, also a subject and a doctor.
+_AMBIGUOUS = ("MD", "SUB")
 
 
 def check_derived_maps(derived_maps: DerivedMaps) -> None:
@@ -33,12 +35,19 @@ def check_derived_maps(derived_maps: DerivedMaps) -> None:
         raise ValueError(f"derived_maps must be refuse or allow, got {derived_maps!r}")
 
 
-def map_name(text: str) -> str | None:
+def map_name(text: str, free: bool = False) -> str | None:
     """Return the name of a computed map in a text; None if it holds none.
+
+    Args:
+        text: A value of a header.
+        free: It is free text, where ``MD`` and ``SUB`` among other words may be something else.
 
     Example:
         >>> [map_name(text) for text in ("ep2d_diff_ADC", "T2_STAR_MAP", "z-score", "t1_sag_FA 15")]
         ['ADC', 'T2 STAR MAP', 'Z SCORE', None]
     """
-    found = _NAME.search(" ".join(re.findall(r"[A-Z0-9]+", text.upper())))
-    return found.group() if found else None
+    words = " ".join(re.findall(r"[A-Z0-9]+", text.upper()))
+    names = (found.group() for found in _NAME.finditer(words))
+    return next(
+        (name for name in names if name == words or not free or name not in _AMBIGUOUS), None
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from custom.errors import InputError
+from custom.files.text_files import read_json
 
 __all__ = [
     "ZarrSliceReader",
@@ -93,7 +93,7 @@ def zarr_fault(folder: Path) -> str | None:
             return "of Zarr v2, only v3 is read: convert it, or give NIfTI"
         return "no Zarr array there; prepare the dataset again"
     try:
-        content = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
+        content = read_json(folder / "zarr.json")
         kind, attributes = content["node_type"], content.get("attributes", {})
         placed = np.asarray(attributes.get("affine"), dtype=float)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

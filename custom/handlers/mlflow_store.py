@@ -53,8 +53,8 @@ def check_address(tracking_uri: str) -> None:
     try:
         if "://" not in uri or uri.startswith("file:"):
             raise InputError(
-                f"{without_password(uri)!r} is no address of a store: write sqlite:///FILE or "
-                "http://SERVER"
+                f"{without_password(uri)!r} is no address of a store: write sqlite:///FILE "
+                "(MLflow 3 keeps none in folders), http://SERVER or databricks://PROFILE"
             )
         if uri.startswith(_DATABASES):
             check_driver(uri)

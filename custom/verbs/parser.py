@@ -62,6 +62,8 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, prog: str | None = None, **settings: Any) -> None:
         settings |= {"allow_abbrev": False, "argument_default": argparse.SUPPRESS}
         super().__init__(prog, **settings, formatter_class=argparse.RawDescriptionHelpFormatter)
+        # Before Python 3.14 argparse takes -1e-3 and -5. for flags.
+        self._negative_number_matcher = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 
     def error(self, message: str) -> NoReturn:
         message = re.sub(r": expected (one|at least one) argument", " needs a value", message)

@@ -88,6 +88,21 @@ def test_texts_that_name_no_map(text):
     assert map_name(text) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("sub_anna_t1", None),
+        ("t1 Dr Smith MD", None),
+        ("sub-anna_ADC", "ADC"),
+        ("MD", "MD"),
+        ("t1 subtraction", "SUBTRACTION"),
+        ("MIP sag", "MIP"),
+    ],
+)
+def test_free_text_may_name_a_subject_or_a_doctor(text, name):
+    assert map_name(text, free=True) == name
+
+
 def test_another_word_is_refused():
     with pytest.raises(ValueError, match="derived_maps must be refuse or allow"):
         check_derived_maps("no")

@@ -39,6 +39,8 @@ def test_escapes_are_read_and_other_databases_have_no_file():
         "got 'http://me:secret@host:5000/api' and nothing else",
         "http://me:secret@with/secret@host:5000",
         "mysql+pymysql://host/trials?user=me&password=secret",
+        "http://secret@host:5000",
+        json.dumps([as_data("https://secret@host#1")]),
         "two words://:secret@host",
         as_data("http://me:secret#1@host"),
         json.dumps([as_data("http://me:secret#1@host")]),

@@ -80,6 +80,10 @@ def header_cut(path):
     (path / "zarr.json").write_text((path / "zarr.json").read_text()[:90])
 
 
+def header_endless(path):
+    (path / "zarr.json").write_text("[" * 100_000)
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -91,6 +95,7 @@ def header_cut(path):
         (level_of_ome_zarr, "as a level of OME-Zarr, whose orientation is not known"),
         (of_zarr_v2, "of Zarr v2, only v3 is read"),
         (header_cut, "its zarr.json is damaged"),
+        (header_endless, "its zarr.json is damaged"),
     ],
 )
 def test_what_is_not_whole_or_has_no_place_is_refused(stack, spoil, said):

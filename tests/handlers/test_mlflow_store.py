@@ -79,13 +79,18 @@ def test_processes_that_need_a_new_store_at_once_all_get_it(tmp_path):
     ("uri", "message"),
     [
         ("/data/mlruns", "no address of a store"),
-        ("file:///data/mlruns", "no address of a store"),
+        ("file:///data/mlruns", "MLflow 3 keeps none in folders"),
+        ("databricks", "databricks://PROFILE"),
         ("postgres://me:secret@host/x", "write postgresql://"),
     ],
 )
 def test_an_address_that_no_store_can_have_is_refused(uri, message):
     with pytest.raises(InputError, match=rf"MLflow cannot be used .*{message}.*use_mlflow false"):
         check_address(uri)
+
+
+def test_a_profile_of_databricks_is_an_address():
+    check_address("databricks://profile")
 
 
 def test_calls_are_made_in_order_and_kept_while_the_store_is_away(caplog):

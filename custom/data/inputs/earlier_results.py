@@ -67,4 +67,4 @@ def result_fault(
             return f"{name} is missing or was changed since"
     if made_of != sha256_of_input(source):
         return "it was made of another input"
-    return f"it was made with another {', '.join(other)}" if other else None
+    return f"it was made with {', '.join(other)}" if other else None

@@ -32,6 +32,7 @@ _PLACES = frozenset(
         *("outside_range", "derived_maps"),
     }
 )
+_WEIGHTS = {"weights": "other weights", "beside_weights": "other files beside the weights"}
 _PACKAGES = ("mri-restoration-bundles", "monai", "torch", "numpy", "nibabel", "pytorch-ignite")
 
 
@@ -130,17 +131,17 @@ class ProvenanceSidecar:
             source: The input.
         """
         if not self.weights_file.is_file():
-            return ["weight file"]
+            return ["another weight file"]
         own = self.made_with
         other = [
-            name.replace("_", " ")
-            for name in ("weights", "beside_weights")
+            words
+            for name, words in _WEIGHTS.items()
             if _digests(own.get(name)) != _digests(sidecar.get(name))
         ]
         if own["config_sha256"] != sidecar.get("config_sha256"):
             earlier = sidecar.get("parameters", {})
             changed = [key for key in self.parameters if self.parameters[key] != earlier.get(key)]
-            other.append(f"configuration ({', '.join(changed)})" if changed else "configuration")
+            other.append("another configuration" + f" ({', '.join(changed)})" * bool(changed))
         # Files that the config does not name lie beside the input.
         read = sidecar.get("read_besides", {})
         for key in [key for key in self.read if key in read and self.places.get(key) is None]:
@@ -149,7 +150,7 @@ class ProvenanceSidecar:
                 name = name_of(source)[0] + Path(name).suffix
             file = source.with_name(name)
             if file != source and file.is_file() and sha256_of(file) != digest:
-                other.append(file.name)
+                other.append(f"another {file.name}")
         return other
 
     def __call__(self, engine: Engine) -> None:

@@ -202,7 +202,7 @@ def map_of(header: Dataset) -> str | None:
         if code[0] == "DCM" and code[1] in _DERIVATIONS:
             return f"Derivation Code Sequence has {code[1]}"
     if words[:1] == ["DERIVED"]:
-        named = map_name(str(value_of(header, "SeriesDescription") or ""))
+        named = map_name(str(value_of(header, "SeriesDescription") or ""), free=True)
     return f"Series Description has {named}" if named else None
 
 

@@ -108,8 +108,8 @@ def _refuse_lookalikes(passed: Sequence[tuple[Path, str]], read: Sequence[Path])
         if _form(file) in forms and file.name.upper() != "DICOMDIR":
             raise Refusal(
                 "unreadable-file",
-                f"{place} is called like the images beside it and is none: damaged or empty? Send "
-                "it again or take it out",
+                f"{place} has a name like the images beside it but is no DICOM file: damaged or "
+                "empty? Send it again or take it out",
             )
 
 

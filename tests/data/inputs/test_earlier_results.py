@@ -73,8 +73,8 @@ def test_a_result_of_the_same_run_stands(folder: Path) -> None:
     [
         ("a.nii", "of another input"),
         ("a.bval", "another a.bval"),
-        ("model.pt", "another weights"),
-        ("bank.zip", "another beside weights"),
+        ("model.pt", "made with other weights"),
+        ("bank.zip", "made with other files beside the weights"),
         ("mask.nii", "another configuration"),
         ("a_restored.nii.gz", "a_restored.nii.gz is missing or was changed"),
         ("a_noise.nii.gz", "a_noise.nii.gz is missing or was changed"),
@@ -130,7 +130,7 @@ def test_skipping_refuses_a_result_of_something_else(folder: Path) -> None:
     (folder / "model.pt").write_bytes(b"better")
     other = select()
     assert (other.items, other.skipped) == ([], [])
-    assert "exists already, but it was made with another weights" in other.refused[0]
+    assert "exists already, but it was made with other weights" in other.refused[0]
     assert "use overwrite or another folder" in other.refused[0]
 
 

@@ -68,7 +68,7 @@ def test_an_image_that_was_lost_is_missed_by_its_name(tmp_path, content):
     (folder / "README").write_bytes(b"")
     assert len(read_folder(folder)[0].files) == 5
     (folder / "IM0005").write_bytes(content)
-    with pytest.raises(Refusal, match="file 6 of 7 by name is called like the images") as caught:
+    with pytest.raises(Refusal, match="file 6 of 7 by name has a name like the images") as caught:
         read_folder(folder)
     assert caught.value.reason == "unreadable-file"
 
