@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
-__all__ = ["InputError", "Refusal", "causes", "did_you_mean", "nearest"]
+__all__ = [
+    "InputError",
+    "Refusal",
+    "causes",
+    "did_you_mean",
+    "machine_fault",
+    "message_of",
+    "nearest",
+]
+
+_LONGEST = 400  # characters of a message
+_WORDS = {
+    errno.ENOSPC: "disk full: free some space",
+    errno.EDQUOT: "disk full: free some space",
+    errno.EACCES: "permission denied: choose another place, or ask for the right to it",
+    errno.EPERM: "permission denied: choose another place, or ask for the right to it",
+    errno.EROFS: "lies on a read-only file system: choose another place",
+    errno.ENAMETOOLONG: "the name is too long: give a shorter one",
+    errno.ENOENT: "no such file or folder",
+    errno.ENOTDIR: "a part of this path is a file, not a folder",
+    errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
+}
 
 
 class InputError(ValueError):
@@ -60,3 +82,18 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(link))
         yield link
         link = link.__cause__ if link.__suppress_context__ else link.__context__
+
+
+def message_of(error: BaseException) -> str:
+    """Return an exception's message in one line."""
+    return " ".join(str(error).split())[:_LONGEST]
+
+
+def machine_fault(error: BaseException) -> str | None:
+    """Return what the file system or the memory refused, in words; None for any other error."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return f"out of memory: {message_of(error) or 'close other programs'}"
+    if isinstance(error, OSError) and error.errno is not None:
+        words = _WORDS.get(error.errno, str(error.strerror))
+        return f"{error.filename or 'writing or reading'}: {words}"
+    return None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import inspect
 import re
 import traceback
 from typing import Any, TypeVar
 
-from custom.errors import InputError, causes, did_you_mean
+from custom.errors import InputError, causes, did_you_mean, machine_fault, message_of
 from custom.files.database_url import without_password
 from custom.files.temporary import TEMPORARY_NAME
 
@@ -20,20 +19,8 @@ Cause = TypeVar("Cause", bound=BaseException)
 _EVALUATING = "Failed to evaluate"
 _INSTANTIATING = "Failed to instantiate component"
 _UNKNOWN = re.compile(r"unexpected keyword argument '(\w+)'")
-_LONGEST = 400  # characters of a message
 # Ids of the steps of a run, which say nothing of the place of a fault.
 _STEPS = ("run", "initialize", "finalize", "imports")
-_WORDS = {
-    errno.ENOSPC: "disk full: free some space",
-    errno.EDQUOT: "disk full: free some space",
-    errno.EACCES: "permission denied: choose another place, or ask for the right to it",
-    errno.EPERM: "permission denied: choose another place, or ask for the right to it",
-    errno.EROFS: "lies on a read-only file system: choose another place",
-    errno.ENAMETOOLONG: "the name is too long: give a shorter one",
-    errno.ENOENT: "no such file or folder",
-    errno.ENOTDIR: "a part of this path is a file, not a folder",
-    errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
-}
 
 
 def find_cause(error: BaseException, kind: type[Cause]) -> Cause | None:
@@ -53,7 +40,7 @@ def user_error(error: BaseException) -> InputError | None:
             return InputError(str(link))  # the class of a packaged bundle's own copy of the code
         # No subclass: an error of decoding or of JSON is no refused argument.
         if type(link) is ValueError and _refused_here(link):
-            return InputError(_text(link))
+            return InputError(message_of(link))
     return None
 
 
@@ -67,17 +54,12 @@ def explained(error: BaseException) -> InputError | None:
     if known is not None:
         return known
     outer, cause = _beneath(error)
-    if isinstance(cause, OSError) and cause.errno is not None:
-        words = _WORDS.get(cause.errno, str(cause.strerror))
-        place = (
-            TEMPORARY_NAME.sub("", str(cause.filename)) if cause.filename else "writing or reading"
-        )
-        return InputError(f"{place}: {words}")
-    for link in causes(error):  # libraries wrap it
-        if isinstance(link, MemoryError) or type(link).__name__ == "OutOfMemoryError":
-            return InputError(f"out of memory: {_text(link) or 'close other programs'}")
+    # Libraries wrap errors of memory.
+    for link in (cause, *(link for link in causes(error) if not isinstance(link, OSError))):
+        if words := machine_fault(link):
+            return InputError(TEMPORARY_NAME.sub("", words))
     if _INSTANTIATING in str(outer) and isinstance(cause, (TypeError, ValueError)):
-        return InputError(f"{config_id(error)}: {_unknown_setting(cause) or _text(cause)}")
+        return InputError(f"{config_id(error)}: {_unknown_setting(cause) or message_of(cause)}")
     return None
 
 
@@ -90,7 +72,7 @@ def error_line(error: BaseException) -> str:
     if not line:
         place = config_id(error)
         _, cause = _beneath(error)
-        line = f"{place}: " * bool(place) + f"{type(cause).__name__}: {_text(cause)}"
+        line = f"{place}: " * bool(place) + f"{type(cause).__name__}: {message_of(cause)}"
     return without_password(" ".join(line.split()))
 
 
@@ -121,11 +103,6 @@ def _unknown_setting(error: BaseException) -> str | None:
         return None
     advice = did_you_mean(found[1], inspect.signature(part).parameters)
     return f"{part.__name__} has no argument {found[1]!r}{advice}"
-
-
-def _text(error: BaseException) -> str:
-    """Return an exception's message in one line."""
-    return " ".join(str(error).split())[:_LONGEST]
 
 
 def _refused_here(error: BaseException) -> bool:

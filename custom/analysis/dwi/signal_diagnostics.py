@@ -38,6 +38,8 @@ __all__ = ["SignalDiagnostics"]
 logger = logging.getLogger(__name__)
 
 _LATENT_SIGNALS = 9000
+_DIPY_SIGNALS = 100  # that DIPY fits, one at a time
+_OWN_DRAWS = 1000  # for each signal, at weak noise
 _TEST_SHARE = 0.2  # as the paper's networks are trained (vae.yaml)
 _RECONSTRUCTED = 4
 # Fewest signals of each level of the mixture.
@@ -64,10 +66,8 @@ class SignalDiagnostics:
         sigmas: Noise levels of the tables, in units of ``S_0``.
         signals: Number of signals at each; the mixture has six times as many, and its limit is
             computed for a tenth of these.
-        dipy_signals: Number of signals that DIPY fits; 0 for none.
         lattice_points: Values of each element of the mixture's tensors.
         draws: Draws from the prior for the posterior mean, shared by all signals.
-        own_draws: Draws for each signal, at weak noise.
         seed: Seed of all random draws.
 
     Raises:
@@ -86,22 +86,19 @@ class SignalDiagnostics:
         output_dir: str | Path,
         sigmas: Sequence[float] = (0.02, 0.05, 0.1, 0.2, 0.4, 0.9),
         signals: int = 500,
-        dipy_signals: int = 100,
         lattice_points: int = 10,
         draws: int = 100_000,
-        own_draws: int = 1000,
         seed: int = 0,
     ) -> None:
         check_whole("signals", signals, 2)
-        check_whole("dipy_signals", dipy_signals, 0)
         for sigma in sigmas:
             check_above_zero("sigmas", sigma)
         self.networks, self.table, self.noise = networks, table, noise
         self.prior = BoxPrior() if isinstance(prior, TensorLattice) else prior
         self.output_dir = Path(output_dir)
         self.sigmas, self.signals, self.seed = sorted(sigmas), signals, seed
-        self.dipy_signals, self.lattice_points = min(dipy_signals, signals), lattice_points
-        self.settings: dict[str, Any] = {"draws": draws, "own_draws": own_draws}
+        self.lattice_points = lattice_points
+        self.settings: dict[str, Any] = {"draws": draws, "own_draws": _OWN_DRAWS}
         self.simulation = SignalSimulation(table, self.prior, noise, PublishedLevels())
 
     def write(self) -> Path | None:
@@ -136,7 +133,7 @@ class SignalDiagnostics:
             for name, item in networks.items()
             if isinstance(item.network, SignalAutoencoder) and item.network.variational
         ]
-        estimators = [*classical_estimators(self.table, self.dipy_signals), *plain]
+        estimators = [*classical_estimators(self.table, min(_DIPY_SIGNALS, self.signals)), *plain]
         samples = self._samples(self.noise)
         sigmas = samples.known(self.sigmas)
         latents = self._latents(networks)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from ignite.engine import Events
 from monai.engines import Evaluator
 
-from custom.errors import InputError, causes
+from custom.errors import InputError, causes, machine_fault, message_of
+from custom.files.temporary import TEMPORARY_NAME
 
 __all__ = ["fault_of", "run_each"]
 
@@ -76,9 +76,8 @@ def fault_of(error: Exception, check: Callable[[], None]) -> str | None:
     except InputError as fault:
         return str(fault)
     for link in links:
-        if isinstance(link, (MemoryError, torch.OutOfMemoryError)):
-            return "too large for the free memory"
-        if isinstance(link, OSError):
-            where = f"{link.filename}: " if link.filename else ""
-            return f"{where}{link.strerror or link}"
+        if words := machine_fault(link):
+            return TEMPORARY_NAME.sub("", words)
+        if isinstance(link, OSError):  # of a library, with no number of the operating system
+            return message_of(link)
     return None

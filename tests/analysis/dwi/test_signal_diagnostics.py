@@ -31,7 +31,7 @@ def seeded():
 
 
 TABLE = published_scheme()
-TINY = {"signals": 12, "dipy_signals": 4, "lattice_points": 3, "draws": 4000, "own_draws": 100}
+TINY = {"signals": 12, "lattice_points": 3, "draws": 4000}
 
 
 def fitted(network):

@@ -12,6 +12,7 @@ from monai.engines import SupervisedEvaluator
 from custom.data.inputs.each_input import fault_of, run_each
 from custom.data.inputs.input_selection import InputSelection
 from custom.errors import InputError
+from custom.files.temporary import temporary_path
 
 
 class Step:
@@ -47,7 +48,7 @@ def run(
     return selection
 
 
-FULL = OSError(28, "No space left on device", "x.nii.gz")
+FULL = OSError(28, "No space left on device", str(temporary_path(Path("x.nii.gz"))))
 
 
 def test_one_that_fails_is_refused_and_the_others_go_on(tmp_path: Path) -> None:
@@ -60,8 +61,8 @@ def test_one_that_fails_is_refused_and_the_others_go_on(tmp_path: Path) -> None:
         selection.finish()
     assert str(raised.value).splitlines() == [
         f"{tmp_path}/a.nii: b-values are missing",
-        f"{tmp_path}/b.nii: x.nii.gz: No space left on device",
-        f"{tmp_path}/d.nii: too large for the free memory",
+        f"{tmp_path}/b.nii: x.nii.gz: disk full: free some space",
+        f"{tmp_path}/d.nii: out of memory: close other programs",
         f"{tmp_path}/e.nii: not finite",
     ]
 
@@ -109,6 +110,7 @@ def test_a_file_that_no_longer_passes_its_check_is_named_by_that() -> None:
 
     assert fault_of(ZeroDivisionError(), check) == "a.nii: damaged"
     assert fault_of(ZeroDivisionError(), lambda: None) is None
+    assert fault_of(OSError("no header"), lambda: None) == "no header"
 
 
 def test_a_run_that_ends_early_is_no_success(tmp_path: Path) -> None:
