@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ import numpy as np
 
 from custom.data.datasets.dataset_writer import SPLITS
 from custom.data.datasets.subject_names import (
+    comparison_of,
     groups_of,
     has_session,
     numbers_in,
+    pattern_of,
     stem_of,
     subject_key,
     without_session,
@@ -63,15 +65,20 @@ class _Split:
         return found[-1].group(1 if self.pattern.groups else 0) or None if found else None
 
 
-def _check_apart(groups: Iterable[Sequence[str]]) -> None:
-    """Refuse groups of names that may each be one subject's."""
-    found = "; ".join(", ".join(group) for group in groups)
-    if found:
+def _check_apart(groups: Sequence[Sequence[str]], key: Callable[[str], str]) -> None:
+    """Refuse groups of names that may each be one subject's, as ``key`` tells."""
+    if groups:
         raise InputError(
-            f"these may be scans of one subject, which belong in one split: {found}: tell the "
-            "subject's part of a name, such as --subject_pattern '(KO-\\d+)', or that each name is "
-            "another subject, --subject_pattern '.+'"
+            "these may be scans of one subject, which belong in one split: "
+            f"{'; '.join(', '.join(group) for group in groups)}: tell the subject's part of a "
+            f"name, {_remedy(groups, key)}, or that each name is another subject, "
+            "--subject_pattern '.+'"
         )
+
+
+def _remedy(groups: Sequence[Sequence[str]], key: Callable[[str], str]) -> str:
+    """Return the option that tells whose the names in groups are."""
+    return f"--subject_pattern '{pattern_of(groups, key) or 'REGULAR EXPRESSION'}'"
 
 
 class AnimalSplit(_Split):
@@ -121,22 +128,25 @@ class AnimalSplit(_Split):
                 animal are in several splits.
         """
         found: dict[str, tuple[str, str]] = {}
-        doubtful: list[str] = []
+        doubtful: dict[str, str] = {}
         for name in sorted(set(subjects)):
             known = self._candidates(name)
             if self._is_certain(name) and len({split for _, split in known}) == 1:
                 found[name] = known[0]
             elif known:
-                doubtful.append(f"{name} ({' or '.join(listed for listed, _ in known)})")
+                doubtful[name] = f"{name} ({' or '.join(listed for listed, _ in known)})"
         if doubtful:
+            names = [[name] for name in doubtful]
             raise InputError(
-                f"split_file {self.path.name} does not tell the split of {', '.join(doubtful)}: "
-                "name the animal itself, such as --subject_pattern '(KO-\\d+)', give another "
-                "--split_file, or split by --shares"
+                f"split_file {self.path.name} does not tell the split of "
+                f"{', '.join(doubtful.values())}: "
+                f"name the animal itself, {_remedy(names, stem_of)}, give another --split_file, "
+                "or split by --shares"
             )
         splits = {name: split for name, (_, split) in found.items()}
         groups = [] if self.named else groups_of(splits, without_session)
-        _check_apart(group for group in groups if len({splits[name] for name in group}) > 1)
+        apart = [group for group in groups if len({splits[name] for name in group}) > 1]
+        _check_apart(apart, without_session)
         self._tell(found)
         return splits
 
@@ -165,7 +175,7 @@ class AnimalSplit(_Split):
         renamed = any(
             subject_key(name) != subject_key(listed) for name, (listed, _) in found.items()
         )
-        if self.description or renamed:
+        if renamed or (found and self.description):
             logger.warning(
                 "split_file %s%s is applied to your animals: %s; if they are others, give "
                 "--split_file or --shares",
@@ -219,7 +229,16 @@ class SubjectSplit(_Split):
         Raises:
             InputError: If names that stand for their subjects may be those of one.
         """
-        _check_apart(groups_of((name for path, name in files if not self._found(path)), stem_of))
+        names = sorted({name for path, name in files if not self._found(path)})
+        key = comparison_of(names)
+        _check_apart(groups_of(names, key), key)
+        if len(names) > 1 and key is subject_key:
+            logger.warning(
+                "%s are taken for different subjects; if they are scans of one, tell its part of a "
+                "name, %s",
+                ", ".join(names),
+                _remedy([names], stem_of),
+            )
         return super().subjects_of(files)
 
     def __call__(self, subjects: Iterable[str]) -> dict[str, str]:

@@ -75,7 +75,7 @@ def test_whose_the_published_split_is_stands_in_the_log(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    "names", [("KO-12_d1", "KO-12_d7"), ("m3-w2", "m3-x6"), ("anna_t1", "anna_t2")]
+    "names", [("KO-12_d1", "KO-12_d7"), ("m3-w2", "m3-w6"), ("anna_t1", "anna_t2")]
 )
 def test_files_that_may_show_one_person_are_refused(tmp_path, capsys, names):
     for number, name in enumerate((*names, "bob", "carl", "dora")):
