@@ -66,7 +66,8 @@ def read_words(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict
 
     Booleans are true, false, yes, no, 1 or 0. ``null`` takes a value away. Several words are a
     list, and so is ``[A, B]`` (YAML). Where the own value is neither boolean nor number, numbers
-    and booleans are read as YAML reads them. All other text stays as typed, and is never code.
+    and booleans are read as YAML reads them. All other text stays as typed, and is never code; a
+    mapping with a ``_target_`` becomes a part.
 
     Args:
         content: The merged config, with every id of the overrides.
