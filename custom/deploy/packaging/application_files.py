@@ -29,7 +29,12 @@ DEPLOY_PINS = (
 
 _MAIN = '''"""DICOM MR series in, derived DICOM MR series out. Research use only."""
 
-from {module} import main
+import sys
+
+# Compiled code beside the listed code would be refused, since Python might run it instead.
+sys.dont_write_bytecode = True
+
+from {module} import main  # noqa: E402
 
 if __name__ == "__main__":
     main()

@@ -27,6 +27,8 @@ __all__ = [
 MANIFEST = "manifest.json"
 CODE_FILE = "parts.zip"  # in a TorchScript file, besides the configs: code and the files it needs
 FORMAT = 2  # 1: metadata without `maps`, whose further series would be lost in silence
+# What Python compiles before a line of the application can tell it not to.
+_STARTED = "app/__pycache__/__main__."
 # Folders that runs of an unpacked bundle write.
 _GROWN = ("data", "output")
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
@@ -144,12 +146,13 @@ def check_manifest(
             raise InputError(f"{named}: {name} is not what the manifest says: {_BROKEN}")
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = file.relative_to(folder).as_posix()
-        if file.suffix == ".pyc" and name not in listed:
+        started = not fresh and name.startswith(_STARTED)
+        if file.suffix == ".pyc" and name not in listed and not started:
             raise InputError(
                 f"{named}: {name} is not in the manifest, and Python would run it: remove the "
                 "folders __pycache__, or unpack the archive anew"
             )
-        grown = name.split("/")[0] in _GROWN or _STRAY.fullmatch(file.name)
+        grown = started or name.split("/")[0] in _GROWN or _STRAY.fullmatch(file.name)
         if name != MANIFEST and name not in listed and (fresh or not grown):
             raise InputError(f"{named}: {name} is not in the manifest: {_BROKEN}")
     return manifest

@@ -98,7 +98,7 @@ def test_the_same_files_give_the_same_bytes(folder, tmp_path):
 
 
 def test_results_of_runs_are_passed_over(folder):
-    for name in ("data/demo/x.nii", "output/y.nii"):
+    for name in ("data/demo/x.nii", "output/y.nii", "app/__pycache__/__main__.cpython-311.pyc"):
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text("")
     assert check_manifest(folder)["format"] == FORMAT
