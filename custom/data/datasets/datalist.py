@@ -178,6 +178,7 @@ def split_items(
     if not items:
         filled = [name for name, scans in datalist.items() if scans]
         raise InputError(
-            f"split {split!r} of the dataset holds no scan: there are some in {', '.join(filled)}"
+            f"split {split!r} of the dataset holds no scan: there are some in {', '.join(filled)}: "
+            "prepare it by --shares, or choose another split"
         )
     return items

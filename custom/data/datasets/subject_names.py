@@ -83,13 +83,12 @@ def stem_of(name: object) -> str:
 
 
 def comparison_of(names: Iterable[str]) -> Callable[[str], str]:
-    """Return the key that tells whose the names are: the first that is not one for all.
+    """Return the key that tells whose the names are.
 
-    What all names have, ``head`` in ``head_2024-01-05_a`` and ``head_2024-01-05_b``, is no subject.
+    It is :func:`stem_of`, unless that is one for all names: ``head`` in ``head_2024-01-05_a`` and
+    ``head_2024-01-05_b`` is no subject. Names that differ by words for a time alone are of one.
     """
-    different = set(names)
-    keys = (stem_of, without_session)
-    return next((key for key in keys if len(set(map(key, different))) > 1), subject_key)
+    return stem_of if len(set(map(stem_of, names))) > 1 else without_session
 
 
 def pattern_of(groups: Iterable[Sequence[str]], key: Callable[[str], str]) -> str | None:

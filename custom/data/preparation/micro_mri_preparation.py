@@ -117,6 +117,13 @@ class MicroMriPreparation:
             self._write_exclusions(writer.folder)
             write_json(writer.folder / PREPARATION, self._report(records, left_out))
         counts = ", ".join(f"{len(writer.items[split])} {split}" for split in SPLITS)
+        empty = [split for split in SPLITS if not writer.items[split]]
+        if empty:
+            logger.warning(
+                "no pair for %s: a training needs training and validation, an evaluation test; "
+                "split the animals that there are by --shares::training 0.7",
+                " and ".join(empty),
+            )
         logger.info(
             "%d pairs (%s) written to %s; %d scans not paired",
             len(records),

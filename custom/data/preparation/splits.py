@@ -232,13 +232,6 @@ class SubjectSplit(_Split):
         names = sorted({name for path, name in files if not self._found(path)})
         key = comparison_of(names)
         _check_apart(groups_of(names, key), key)
-        if len(names) > 1 and key is subject_key:
-            logger.warning(
-                "%s are taken for different subjects; if they are scans of one, tell its part of a "
-                "name, %s",
-                ", ".join(names),
-                _remedy([names], stem_of),
-            )
         return super().subjects_of(files)
 
     def __call__(self, subjects: Iterable[str]) -> dict[str, str]:

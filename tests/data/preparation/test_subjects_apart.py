@@ -86,10 +86,9 @@ def test_what_all_names_begin_with_is_no_subject():
     assert subjects_of(names) == names
 
 
-def test_names_that_differ_in_session_alone_are_named_in_a_warning(caplog):
-    assert subjects_of(["KO-12_d1", "KO-12_d7"]) == ["KO-12_d1", "KO-12_d7"]
-    assert "KO-12_d1, KO-12_d7 are taken for different subjects" in caplog.text
-    assert r"--subject_pattern '(KO-\d+)'" in caplog.text
+def test_names_that_differ_in_session_alone_are_of_one():
+    with pytest.raises(InputError, match=r"KO-12_d1, KO-12_d7: tell .* '\(KO-\\d\+\)'"):
+        subjects_of(["KO-12_d1", "KO-12_d7"])
 
 
 def animal_split(path, training, test):
