@@ -48,7 +48,7 @@ def test_no_password_comes_out():
     config["tracking_uri"] = "https://me:secret@host/x"
     config["network_def"]["from"] = ["sqlite:////a b/x.db", "http://me:secret@more/@host"]
     found = config.get_parsed_content("train::handler::config")
-    assert found["tracking_uri"] == "https://me:***@host/x"
+    assert found["tracking_uri"] == "https://***@host/x"
     assert found["network_def"]["from"][0] == "sqlite:////a b/x.db"
     assert "secret" not in config_yaml(found) + str(config_parameters(found))
     assert config["tracking_uri"] == "https://me:secret@host/x"

@@ -79,9 +79,7 @@ def test_a_tracked_run_has_a_report_beside_its_store(store, monkeypatch, tmp_pat
 def test_a_server_that_is_away_is_one_line_soon_and_without_password(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     begun = time.monotonic()
-    with pytest.raises(
-        InputError, match=r"http://me:\*\*\*@127.0.0.1:9 cannot be reached"
-    ) as caught:
+    with pytest.raises(InputError, match=r"http://\*\*\*@127.0.0.1:9 cannot be reached") as caught:
         write_report("0" * 32)
     assert "secret" not in str(caught.value)
     assert time.monotonic() - begun < 10

@@ -34,10 +34,10 @@ def test_failed_and_diverged_trials_are_recorded_and_the_search_goes_on(open_wor
     worker.finished = ended.append
     worker.work()
     assert states(worker) == ["COMPLETE", "FAIL", "FAIL", "PRUNED", "COMPLETE", "COMPLETE"]
-    assert trials(worker)[1].user_attrs[FAILURE] == "out of memory: no room for http://me:***@h"
+    assert trials(worker)[1].user_attrs[FAILURE] == "out of memory: no room for http://***@h"
     assert "val_mse is nan" in trials(worker)[2].user_attrs[FAILURE]
     told = (tmp_path / "trials" / "0001" / "error.txt").read_text()
-    assert "MemoryError: no room\nfor http://me:***@h" in told
+    assert "MemoryError: no room\nfor http://***@h" in told
     assert [trial.number for trial in ended] == list(range(6))
 
 

@@ -78,7 +78,7 @@ def test_a_result_of_something_else_is_not_skipped(
     else:
         settings["upsampling"] = "bilinear"
     (line,) = refusals(path, out, skip_existing=True, **settings)
-    named = {"input": "of another input", "weights": "another weights", "mode": "(upsampling)"}
+    named = {"input": "of another input", "weights": "other weights", "mode": "(upsampling)"}
     assert named[other] in line
     assert {file: file.read_bytes() for file in out.iterdir()} == before
 
