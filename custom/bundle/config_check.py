@@ -124,7 +124,7 @@ def check_config(bundle_root: str) -> None:
 
 
 def _say_last(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """Say why MONAI's command ended; its own last line is 'Failed to evaluate'."""
+    """Print why MONAI's command ended; its own last line is 'Failed to evaluate'."""
     if isinstance(error, KeyboardInterrupt):
         print("stopped", file=sys.stderr)  # noqa: T201
         raise SystemExit(stopped_code(error))
