@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from custom.data.inputs.restored_writer import RESTORED, sidecar_of
 from custom.files.atomic import sha256_of
 from custom.files.text_files import read_json
 
-__all__ = ["is_result", "result_fault"]
+__all__ = ["inputs_of_results", "is_result", "result_fault"]
 
 
 def is_result(path: str | Path, maps: Sequence[str] = ()) -> bool:
@@ -68,3 +68,20 @@ def result_fault(
     if made_of != sha256_of_input(source):
         return "it was made of another input"
     return f"it was made with {', '.join(other)}" if other else None
+
+
+def inputs_of_results(folder: Path, but: Collection[Path] = ()) -> dict[Path, tuple[str, str]]:
+    """Return the restored images of a folder, with name and SHA-256 of the input of each.
+
+    Args:
+        folder: The folder, which need not be there. A result with a damaged sidecar is left out.
+        but: Further results to leave out.
+    """
+    found = {}
+    for output in sorted({*folder.glob(f"*{RESTORED}.nii.gz")} - {*but}):
+        try:
+            made_of = read_json(sidecar_of(output))["input"]
+            found[output] = str(made_of["file"]), str(made_of["sha256"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found

@@ -15,9 +15,14 @@ from monai.engines import Evaluator
 from tqdm import tqdm
 
 from custom.data.inputs.each_input import fault_of, run_each
-from custom.data.inputs.earlier_results import result_fault
+from custom.data.inputs.earlier_results import inputs_of_results, result_fault
 from custom.data.inputs.image_search import find_images
-from custom.data.inputs.provenance import ProvenanceSidecar, hidden_name, sha256_of_input
+from custom.data.inputs.provenance import (
+    ProvenanceSidecar,
+    hidden_name,
+    name_in_folder,
+    sha256_of_input,
+)
 from custom.data.inputs.restored_writer import RESTORED, copy_of, map_of, sidecar_of
 from custom.errors import InputError, causes
 from custom.files.atomic import check_writable
@@ -38,9 +43,10 @@ class InputSelection:
             ``<name>_uncertainty.nii.gz`` if the model gives an uncertainty.
         check: Raises :class:`~custom.errors.InputError` for an image that must be refused.
         overwrite: Whether to write over existing results.
-        skip_existing: Whether to leave out inputs that were restored before. A result of another
-            input, configuration or weights, or one that was changed since, is refused; one without
-            a sidecar was cut short, and is made again.
+        skip_existing: Whether to leave out inputs that were restored before, under whatever name:
+            that depends on what else is restored. A result of another input, configuration or
+            weights, or one that was changed since, is refused; one without a sidecar was cut short,
+            and is made again.
         maps: Names of the maps that a run may write beside a result, ``<name>_<map>.nii.gz``.
         copies: Suffixes of the files that it copies, ``<name>_restored.<suffix>``.
         also_read: Further files that the run reads, none of which may be replaced; entries that are
@@ -68,7 +74,7 @@ class InputSelection:
         no_names: bool = False,
     ) -> None:
         if overwrite and skip_existing:
-            raise InputError("overwrite and skip_existing exclude each other: choose one")
+            raise InputError("--overwrite and --skip_existing exclude each other: give one")
         self.output_dir = Path(output_dir).expanduser().resolve()
         if self.output_dir.exists() and not self.output_dir.is_dir():
             raise InputError(f"output_dir {self.output_dir} is a file: give a folder")
@@ -103,13 +109,15 @@ class InputSelection:
         paths = self._paths()
         names = self._hashes(list(paths)) if self.no_names else unique_names(list(paths))
         outputs = [self.output_dir / f"{name}{RESTORED}.nii.gz" for name in names]
+        # Without those of this run's names: where inputs are equal, each keeps its own result.
+        earlier = inputs_of_results(self.output_dir, outputs) if self.skip_existing else {}
         read = {_place(path) for path in [*paths, *self.also_read]}
         items = []
         for path, output in tqdm(
             list(zip(paths, outputs, strict=True)), "Checking inputs", leave=False, disable=None
         ):
             try:
-                if self._restored_before(path, output):
+                if self._restored_before(path, output, earlier):
                     self.skipped.append(path)
                     continue
                 self._check_output(output, read)
@@ -150,7 +158,8 @@ class InputSelection:
             Exception: What ended the restoration of the only one, if it is no fault of the user's.
         """
         restored = len(self.items) - self.failed
-        logger.info("%d images restored to %s", restored, self.output_dir)
+        if restored or not (self.refused or self.skipped):
+            logger.info("%d images restored to %s", restored, self.output_dir)
         if self._unexpected is not None and len(self.refused) == 1:
             raise self._unexpected
         if self.refused:
@@ -180,16 +189,35 @@ class InputSelection:
                 found.append("unreadable")  # its check says why
         return _numbered(found)
 
-    def _restored_before(self, path: Path, output: Path) -> bool:
-        """Return True if a result need not be made again; refuse to take another one for it."""
-        if not (self.skip_existing and output.exists() and sidecar_of(output).exists()):
+    def _restored_before(
+        self, path: Path, output: Path, earlier: dict[Path, tuple[str, str]]
+    ) -> bool:
+        """Return True if a result need not be made again; refuse to take another one for it.
+
+        ``earlier`` are results of other names, see :func:`inputs_of_results`; the one that stands
+        for this input is taken out.
+        """
+        if not self.skip_existing:
             return False
-        fault = result_fault(path, output, (*self.maps, *self.copies), self.provenance)
+        written = (*self.maps, *self.copies)
+        own = output.exists() and sidecar_of(output).exists()
+        fault = result_fault(path, output, written, self.provenance) if own else None
+        if own and fault is None:
+            return True
+        digest = sha256_of_input(path) if earlier else ""
+        names = [hidden_name(path.name, digest), *([] if self.no_names else [name_in_folder(path)])]
+        for other in [
+            o for o, (name, made_of) in earlier.items() if made_of == digest and name in names
+        ]:
+            if result_fault(path, other, written, self.provenance) is None:
+                logger.info("%s: restored before, as %s", path, other.name)
+                del earlier[other]
+                return True
         if fault is not None:
             raise InputError(
-                f"{output}: exists already, but {fault}: use overwrite or another folder"
+                f"{output}: exists already, but {fault}: use --overwrite or another folder"
             )
-        return True
+        return False
 
     def _check_output(self, output: Path, read: Collection[Path]) -> None:
         """Refuse to overwrite a result without ``overwrite``, and an input in any case."""
@@ -205,7 +233,7 @@ class InputSelection:
         existing = [file for file in files if file.exists()]
         if existing and not replaceable:
             raise InputError(
-                f"{existing[0]}: exists already: use overwrite, skip_existing or another folder"
+                f"{existing[0]}: exists already: use --overwrite, --skip_existing or another folder"
             )
 
     def _fail(self, item: Mapping[str, str], error: Exception) -> None:

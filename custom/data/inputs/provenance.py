@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,18 +21,14 @@ from custom.files.folder_search import walk_folder
 from custom.files.reader import format_of, name_of
 from custom.versions import package_versions
 
-__all__ = ["ProvenanceSidecar", "hidden_name", "sha256_of_input"]
+__all__ = ["ProvenanceSidecar", "hidden_name", "name_in_folder", "sha256_of_input"]
 
 NOTICE = "Research use only. Not for diagnosis or treatment."
-# Config entries without effect on an image: places where a run reads and writes, and the device,
-# which stands in the sidecar itself.
-_PLACES = frozenset(
-    {
-        *("input", "output_dir", "bundle_root", "dataset_dir", "ckpt_path", "weights_dir"),
-        *("demo", "demo_dir", "demo_size", "overwrite", "skip_existing", "no_names", "device"),
-        *("outside_range", "derived_maps"),
-    }
-)
+# What of a config computes an image: these ids, and what they refer to.
+_COMPUTING = ("seed", "preprocessing", "evaluator")
+# What they refer to without effect on a value. The device stands in the sidecar itself.
+_PLACES = ("bundle_root", "output_dir", "ckpt_path", "weights_dir")
+_WITHOUT_EFFECT = frozenset({*_PLACES, "device", "dataloader", "handlers"})
 _WEIGHTS = {"weights": "other weights", "beside_weights": "other files beside the weights"}
 _PACKAGES = ("mri-restoration-bundles", "monai", "torch", "numpy", "nibabel", "pytorch-ignite")
 
@@ -41,8 +38,9 @@ class ProvenanceSidecar:
 
     It holds the bundle and its version, the hashes of weights, configuration, input, output and
     maps, the parameters, seed, device and package versions. It holds nothing of the input's header
-    and no time: the same run gives the same sidecar. The configuration is hashed as executed, with
-    overlays and overrides, but without the entries that name places.
+    and no time: the same run gives the same sidecar. Of the configuration, as executed with
+    overlays and overrides, what computes an image is hashed: the seed, preprocessing and evaluator
+    with all that they refer to, but for places, the device and what is ``without_effect``.
 
     Args:
         metadata_file: The bundle's ``metadata.json``.
@@ -61,6 +59,7 @@ class ProvenanceSidecar:
         read: Keys of the paths of further files that were read for one image; may be absent.
         places: Values of the config's entries that may name files, which count by their content.
         no_names: Whether files that were read are named by their hash, see :func:`hidden_name`.
+        without_effect: Ids of settings that change no image, or by rounding alone.
     """
 
     def __init__(
@@ -79,9 +78,11 @@ class ProvenanceSidecar:
         read: Sequence[str] = (),
         places: Mapping[str, Any] | None = None,
         no_names: bool = False,
+        without_effect: Sequence[str] = (),
     ) -> None:
         self.metadata_file = Path(metadata_file)
-        self.config = {key: value for key, value in config.items() if key not in _PLACES}
+        self.config = dict(config)
+        self.without_effect = tuple(without_effect)
         self.places = dict(places or {})
         self.weights_file = Path(weights_file)
         self.parameters = {**parameters, **(model_parameters or {})}
@@ -117,10 +118,13 @@ class ProvenanceSidecar:
         # A missing one is the model's error, not ours.
         beside = [_file(path) for path in self.beside if path.is_file()]
         config = self.config | {key: _content(value) for key, value in self.places.items()}
+        used = {key: config[key] for key in _COMPUTING if key in config}
         return {
             "weights": _file(self.weights_file),
             **({"beside_weights": beside} if beside else {}),
-            "config_sha256": _sha256_of_json(config),
+            "config_sha256": _sha256_of_json(
+                _with_references(used, config, _WITHOUT_EFFECT.union(self.without_effect))
+            ),
         }
 
     def differences(self, sidecar: Mapping[str, Any], source: Path) -> list[str]:
@@ -140,7 +144,8 @@ class ProvenanceSidecar:
         ]
         if own["config_sha256"] != sidecar.get("config_sha256"):
             earlier = sidecar.get("parameters", {})
-            changed = [key for key in self.parameters if self.parameters[key] != earlier.get(key)]
+            compared = self.parameters.keys() - set(self.without_effect)
+            changed = sorted(k for k in compared if self.parameters[k] != earlier.get(k))
             other.append("another configuration" + f" ({', '.join(changed)})" * bool(changed))
         # Files that the config does not name lie beside the input.
         read = sidecar.get("read_besides", {})
@@ -174,7 +179,7 @@ class ProvenanceSidecar:
 
     def _input(self, source: Path) -> dict[str, str]:
         """Return the input's name in its folder, and its hash."""
-        name, digest = source.relative_to(name_of(source)[1]).as_posix(), sha256_of_input(source)
+        name, digest = name_in_folder(source), sha256_of_input(source)
         return {"file": hidden_name(name, digest) if self.no_names else name, "sha256": digest}
 
     def _read_besides(self, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,6 +194,11 @@ class ProvenanceSidecar:
         paths = {name: map_of(output, name) for name in self.maps}
         paths |= {name: copy_of(output, name) for name in self.copies}
         return {name: _file(path) for name, path in paths.items() if path.exists()}
+
+
+def name_in_folder(source: Path) -> str:
+    """Return the name of an input in its folder; that of an array in a store has several parts."""
+    return source.relative_to(name_of(source)[1]).as_posix()
 
 
 def hidden_name(name: str, sha256: str) -> str:
@@ -225,6 +235,23 @@ def _content(value: Any) -> Any:
     """Return the hash of the file that a setting names, or the setting itself."""
     file = Path(value).expanduser() if isinstance(value, (str, Path)) else None
     return sha256_of(file) if file is not None and file.is_file() else value
+
+
+def _with_references(value: Any, config: Mapping[str, Any], left_out: Collection[str]) -> Any:
+    """Return a part of a config with what it refers to in place of the names, or beside code."""
+    if isinstance(value, dict):
+        return {key: _with_references(part, config, left_out) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_with_references(part, config, left_out) for part in value]
+    if not isinstance(value, str) or not value.startswith(("$", "@", "%")):
+        return value
+    names = [name for name in re.findall(r"[@%](\w+)", value) if name in config]
+    used = {
+        name: _with_references(config[name], config, {*left_out, name})
+        for name in names
+        if name not in left_out
+    }
+    return used.get(value[1:], [value, used])
 
 
 def _digests(files: Any) -> list[Any]:

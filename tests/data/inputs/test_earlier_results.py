@@ -11,6 +11,8 @@ from custom.data.inputs.input_selection import InputSelection
 from custom.data.inputs.provenance import ProvenanceSidecar, hidden_name
 from custom.files.atomic import sha256_of
 
+CONFIG = {"preprocessing": ["@mode", "@mask", "@bval"]}
+
 
 def provenance(folder: Path, **changes: Any) -> ProvenanceSidecar:
     """What a run restores with; its files are made with the first one."""
@@ -20,7 +22,7 @@ def provenance(folder: Path, **changes: Any) -> ProvenanceSidecar:
             (folder / name).write_bytes(name.encode())
     settings: dict[str, Any] = {
         "metadata_file": folder / "metadata.json",
-        "config": {"mode": "super_resolve"},
+        "config": CONFIG | {"mode": "super_resolve"},
         "weights_file": folder / "model.pt",
         "parameters": {"mode": "super_resolve"},
         "seed": 0,
@@ -98,7 +100,7 @@ def test_names_that_were_hidden_are_compared_all_the_same(folder: Path) -> None:
 
 
 def test_a_result_of_other_settings_does_not_stand(folder: Path) -> None:
-    found = fault(folder, config={"mode": "denoise"}, parameters={"mode": "denoise"})
+    found = fault(folder, config=CONFIG | {"mode": "denoise"}, parameters={"mode": "denoise"})
     assert found == "it was made with another configuration (mode)"
 
 
@@ -131,7 +133,7 @@ def test_skipping_refuses_a_result_of_something_else(folder: Path) -> None:
     other = select()
     assert (other.items, other.skipped) == ([], [])
     assert "exists already, but it was made with other weights" in other.refused[0]
-    assert "use overwrite or another folder" in other.refused[0]
+    assert "use --overwrite or another folder" in other.refused[0]
 
 
 def test_restored_images_and_the_maps_of_a_sidecar_are_results(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from custom.data.inputs.image_search import find_images
 from custom.data.inputs.input_selection import InputSelection, unique_names
+from custom.data.inputs.restored_writer import sidecar_of
 from custom.errors import InputError
 from custom.files.atomic import sha256_of
 from custom.files.zarr_slices import write_stack
@@ -21,12 +22,12 @@ def touch(path: Path) -> Path:
     return path
 
 
-def write_sidecar(folder: Path, source: Path) -> None:
+def write_sidecar(folder: Path, source: Path, name: str | None = None) -> None:
     """Write the sidecar of a restored image, as far as it is compared."""
-    output = folder / f"{source.stem}_restored.nii.gz"
+    output = folder / f"{name or source.stem}_restored.nii.gz"
     files = {"input": source, "output": output}
     content = {key: {"file": file.name, "sha256": sha256_of(file)} for key, file in files.items()}
-    output.with_name(f"{source.stem}_restored.json").write_text(json.dumps(content))
+    sidecar_of(output).write_text(json.dumps(content))
 
 
 def accept(_: Path) -> None:
@@ -146,7 +147,7 @@ def test_existing_results(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
 
     plain = InputSelection([whole, half, new], out, accept)
     assert names(plain) == {"new.nii": "new_restored.nii.gz"}
-    reason = "exists already: use overwrite, skip_existing or another folder"
+    reason = "exists already: use --overwrite, --skip_existing or another folder"
     assert plain.refused == [
         f"{out / name}_restored.nii.gz: {reason}" for name in ("whole", "half")
     ]
@@ -174,6 +175,48 @@ def test_all_skipped_is_success(tmp_path: Path, caplog: pytest.LogCaptureFixture
         assert selection.items == []
     selection.finish()
     assert "0 to restore" in caplog.text
+
+
+def test_a_result_is_found_whatever_else_is_restored(tmp_path: Path) -> None:
+    """Its name depends on the other inputs: ``a_t2`` in a folder run, ``t2`` alone."""
+    scans = [touch(tmp_path / "in" / folder / "t2.nii") for folder in "ab"]
+    scans[1].write_bytes(b"other")
+    for first, then, left in ((scans[0], tmp_path / "in", 1), (tmp_path / "in", scans[0], 0)):
+        out = tmp_path / first.name / "out"
+        for item in InputSelection(first, out, accept).items:
+            name = touch(Path(item["output"])).name.removesuffix("_restored.nii.gz")
+            write_sidecar(out, Path(item["source"]), name)
+        again = InputSelection(then, out, accept, skip_existing=True)
+        assert len(again.items) == left
+        assert again.skipped == scans[:1]
+
+
+def test_equal_inputs_keep_a_result_each(tmp_path: Path) -> None:
+    """Two links to one file, of which one was restored alone: the other's result is not it."""
+    scans = [touch(tmp_path / "in" / folder / "t2.nii") for folder in "ab"]
+    touch(tmp_path / "out" / "t2_restored.nii.gz")
+    write_sidecar(tmp_path / "out", scans[0], "t2")
+    run = InputSelection(tmp_path / "in", tmp_path / "out", accept, skip_existing=True)
+    assert [Path(item["output"]).name for item in run.items] == ["b_t2_restored.nii.gz"]
+    touch(tmp_path / "out" / "b_t2_restored.nii.gz")
+    write_sidecar(tmp_path / "out", scans[1], "b_t2")
+    run = InputSelection(tmp_path / "in", tmp_path / "out", accept, skip_existing=True)
+    assert (run.items, run.skipped) == ([], scans)
+    # Equal voxels under another name may have other tables beside them.
+    other = touch(tmp_path / "c" / "pd.nii")
+    run = InputSelection(other, tmp_path / "out", accept, skip_existing=True)
+    assert len(run.items) == 1
+
+
+def test_what_was_refused_is_not_followed_by_a_count_of_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    selection = InputSelection(touch(tmp_path / "bad.nii"), tmp_path / "out", refuse_bad)
+    assert selection.items == []
+    with pytest.raises(InputError, match="bad"):
+        selection.finish()
+    assert "images restored" not in caplog.text
 
 
 def test_an_input_is_never_replaced(tmp_path: Path) -> None:
@@ -241,7 +284,7 @@ def test_no_file_that_is_read_is_replaced(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_impossible_settings(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="overwrite and skip_existing"):
+    with pytest.raises(InputError, match="--overwrite and --skip_existing"):
         InputSelection("a.nii", tmp_path, accept, overwrite=True, skip_existing=True)
     with pytest.raises(InputError, match=r"output_dir .* is a file"):
         InputSelection("a.nii", touch(tmp_path / "out"), accept)

@@ -15,7 +15,27 @@ from custom.data.inputs.provenance import ProvenanceSidecar, sha256_of_input
 from custom.errors import InputError
 from custom.files.zarr_slices import write_stack
 
-CONFIG = {"seed": 0, "input": "a.nii.gz", "output_dir": "out", "preprocessing": {"scale": 2}}
+CONFIG = {
+    "seed": 0,
+    "input": "a.nii.gz",
+    "output_dir": "out",
+    "min_size": 8,
+    "factor": 2,
+    "down": "max",
+    "batch": 4,
+    "ckpt_path": "model.pt",
+    "mask": None,
+    "network": "$make(@down, @ckpt_path)",
+    "handlers": ["@output_dir"],
+    "selection": {"min_size": "@min_size", "input": "@input"},
+    "preprocessing": {"scale": "@factor", "mask": "@mask"},
+    "evaluator": {
+        "network": "@network",
+        "inferer": {"batch": "@batch", "folder": "@output_dir"},
+        "val_handlers": "@handlers",
+        "device": "@device",
+    },
+}
 
 
 @pytest.fixture
@@ -135,18 +155,23 @@ def test_the_same_run_gives_the_same_sidecar(bundle: Path, item: dict[str, Any])
     assert run(bundle, item) == run(bundle, item)
 
 
-def test_config_hash_follows_all_of_the_config_but_its_places(
+def test_config_hash_follows_what_computes_and_nothing_else(
     bundle: Path, item: dict[str, Any]
 ) -> None:
     def config_hash(**changes: Any) -> Any:
-        return run(bundle, item, config=CONFIG | changes)["config_sha256"]
+        return run(bundle, item, config=CONFIG | changes, without_effect=["batch"])["config_sha256"]
 
-    others = [{"seed": 1}, {"preprocessing": {"scale": 3}}, {"network_def": {"down": "max"}}]
-    assert len({config_hash(), *(config_hash(**change) for change in others)}) == 4
-    elsewhere = ("input", "output_dir", "bundle_root", "dataset_dir", "ckpt_path", "demo_dir")
-    elsewhere += ("weights_dir",)
-    assert config_hash() == config_hash(**dict.fromkeys(elsewhere, "/elsewhere"))
-    assert config_hash() == config_hash(overwrite=True, skip_existing=True, device="cuda")
+    others: list[dict[str, Any]] = [{"seed": 1}, {"factor": 3}, {"down": "mean"}, {"evaluator": {}}]
+    others += [{"network": "$other(@down, @ckpt_path)"}]
+    assert len({config_hash(), *(config_hash(**change) for change in others)}) == 6
+    # Limits, flags, what a bundle lists, and what a later version adds to the checks.
+    free = {"overwrite": True, "device": "cuda", "min_size": 1, "batch": 9, "selection": {"new": 1}}
+    free |= dict.fromkeys(("input", "output_dir", "dataset_dir", "ckpt_path"), "/elsewhere")
+    for key, value in free.items():
+        assert config_hash(**{key: value}) == config_hash(), key
+    # A name is none of what computes.
+    renamed = {"preprocessing": {"scale": "@zoom", "mask": "@mask"}, "zoom": 2}
+    assert config_hash(**renamed) == config_hash()
 
 
 def test_name_in_metadata_wins(bundle: Path, item: dict[str, Any]) -> None:
