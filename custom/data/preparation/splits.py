@@ -51,13 +51,9 @@ class _Split:
         except re.error as error:
             raise InputError(f"subject_pattern {pattern!r} is no pattern: {error}") from error
 
-    def subject_of(self, path: Path, name: str) -> str:
-        """Return the subject in a path, or ``name`` if there is none."""
-        return self._found(path) or name
-
     def subjects_of(self, files: Sequence[tuple[Path, str]]) -> list[str]:
-        """Return the subject of each file, by its path and name."""
-        return [self.subject_of(*file) for file in files]
+        """Return the subject in each file's path, or the file's name if there is none."""
+        return [self._found(path) or name for path, name in files]
 
     def _found(self, path: Path) -> str | None:
         """Return the subject in a path, if there is one."""
@@ -127,21 +123,18 @@ class AnimalSplit(_Split):
             InputError: If a name could be that of several animals of the file, or sessions of one
                 animal are in several splits.
         """
-        found: dict[str, tuple[str, str]] = {}
-        doubtful: dict[str, str] = {}
-        for name in sorted(set(subjects)):
-            known = self._candidates(name)
-            if self._is_certain(name) and len({split for _, split in known}) == 1:
-                found[name] = known[0]
-            elif known:
-                doubtful[name] = f"{name} ({' or '.join(listed for listed, _ in known)})"
+        candidates = {name: self._candidates(name) for name in sorted(set(subjects))}
+        found = {name: known[0] for name, known in candidates.items() if known}
+        doubtful = [name for name in found if not self._is_certain(name, candidates[name])]
         if doubtful:
-            names = [[name] for name in doubtful]
+            told = (
+                f"{name} ({' or '.join(listed for listed, _ in candidates[name])})"
+                for name in doubtful
+            )
+            remedy = _remedy([[name] for name in doubtful], stem_of)
             raise InputError(
-                f"split_file {self.path.name} does not tell the split of "
-                f"{', '.join(doubtful.values())}: "
-                f"name the animal itself, {_remedy(names, stem_of)}, give another --split_file, "
-                "or split by --shares"
+                f"split_file {self.path.name} does not tell the split of {', '.join(told)}: name "
+                f"the animal itself, {remedy}, give another --split_file, or split by --shares"
             )
         splits = {name: split for name, (_, split) in found.items()}
         groups = [] if self.named else groups_of(splits, without_session)
@@ -161,10 +154,10 @@ class AnimalSplit(_Split):
             if len(own := numbers_in(name)) == 1 and own[0] in numbers
         ]
 
-    def _is_certain(self, animal: str) -> bool:
+    def _is_certain(self, animal: str, known: Sequence[tuple[str, str]]) -> bool:
         """Return True if a name is in the file, or its number can be nothing but the animal's."""
-        key = subject_key(animal)
-        return key in self._listed or (len(numbers_in(key)) == 1 and not has_session(key))
+        lone = len(numbers_in(animal)) == 1 and not has_session(animal)
+        return subject_key(animal) in self._listed or (lone and len({one for _, one in known}) == 1)
 
     def _tell(self, found: Mapping[str, tuple[str, str]]) -> None:
         """Log which animals are taken for those of the file, and which of a user's file are not."""
@@ -172,18 +165,16 @@ class AnimalSplit(_Split):
         if absent and not self.description:
             text = ", ".join(sorted(absent))
             logger.warning("split_file %s names animals without a scan: %s", self.path.name, text)
-        renamed = any(
-            subject_key(name) != subject_key(listed) for name, (listed, _) in found.items()
-        )
+        renamed = any(subject_key(name) != subject_key(known) for name, (known, _) in found.items())
         if renamed or (found and self.description):
+            origin = f" ({self.description})" if self.description else ""
+            taken = ", ".join(
+                f"{name} as {known} ({split})" for name, (known, split) in found.items()
+            )
             logger.warning(
                 "split_file %s%s is applied to your animals: %s; if they are others, give "
                 "--split_file or --shares",
-                self.path.name,
-                f" ({self.description})" if self.description else "",
-                ", ".join(
-                    f"{name} as {listed} ({split})" for name, (listed, split) in found.items()
-                ),
+                *(self.path.name, origin, taken),
             )
 
 

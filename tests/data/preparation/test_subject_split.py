@@ -56,7 +56,7 @@ def test_the_draw_depends_on_the_seed_alone():
     ],
 )
 def test_who_a_file_shows(pattern, path, expected):
-    assert SubjectSplit(SHARES, pattern=pattern).subject_of(Path(path), "name") == expected
+    assert SubjectSplit(SHARES, pattern=pattern).subjects_of([(Path(path), "name")]) == [expected]
 
 
 @pytest.mark.parametrize(
