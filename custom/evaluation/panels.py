@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from custom.evaluation.diagnostics_folder import write_figures
 from custom.evaluation.measure import best_method, format_value, higher_is_better, title
 from custom.evaluation.measure_figures import draw_distributions
-from custom.evaluation.panel_rows import REFERENCE, Row, View, draw_rows, slice_view
+from custom.evaluation.panel_figure import draw_rows
+from custom.evaluation.panel_rows import REFERENCE, Row, View, slice_view
 from custom.evaluation.table import ItemHandler, QualityTable
 from custom.setting_checks import check_whole
 

@@ -12,14 +12,8 @@ import torch
 from ignite.engine import Events
 from monai.engines import Evaluator
 
-from custom.evaluation.panel_rows import (
-    REFERENCE,
-    Row,
-    View,
-    draw_rows,
-    image_row,
-    residual_row,
-)
+from custom.evaluation.panel_figure import draw_rows
+from custom.evaluation.panel_rows import REFERENCE, Row, View, image_row, residual_row
 from custom.files.atomic import atomic_path
 from custom.metrics.image_pairs import data_range_of, plain
 from custom.metrics.psnr import peak_signal_to_noise_ratio

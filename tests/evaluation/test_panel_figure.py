@@ -5,15 +5,8 @@ import pytest
 import torch
 from matplotlib.colors import LogNorm
 
-from custom.evaluation.panel_rows import (
-    REFERENCE,
-    Row,
-    View,
-    detail_row,
-    draw_rows,
-    image_row,
-    residual_row,
-)
+from custom.evaluation.panel_figure import draw_rows
+from custom.evaluation.panel_rows import REFERENCE, Row, View, detail_row, image_row, residual_row
 
 TITLES = {
     "cubic": ("cubic B-splines, data-consistent", "20.00"),
