@@ -11,6 +11,7 @@ from monai.engines import IterationEvents, Trainer, Workflow
 from monai.inferers import Inferer, SimpleInferer
 from monai.utils import convert_to_tensor
 from torch import Tensor, nn
+from torch.nn.functional import l1_loss
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
@@ -37,29 +38,27 @@ class AdversarialTrainer(Trainer):
 
     Nothing is computed twice. One pass of the critic over each kind of volume serves its own loss
     (gradient of its weights alone) and the generator's (gradient of the generated volume alone); so
-    does one pass of the extractor. The players' gradients of the generated volume are summed and go
-    through the generator once. Real and generated volumes have separate passes: the backward pass
-    to the generated volume then leaves the real half out.
+    does one pass of the extractor. The summed gradients of the generated volume go through the
+    generator once. Real and generated volumes have separate passes, so that the backward pass to
+    the generated volume leaves the real half out.
 
     ``output`` holds ``image``, ``label``, ``pred`` (detached), ``loss`` (of the generator),
     ``critic_loss``, ``critic_penalty``, ``adversarial_loss``, ``pixel_loss``, ``feature_loss``,
-    ``feature_variance`` (of the features of the references, over the batch at each position, mean
-    over channels and positions: 0 if the features ignore the volume, however they vary over
-    positions; with one volume a step over positions, where only constant features give 0),
-    ``critic_real`` and ``critic_fake`` (mean scores). Their means over an epoch, but for ``loss``,
-    are metrics, as ``train_critic_loss``. ``LOSS_COMPLETED`` fires before the simultaneous steps.
+    ``feature_variance`` (of the references' features over the batch, or over positions if that is
+    one volume; 0 if the features ignore the volume), ``critic_real`` and ``critic_fake`` (mean
+    scores). Their means over an epoch, but for ``loss``, are metrics, as ``train_critic_loss``.
+    ``LOSS_COMPLETED`` fires before the simultaneous steps.
 
     Args:
-        device, max_epochs, train_data_loader, key_train_metric, train_handlers: As in MONAI.
+        device, train_data_loader, key_train_metric, train_handlers: As in MONAI.
         network, optimizer: The generator and its optimizer.
         critic, critic_optimizer: The critic, which gives logits, one a volume or a map.
         extractor: Gives features ``(B, F, *spatial)``; None: there is no feature loss.
         extractor_optimizer: Optimizer of the extractor; may be None if it is not trained.
         train_extractor: False freezes the extractor, in evaluation mode.
         adversarial_loss: With methods ``critic(real, fake)`` and ``generator(real, fake)``.
-        critic_penalty: Added to the critic's loss, a function of the critic and of its inputs of
-            both kinds, as :class:`custom.losses.gradient_penalty.GradientPenalty`; None: none.
-        pixel_loss, feature_loss: Losses of prediction and label, and of their features.
+        critic_penalty: Of the critic and its inputs of both kinds, added to its loss, as
+            :class:`custom.losses.gradient_penalty.GradientPenalty`; None: none.
         feature_weight, pixel_weight, adversarial_weight: ``w_f``, ``w_p``, ``w_a``.
         instance_noise: Applied to every input of the critic; attached if it is a handler, as
             :class:`custom.handlers.instance_noise.InstanceNoise`.
@@ -70,7 +69,7 @@ class AdversarialTrainer(Trainer):
         inferer: Applies the generator.
         amp: Mixed precision, on a CUDA device only.
         scaler: Gradient scaler of mixed precision; give one to keep its state in a checkpoint.
-        settings: Further arguments of MONAI's trainers, as ``epoch_length``, ``prepare_batch``.
+        settings: Further arguments of MONAI's trainers, as ``max_epochs``, ``prepare_batch``.
 
     Shape:
         ``image``: ``(B, 1, *low)``; ``label``: ``(B, 1, *high)``, the generator's output.
@@ -86,7 +85,6 @@ class AdversarialTrainer(Trainer):
     def __init__(
         self,
         device: str | torch.device,
-        max_epochs: int,
         train_data_loader: Iterable[Any] | DataLoader[Any],
         network: nn.Module,
         optimizer: Optimizer,
@@ -97,8 +95,6 @@ class AdversarialTrainer(Trainer):
         train_extractor: bool = True,
         adversarial_loss: Any = None,
         critic_penalty: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None,
-        pixel_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
-        feature_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         feature_weight: float = 1.0,
         pixel_weight: float = 0.01,
         adversarial_weight: float = 0.005,
@@ -112,23 +108,18 @@ class AdversarialTrainer(Trainer):
         scaler: torch.amp.GradScaler | None = None,
         **settings: Any,
     ) -> None:
-        self.feature_weight, self.pixel_weight = feature_weight, pixel_weight
-        self.adversarial_weight = adversarial_weight
-        for name in ("feature_weight", "pixel_weight", "adversarial_weight"):
-            check_not_negative(name, getattr(self, name))
+        check_not_negative("feature_weight", feature_weight)
+        check_not_negative("pixel_weight", pixel_weight)
+        check_not_negative("adversarial_weight", adversarial_weight)
         check_whole("critic_steps", critic_steps, 1)
         if clip_norm is not None:
             check_above_zero("clip_norm", clip_norm)
-        trained = extractor is not None and train_extractor
-        if trained and extractor_optimizer is None:
-            raise ValueError("extractor_optimizer must be given, or train_extractor be False")
         self.terms = RunningTerms()
         groups = BatchGroups(train_data_loader, critic_steps)
         settings["epoch_length"] = settings.get("epoch_length") or len(groups)
         own = [self.terms, *([instance_noise] if hasattr(instance_noise, "attach") else [])]
         super().__init__(
             device=device,
-            max_epochs=max_epochs,
             data_loader=train_data_loader,
             key_metric=key_train_metric,
             handlers=[*own, *(train_handlers or [])],
@@ -137,14 +128,19 @@ class AdversarialTrainer(Trainer):
         )
         self.data_loader = groups  # MONAI looks at the loader itself for a distributed sampler
         self.network, self.critic, self.extractor = network, critic, extractor
-        self.optimizer, self.critic_optimizer = optimizer, critic_optimizer
-        self.extractor_optimizer = extractor_optimizer if trained else None
-        if extractor is not None and not trained:
+        self.optimizer = optimizer  # handlers read its rate
+        self.players = [(network, optimizer), (critic, critic_optimizer)]
+        self.feature_weight, self.pixel_weight = feature_weight, pixel_weight
+        self.adversarial_weight = adversarial_weight
+        self.train_extractor = extractor is not None and train_extractor
+        if extractor is not None and self.train_extractor:
+            if extractor_optimizer is None:
+                raise ValueError("extractor_optimizer must be given, or train_extractor be False")
+            self.players.append((extractor, extractor_optimizer))
+        elif extractor is not None:
             extractor.requires_grad_(False)
         self.adversarial_loss = adversarial_loss or RelativisticAverageLoss()
         self.critic_penalty = critic_penalty
-        self.pixel_loss = pixel_loss or nn.L1Loss()
-        self.feature_loss = feature_loss or nn.L1Loss()
         self.instance_noise = instance_noise or (lambda volume: volume)
         self.critic_steps, self.clip_norm = critic_steps, clip_norm
         self.inferer = inferer or SimpleInferer()
@@ -157,10 +153,14 @@ class AdversarialTrainer(Trainer):
     def _iteration(self, engine: Any, batchdata: Any) -> Any:
         """Update all players once, the critic ``critic_steps`` times."""
         self._begin()
+        critic_optimizer = self.players[1][1]
         for number in range(self.critic_steps - 1):
             with torch.no_grad():
                 generated, label = self._generate(batchdata[number % len(batchdata)])
-            self._update_critic(label, _full(generated))
+            self._criticise(label, _full(generated))
+            self._step(self.critic, critic_optimizer)
+            self.grad_scaler.update()
+            critic_optimizer.zero_grad(set_to_none=True)
         # Handlers and decollation get the batch of the step of all players.
         self.state.batch = batchdata[(self.critic_steps - 1) % len(batchdata)]
         generated, label = self._generate(self.state.batch)
@@ -172,24 +172,17 @@ class AdversarialTrainer(Trainer):
         self.fire_event(IterationEvents.LOSS_COMPLETED)
         generated.backward(fake.grad.to(generated.dtype))
         self.fire_event(IterationEvents.BACKWARD_COMPLETED)
-        for network, optimizer in self._players():
+        for network, optimizer in self.players:
             self._step(network, optimizer)
         self.grad_scaler.update()
         self.fire_event(IterationEvents.MODEL_COMPLETED)
         return self.state.output
 
-    def _players(self) -> list[tuple[nn.Module, Optimizer]]:
-        """Return the networks that are trained, with their optimizers."""
-        players = [(self.network, self.optimizer), (self.critic, self.critic_optimizer)]
-        if self.extractor is not None and self.extractor_optimizer is not None:
-            players.append((self.extractor, self.extractor_optimizer))
-        return players
-
     def _begin(self) -> None:
         """Set the modes of the networks and clear their gradients."""
         if self.extractor is not None:
             self.extractor.eval()
-        for network, optimizer in self._players():
+        for network, optimizer in self.players:
             network.train()
             optimizer.zero_grad(set_to_none=True)
 
@@ -215,13 +208,16 @@ class AdversarialTrainer(Trainer):
     def _compute_gradients(self, label: Tensor, fake: Tensor) -> None:
         """Compute the gradients of critic, extractor and ``fake``, and the terms of the output."""
         # The features come first: their gradient is weighted after the backward pass.
-        terms = self._compare_features(label, fake) | self._compare_pixels(label, fake)
-        terms |= self._criticise(label, fake)
+        terms = self._compare_features(label, fake)
+        loss = l1_loss(fake, label)
+        self.grad_scaler.scale(self.pixel_weight * loss).backward(inputs=[fake])
+        terms |= {"pixel_loss": loss.detach(), **self._criticise(label, fake)}
         output: dict[str, Any] = self.state.output
-        output["loss"] = self.adversarial_weight * terms["adversarial_loss"]
-        output["loss"] = output["loss"] + self.pixel_weight * terms["pixel_loss"]
-        if "feature_loss" in terms:
-            output["loss"] = output["loss"] + self.feature_weight * terms["feature_loss"]
+        output["loss"] = sum(
+            getattr(self, f"{name}_weight") * terms[f"{name}_loss"]
+            for name in ("adversarial", "pixel", "feature")
+            if f"{name}_loss" in terms
+        )
         output.update(terms)
         self.terms.keep(**terms)
 
@@ -229,13 +225,12 @@ class AdversarialTrainer(Trainer):
         """Compare the features, with the extractor's and the generator's gradient in one pass."""
         if self.extractor is None:
             return {}
-        trained = self.extractor_optimizer is not None
         with self._autocast():
             # Only a learning extractor needs the graph of the references' features.
-            with torch.set_grad_enabled(trained):
+            with torch.set_grad_enabled(self.train_extractor):
                 wanted = self.extractor(label)
-            loss = self.feature_loss(self.extractor(fake), wanted)
-        weights = list(self.extractor.parameters()) if trained else []
+            loss = l1_loss(self.extractor(fake), wanted)
+        weights = list(self.extractor.parameters()) if self.train_extractor else []
         self.grad_scaler.scale(loss).backward(inputs=[fake, *weights])
         if fake.grad is not None:
             # The weight is the generator's: the extractor minimises the plain distance.
@@ -246,12 +241,6 @@ class AdversarialTrainer(Trainer):
         variance = features.var(dim=0, correction=0).mean()
         return {"feature_loss": loss.detach(), "feature_variance": variance}
 
-    def _compare_pixels(self, label: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Compare the volumes themselves."""
-        loss = self.pixel_loss(fake, label)
-        self.grad_scaler.scale(self.pixel_weight * loss).backward(inputs=[fake])
-        return {"pixel_loss": loss.detach()}
-
     def _criticise(self, label: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Score both; one graph for the critic's gradient and for the generator's."""
         real, shown = self.instance_noise(label), self.instance_noise(fake)
@@ -259,9 +248,9 @@ class AdversarialTrainer(Trainer):
             real_score, fake_score = self.critic(real), self.critic(shown)
             critic_loss = self.adversarial_loss.critic(real_score, fake_score)
             loss = self.adversarial_loss.generator(real_score, fake_score)
-        self.grad_scaler.scale(self.adversarial_weight * loss).backward(
-            inputs=[fake], retain_graph=True
-        )
+        if fake.requires_grad:
+            weighted = self.grad_scaler.scale(self.adversarial_weight * loss)
+            weighted.backward(inputs=[fake], retain_graph=True)
         self.grad_scaler.scale(critic_loss).backward(inputs=list(self.critic.parameters()))
         return {
             "critic_loss": critic_loss.detach(),
@@ -278,17 +267,6 @@ class AdversarialTrainer(Trainer):
         penalty: Any = self.critic_penalty(self.critic, real.detach(), shown.detach())
         self.grad_scaler.scale(penalty).backward(inputs=list(self.critic.parameters()))
         return {"critic_penalty": penalty.detach()}
-
-    def _update_critic(self, label: Tensor, fake: Tensor) -> None:
-        """Step the critic alone."""
-        real, shown = self.instance_noise(label), self.instance_noise(fake)
-        with self._autocast():
-            loss = self.adversarial_loss.critic(self.critic(real), self.critic(shown))
-        self.grad_scaler.scale(loss).backward()
-        self._penalise(real, shown)
-        self._step(self.critic, self.critic_optimizer)
-        self.grad_scaler.update()
-        self.critic_optimizer.zero_grad(set_to_none=True)
 
     def _step(self, network: nn.Module, optimizer: Optimizer) -> None:
         """Clip the gradient if ``clip_norm`` is set, and step."""
