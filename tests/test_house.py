@@ -61,6 +61,25 @@ def test_every_room_has_a_layer():
     assert rooms <= set(LEVEL)
 
 
+def lines_of(part):
+    """Return the lines of a function without its head and docstring."""
+    body = part.body[ast.get_docstring(part) is not None :]
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+def test_no_file_has_more_than_300_lines_and_no_function_more_than_40():
+    long = {}
+    for file in HOUSE.rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        parts = ast.walk(ast.parse(text))
+        functions = (part for part in parts if isinstance(part, ast.FunctionDef))
+        sizes = {f"{file.relative_to(HOUSE)} {part.name}": lines_of(part) for part in functions}
+        long |= {name: size for name, size in sizes.items() if size > 40}
+        if (size := text.count("\n")) > 300:
+            long[str(file.relative_to(HOUSE))] = size
+    assert not long
+
+
 def test_no_folder_has_more_than_fifteen_modules():
     rooms = [path.parent for path in HOUSE.rglob("__init__.py")]
     sizes = {room: len(list(room.glob("*.py"))) - 1 for room in rooms}

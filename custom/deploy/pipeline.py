@@ -77,14 +77,13 @@ class Pipeline:
             self._clean()
             record()
 
-        failure: BaseException | None = None
         try:
             with on_terminate(terminated), temporary_folder("restoration") as self._workspace:
                 self._check_output()
                 yield
             verdict = ("restored", "")
         except BaseException as error:
-            failure, verdict = error, _verdict(error)
+            verdict = _verdict(error)
             raise
         finally:
             try:
@@ -92,7 +91,7 @@ class Pipeline:
             except OSError as error:
                 logger.exception("the audit log cannot be written")
                 # Else the run's own error is what the user has to see.
-                if failure is None:
+                if verdict[0] == "restored":
                     raise InputError(
                         f"{log.path} cannot be written ({error.strerror}), what is in "
                         f"{self.output} is not in the log: free some space, and run again"

@@ -127,14 +127,7 @@ def search(request: SearchRequest, run: TrialRunner = train_trial) -> list[Path]
     study = open_study(storage, request.study_name, space, identity, request.seed)
     tracker.start(study)
     worker = Worker(
-        study=study,
-        storage=storage,
-        total=request.trials,
-        space=space,
-        files=files,
-        output=request.output,
-        run=run,
-        overrides=given,
+        *(study, storage, request.trials, space, files, request.output, run, given),
         # MONAI adds an unknown id silently, so only those that the configs have are given.
         extra=lambda number: {k: v for k, v in tracker.overrides(number).items() if k in content},
         finished=tracker.finish_trial,

@@ -94,15 +94,12 @@ class MicroMriPreparation:
         scans, left_out = self.find()
         pairs, unpaired = self.pair(scans)
         left_out = [*left_out, *unpaired]
-        check_exclusions(
-            self.excluded, {pair.scan_id: pair.fast.size[2] for pair in pairs}, self.listed
-        )
+        slices = {pair.scan_id: pair.fast.size[2] for pair in pairs}
+        check_exclusions(self.excluded, slices, self.listed)
         animals = [(Path(pair.fast.animal), pair.fast.animal) for pair in pairs]
         subjects = self.split.subjects_of(animals)
         splits = self.split(subjects)
-        placed = [
-            (pair, name, splits.get(name)) for pair, name in zip(pairs, subjects, strict=True)
-        ]
+        placed = [(pair, one, splits.get(one)) for pair, one in zip(pairs, subjects, strict=True)]
         about = "mouse micro-MRI", "fast and default scans, paired"
         with published_dataset(self.output_dir, PAIRED_STACKS, *about) as writer:
             records = self._write_pairs(writer, placed, left_out)

@@ -57,15 +57,6 @@ def bill_of_materials(
             installed here, and their own requirements are not followed.
     """
     root = f"{bundle['id']}@{bundle['version']}"
-    models = [
-        {
-            "type": "machine-learning-model",
-            "bom-ref": name,
-            "name": name,
-            "hashes": [{"alg": "SHA-256", "content": digest}],
-        }
-        for name, digest in sorted(files.items())
-    ]
     urls = {name: _url(name, package.found.version) for name, package in packages.items()}
     graph = [
         {"ref": root, "dependsOn": sorted([*files, *(urls[name] for name in declared)])},
@@ -85,13 +76,11 @@ def bill_of_materials(
         "description": f"{bundle['name']}. {bundle['description']}",
         "licenses": [{"license": {"id": bundle["license"]}}],
     }
+    components = [_model(*file) for file in sorted(files.items())]
+    components += [_library(one.name, one.found.version, one.found) for one in packages.values()]
     content = {
         "metadata": {"component": main},
-        "components": [
-            *models,
-            *(_library(one.name, one.found.version, one.found) for one in packages.values()),
-            *extras,
-        ],
+        "components": [*components, *extras],
         "dependencies": graph,
     }
     serial = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(content, sort_keys=True))
@@ -130,6 +119,16 @@ def license_of(found: Distribution) -> list[dict[str, Any]]:
     if 0 < len(words) <= 80 and words.upper() != "UNKNOWN":
         return [{"license": {"name": words}}]
     return [{"license": {"name": text}} for text in sorted(set(classifiers))]
+
+
+def _model(name: str, digest: str) -> dict[str, Any]:
+    """Describe a file of weights."""
+    return {
+        "type": "machine-learning-model",
+        "bom-ref": name,
+        "name": name,
+        "hashes": [{"alg": "SHA-256", "content": digest}],
+    }
 
 
 def _library(
