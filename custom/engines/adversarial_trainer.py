@@ -209,7 +209,7 @@ class AdversarialTrainer(Trainer):
         """Compute the gradients of critic, extractor and ``fake``, and the terms of the output."""
         # The features come first: their gradient is weighted after the backward pass.
         terms = self._compare_features(label, fake)
-        loss = l1_loss(fake, label)
+        loss: Any = l1_loss(fake, label)
         self.grad_scaler.scale(self.pixel_weight * loss).backward(inputs=[fake])
         terms |= {"pixel_loss": loss.detach(), **self._criticise(label, fake)}
         output: dict[str, Any] = self.state.output
@@ -229,7 +229,7 @@ class AdversarialTrainer(Trainer):
             # Only a learning extractor needs the graph of the references' features.
             with torch.set_grad_enabled(self.train_extractor):
                 wanted = self.extractor(label)
-            loss = l1_loss(self.extractor(fake), wanted)
+            loss: Any = l1_loss(self.extractor(fake), wanted)
         weights = list(self.extractor.parameters()) if self.train_extractor else []
         self.grad_scaler.scale(loss).backward(inputs=[fake, *weights])
         if fake.grad is not None:
