@@ -100,7 +100,7 @@ def test_a_stopped_training_says_so_and_ends_with_the_code_of_its_signal(
         time.sleep(0.02)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == code
+    assert process.returncode == code, said
     assert said.splitlines()[-1] == "stopped"
     assert "Traceback" not in said
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlruns.db'}")
