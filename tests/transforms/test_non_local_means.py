@@ -51,7 +51,8 @@ def test_it_is_dipy_s_filter_with_the_estimated_noise(radii):
     )
     image = torch.from_numpy(stack)[None]
     named = NonLocalMeansd("nlm", *radii)({"nlm": image})["nlm"]
-    for found in (non_local_means(stack, *radii), named[0]):
+    told = non_local_means(stack, *radii, sigma=estimated_noise(stack))
+    for found in (non_local_means(stack, *radii), named[0], told):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
