@@ -1,0 +1,206 @@
+"""``gan3d_sr_denoise`` on scans as they are acquired, beside what classical methods make of them.
+
+Needs a folder with open data that this repository does not hold (``benchmarks.real_brains`` says
+which volumes; ``repeats`` besides). Takes those that no training step saw, makes coarse volumes of
+them by every operator of ``custom.physics.acquisition``, with Rician noise, and restores them by
+classical methods and by ours, run as a user runs it. BM4D is among them where its package is
+installed (``pip install bm4d``; its licence allows comparisons, not commercial use).
+
+A method of ours is ``NAME=SETTINGS``: config ids of ``inference.yaml`` as YAML, ``config`` among
+them for overlays; ``{operator}`` in them is replaced by the operator, and such a method is compared
+with the classical ones that are told it too. Or ``NAME=FOLDER`` with ``<case>_restored.nii.gz``, of
+any other program, made from ``WORK/inputs``. The first method named is the one that is drawn.
+
+Run: ``python -m benchmarks.acquired --data FOLDER --work FOLDER [--sr "ours={}"]
+[--denoise "ours={mode: denoise}"]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.acquired_cases import (
+    HELD,
+    TRAINED,
+    Case,
+    denoising_cases,
+    repeat_cases,
+    super_resolution_cases,
+)
+from benchmarks.acquired_measures import noise_gains, repeat_errors, rows_of
+from benchmarks.acquired_methods import (
+    BLIND,
+    DENOISERS,
+    TOLD,
+    Method,
+    available,
+    restored,
+    run_classical,
+    run_ours,
+)
+from benchmarks.acquired_page import (
+    gain_table,
+    gains_of,
+    psnr_table,
+    repeat_table,
+    texture_table,
+    whole_table,
+)
+from benchmarks.measure import REPOSITORY, RESULTS, environment
+from benchmarks.publishing import save_small
+from custom.evaluation.drawing import empty_figure, show_slice
+
+PICTURES = REPOSITORY / "docs" / "images"
+Settings = Mapping[str, str]
+
+
+def folders(
+    classical: Mapping[str, Method], ours: Settings, cases: Sequence[Case], work: Path
+) -> dict[str, Path]:
+    """Restore all cases by all methods; return the folder of each."""
+    made = {name: run_classical(name, method, cases, work) for name, method in classical.items()}
+    for name, settings in ours.items():
+        given = Path(settings)
+        made[name] = given if given.is_dir() else run_ours(name, settings, cases, work)
+    return made
+
+
+def opponents(ours: Settings, blind: Collection[str], told: Collection[str]) -> dict[str, Any]:
+    """Return whom each of our methods is compared with: those that are told no more than it is."""
+    return {name: [*blind, *(told if "{operator}" in text else ())] for name, text in ours.items()}
+
+
+def super_resolution(data: Path, work: Path, ours: Settings) -> dict[str, Any]:
+    """Return the tables of super-resolution."""
+    cases = super_resolution_cases(data)
+    blind = available(BLIND)
+    made = folders({**blind, **TOLD}, ours, cases, work)
+    rows = rows_of(cases, made)
+    groups = {group: [row for row in rows if row["group"] == group] for group in (HELD, TRAINED)}
+    compared = opponents(ours, blind, TOLD)
+    gains = {group: gains_of(of, compared) for group, of in groups.items()}
+    white = {name: float(np.mean(noise_gains(cases, folder))) for name, folder in made.items()}
+    draw_worst(gains[HELD], cases, made, PICTURES / "acquired_worst.jpg", work)
+    methods = list(made)
+    return {
+        "gains": gains,
+        "noise_gain": white,
+        "held_gain": gain_table(gains[HELD]),
+        "trained_gain": gain_table(gains[TRAINED]),
+        "held_psnr": psnr_table(groups[HELD], methods),
+        "trained_psnr": psnr_table(groups[TRAINED], methods),
+        "texture": texture_table(groups[HELD], methods, white),
+        "whole": whole_table(rows, methods),
+        **worst_words(gains[HELD]),
+    }
+
+
+def denoising(data: Path, work: Path, ours: Settings) -> dict[str, Any]:
+    """Return the tables of denoising on the volume's own grid."""
+    cases, repeats = denoising_cases(data), repeat_cases(data)
+    classical = available(DENOISERS)
+    made = folders(classical, ours, [*cases, *repeats], work)
+    rows = rows_of(cases, made)
+    # Without noise nothing is better than to do nothing: no opponent there.
+    noisy = [row for row in rows if row["noise"]]
+    gains = gains_of(noisy, opponents(ours, classical, ()))
+    draw_worst(gains, cases, made, PICTURES / "acquired_worst_denoised.jpg", work)
+    errors = {name: repeat_errors(repeats, folder) for name, folder in made.items()}
+    return {
+        "gains": gains,
+        "repeat_errors": errors,
+        "gain": gain_table(gains),
+        "psnr": psnr_table(rows, list(made)),
+        "repeats": repeat_table(errors),
+        **worst_words(gains),
+    }
+
+
+def worst_of(gains: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[str, Mapping[str, Any]]:
+    """Return our first method, and where it loses most or gains least."""
+    name = next(iter(gains))
+    return name, min(gains[name], key=lambda one: one["worst"])
+
+
+def worst_words(gains: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """Return the caption of the worst case."""
+    name, one = worst_of(gains)
+    about = f"{one['scan']}, {one['operator']}, noise {100 * abs(one['noise']):.0f} %"
+    return {"worst": f"{about}: {name} {one['worst']:+.2f} dB against {one['best']}"}
+
+
+def draw_worst(
+    gains: Mapping[str, Sequence[Mapping[str, Any]]],
+    cases: Sequence[Case],
+    made: Mapping[str, Path],
+    target: Path,
+    work: Path,
+) -> None:
+    """Draw the worst case of our first method: reference, best classical one, ours, and errors."""
+    name, one = worst_of(gains)
+    where = (one["scan"], one["operator"], one["noise"], 0)
+    (case,) = (c for c in cases if (c.truth.scan, c.operator, c.noise, c.draw) == where)
+    truth = case.truth.values
+    shown = {"reference": truth, "as acquired": case.degraded()}
+    shown |= {method: restored(made[method], case) for method in (one["best"], name)}
+    figure = empty_figure(3.2 * len(shown), 6.4)
+    axes = figure.subplots(2, len(shown))
+    white = float(np.percentile(truth, 99.5))
+    for (title, values), (above, below) in zip(shown.items(), axes.T, strict=True):
+        show_slice(above, values[:, :, values.shape[2] // 2], (1, 1), cmap="gray", vmax=white)
+        above.set_title(title)
+        if values.shape == truth.shape and title != "reference":
+            error = (values - truth)[:, :, truth.shape[2] // 2]
+            style = {"cmap": "RdBu_r", "vmin": -white / 5, "vmax": white / 5}
+            show_slice(below, error, (1, 1), **style)
+            below.set_title("error, white/5")
+        else:
+            below.set_axis_off()
+    drawn = work / f"{target.stem}.png"
+    figure.savefig(drawn, dpi=100)
+    save_small(drawn, target)
+
+
+def named(texts: Sequence[str]) -> dict[str, str]:
+    """Return the methods of the command line by their names."""
+    found = {}
+    for text in texts:
+        name, found_equals, settings = text.partition("=")
+        if not (name and found_equals):
+            raise SystemExit(f"a method is NAME=SETTINGS or NAME=FOLDER, got {text}")
+        found[name] = settings
+    return found
+
+
+def main() -> None:
+    """Restore, measure and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with the open data")
+    parser.add_argument("--work", type=Path, required=True, help="inputs and results; kept")
+    parser.add_argument("--sr", action="append", metavar="NAME=SETTINGS")
+    parser.add_argument("--denoise", action="append", metavar="NAME=SETTINGS")
+    given = parser.parse_args()
+    data, work = given.data.resolve(), given.work.resolve()
+    found = {
+        "sr": super_resolution(data, work, named(given.sr or ["ours={}"])),
+        "denoise": denoising(data, work, named(given.denoise or ["ours={mode: denoise}"])),
+    }
+    page = Path(__file__).with_name("acquired.md").read_text(encoding="utf-8").format(**found)
+    (RESULTS / "acquired.md").write_text(page, encoding="utf-8")
+    kept = {
+        part: {key: value for key, value in of.items() if not isinstance(value, str)}
+        for part, of in found.items()
+    }
+    text = json.dumps({"environment": environment(), **kept}, indent=1)
+    (RESULTS / "acquired.json").write_text(text + "\n", encoding="utf-8")
+    print(RESULTS / "acquired.md")
+
+
+if __name__ == "__main__":
+    main()
