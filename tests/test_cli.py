@@ -93,7 +93,9 @@ def test_overlays_go_over_the_config_in_order(bundle, words):
     ("words", "code", "message"),
     [
         (["train", "nosuch"], 1, "is no bundle"),
+        (["train", "micro_mri_denoize"], 1, "is no bundle (did you mean 'micro_mri_denoise'?)"),
         (["train", "BUNDLE", "--config", "nosuch"], 1, "there are inference, longer"),
+        (["train", "BUNDLE", "--config", "lnger"], 1, "(did you mean 'longer'?): there are"),
         (["train", "BUNDLE", "--max_epoch", "3"], 1, "unknown config id 'max_epoch'"),
         (["train", "BUNDLE", "--settings::rat", "3"], 1, "unknown config id 'settings::rat'"),
         (["train", "BUNDLE", "surplus"], 2, "unexpected 'surplus'"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from custom.errors import InputError
+from custom.errors import InputError, did_you_mean
 
 __all__ = ["all_bundles", "find_bundle", "find_config"]
 
@@ -38,7 +38,8 @@ def find_bundle(study: str) -> Path:
         return matches[0]
     names = ", ".join(bundle.name for bundle in matches or bundles) or "none found"
     problem = "names several bundles" if matches else "is no bundle"
-    raise InputError(f"{study!r} {problem}: give a name or a path to a bundle ({names})")
+    like = "" if matches else did_you_mean(study, [bundle.name for bundle in bundles])
+    raise InputError(f"{study!r} {problem}{like}: give a name or a path to a bundle ({names})")
 
 
 def find_config(bundle: Path, names: Sequence[str]) -> list[str]:
@@ -57,7 +58,9 @@ def find_config(bundle: Path, names: Sequence[str]) -> list[str]:
         file = next((path for path in candidates if path.is_file()), None)
         if file is None:
             stems = {path.stem for path in (bundle / "configs").glob("*.[yj]*")} - {_METADATA.stem}
-            known = ", ".join(sorted(stems))
-            raise InputError(f"no config {name!r} in {bundle.name}: there are {known}")
+            raise InputError(
+                f"no config {name!r} in {bundle.name}{did_you_mean(name, stems)}: there are "
+                f"{', '.join(sorted(stems))}"
+            )
         files.append(str(file.resolve()))
     return files

@@ -151,6 +151,8 @@ class CheckpointWriter:
 class CheckpointResumer:
     """Restore a training from its ``last.pt``, with errors that a user can act on.
 
+    One that is finished ends at once: the handlers that follow find ``engine.should_terminate``.
+
     Args:
         load_path: The ``last.pt`` to resume from.
         items: The same items as :class:`CheckpointWriter`'s. The trainer is added.
@@ -203,24 +205,25 @@ class CheckpointResumer:
             reason = " ".join(str(error).split())[:200]
             raise InputError(
                 f"{self.load_path} is of a training with another network, optimizer or schedule "
-                f"({reason}): give the configs it was made with, or set resume false"
+                f"({reason}): give the configs it was made with, or leave --resume out"
             ) from error
         engine.state.max_epochs = max_epochs  # of this training, not of the saved one
         self.logger.info("resumed from %s", self.load_path)
+        self._end_if_finished(engine)
 
     def _read(self, items: Mapping[str, Any]) -> dict[str, Any]:
         """Return the content of the file."""
         if not self.load_path.is_file():
             raise InputError(
-                f"nothing to resume, {self.load_path} does not exist: give the ckpt_dir of an "
-                "interrupted training, or set resume false"
+                f"nothing to resume, {self.load_path} does not exist: give the --ckpt_dir of an "
+                "interrupted training, or leave --resume out"
             )
-        anew = "set resume false to train anew; it will be kept under another name"
+        anew = "leave --resume out to train anew; it will be kept under another name"
         content = read_checkpoint(self.load_path, self.device, "last state of a training", anew)
         if not isinstance(content, dict) or not items.keys() <= content.keys():
             raise InputError(
                 f"{self.load_path} is not the last state of a training: give the {LAST} in "
-                "ckpt_dir, or set resume false"
+                "ckpt_dir, or leave --resume out"
             )
         return content
 
@@ -245,14 +248,25 @@ class CheckpointResumer:
         if saved != now:
             raise InputError(
                 f"{self.load_path} has {saved} steps an epoch, this training {now}: give the "
-                "dataset, batch_size and crops_per_slice it was made with, or set resume false"
+                "dataset, batch_size and crops_per_slice it was made with, or leave --resume out"
             )
-        epoch = content[_TRAINER]["iteration"] // saved
-        if epoch > engine.state.max_epochs:
-            raise InputError(
-                f"{self.load_path} is at epoch {epoch}, past max_epochs {engine.state.max_epochs}: "
-                "set max_epochs higher, or resume false"
-            )
+
+    def _end_if_finished(self, engine: Engine) -> None:
+        """Let the engine end, and say so, if the training has come to its end before."""
+        epoch, last = engine.state.epoch, engine.state.max_epochs or 0
+        early = self.items.get("early_stopping")
+        if epoch >= last:
+            further = "a larger --max_epochs"
+        elif early is not None and early.has_stopped(epoch):
+            further = "a larger --patience and --resume_changes accept"
+        else:
+            return
+        self.logger.warning(
+            "the training is finished, at epoch %d of %d, and nothing is left to do: to train on, "
+            "give %s",
+            *(epoch, last, further),
+        )
+        engine.terminate()
 
 
 def _keep_tracking_run(engine: Engine) -> None:

@@ -100,7 +100,9 @@ class MLflowRun:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
 
     def _start(self, engine: Engine) -> None:
-        """Begin or continue the run."""
+        """Begin or continue the run, unless nothing is left to train."""
+        if engine.should_terminate:
+            return
         state: Any = engine.state
         parameters = config_parameters(self.config)
         for name in MLFlowHandler.default_tracking_params:

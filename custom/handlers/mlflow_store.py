@@ -48,7 +48,7 @@ def check_address(tracking_uri: str) -> None:
         InputError: If MLflow or a database's driver is missing, or the address is none.
     """
     if not optional_import("mlflow")[1]:
-        raise InputError("mlflow is not installed: pip install mlflow, or set use_mlflow false")
+        raise InputError("mlflow is not installed: pip install mlflow, or give --use_mlflow False")
     uri = os.environ.get("MLFLOW_TRACKING_URI") or tracking_uri
     try:
         if "://" not in uri or uri.startswith("file:"):
@@ -60,8 +60,8 @@ def check_address(tracking_uri: str) -> None:
             check_driver(uri)
     except InputError as error:
         raise InputError(
-            f"MLflow cannot be used ({error}): mend MLFLOW_TRACKING_URI or tracking_uri, or set "
-            "use_mlflow false"
+            f"MLflow cannot be used ({error}): mend MLFLOW_TRACKING_URI or --tracking_uri, or "
+            "give --use_mlflow False"
         ) from error
 
 

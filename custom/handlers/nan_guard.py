@@ -60,7 +60,7 @@ class NanGuard:
 def refuse_to_go_on(engine: Engine, found: str, advice: str, checkpoint: Path) -> None:
     """Raise ``InputError`` with the fault, its place, the remedy, and the last good state."""
     saved = (
-        f"the last good state is {checkpoint}, continue it with resume true"
+        f"the last good state is {checkpoint}, continue it with --resume True"
         # In epoch 1 a checkpoint that exists is that of an earlier training.
         if engine.state.epoch > 1 and checkpoint.exists()
         else "nothing was saved yet"

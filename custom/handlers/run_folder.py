@@ -63,9 +63,10 @@ class ConfigFile:
         """Write when the engine starts."""
         engine.add_event_handler(Events.STARTED, self)
 
-    def __call__(self, _: Engine) -> None:
-        """Write the file."""
-        if self.path.is_file() and self.path.read_text(encoding="utf-8") == self.text:
+    def __call__(self, engine: Engine) -> None:
+        """Write the file, unless nothing is left to train."""
+        same = self.path.is_file() and self.path.read_text(encoding="utf-8") == self.text
+        if same or engine.should_terminate:
             return
         set_aside(self.path)
         with atomic_path(self.path) as temporary:

@@ -126,6 +126,10 @@ class EarlyStopping(IgniteEarlyStopping):
         self.trainer = engine
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._watch)
 
+    def has_stopped(self, epoch: int) -> bool:
+        """Return True if a training has been stopped with the state after an epoch."""
+        return epoch >= self.min_epochs and self.counter >= self.allowed
+
     def _watch(self, engine: Trainer) -> None:
         """Count this epoch; before ``min_epochs`` no count is high enough to stop."""
         if not validated(engine, self.evaluator):

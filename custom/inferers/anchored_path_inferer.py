@@ -111,7 +111,7 @@ class AnchoredPathInferer(IterativeInferer):
         if void and len(self.steps) == 1:
             logger.warning(
                 "parameterisation noise_schedule restores nothing in one step, since its noise "
-                "profile is 0 at the scan: set num_inference_steps to 2 or more"
+                "profile is 0 at the scan: give --num_inference_steps 2 or more"
             )
 
     def sample(

@@ -190,8 +190,8 @@ def _check_noise(num_samples: int, random: bool, before_the_end: bool) -> None:
     """Refuse several passes that would all be the same."""
     if num_samples > 1 and not random:
         raise ValueError(
-            f"num_samples {num_samples} needs noise: without, all passes are the same; set "
-            "noise_scale above 0"
+            f"num_samples {num_samples} needs noise: without, all passes are the same; give "
+            "--noise_scale above 0"
         )
     if num_samples > 1 and not before_the_end:
         raise ValueError(

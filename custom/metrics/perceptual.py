@@ -124,10 +124,11 @@ def _read_backbone(path: Path) -> dict[str, Tensor]:
     """Read a state dictionary without running code from the file."""
     if not path.is_file():
         raise InputError(
-            f"lpips_weights {path} does not exist: give the file, or null to go without"
+            f"lpips_weights {path} does not exist: give the file, or go without by "
+            "--lpips_weights null"
         )
     named = re.search(r"-([0-9a-f]{8,64})\.pth$", path.name)  # torchvision's names end in a hash
-    remedy = "take torchvision's file again, or null to go without"
+    remedy = "take torchvision's file again, or go without by --lpips_weights null"
     state: dict[str, Tensor] = read_checkpoint(
         path, what="lpips_weights", remedy=remedy, sha256=named[1] if named else None
     )

@@ -21,7 +21,9 @@ def check_one_noise_level(sigma: object, relative_sigma: object) -> None:
         ValueError: If both are given.
     """
     if sigma is not None and relative_sigma is not None:
-        raise ValueError("give sigma (unit of the image) or relative_sigma (share of S0), not both")
+        raise ValueError(
+            "give --sigma (unit of the image) or --relative_sigma (share of S0), not both"
+        )
 
 
 def check_noise_levels(

@@ -248,7 +248,8 @@ class DataConsistencyd(MapTransform):
         if hot:
             raise InputError(
                 f"{hot} voxels are more than 20 times as bright as the tissue: data_consistency "
-                "would ring from them through the whole volume; mask them, or set it to 0"
+                "would ring from them through the whole volume; mask them, or give "
+                "--data_consistency 0"
             )
         for key in self.key_iterator(result):
             restored = data[key]

@@ -118,5 +118,5 @@ def train_trial(
     if report.pruned_at is not None:
         raise TrialPruned(f"at epoch {report.pruned_at}")
     if not report.values:
-        raise InputError("no epoch was validated: set val_interval to at most max_epochs")
+        raise InputError("no epoch was validated: give a --val_interval of at most --max_epochs")
     return (min if trial.study.direction == StudyDirection.MINIMIZE else max)(report.values)

@@ -1,11 +1,17 @@
 """A setting that a part refuses is the user's error; a fault of the code is not."""
 
+import ast
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from monai.bundle import ConfigParser
 
+import custom
 from custom.bundle.error_line import user_error
 from custom.errors import InputError
+from custom.files.text_files import read_unique
 from custom.networks.nets.restoration_unet import RestorationUNet
 
 PART = "custom.networks.nets.restoration_unet.RestorationUNet"
@@ -46,3 +52,23 @@ def test_nothing_else_raised_while_running():
     with pytest.raises(ValueError, match="broadcast") as raised:
         np.zeros(2) + np.zeros(3)
     assert user_error(raised.value) is None
+
+
+def test_a_remedy_names_an_id_as_the_user_types_it():
+    """``--noise_scale 0`` fits both command lines; ``set noise_scale`` fits none."""
+    house = Path(custom.__file__).parent
+    configs = (house.parent / "bundles").glob("*/configs/*.yaml")
+    ids = {name for file in configs for name in read_unique(file)}
+    ids = {name for name in ids if "_" in name} | {"overwrite", "resume", "sigma", "s0", "bval"}
+    bare = re.compile(rf"\b(set|use|give|lower)( an?| another| its)? ({'|'.join(ids)})\b(?!:)")
+    said = {
+        f"{file.relative_to(house)}: {node.value}"
+        for file in house.rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Raise)
+        or (isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "warning")
+        for node in ast.walk(call)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert len(said) > 300
+    assert not [text for text in said if bare.search(text)]

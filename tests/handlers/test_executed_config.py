@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from ignite.engine import Engine
 from monai.bundle import ConfigParser
 
 from custom.handlers.executed_config import (
@@ -69,7 +70,7 @@ def test_the_file_gives_the_config_back_in_order_even_with_objects_in_it(tmp_pat
     config = parser()
     config["device"] = torch.device("cpu")
     found = config.get_parsed_content("train::handler::config")
-    ConfigFile(found, tmp_path / "config.yaml")(None)
+    ConfigFile(found, tmp_path / "config.yaml")(Engine(print))
     back = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert list(back) == [*CONFIG, "device"]
     assert back["device"] == "cpu"

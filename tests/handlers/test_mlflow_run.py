@@ -251,6 +251,6 @@ def test_the_run_of_a_killed_training_is_closed_at_the_next_start(toy, store, tm
 
 
 def test_store_that_cannot_be_used_is_one_clear_line(toy, tmp_path):
-    with pytest.raises(InputError, match=r"MLflow cannot be used .*use_mlflow false") as caught:
+    with pytest.raises(InputError, match=r"MLflow cannot be used .*--use_mlflow False") as caught:
         track(toy([1.0]), str(tmp_path / "mlruns"), tmp_path)
     assert "\n" not in str(caught.value)

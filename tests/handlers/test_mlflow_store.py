@@ -85,7 +85,7 @@ def test_processes_that_need_a_new_store_at_once_all_get_it(tmp_path):
     ],
 )
 def test_an_address_that_no_store_can_have_is_refused(uri, message):
-    with pytest.raises(InputError, match=rf"MLflow cannot be used .*{message}.*use_mlflow false"):
+    with pytest.raises(InputError, match=rf"MLflow cannot be used .*{message}.*--use_mlflow False"):
         check_address(uri)
 
 

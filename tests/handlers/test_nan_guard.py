@@ -27,7 +27,7 @@ def test_a_validation_that_is_no_number_names_the_last_good_state(toy, tmp_path)
     (tmp_path / "last.pt").touch()
     training = toy([1.0, float("nan"), 1.0])
     training.attach(NanGuard(training.evaluator, tmp_path / "last.pt"))
-    with pytest.raises(InputError, match=r"val_mse is nan at epoch 2.*last\.pt.*resume true"):
+    with pytest.raises(InputError, match=r"val_mse is nan at epoch 2.*last\.pt.*--resume True"):
         training.run()
 
 

@@ -129,3 +129,22 @@ def test_sigterm_stops_a_training_as_ctrl_c_does(toy, tmp_path):
     train(toy, tmp_path, VALUES[1:], resume=True, max_epochs=4)
     signal.signal(signal.SIGTERM, before)
     assert len(table(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_a_finished_training_says_so_and_leaves_no_further_file(toy, tmp_path, caplog, early):
+    """At its last epoch, or stopped early; a search or a queue may ask again and again."""
+    settings = {"patience": 1, "min_epochs": 2} if early else {}
+    settings["max_epochs"] = 4 if early else 2
+    train(toy, tmp_path, [1.0, 2.0], config={"resume": False}, **settings)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    store = {"tracking_uri": f"sqlite:///{tmp_path}/m.db", "experiment_name": "toy"}
+    settings |= {"resume": True, "config": {"resume": True}, "use_mlflow": True, "tracking": store}
+    for _ in range(2):
+        assert train(toy, tmp_path, [3.0, 3.0], **settings).trainer.state.epoch == 2
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    said = [record.getMessage() for record in caplog.records if "nothing is left" in record.msg]
+    end, option = ("4", "--patience") if early else ("2", "--max_epochs")
+    assert len(said) == 2
+    assert f"at epoch 2 of {end}" in said[0]
+    assert f"give a larger {option}" in said[0]

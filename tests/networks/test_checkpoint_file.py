@@ -61,7 +61,7 @@ def test_one_flipped_bit_is_refused(tmp_path, known_by, share):
 def test_with_a_record_no_bit_of_the_file_may_change(tmp_path, share):
     write_checkpoint({"model": state(1.0), "epoch": 3}, tmp_path / "last.pt")
     flip(tmp_path / "last.pt", share)
-    with pytest.raises(InputError, match=r"damaged.*set resume false"):
+    with pytest.raises(InputError, match=r"damaged.*leave --resume out"):
         CheckpointResumer(tmp_path / "last.pt", {})._read({})
 
 

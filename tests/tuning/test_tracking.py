@@ -197,7 +197,7 @@ def test_without_tracking_nothing_is_written(small_search, tmp_path):
 
 def test_a_store_that_cannot_be_used_is_one_clear_line(small_search, tmp_path):
     tracker = Tracker(str(tmp_path / "mlruns"), "toy", tmp_path, "val_mse")
-    with pytest.raises(InputError, match=r"MLflow cannot be used .*use_mlflow false") as caught:
+    with pytest.raises(InputError, match=r"MLflow cannot be used .*--use_mlflow False") as caught:
         tracker.start(small_search().study)
     assert "\n" not in str(caught.value)
 

@@ -187,14 +187,14 @@ class ResidualBank:
             if not self.path.is_file():
                 raise InputError(
                     f"{self.path}: no residual bank there, and random noise is drawn from it: "
-                    "train first, or restore deterministically with noise_scale 0"
+                    "train first, or restore deterministically with --noise_scale 0"
                 )
             try:
                 self._content = _read(self.path)
             except _UNREADABLE as error:
                 raise InputError(
                     f"{self.path} is no residual bank that can be read ({error}): remove it and "
-                    "train again, or restore deterministically with noise_scale 0"
+                    "train again, or restore deterministically with --noise_scale 0"
                 ) from error
         return self._content
 

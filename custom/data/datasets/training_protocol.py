@@ -42,7 +42,7 @@ def training_protocol(
     if bval is not None and bvec is not None:
         return _told(read_gradient_table(Path(bval).expanduser(), Path(bvec).expanduser()))
     if not datalist.get("training"):
-        raise InputError("the dataset has no training scan: name its tables by bval and bvec")
+        raise InputError("the dataset has no training scan: name its tables by --bval and --bvec")
     image = datalist["training"][0]["image"]
     logger.info("no bval and bvec given: the protocol is that of %s", image)
     return _told(read_gradient_table(*tables_beside(image)))

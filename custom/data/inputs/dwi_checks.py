@@ -126,7 +126,7 @@ class DwiInputChecks:
         if self.s0 is None and not table.unweighted.any():
             raise InputError(
                 f"no volume has b of {UNWEIGHTED_UP_TO:g} s/mm² or less, so the unweighted "
-                "signal is not known: give it as s0"
+                "signal is not known: give it by --s0"
             )
 
     def _check_protocol(self, table: GradientTable, bval: Path, bvec: Path) -> None:

@@ -36,7 +36,9 @@ def check_output_dir(folder: Path, overwrite: bool, may_hold: frozenset[str]) ->
     sweep(folder)
     if (folder / DATALIST).exists():
         if not overwrite:
-            raise InputError(f"{folder} already holds a dataset: choose another or set overwrite")
+            raise InputError(
+                f"{folder} already holds a dataset: choose another or give --overwrite True"
+            )
     elif other := {path.name for path in folder.iterdir()} - may_hold:
         raise InputError(
             f"output_dir {folder} holds other files, {min(other)}: choose an empty folder"

@@ -237,7 +237,7 @@ class SubjectSplit(_Split):
         if len(names) < len(wanted):
             raise InputError(
                 f"{len(names)} subjects ({', '.join(names)}) cannot fill {', '.join(wanted)}: "
-                "give more, another subject_pattern, or a share of 0 (--shares::test 0)"
+                "give more, another --subject_pattern, or a share of 0 (--shares::test 0)"
             )
         order = np.random.default_rng(self.seed).permutation(len(names))
         splits = [split for split, count in self._counts(len(names)).items() for _ in range(count)]
@@ -274,7 +274,7 @@ def animal_split(
     """
     given = any(share is not None for share in dict(shares).values())
     if given and split_file is not None:
-        raise InputError("split_file and shares exclude each other: give one")
+        raise InputError("--split_file and --shares exclude each other: give one")
     if given:
         return SubjectSplit(shares, seed, pattern)
     return AnimalSplit(published if split_file is None else split_file, pattern)

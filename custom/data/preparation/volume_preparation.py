@@ -73,7 +73,9 @@ class VolumePreparation:
         no_names: bool = False,
     ) -> None:
         if source is None or output_dir is None:
-            raise InputError("source and output_dir must be given: folders of volumes and dataset")
+            raise InputError(
+                "give --source, a folder of volumes, and --output_dir, that of the dataset"
+            )
         listed = source if isinstance(source, (list, tuple)) else [source]
         self.sources = [Path(str(part)).expanduser().absolute() for part in listed]
         self.output_dir = Path(output_dir).expanduser().resolve()

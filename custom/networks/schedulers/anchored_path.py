@@ -192,8 +192,8 @@ class AnchoredPathScheduler(nn.Module):
         if self.end_std > critical:
             logger.warning(
                 "end_std %.4g is above its critical value %.4g (residuals of RMS %.4g, %d steps): "
-                "the noise of a step outweighs its way to the noisy scan; lower end_std or "
-                "num_steps",
+                "the noise of a step outweighs its way to the noisy scan; lower --end_std or "
+                "--num_steps",
                 self.end_std,
                 critical,
                 residual_rms,

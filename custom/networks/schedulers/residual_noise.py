@@ -156,7 +156,7 @@ class ResidualNoise:
         if std < _LEAST_STD:
             raise ValueError(
                 f"the residual bank holds {len(fields)} residual(s), all the same: train on more "
-                "slices, or set centre_residuals to false"
+                "slices, or give --centre_residuals False"
             )
         return (centred / std).float()
 

@@ -178,7 +178,8 @@ def _numbers(path: Path) -> NDArray[np.float64]:
     """Read a text table."""
     if not path.is_file():
         raise InputError(
-            f"{path}: missing: b-values and directions must lie beside the scan, or be named"
+            f"{path}: missing: b-values and directions must lie beside the scan, or be named by "
+            "--bval FILE and --bvec FILE"
         )
     try:
         text = read_text(path, _LONGEST_TABLE)

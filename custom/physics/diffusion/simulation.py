@@ -119,7 +119,7 @@ class SignalSimulation:
             self.b_rows, state["b_rows"].to(self.b_rows), atol=1e-4
         )
         if not same or state["scale_rule"] != self.scale_rule:
-            raise ValueError("it was of another protocol or scale_rule: give its bval and bvec")
+            raise ValueError("it was of another protocol or scale_rule: give its --bval and --bvec")
 
     @cached_property
     def error_scales(self) -> ErrorScales:

@@ -61,7 +61,9 @@ def test_what_is_no_series_is_refused(tmp_path: Path) -> None:
 def test_missing_tables_are_named(scan: Path, end: str) -> None:
     file = scan.with_name(f"dwi.{end}")
     file.unlink()
-    assert refusal(scan).startswith(f"{file}: missing")
+    said = refusal(scan)
+    assert said.startswith(f"{file}: missing")
+    assert said.endswith("named by --bval FILE and --bvec FILE")
 
 
 def test_a_table_of_another_scan_is_refused(tmp_path: Path) -> None:
@@ -95,7 +97,7 @@ def test_a_series_without_b0_needs_its_s0(tmp_path: Path) -> None:
     table = study_table().select(slice(1, 31))
     path = save_series(tmp_path / "dwi.nii.gz", SERIES.noisy[..., 1:31], table)
     protocol = StoredProtocol(table.b_rows, "known")
-    assert "give it as s0" in refusal(path, protocol=protocol)
+    assert "give it by --s0" in refusal(path, protocol=protocol)
     DwiInputChecks(protocol, s0=500.0)(path)
 
 

@@ -159,7 +159,7 @@ def test_an_interruption_leaves_nothing(tmp_path, split_file, monkeypatch):
     [
         ({"source": "nowhere"}, "source .*nowhere is no folder"),
         ({"source": "empty"}, "no ParaVision scan .2dseq. and no NIfTI"),
-        ({"source": None}, "source is missing"),
+        ({"source": None}, "give --source"),
         ({"output_dir": None}, "output_dir is missing"),
         ({"output_dir": "split.json"}, "is a file"),
         ({"output_dir": "."}, "holds other files"),

@@ -61,7 +61,7 @@ class ScanFinder:
         reconstruction: int = 1,
     ) -> None:
         if not source:
-            raise InputError("source is missing: give a folder with scans, or several")
+            raise InputError("no source: give --source FOLDER with scans, or several")
         sources = [source] if isinstance(source, (str, Path)) else list(source)
         self.sources = [Path(folder).expanduser().absolute() for folder in sources]
         self.region_patterns = dict(region_patterns)
