@@ -1,12 +1,20 @@
-"""Checks of a user's settings: numbers, and their ranges."""
+"""Checks of a user's settings: numbers and their ranges, words."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["check_above_zero", "check_bounds", "check_not_negative", "check_share", "check_whole"]
+__all__ = [
+    "check_above_zero",
+    "check_bounds",
+    "check_choice",
+    "check_not_negative",
+    "check_share",
+    "check_whole",
+]
 
 
 def check_whole(name: str, value: Any, least: int) -> None:
@@ -30,6 +38,13 @@ def check_whole(name: str, value: Any, least: int) -> None:
         raise ValueError(f"{name} must be a whole number, got {value!r}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
+    """Raise ``ValueError`` unless a value is one of several."""
+    known = tuple(choices)
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, known))}, got {value!r}")
 
 
 def check_above_zero(name: str, value: Any) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, get_args
+from typing import Literal
 
-__all__ = ["DerivedMaps", "check_derived_maps", "map_name"]
+__all__ = ["DerivedMaps", "map_name"]
 
 DerivedMaps = Literal["refuse", "allow"]
 
@@ -23,16 +23,6 @@ _NAME = re.compile(
 )
 # In free text, also a subject and a doctor.
 _AMBIGUOUS = ("MD", "SUB")
-
-
-def check_derived_maps(derived_maps: DerivedMaps) -> None:
-    """Refuse another word than ``refuse`` or ``allow``.
-
-    Raises:
-        ValueError: If it is one.
-    """
-    if derived_maps not in get_args(DerivedMaps):
-        raise ValueError(f"derived_maps must be refuse or allow, got {derived_maps!r}")
 
 
 def map_name(text: str, free: bool = False) -> str | None:

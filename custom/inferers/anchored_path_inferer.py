@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Generator, Tensor
@@ -13,11 +13,11 @@ from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
 from custom.networks.schedulers.residual_noise import ResidualNoise
 from custom.physics.image_moments import (
     MomentsForm,
-    check_form,
     image_moments,
     standardise,
     unstandardise,
 )
+from custom.setting_checks import check_choice
 
 __all__ = ["AnchoredPathInferer", "LinkNoise"]
 
@@ -104,7 +104,7 @@ class AnchoredPathInferer(IterativeInferer):
             slices_per_batch=slices_per_batch,
             seed=seed,
         )
-        check_form(form)
+        check_choice("form", form, get_args(MomentsForm))
         self.form: MomentsForm = form
         # The only step would be one in which the network's prediction has no effect.
         void = scheduler.parameterisation == "noise_schedule" and not scheduler.profile[-1]

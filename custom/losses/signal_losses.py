@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from custom.physics.diffusion.error_scales import ErrorScales, expected_squared_error
+from custom.setting_checks import check_choice
 
 __all__ = ["PosteriorMomentsLoss", "Reconstruction", "VariationalLoss", "kl_divergence"]
 
@@ -90,10 +91,7 @@ class VariationalLoss(_TermsKept):
         kld_start: int = 2,
     ) -> None:
         super().__init__()
-        if reconstruction not in _RECONSTRUCTIONS:
-            raise ValueError(
-                f"reconstruction must be one of {tuple(_RECONSTRUCTIONS)}, got {reconstruction!r}"
-            )
+        check_choice("reconstruction", reconstruction, _RECONSTRUCTIONS)
         if not scale > 0 or not kld_weight >= 0 or kld_start < 1:
             raise ValueError(
                 "scale must be positive, kld_weight 0 or more and kld_start at least 1, got "

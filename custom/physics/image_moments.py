@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from custom.physics.intensity_statistics import outlier_limit
+from custom.setting_checks import check_choice
 
 __all__ = [
     "MomentsForm",
-    "check_form",
     "image_moments",
     "standardise",
     "unstandardise",
@@ -22,16 +22,6 @@ MomentsForm = Literal["centred", "printed"]
 # Relative to the root mean square. A slice that varies less is constant to within the rounding of
 # float32; dividing by its deviation would amplify the rounding errors to an image.
 _FLAT = 1e-6
-
-
-def check_form(form: str) -> None:
-    """Refuse an unknown form of the moments.
-
-    Raises:
-        ValueError: If ``form`` is neither ``centred`` nor ``printed``.
-    """
-    if form not in get_args(MomentsForm):
-        raise ValueError(f"form must be one of {get_args(MomentsForm)}, got {form!r}")
 
 
 def image_moments(image: Tensor, form: MomentsForm = "centred") -> Tensor:
@@ -61,7 +51,7 @@ def image_moments(image: Tensor, form: MomentsForm = "centred") -> Tensor:
         docs/methods/micro_mri_denoise.md, "Anchored path diffusion"; Conejo Rupp et al. 2025,
         section 4.3.
     """
-    check_form(form)
+    check_choice("form", form, get_args(MomentsForm))
     # A plain Tensor, not MONAI's MetaTensor; float32, since squares of raw intensities overflow
     # half precision.
     values = torch.as_tensor(image).as_subclass(Tensor).float()

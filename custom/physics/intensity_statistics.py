@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from skimage.filters import threshold_otsu
 from torch import Tensor
 
+from custom.setting_checks import check_choice
+
 __all__ = [
     "OUTLIER",
     "STATISTICS",
-    "check_statistic",
     "clip_outliers",
     "otsu_threshold",
     "outlier_limit",
@@ -101,16 +102,6 @@ def otsu_threshold(image: Tensor | NDArray[Any], limit: float | None = None) -> 
     return _otsu(_finite(image).clip(-bright, bright))
 
 
-def check_statistic(statistic: str) -> None:
-    """Refuse a statistic that is unknown.
-
-    Raises:
-        ValueError: If there is none of this name.
-    """
-    if statistic not in STATISTICS:
-        raise ValueError(f"statistic must be one of {', '.join(STATISTICS)}, got {statistic!r}")
-
-
 def reference_intensity(image: Tensor, statistic: str, slice_axis: bool = False) -> Tensor:
     """Return the intensity by which an image is divided; 1 where it would not be positive.
 
@@ -129,7 +120,7 @@ def reference_intensity(image: Tensor, statistic: str, slice_axis: bool = False)
         docs/methods/micro_mri_denoise.md, "Preparation" (mean); docs/methods/gan3d_sr_denoise.md,
         "What the published code does otherwise" (mean of the foreground).
     """
-    check_statistic(statistic)
+    check_choice("statistic", statistic, STATISTICS)
     # as_tensor keeps MONAI's MetaTensor; the intensity is a plain number or vector.
     values = torch.as_tensor(image).detach().as_subclass(Tensor)
     parts = values.unbind(-1) if slice_axis else (values,)

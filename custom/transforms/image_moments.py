@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from custom.physics.image_moments import MomentsForm, check_form, image_moments
+from custom.physics.image_moments import MomentsForm, image_moments
+from custom.setting_checks import check_choice
 
 __all__ = ["ImageMomentsd"]
 
@@ -35,7 +36,7 @@ class ImageMomentsd(MapTransform):
         form: MomentsForm = "centred",
     ) -> None:
         super().__init__(keys)
-        check_form(form)
+        check_choice("form", form, get_args(MomentsForm))
         self.form = form
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

@@ -9,7 +9,8 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from custom.physics.intensity_statistics import check_statistic, reference_intensity
+from custom.physics.intensity_statistics import STATISTICS, reference_intensity
+from custom.setting_checks import check_choice
 
 __all__ = ["ScaleByReferenced", "UnscaleByReferenced"]
 
@@ -50,7 +51,7 @@ class ScaleByReferenced(MapTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        check_statistic(statistic)
+        check_choice("statistic", statistic, STATISTICS)
         self.reference_key = reference_key
         self.statistic = statistic
         self.slice_axis = slice_axis

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from monai.config import KeysCollection
@@ -15,8 +15,9 @@ from monai.utils import ImageMetaKey
 from torch import Tensor
 
 from custom.files.nifti_volume import stated_slice_axis
+from custom.setting_checks import check_choice
 
-__all__ = ["SliceAxis", "SliceAxisBackd", "SliceAxisLastd", "check_slice_axis", "find_slice_axis"]
+__all__ = ["SliceAxis", "SliceAxisBackd", "SliceAxisLastd", "find_slice_axis"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,16 +28,6 @@ SliceAxis = Literal["auto", 0, 1, 2]
 _ANISOTROPY = 1.2
 # Stored slice axis of a 2D image, which has none.
 _NO_AXIS = -1
-
-
-def check_slice_axis(slice_axis: SliceAxis) -> None:
-    """Refuse an unknown axis, by an error that the user reads.
-
-    Raises:
-        ValueError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
-    """
-    if slice_axis not in ("auto", 0, 1, 2):
-        raise ValueError(f"slice_axis must be auto, 0, 1 or 2, got {slice_axis!r}")
 
 
 def find_slice_axis(
@@ -59,7 +50,7 @@ def find_slice_axis(
     Raises:
         ValueError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
     """
-    check_slice_axis(slice_axis)
+    check_choice("slice_axis", slice_axis, get_args(SliceAxis))
     if slice_axis != "auto":
         return slice_axis
     single = [axis for axis, length in enumerate(shape) if length == 1]
@@ -95,7 +86,7 @@ class SliceAxisLastd(MapTransform):
         slice_axis: SliceAxis = "auto",
     ) -> None:
         super().__init__(keys)
-        check_slice_axis(slice_axis)
+        check_choice("slice_axis", slice_axis, get_args(SliceAxis))
         self.slice_axis = slice_axis
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

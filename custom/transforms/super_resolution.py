@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from monai.config import KeysCollection
@@ -17,6 +17,7 @@ from custom.errors import InputError
 from custom.physics.data_consistency import check_consistency, data_consistency
 from custom.physics.downsampling import Degradation, downsample, high_affine, low_affine
 from custom.physics.intensity_statistics import outlier_limit
+from custom.setting_checks import check_choice
 
 __all__ = [
     "DataConsistencyd",
@@ -24,23 +25,12 @@ __all__ = [
     "ModelInputd",
     "OutputGridd",
     "RestorationMode",
-    "check_mode",
 ]
 
 RestorationMode = Literal["super_resolve", "denoise"]
 
 _HOT = 4.0  # times the limit of an outlier, itself five times the tissue
 ORIGINAL = "original"  # key of the volume that ``denoise`` makes the model's input from
-
-
-def check_mode(mode: str) -> None:
-    """Refuse an unknown mode, by an error that the user reads.
-
-    Raises:
-        ValueError: If ``mode`` is neither ``super_resolve`` nor ``denoise``.
-    """
-    if mode not in ("super_resolve", "denoise"):
-        raise ValueError(f"mode must be super_resolve or denoise, got {mode!r}")
 
 
 class ModelInputd(MapTransform):
@@ -75,7 +65,7 @@ class ModelInputd(MapTransform):
         scale: int = 2,
     ) -> None:
         super().__init__(keys)
-        check_mode(mode)
+        check_choice("mode", mode, get_args(RestorationMode))
         if len(self.keys) != 1:
             raise ValueError(f"keys must be one key, since there is one original, got {self.keys}")
         self.mode = mode

@@ -8,10 +8,11 @@ import pytest
 from paravision_files import write_scan
 
 from custom.cli import main
+from custom.data.inputs.image_checks import VolumeChecks
 from custom.data.preparation.scans.scan_finder import ScanFinder
 from custom.errors import InputError
 from custom.files.image_faults import check_image
-from custom.files.map_names import check_derived_maps, map_name
+from custom.files.map_names import map_name
 
 BUNDLES = sorted(path.parents[1] for path in Path("bundles").glob("*/configs/inference.yaml"))
 VALUES = np.random.default_rng(0).integers(50, 900, (20, 20, 18)).astype(np.int16)
@@ -104,5 +105,5 @@ def test_free_text_may_name_a_subject_or_a_doctor(text, name):
 
 
 def test_another_word_is_refused():
-    with pytest.raises(ValueError, match="derived_maps must be refuse or allow"):
-        check_derived_maps("no")
+    with pytest.raises(ValueError, match="derived_maps must be one of refuse, allow"):
+        VolumeChecks(derived_maps="no")

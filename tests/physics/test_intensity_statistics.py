@@ -6,7 +6,6 @@ from skimage.filters import threshold_otsu
 
 from custom.physics.intensity_statistics import (
     STATISTICS,
-    check_statistic,
     clip_outliers,
     otsu_threshold,
     outlier_limit,
@@ -161,4 +160,4 @@ def test_slices_have_intensities_of_their_own(statistic):
 
 def test_unknown_statistics_are_refused():
     with pytest.raises(ValueError, match="statistic"):
-        check_statistic("median")
+        reference_intensity(torch.ones(1, 2, 2), "median")

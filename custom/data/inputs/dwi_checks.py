@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from custom.data.inputs.image_checks import ImageChecks
 from custom.data.inputs.protocol_matching import match_volumes
 from custom.errors import InputError
-from custom.files.image_faults import available_memory, check_image, image_fault, memory_fault
-from custom.files.map_names import DerivedMaps, check_derived_maps
+from custom.files.image_faults import available_memory, image_fault, memory_fault
+from custom.files.map_names import DerivedMaps
 from custom.files.reader import ImageHeader, format_of
 from custom.networks.stored_protocol import StoredProtocol
 from custom.physics.diffusion.gradient_table import (
@@ -29,11 +29,10 @@ _LEVELS = ("s0", "sigma", "relative_sigma")
 ALL_VOXELS = "all"  # mask of all voxels
 
 
-class DwiInputChecks:
+class DwiInputChecks(ImageChecks):
     """Refuse diffusion series that a model cannot or should not restore.
 
-    Header, tables and the files given by the user are checked first, so that a huge series is
-    refused without being loaded.
+    Tables and the files given by the user are checked before the series is loaded.
 
     Args:
         protocol: Protocol that the model was trained for.
@@ -50,7 +49,7 @@ class DwiInputChecks:
             stand for the tables' files.
         memory_per_value: Bytes that the whole restoration needs for each value of the series.
         memory: Returns the bytes that are free.
-        derived_maps: ``refuse`` or ``allow`` maps computed from images, by their headers.
+        derived_maps: See :class:`~custom.data.inputs.image_checks.ImageChecks`.
 
     Raises:
         ValueError: If a tolerance is not positive, or two noise levels are given.
@@ -72,7 +71,7 @@ class DwiInputChecks:
         memory: Callable[[], int] = available_memory,
         derived_maps: DerivedMaps = "refuse",
     ) -> None:
-        check_derived_maps(derived_maps)
+        super().__init__(derived_maps)
         check_above_zero("b_tolerance", b_tolerance)
         check_above_zero("direction_tolerance_deg", direction_tolerance_deg)
         self.protocol = protocol
@@ -85,7 +84,6 @@ class DwiInputChecks:
         self.train_command = train_command
         self.memory_per_value = memory_per_value
         self.memory = memory
-        self.derived_maps: DerivedMaps = derived_maps
         self._first: Path | None = None
 
     def __call__(self, path: str | Path) -> None:
@@ -94,13 +92,21 @@ class DwiInputChecks:
         Raises:
             InputError: With the file, its fault and the remedy.
         """
-        path = Path(path)
-        if path.exists() and format_of(path) != "nifti":
+        if Path(path).exists() and format_of(Path(path)) != "nifti":
             raise InputError(f"{path}: not a NIfTI file (.nii, .nii.gz)")
-        size_fault = partial(self._file_fault, path)
-        check_image(path, _header_fault, size_fault, self.derived_maps)
+        super().__call__(path)
 
-    def _file_fault(self, path: Path, header: ImageHeader) -> str | None:
+    def _header_fault(self, header: ImageHeader) -> str | None:
+        """Return the fault of a series' type, geometry or shape, or None."""
+        fault = image_fault(header)
+        if fault is not None or len(header.shape) == 4:
+            return fault
+        return (
+            f"{len(header.shape)}D with shape {header.shape}: a diffusion series is 4D, with its "
+            "volumes along the fourth axis"
+        )
+
+    def _size_fault(self, path: Path, header: ImageHeader) -> str | None:
         """Return the fault of the series' size, its tables or the files of the user, or None."""
         remedy = "split it into slabs of slices, or use a larger machine"
         fault = memory_fault(self.memory_per_value * header.voxels, self.memory(), remedy)
@@ -158,15 +164,3 @@ class DwiInputChecks:
             if given[name] is not None:
                 # The noise may be 0; S0 must not be, since signals are divided by it.
                 read_voxel_map(name, given[name], *grid, zero_allowed=name != "s0")
-
-
-def _header_fault(header: ImageHeader) -> str | None:
-    """Return the fault of a series' type, geometry or shape, or None."""
-    shape = header.shape
-    fault = image_fault(header)
-    if fault is not None or len(shape) == 4:
-        return fault
-    return (
-        f"{len(shape)}D with shape {shape}: a diffusion series is 4D, with its volumes along the "
-        "fourth axis"
-    )

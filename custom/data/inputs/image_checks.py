@@ -2,24 +2,59 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from custom.errors import InputError
 from custom.files.image_faults import available_memory, check_image, image_fault, memory_fault
-from custom.files.map_names import DerivedMaps, check_derived_maps
+from custom.files.map_names import DerivedMaps
 from custom.files.reader import ImageHeader
-from custom.setting_checks import check_whole
-from custom.transforms.slice_axis import SliceAxis, check_slice_axis, find_slice_axis
-from custom.transforms.super_resolution import RestorationMode, check_mode
+from custom.setting_checks import check_choice, check_whole
+from custom.transforms.slice_axis import SliceAxis, find_slice_axis
+from custom.transforms.super_resolution import RestorationMode
 
-__all__ = ["InputChecks", "VolumeChecks"]
+__all__ = ["ImageChecks", "InputChecks", "VolumeChecks"]
 
 
-class InputChecks:
-    """Refuse images that cannot or should not be restored.
+class ImageChecks(ABC):
+    """Refuse files that are no images to restore.
 
     The header is checked first, so that a huge image is refused without being loaded.
+
+    Args:
+        derived_maps: ``refuse`` or ``allow`` maps computed from images, by their headers.
+
+    Raises:
+        ValueError: If ``derived_maps`` is another word.
+    """
+
+    def __init__(self, derived_maps: DerivedMaps) -> None:
+        check_choice("derived_maps", derived_maps, get_args(DerivedMaps))
+        self.derived_maps: DerivedMaps = derived_maps
+
+    def __call__(self, path: str | Path) -> None:
+        """Check one image.
+
+        Raises:
+            InputError: With the file, its fault and the remedy.
+        """
+        size_fault = partial(self._size_fault, Path(path))
+        check_image(Path(path), self._header_fault, size_fault, self.derived_maps)
+
+    @abstractmethod
+    def _header_fault(self, header: ImageHeader) -> str | None:
+        """Return the fault of type, geometry or shape, or None."""
+
+    @abstractmethod
+    def _size_fault(self, path: Path, header: ImageHeader) -> str | None:
+        """Return the fault of what does not fit the memory or the model, or None."""
+
+
+class InputChecks(ImageChecks):
+    """Refuse images that cannot or should not be restored slice by slice.
 
     Args:
         min_size: Least number of voxels along each axis of a slice.
@@ -29,11 +64,10 @@ class InputChecks:
         slices_at_a_time: Slices of one batch.
         slice_axis: See :func:`custom.transforms.slice_axis.find_slice_axis`.
         memory: Returns the bytes that are free.
-        derived_maps: ``refuse`` or ``allow`` maps computed from images, by their headers.
+        derived_maps: See :class:`ImageChecks`.
 
     Raises:
-        ValueError: If ``min_size < 1``, ``slice_axis`` names no axis, or ``derived_maps`` is
-            another word.
+        ValueError: If ``min_size < 1``, or ``slice_axis`` names no axis.
     """
 
     def __init__(
@@ -46,25 +80,16 @@ class InputChecks:
         memory: Callable[[], int] = available_memory,
         derived_maps: DerivedMaps = "refuse",
     ) -> None:
+        super().__init__(derived_maps)
         if min_size < 1:
             raise ValueError(f"min_size must be at least 1, got {min_size}")
-        check_slice_axis(slice_axis)
-        check_derived_maps(derived_maps)
+        check_choice("slice_axis", slice_axis, get_args(SliceAxis))
         self.min_size = min_size
         self.memory_per_voxel = memory_per_voxel
         self.memory_per_slice_voxel = memory_per_slice_voxel
         self.slices_at_a_time = slices_at_a_time
         self.slice_axis = slice_axis
         self.memory = memory
-        self.derived_maps: DerivedMaps = derived_maps
-
-    def __call__(self, path: str | Path) -> None:
-        """Check one image.
-
-        Raises:
-            InputError: With the file, its fault and the remedy.
-        """
-        check_image(Path(path), self._header_fault, self._memory_fault, self.derived_maps)
 
     def _header_fault(self, header: ImageHeader) -> str | None:
         """Return the fault of type, geometry or shape, or None."""
@@ -84,7 +109,7 @@ class InputChecks:
         """Return the axis that counts slices."""
         return find_slice_axis(header.affine, header.shape, self.slice_axis, header.slice_axis)
 
-    def _memory_fault(self, header: ImageHeader) -> str | None:
+    def _size_fault(self, _: Path, header: ImageHeader) -> str | None:
         """Return the fault of an image that does not fit the free memory, or None."""
         needed = self.memory_per_voxel * header.voxels
         length = 1
@@ -96,10 +121,8 @@ class InputChecks:
         return memory_fault(needed, self.memory(), remedy)
 
 
-class VolumeChecks:
+class VolumeChecks(ImageChecks):
     """Refuse files that are no 3D magnitude volume, or too small or too large for the model.
-
-    The header is checked first, so that a huge volume is refused without being loaded.
 
     Args:
         min_size: Smallest number of voxels along each axis of the network's input.
@@ -107,10 +130,10 @@ class VolumeChecks:
         scale: Scale factor of the model.
         check_memory: Raises :class:`~custom.errors.InputError` if a network input of that many
             voxels along its axes does not fit the memory.
-        derived_maps: ``refuse`` or ``allow`` maps computed from images, by their headers.
+        derived_maps: See :class:`ImageChecks`.
 
     Raises:
-        ValueError: If ``mode`` or ``derived_maps`` is unknown.
+        ValueError: If ``mode`` is unknown.
         ValueError: If ``min_size`` is no whole number above 0.
     """
 
@@ -122,21 +145,12 @@ class VolumeChecks:
         check_memory: Callable[[Sequence[int]], None] | None = None,
         derived_maps: DerivedMaps = "refuse",
     ) -> None:
-        check_mode(mode)
-        check_derived_maps(derived_maps)
+        super().__init__(derived_maps)
+        check_choice("mode", mode, get_args(RestorationMode))
         check_whole("min_size", min_size, 1)
         self.divisor = scale if mode == "denoise" else 1
         self.min_size = min_size
         self.check_memory = check_memory
-        self.derived_maps: DerivedMaps = derived_maps
-
-    def __call__(self, path: str | Path) -> None:
-        """Check one file.
-
-        Raises:
-            InputError: With the file, its fault and the remedy.
-        """
-        check_image(Path(path), self._header_fault, self._memory_fault, self.derived_maps)
 
     def _header_fault(self, header: ImageHeader) -> str | None:
         """Return the fault of type, geometry or shape, or None."""
@@ -152,7 +166,7 @@ class VolumeChecks:
             return f"too small: {found} voxels, at least {least} along each axis needed"
         return None
 
-    def _memory_fault(self, header: ImageHeader) -> str | None:
+    def _size_fault(self, _: Path, header: ImageHeader) -> str | None:
         """Return the fault of a volume that does not fit the memory, or None."""
         if self.check_memory is None:
             return None

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from custom.networks.schedulers.noise_profiles import noise_profile as profile_of_path
-from custom.setting_checks import check_above_zero, check_whole
+from custom.setting_checks import check_above_zero, check_choice, check_whole
 
 __all__ = ["AnchoredPathScheduler", "Parameterisation"]
 
@@ -72,9 +72,7 @@ class AnchoredPathScheduler(nn.Module):
     ) -> None:
         super().__init__()
         check_above_zero("end_std", end_std)
-        if parameterisation not in get_args(Parameterisation):
-            known = ", ".join(get_args(Parameterisation))
-            raise ValueError(f"parameterisation must be one of {known}, got {parameterisation!r}")
+        check_choice("parameterisation", parameterisation, get_args(Parameterisation))
         profile = profile_of_path(noise_profile, num_steps)
         profile[0] = 0  # the chain has no link there
         energy = profile.square().cumsum(0)

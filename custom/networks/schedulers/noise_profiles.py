@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from custom.setting_checks import check_whole
+from custom.setting_checks import check_choice, check_whole
 
 __all__ = ["NOISE_PROFILES", "noise_profile"]
 
@@ -47,8 +47,7 @@ def noise_profile(name: str, num_steps: int) -> Tensor:
         >>> noise_profile("parabola", 4)
         tensor([0.0000, 0.7500, 1.0000, 0.7500, 0.0000], dtype=torch.float64)
     """
-    if name not in NOISE_PROFILES:
-        raise ValueError(f"noise_profile must be one of {', '.join(NOISE_PROFILES)}, got {name!r}")
+    check_choice("noise_profile", name, NOISE_PROFILES)
     check_whole("num_steps", num_steps, 2)
     position = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
     return NOISE_PROFILES[name](position)
