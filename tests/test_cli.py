@@ -2,6 +2,7 @@ import json
 import signal
 
 import pytest
+from command_line import run
 
 from custom import cli
 from custom.bundle.error_line import user_error
@@ -52,14 +53,6 @@ def bundle(tmp_path):
     (configs / "longer.yaml").write_text("max_epochs: 50\n")
     (configs / "steps.yaml").write_text("settings::steps: [3]\n")
     return tmp_path / "bundles" / "study"
-
-
-def run(*words):
-    try:
-        cli.main(words)
-    except SystemExit as stop:
-        return stop.code or 0
-    return 0
 
 
 def what_ran(bundle):

@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from command_line import run
 
-from custom import cli
 from custom.tuning import search
 from custom.verbs import workflows
 
@@ -57,14 +57,6 @@ def bundle(tmp_path):
         name = "inference" if verb == "restore" else verb
         (configs / f"{name}.yaml").write_text(CONFIG)
     return configs.parent
-
-
-def run(*words):
-    try:
-        cli.main(words)
-    except SystemExit as stop:
-        return stop.code or 0
-    return 0
 
 
 def ran(bundle):

@@ -19,7 +19,7 @@ from custom.bundle.typed_values import in_expression
 from custom.deploy.packaging.archive import CODE_FILE, MANIFEST, check_manifest, check_size, unpack
 from custom.errors import InputError
 from custom.files.atomic import check_sha256, sha256_of
-from custom.files.text_files import read_json
+from custom.files.text_files import read_metadata
 
 __all__ = ["OpenBundle", "importable", "open_bundle"]
 
@@ -95,7 +95,7 @@ def open_bundle(path: str | Path, workspace: Path, sha256: str | None = None) ->
     if any("/extra/" in name for name in names):
         return _from_torchscript(path, workspace)
     root = unpack(path, workspace)
-    return OpenBundle(root, "archive", _metadata(root), sha256_of(path))
+    return OpenBundle(root, "archive", _about(root), sha256_of(path))
 
 
 @contextmanager
@@ -138,8 +138,8 @@ def _from_folder(path: Path, workspace: Path, sha256: str | None) -> OpenBundle:
     root = path.resolve()
     if (root / MANIFEST).is_file():
         check_manifest(root)
-        return OpenBundle(root, "folder", _metadata(root), sha256_of(root / MANIFEST))
-    return OpenBundle(root, "folder", _metadata(root), _sha256_of_folder(root))
+        return OpenBundle(root, "folder", _about(root), sha256_of(root / MANIFEST))
+    return OpenBundle(root, "folder", _about(root), _sha256_of_folder(root))
 
 
 def _from_torchscript(path: Path, workspace: Path) -> OpenBundle:
@@ -158,7 +158,7 @@ def _from_torchscript(path: Path, workspace: Path) -> OpenBundle:
         ) from error
     file = in_expression(str(root / "models" / "model.ts"))
     network = f"$torch.jit.load({file}, map_location=@device)"
-    return OpenBundle(root, "torchscript", _metadata(root), sha256_of(path), {"network": network})
+    return OpenBundle(root, "torchscript", _about(root), sha256_of(path), {"network": network})
 
 
 def _lay_out(path: Path, root: Path) -> None:
@@ -197,15 +197,9 @@ def _holds_its_weights(models: Path) -> bool:
     return one == other
 
 
-def _metadata(root: Path) -> dict[str, Any]:
-    """Read a bundle's metadata."""
-    try:
-        content = read_json(root / _METADATA)
-        # Asked for here: logs and headers need it after the work is done.
-        content["version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{root / _METADATA}: no metadata of a bundle to be read") from error
-    return dict(content)
+def _about(root: Path) -> dict[str, Any]:
+    """Return a bundle's metadata; logs and headers need its version after the work is done."""
+    return read_metadata(root / _METADATA, "version")
 
 
 def _sha256_of_folder(root: Path) -> str:

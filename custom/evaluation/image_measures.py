@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from custom.evaluation.measure import Measure
@@ -21,7 +20,6 @@ from custom.metrics.psnr import mean_squared_error, normalised_error, peak_signa
 from custom.metrics.ssim import within_windows
 
 __all__ = [
-    "MaskRegion",
     "bright_voxels",
     "kspace_error",
     "lpips",
@@ -158,28 +156,3 @@ def bright_voxels(images: Images) -> Tensor:
     """Return the voxels of each reference above Otsu's threshold, a region of :class:`Volumes`."""
     masks = [foreground(reference[0].cpu().numpy()) for reference in images.reference]
     return torch.from_numpy(np.stack(masks)).unsqueeze(1)
-
-
-class MaskRegion:
-    """A region that is drawn in a mask of the item, as an organ or a lesion.
-
-    Args:
-        key: Key of the mask; voxels that are not 0 count. An item without it has no such region.
-        erode: Voxels to remove from its edge, since a masked edge is easily improved.
-    """
-
-    def __init__(self, key: str, erode: int = 0) -> None:
-        self.key = key
-        self.erode = erode
-
-    def __call__(self, images: Images) -> Tensor | None:
-        """Return the region."""
-        mask = images.image(self.key)
-        if mask is None:
-            return None
-        drawn = (mask > 0).cpu().numpy()
-        # Every unit alone: along the first two axes there are no neighbours.
-        cross = ndimage.generate_binary_structure(drawn.ndim - 2, 1)[None, None]
-        if self.erode:
-            drawn = ndimage.binary_erosion(drawn, cross, iterations=self.erode)
-        return torch.from_numpy(drawn)

@@ -13,7 +13,7 @@ import yaml
 
 from custom.errors import InputError, did_you_mean
 
-__all__ = ["check_keys", "parse_yaml", "read_json", "read_text", "read_unique"]
+__all__ = ["check_keys", "parse_yaml", "read_json", "read_metadata", "read_text", "read_unique"]
 
 _SWITCH = "MONAI_FAIL_ON_DUPLICATE_CONFIG"
 _LONGEST = 64 * 2**20  # bytes; the list of a dataset of 100,000 scans has half of it
@@ -54,6 +54,20 @@ def read_json(path: str | Path) -> Any:
         OSError: If it cannot be read.
     """
     return _parse_json(read_text(path))
+
+
+def read_metadata(path: Path, needed: str) -> dict[str, Any]:
+    """Return the content of a bundle's ``metadata.json``.
+
+    Raises:
+        InputError: If it cannot be read, or lacks the key that is ``needed``.
+    """
+    try:
+        content = dict(read_json(path))
+        content[needed]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{path}: no {needed} of a bundle to be read there") from error
+    return content
 
 
 def read_unique(path: Path) -> Any:

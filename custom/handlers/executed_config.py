@@ -11,6 +11,7 @@ from monai.bundle import ConfigParser
 
 from custom.bundle.config_check import calling
 from custom.bundle.config_ids import walk
+from custom.bundle.typed_values import CODE
 from custom.files.database_url import without_password
 
 __all__ = [
@@ -37,7 +38,6 @@ _SETTINGS = ("seed", "start", "end", "iterations")
 
 # Components whose settings are compared between runs.
 _PARTS = ("network_def", "loss", "optimizer", "lr_scheduler")
-_CODE = ("$", "@", "%")
 
 
 def executed_config() -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _flatten(name: str, value: Any, config: Mapping[str, Any]) -> Iterator[tuple
         for key, inner in value.items():
             yield from _flatten(name if key == "_target_" else f"{name}.{key}", inner, config)
     elif isinstance(value, (list, tuple)):
-        if not any(str(item).startswith(_CODE) for item in value):
+        if not any(str(item).startswith(CODE) for item in value):
             yield name, value
-    elif not str(value).startswith(_CODE):
+    elif not str(value).startswith(CODE):
         yield name, value

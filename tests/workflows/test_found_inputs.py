@@ -9,6 +9,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from command_line import run
 from diffusion_series import make_series, save_series
 from inference_runs import blob, save
 
@@ -31,12 +32,8 @@ def restore(
     capsys: pytest.CaptureFixture[str], bundle: str, source: Any, output: Path, *more: str
 ) -> tuple[int, str]:
     """Run the verb; return its exit code and what it says of errors."""
-    code: Any = 0
     words = ["--input", str(source), "--output", str(output), "--device", "cpu", *more]
-    try:
-        main(["restore", bundle, *words])
-    except SystemExit as end:
-        code = end.code
+    code = run("restore", bundle, *words)
     return code, capsys.readouterr().err
 
 

@@ -14,11 +14,11 @@ import torch
 from ignite.engine import Engine, Events
 
 from custom.data.inputs.restored_writer import copy_of, map_of, sidecar_of
-from custom.errors import InputError
 from custom.files.atomic import sha256_of, write_json
 from custom.files.bruker import parameter_files
 from custom.files.folder_search import walk_folder
 from custom.files.reader import format_of, name_of
+from custom.files.text_files import read_metadata
 from custom.versions import package_versions
 
 __all__ = ["ProvenanceSidecar", "hidden_name", "name_in_folder", "sha256_of_input"]
@@ -267,16 +267,10 @@ def _file(path: Path) -> dict[str, str]:
 
 def _bundle(metadata_file: Path) -> dict[str, str]:
     """Return the name of a bundle's folder, its display name and its version."""
-    try:
-        metadata = json.loads(metadata_file.read_text(encoding="utf-8"))
-        folder = metadata_file.resolve().parents[1].name
-        return {
-            "id": folder,
-            "name": str(metadata.get("name", folder)),
-            "version": str(metadata["version"]),
-        }
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{metadata_file}: no bundle version to be read there") from error
+    metadata = read_metadata(metadata_file, "version")
+    folder = metadata_file.resolve().parents[1].name
+    name, version = metadata.get("name", folder), metadata["version"]
+    return {"id": folder, "name": str(name), "version": str(version)}
 
 
 def _sha256_of_json(content: Any) -> str:

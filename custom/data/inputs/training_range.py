@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from custom.errors import InputError
 from custom.files.image_faults import readable
 from custom.files.reader import read_header
+from custom.files.text_files import read_metadata
 from custom.transforms.slice_axis import SliceAxis, find_slice_axis
 
 __all__ = ["KINDS", "TrainingRange", "TrainingRangeCheck", "properties_of"]
@@ -147,12 +147,9 @@ class TrainingRangeCheck:
     ) -> None:
         if outside_range not in ("warn", "refuse"):
             raise ValueError(f"outside_range must be warn or refuse, got {outside_range!r}")
-        try:
-            stated = json.loads(Path(metadata_file).read_text(encoding="utf-8"))["training_range"]
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise InputError(f"{metadata_file}: no training_range to be read there") from error
         self.check = check
-        self.range = TrainingRange(stated)
+        about = read_metadata(Path(metadata_file), "training_range")
+        self.range = TrainingRange(about["training_range"])
         self.outside_range = outside_range
         self.slice_axis: SliceAxis = slice_axis
         self.downsampled = downsampled

@@ -189,7 +189,7 @@ def test_metadata_without_version_is_one_line(
 ) -> None:
     file = bundle / "configs" / "metadata.json"
     file.unlink() if content is None else file.write_text(content)
-    with pytest.raises(InputError, match="no bundle version"):
+    with pytest.raises(InputError, match="no version of a bundle"):
         run(bundle, item)
 
 

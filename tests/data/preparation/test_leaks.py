@@ -7,11 +7,11 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
+from command_line import run
 from heads_in_air import head
 from mouse_studies import anatomy, write_study
 from mouse_studies import prepare as prepare_studies
 
-from custom.cli import main
 from custom.data.datasets.dataset_writer import SPLITS
 
 SHARES = ("--shares::training", "1", "--shares::validation", "1", "--shares::test", "1")
@@ -19,11 +19,7 @@ SHARES = ("--shares::training", "1", "--shares::validation", "1", "--shares::tes
 
 def prepare(capsys, bundle, source, output, *more):
     """Run the verb; return its lines on errors, and the subjects of each split."""
-    code = 0
-    try:
-        main(["prepare", bundle, "--source", str(source), "--output", str(output), *more])
-    except SystemExit as end:
-        code = end.code
+    code = run("prepare", bundle, "--source", str(source), "--output", str(output), *more)
     lines = capsys.readouterr().err.splitlines()
     if code:
         assert not output.exists()

@@ -5,11 +5,11 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+from command_line import run
 from heads_in_air import OBLIQUE, head
 from monai.bundle import ConfigParser
 
 from custom.bundle.locate import find_bundle
-from custom.cli import main
 from custom.data.datasets.datalist import load_datalist
 
 BUNDLE = "gan3d_sr_denoise"
@@ -31,11 +31,7 @@ def heads(tmp_path):
 
 def prepare(capsys, source, output, *more):
     """Run the verb; return its exit code and what it says of errors."""
-    code = 0
-    try:
-        main(["prepare", BUNDLE, "--source", str(source), "--output", str(output), *more])
-    except SystemExit as end:
-        code = end.code
+    code = run("prepare", BUNDLE, "--source", str(source), "--output", str(output), *more)
     return code, capsys.readouterr().err
 
 
