@@ -11,7 +11,10 @@ from typing import Any, ClassVar
 
 from tqdm import tqdm
 
+from custom.data.datasets.datalist import EXCLUSIONS
 from custom.data.datasets.dataset_writer import DATALIST, DatasetKind, DatasetWriter
+from custom.data.datasets.exclusions import read_exclusions
+from custom.errors import InputError
 from custom.files.nifti_volume import write_volume
 from custom.files.process_lock import process_lock
 
@@ -61,13 +64,14 @@ class DemonstrationSet:
     def ensure(self) -> Path:
         """Make the set unless it exists with this size and seed, and return its folder.
 
-        A set of another size, seed or recipe in the folder is replaced. ``datalist.json`` is
+        A set of another size, seed or recipe in the folder is replaced, unless the user excluded
+        slices of it. ``datalist.json`` is
         written last, so that an interrupted set is made again. Of several processes one makes the
         set, and the others wait for it.
 
         Raises:
-            InputError: If the folder holds a dataset that is no demonstration set, or the disk
-                is full.
+            InputError: If the folder holds a dataset that is no demonstration set, or another one
+                of which slices are excluded, or the disk is full.
         """
         if self._made_as() != self.recipe:
             with process_lock(self.folder / _LOCK):
@@ -129,10 +133,21 @@ class DemonstrationSet:
         if made_as == self.recipe:
             return
         if made_as is not None:
+            self._check_exclusions(made_as)
             # Only a demonstration set carries a recipe; any other dataset is left alone, and
             # the writer refuses it.
             (self.folder / DATALIST).unlink()
         self._write()
+
+    def _check_exclusions(self, made_as: object) -> None:
+        """Refuse to replace a set whose slices the user has excluded: the next has others."""
+        file = self.folder / EXCLUSIONS
+        if file.is_file() and read_exclusions(file):
+            raise InputError(
+                f"{file} excludes slices of the demonstration set there, {made_as}, and this run "
+                f"wants {self.recipe}: move the file away, or copy the folder elsewhere and give "
+                "the copy as dataset"
+            )
 
     def _made_as(self) -> object:
         """Return the recipe of the complete set in the folder, or None."""

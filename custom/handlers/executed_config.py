@@ -86,7 +86,8 @@ def _compared(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         top, end = name.partition("::")[0], name.rpartition("::")[2]
         free = top in MAY_CHANGE or end in _MAY_CHANGE_ENDS
         if not free and not isinstance(value, (dict, list)):
-            yield name, value
+            # A run of an older version stored the name in an address, too.
+            yield name, without_password(value) if isinstance(value, str) else value
 
 
 def with_settings_of(fresh: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from monai.engines import Evaluator
 from monai.handlers import MLFlowHandler
 
 from custom.files.atomic import atomic_path, sha256_of
+from custom.files.database_url import without_password
 from custom.handlers.executed_config import config_parameters
 from custom.handlers.mlflow_store import Outbox, check_address, open_store, temporary
 from custom.handlers.validation_metric import validated
@@ -133,7 +134,8 @@ class MLflowRun:
         self._store.cur_run = client.get_run(self._run_id)
         before: Any = client.get_run(self._run_id).data.params
         for name, value in parameters.items():
-            if before.get(name, value) != value:
+            # An older version stored the name in an address, too.
+            if without_password(before.get(name, value)) != without_password(value):
                 client.set_tag(self._run_id, f"resumed.{name}", f"{value} after epoch {epoch}")
         # MLflow refuses to change a parameter, and a resumed run has them already.
         self._store._delete_exist_param_in_dict(parameters)

@@ -131,9 +131,15 @@ def check_trained_for(path: str | Path, settings: Mapping[str, Any]) -> None:
         settings: Settings by name, as in :func:`write_checkpoint`.
 
     Raises:
-        InputError: If a setting differs from that in the record beside the weights.
+        InputError: If a setting differs from that in the record beside the weights, or that holds
+            no settings by name.
     """
     known = read_record(path).get(_TRAINED_FOR) or {}
+    if not isinstance(known, Mapping):
+        raise InputError(
+            f"checkpoint {path} cannot be checked: {_TRAINED_FOR} in {record_of(path).name} holds "
+            "no settings by name: mend it, or train again"
+        )
     plain = json.loads(json.dumps(dict(settings)))  # as a record holds them
     odd = [name for name, value in plain.items() if name in known and known[name] != value]
     if odd:
@@ -183,7 +189,7 @@ def _recorded_hashes(path: Path) -> Iterator[tuple[str, list[str], str]]:
         stated = {about.get("file"): about.get("sha256"), **about.get("beside", {})}
         if recorded := stated.get(f"{path.parent.name}/{path.name}"):
             place = "the bundle's metadata"
-            yield place, _hashes(recorded, place), "give yours by --checkpoint under another path"
+            yield place, _hashes(recorded, place), "give yours under another path"
     record = read_record(path)
     if _HASHES in record:
         place = record_of(path).name

@@ -7,7 +7,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from monai.bundle import ConfigParser
 
+from custom.bundle.locate import all_bundles
+from custom.data.inputs.training_range import TrainingRangeCheck
 from custom.demo.brain.brain_volumes import BrainVolumesDemo
 from custom.demo.diffusion.dwi_phantom import DwiDemo
 from custom.demo.mouse.micro_mri import MicroMriDemo
@@ -79,6 +82,31 @@ def test_two_at_once_make_one_complete_set(tmp_path, caplog):
     assert "waiting for it" in caplog.text
     assert (folder / "datalist.json").is_file()
     assert not list(folder.glob(".*"))
+
+
+@pytest.mark.parametrize("bundle", all_bundles(), ids=lambda path: path.name)
+def test_the_scan_of_the_demonstration_is_as_the_training_data(bundle, tmp_path):
+    parser = ConfigParser()
+    parser.read_config(str(bundle / "configs" / "train.yaml"))
+    parser.update({"bundle_root": str(bundle), "demo_dir": str(tmp_path)})
+    scan = parser.get_parsed_content("demo").unseen_scan(tmp_path)
+    metadata = bundle / "configs" / "metadata.json"
+    TrainingRangeCheck(lambda _: None, metadata, outside_range="refuse")(scan)
+
+
+def test_a_set_whose_slices_the_user_excluded_is_not_made_anew(tmp_path, monkeypatch):
+    made, demo = [], MicroMriDemo(tmp_path, "full")
+    monkeypatch.setattr(MicroMriDemo, "_write", made.append)
+    datalist, listed = tmp_path / "datalist.json", tmp_path / "exclusions.csv"
+    datalist.write_text(json.dumps({"recipe": demo.recipe | {"size": "tiny"}}))
+    listed.write_text("scan,slice,exclude,reason\nmouse01_axial_head-thorax,0,yes,\n")
+    with pytest.raises(InputError, match=r"exclusions\.csv excludes slices of .*'tiny'.*: move"):
+        demo.ensure()
+    assert datalist.is_file()
+    assert not made
+    listed.write_text(listed.read_text().replace("yes", "no"))  # as qc writes it
+    demo.ensure()
+    assert made == [demo]
 
 
 @pytest.mark.parametrize("kind", SETS)

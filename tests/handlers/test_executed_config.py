@@ -110,6 +110,11 @@ def test_what_a_resumed_training_may_not_change_is_named(change, expected):
     assert changed_settings(CONFIG, CONFIG) == []
 
 
+def test_names_and_passwords_of_addresses_are_no_setting():
+    before, now = ({"a": [f"http://{name}***@host"]} for name in ("NAME:", ""))
+    assert changed_settings(before, now) == []
+
+
 def test_every_id_that_may_change_is_one_of_a_bundle():
     configs = Path(__file__).parents[2].glob("bundles/*/configs/*train.yaml")
     known = {name for path in configs for name in yaml.safe_load(path.read_text())}

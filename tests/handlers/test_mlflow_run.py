@@ -135,14 +135,16 @@ def test_an_exception_marks_the_run_and_goes_on(toy, store, tmp_path, error, sta
 
 def test_resumed_training_goes_on_in_its_run(toy, store, tmp_path):
     first = toy([3.0, 2.0])
-    track(first, store, tmp_path)
+    # As an older version stored the address of a tracking server.
+    track(first, store, tmp_path, config={**CONFIG, "tracking_uri": "http://NAME:***@host"})
     first.run()
     run_id = first.trainer.state.tracking_run
 
     second = toy([1.0], max_epochs=3, start=2)
     second.trainer.state.tracking_run = run_id
     # A setting that changed on the way must not end the training; MLflow keeps the first value.
-    track(second, store, tmp_path, config={**CONFIG, "learning_rate": 0.5, "batch_size": 4})
+    changed = {"learning_rate": 0.5, "batch_size": 4, "tracking_uri": "http://***@host"}
+    track(second, store, tmp_path, config={**CONFIG, **changed})
     second.run()
     client, run = run_of(second, store)
     assert run.info.run_id == run_id
@@ -151,6 +153,7 @@ def test_resumed_training_goes_on_in_its_run(toy, store, tmp_path):
     assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 2.0), (3, 1.0)]
     assert run.data.params["learning_rate"] == "0.1"
     assert run.data.tags["resumed.learning_rate"] == "0.5 after epoch 2"
+    assert "resumed.tracking_uri" not in run.data.tags
     assert run.data.params["batch_size"] == "4"
     assert "learning_rate: 0.1" in (tmp_path / "config.1.yaml").read_text()
     assert "learning_rate: 0.5" in (tmp_path / "config.yaml").read_text()

@@ -136,7 +136,7 @@ def test_a_form_without_checksums_needs_a_known_hash(tmp_path):
     ("place", "remedy"),
     [
         ("record", r"on purpose, remove model\.json; its trained_for goes with it\): give another"),
-        ("metadata", r"on purpose, give yours by --checkpoint under another path\): give another"),
+        ("metadata", r"on purpose, give yours under another path\): give another"),
     ],
 )
 def test_who_replaced_weights_reads_what_to_do(tmp_path, place, remedy):
@@ -202,6 +202,15 @@ def test_weights_for_other_settings_are_refused(tmp_path, caplog):
     assert "do not say what they were trained for: scale 3 taken as given" in caplog.text
     with pytest.raises(InputError, match="trained for degradation linear, not for degradation ksp"):
         check_trained_for(file, {"degradation": "kspace", "levels": (0.1, 0.5)})
+
+
+@pytest.mark.parametrize("stated", ["scale", ["scale"], 3])
+def test_a_record_without_settings_by_name_is_refused(tmp_path, stated):
+    file = tmp_path / "model.pt"
+    write_checkpoint(state(1.0), file)
+    write_json(record_of(file), {**json.loads(record_of(file).read_text()), "trained_for": stated})
+    with pytest.raises(InputError, match=r"trained_for in model\.json holds no settings by name"):
+        check_trained_for(file, {"scale": 2})
 
 
 def test_no_other_place_reads_or_writes_weights():

@@ -51,7 +51,8 @@ class Protocol:
     Args:
         fast: The fast scan.
         default: The default scan, with twice the matrix.
-        num_slices: Slices of a stack. They are spread over the region, with gaps.
+        num_slices: Slices of a stack.
+        gaps: Whether they are spread over the region; else they lie side by side in its middle.
         oversampling: Samples of the object per voxel of the default scan, along one axis.
         muscle_snr: SNR of the default scan in muscle, the only free parameter; 16 is our choice,
             not a measurement.
@@ -64,6 +65,7 @@ class Protocol:
     fast: Acquisition = FAST_SCAN
     default: Acquisition = DEFAULT_SCAN
     num_slices: int = 5
+    gaps: bool = True
     oversampling: float = 1.25
     muscle_snr: float = 16.0
     gain: float = 40000.0
@@ -103,6 +105,8 @@ def scan_pair(
     level = REGIONS[region] + rng.uniform(-1.5, 1.5)
     middle, half = _EXTENT[plane]
     middle += rng.uniform(-0.5, 0.5) + (level if plane == "axial" else 0.0)
+    if not protocol.gaps:
+        half = SLICE_MM / 2 * protocol.num_slices
     normals = middle + half * _spread(protocol.num_slices)
     size = round(protocol.default.matrix[0] * protocol.oversampling)
     points = _centres(size).astype(np.float32)

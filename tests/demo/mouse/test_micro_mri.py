@@ -7,7 +7,7 @@ import pytest
 from custom.data.datasets.datalist import load_datalist
 from custom.demo.mouse.micro_mri import MicroMriDemo
 from custom.demo.mouse.mouse_anatomy import Mouse
-from custom.demo.mouse.mouse_scan import FIELD_OF_VIEW_MM, Protocol, scan_pair
+from custom.demo.mouse.mouse_scan import FIELD_OF_VIEW_MM, SLICE_MM, Protocol, scan_pair
 from custom.physics.kspace_acquisition import Acquisition
 
 TINY = Protocol(Acquisition((32, 32), 1), Acquisition((64, 64), 5), num_slices=3)
@@ -66,8 +66,9 @@ def test_noise_of_both_scans_is_that_of_physics():
 def test_the_unseen_animal_is_in_no_split(demo, tmp_path):
     image = demo.unseen_scan(tmp_path)
     low, high = nib.load(image), nib.load(tmp_path / "unseen_mouse_reference.nii.gz")
-    assert low.shape == (32, 32, 2)
-    assert high.shape == (64, 64, 2)
+    assert low.shape == (32, 32, 4)
+    assert high.shape == (64, 64, 4)
+    assert low.header.get_zooms()[2] == pytest.approx(SLICE_MM)  # side by side
     for item in chain(*load_datalist(demo.folder).values()):
         assert not np.array_equal(np.asarray(nib.load(item["image"]).dataobj), low.dataobj)
 
