@@ -96,7 +96,7 @@ def test_the_scan_of_the_demonstration_is_as_the_training_data(bundle, tmp_path)
 
 def test_a_set_whose_slices_the_user_excluded_is_not_made_anew(tmp_path, monkeypatch):
     made, demo = [], MicroMriDemo(tmp_path, "full")
-    monkeypatch.setattr(MicroMriDemo, "_write", made.append)
+    monkeypatch.setattr(MicroMriDemo, "_write", lambda self: made.append(self))
     datalist, listed = tmp_path / "datalist.json", tmp_path / "exclusions.csv"
     datalist.write_text(json.dumps({"recipe": demo.recipe | {"size": "tiny"}}))
     listed.write_text("scan,slice,exclude,reason\nmouse01_axial_head-thorax,0,yes,\n")
