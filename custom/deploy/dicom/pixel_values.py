@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import struct
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import iter_pixels
+from pydicom.uid import RLELossless
 
 from custom.deploy.dicom.frames import Frame
 from custom.deploy.dicom.header_values import element_of, integer, numbers
+from custom.deploy.dicom.series import LONGEST_VALUE, is_bare
 from custom.errors import Refusal
 
 __all__ = ["complement", "decode", "intensities", "is_inverted", "rescale_of"]
+
+# Markers of JPEG and JPEG-LS that state the size (ITU-T T.81, table B.1; T.87, C.1.1).
+_SIZE_MARKERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+_CODESTREAM = b"\xff\x4f\xff\x51"  # of JPEG 2000: start, then its size (ITU-T T.800, A.5.1)
+_OFFSETS = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 
 
 def intensities(stored: NDArray[Any], header: Dataset) -> tuple[NDArray[np.float32], bytes]:
@@ -102,16 +114,17 @@ def decode(frames: Sequence[Frame]) -> Iterator[tuple[int, NDArray[np.float32], 
         The index of an image, its intensities and their hash, file by file.
 
     Raises:
-        Refusal: ``truncated-pixels`` if a file's pixels are missing, cut short or damaged.
+        Refusal: ``truncated-pixels`` if a file's pixels are missing, cut short or damaged, or a
+            compressed stream would give more pixels than the header states.
     """
     files: dict[Any, list[int]] = {}
     for index, frame in enumerate(frames):
         files.setdefault(frame.file, []).append(index)
-    for number, (file, indices) in enumerate(files.items(), start=1):
+    for number, indices in enumerate(files.values(), start=1):
         indices.sort(key=lambda index: frames[index].index)
         places = [frames[index].index for index in indices]
         try:
-            arrays = iter_pixels(file, indices=places, raw=True)
+            arrays = iter_pixels(_source(frames[indices[0]]), indices=places, raw=True)
             for index, array in zip(indices, arrays, strict=True):
                 header = frames[index].header
                 yield index, *intensities(_settled(array, header), header)
@@ -123,6 +136,60 @@ def decode(frames: Sequence[Frame]) -> Iterator[tuple[int, NDArray[np.float32], 
                 f"the pixels of image {number} of {len(files)} along the stack are missing, cut "
                 "short or damaged: send the series again",
             ) from error
+
+
+def _source(frame: Frame) -> Path | Dataset:
+    """Return the file of an image, or its data set where pydicom needs more than the file.
+
+    Raises:
+        ValueError: See :func:`_check_streams`.
+    """
+    bare = is_bare(frame.file)
+    if not bare and not frame.syntax.is_encapsulated:
+        return frame.file
+    found = pydicom.dcmread(frame.file, defer_size=LONGEST_VALUE, force=bare)
+    found.file_meta = frame.header.file_meta
+    if frame.syntax.is_encapsulated:
+        _check_streams(found, frame)
+    return found
+
+
+def _check_streams(found: Dataset, frame: Frame) -> None:
+    """Raise ``ValueError`` for a compressed image of another size than its header's.
+
+    A decoder takes the memory that the stream asks for: a few bytes may ask for all of it.
+    """
+    offsets = tuple(found.get(name) for name in _OFFSETS)
+    streams = generate_frames(
+        found.PixelData,
+        number_of_frames=integer(found, "NumberOfFrames") or 1,
+        extended_offsets=offsets if all(offsets) else None,
+    )
+    rows, columns = int(frame.header.Rows), int(frame.header.Columns)
+    whole = rows * columns * int(frame.header.BitsAllocated) // 8
+    for stream in streams:
+        if frame.syntax == RLELossless:
+            # 129 bytes for 128 where nothing repeats; at the most two bytes stand for 128.
+            fits = len(stream) <= 2 * whole + 64
+        else:
+            fits = set(_sizes(stream)) == {(rows, columns, 1)}
+        if not fits:
+            raise ValueError("a compressed stream of another size than its header's")
+
+
+def _sizes(stream: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the rows, columns and components of a JPEG, JPEG-LS or JPEG 2000 stream."""
+    if stream[:2] == b"\xff\xd8":
+        at = 2
+        while stream[at + 1] not in _SIZE_MARKERS:
+            at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+        yield struct.unpack(">HHB", stream[at + 5 : at + 10])
+        return
+    # In a JP2 file, which the standard does not allow but is read, it comes after other boxes.
+    bare = stream.startswith(_CODESTREAM)
+    for at in [0] if bare else [found.start() for found in re.finditer(_CODESTREAM, stream)]:
+        right, low, left, top = struct.unpack(">4I", stream[at + 8 : at + 24])
+        yield low - top, right - left, int.from_bytes(stream[at + 40 : at + 42], "big")
 
 
 def _settled(raw: NDArray[Any], header: Dataset) -> NDArray[Any]:

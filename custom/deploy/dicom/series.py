@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -9,20 +10,27 @@ from pathlib import Path
 from typing import NoReturn
 
 import pydicom
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
-from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+)
 
 from custom.deploy.dicom.header_values import code_word, integer, quiet_pydicom, value_of
 from custom.errors import InputError, Refusal
 from custom.files.folder_search import walk_folder
 
-__all__ = ["DicomSeries", "read_folder"]
+__all__ = ["LONGEST_VALUE", "DicomSeries", "is_bare", "read_folder"]
 
 # Suffixes of DICOM files; a broken file with one of them is refused, not ignored.
 _DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
-_LONGEST_VALUE = 2**16  # bytes of a value that is read with the header
+# Groups 0002 and 0008 come first; their elements are below 0100 at the start.
+_BARE = re.compile(rb"[\x02\x08]\0.\0(?!.{124}DICM)", re.DOTALL)
+LONGEST_VALUE = 2**16  # bytes of a value that is read with the header
 
 
 @dataclass(frozen=True)
@@ -64,10 +72,9 @@ def read_folder(folder: Path) -> list[DicomSeries]:
     """Read the headers of every DICOM file below a folder, linked folders included.
 
     Files that are not DICOM, hidden ones and a DICOMDIR are ignored. A file that cannot be read is
-    refused if it is DICOM without preamble, compressed as a whole, called ``.dcm`` or the like, or
-    like the images beside it except for its number: without it a volume might lack its last slice
-    unnoticed. Messages give the position of such a file in the list by name, since the name may be
-    personal data.
+    refused if it is compressed as a whole, called ``.dcm`` or the like, or like the images beside
+    it except for its number: without it a volume might lack its last slice unnoticed. Messages give
+    the position of such a file in the list by name, since the name may be personal data.
 
     Args:
         folder: The folder; series may lie in separate folders or mixed in one.
@@ -126,12 +133,18 @@ def _unreadable(_: InputError) -> NoReturn:
 def _header(file: Path, place: str) -> Dataset | None:
     """Return a file's data set without pixels; None if the file is to be ignored."""
     try:
-        _check_deflated(read_file_meta_info(file), place)
+        bare = is_bare(file)
+        _check_deflated(file, bare, place)
         # One series is chosen later, and only its pixels are decoded; other large values are read
         # where they are used.
-        header = pydicom.dcmread(file, stop_before_pixels=True, defer_size=_LONGEST_VALUE)
+        header = pydicom.dcmread(
+            file, stop_before_pixels=True, defer_size=LONGEST_VALUE, force=bare
+        )
+        if "TransferSyntaxUID" not in header.file_meta:
+            implicit = header.original_encoding[0]
+            syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+            header.file_meta.TransferSyntaxUID = syntax
     except InvalidDicomError:
-        _check_bare(file, place)
         if file.suffix.lower() not in _DICOM_SUFFIXES:
             return None
         raise Refusal(
@@ -160,9 +173,10 @@ def _header(file: Path, place: str) -> Dataset | None:
     return header
 
 
-def _check_deflated(meta: FileMetaDataset, place: str) -> None:
+def _check_deflated(file: Path, bare: bool, place: str) -> None:
     """Refuse a file that is compressed as a whole: a small one may fill the memory."""
-    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+    syntax = None if bare else read_file_meta_info(file).get("TransferSyntaxUID")
+    if syntax == DeflatedExplicitVRLittleEndian:
         raise Refusal(
             "compressed",
             f"{place} is compressed as a whole ({DeflatedExplicitVRLittleEndian.name}), which is "
@@ -170,24 +184,20 @@ def _check_deflated(meta: FileMetaDataset, place: str) -> None:
         )
 
 
-def _check_bare(file: Path, place: str) -> None:
-    """Refuse a data set without the preamble and file meta information of a DICOM file."""
+def is_bare(file: Path) -> bool:
+    """Return True for a data set without the preamble of a DICOM file, as of old programs."""
     with file.open("rb") as opened:
-        start = opened.read(4)
-    # Groups 0002 and 0008 come first; their elements are below 0100 at the start.
-    if len(start) < 4 or start[0] not in (2, 8) or start[1] or start[3]:
-        return
+        if not _BARE.match(opened.read(132)):
+            return False
+        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            # What reads it would inflate it at once.
+            if content.find(DeflatedExplicitVRLittleEndian.encode()) >= 0:
+                return False
     try:
         found = pydicom.dcmread(file, force=True, specific_tags=["SOPClassUID"], defer_size=64)
-        known = str(found.get("SOPClassUID") or "").startswith("1.2.840.10008.")
+        return str(found.get("SOPClassUID") or "").startswith("1.2.840.10008.")
     except Exception:  # of whatever kind the bytes of another format lead to
-        return
-    if known:
-        raise Refusal(
-            "unreadable-file",
-            f"{place} is DICOM without preamble and file meta information, as of old programs: "
-            "convert it with dcmtk's dcmconv, or export the series again",
-        )
+        return False
 
 
 def _series(uid: str, members: Iterable[tuple[Path, Dataset]]) -> DicomSeries:

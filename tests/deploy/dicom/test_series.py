@@ -3,6 +3,7 @@ import subprocess
 import sys
 import tracemalloc
 
+import numpy as np
 import pytest
 from mr_series import NAME, PATIENT_ID, classic, enhanced, phantom, write
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -84,16 +85,25 @@ def test_a_damaged_header_is_refused(tmp_path):
     assert "PLANTED" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["IM0003", "a.dcm"])
+@pytest.mark.parametrize("meta", [True, False])
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
-def test_a_file_without_preamble_is_named(tmp_path, name, syntax):
-    write(classic(phantom()), tmp_path)
-    bare = classic(phantom())[0]
-    del bare.file_meta
-    bare.save_as(tmp_path / name, implicit_vr=syntax.is_implicit_VR, little_endian=True)
-    assert (tmp_path / name).read_bytes()[128:132] != b"DICM"
-    with pytest.raises(Refusal, match=r"of 6 by name is DICOM without preamble .* dcmconv"):
-        read_folder(tmp_path)
+def test_files_without_preamble_are_read(tmp_path, meta, syntax):
+    of = phantom()
+    plain = series_volume(read_folder(write(classic(of), tmp_path / "plain"))[0], "volume")
+    (tmp_path / "bare").mkdir()
+    for number, image in enumerate(classic(of)):
+        image.file_meta.TransferSyntaxUID = syntax
+        image.preamble = None
+        if not meta:
+            del image.file_meta
+        image.save_as(
+            tmp_path / "bare" / f"IM{number}", implicit_vr=syntax.is_implicit_VR, little_endian=True
+        )
+    assert (tmp_path / "bare" / "IM0").read_bytes()[128:132] != b"DICM"
+    (series,) = read_folder(tmp_path / "bare")
+    volume = series_volume(series, "volume")
+    np.testing.assert_array_equal(volume.array, plain.array)
+    assert volume.sha256 == plain.sha256
 
 
 def test_a_deflated_file_is_refused_before_it_is_inflated(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Reading: values and geometry against what the synthetic series was made from."""
 
 import hashlib
+import io
 from dataclasses import replace
 
 import nibabel as nib
@@ -9,15 +10,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mr_series import PLANES, classic, diffusion, enhanced, oblique, phantom, write
+from PIL import Image
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLossless,
+    JPEGLSLossless,
     RLELossless,
 )
 
-from custom.deploy.dicom.pixel_values import intensities
+from custom.deploy.dicom.frames import frames_of
+from custom.deploy.dicom.pixel_values import decode, intensities
 from custom.deploy.dicom.series import read_folder
 from custom.deploy.dicom.volume import series_volume, write_nifti
+from custom.errors import Refusal
 
 ALL_PLANES = {**PLANES, "oblique": oblique()}
 
@@ -152,6 +160,58 @@ def test_the_transfer_syntax_does_not_matter(tmp_path, syntax):
     other = read(images, tmp_path / "other")
     np.testing.assert_array_equal(other.array, plain.array)
     assert other.sha256 == plain.sha256
+
+
+def packed(image, syntax, stream):
+    """The same image with other pixels, a stream of a transfer syntax."""
+    image.file_meta.TransferSyntaxUID = syntax
+    image.PixelData = encapsulate([stream])
+    image["PixelData"].VR = "OB"
+    image["PixelData"].is_undefined_length = True
+    return image
+
+
+def jpeg2000(pixels, form):
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG2000", no_jp2=form == "bare")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("form", ["bare", "jp2"])
+def test_jpeg_2000_gives_what_its_header_says_and_no_more(tmp_path, form):
+    of = phantom()
+    images = [
+        packed(image, JPEG2000Lossless, jpeg2000(image.pixel_array.astype(np.uint16), form))
+        for image in classic(of)
+    ]
+    assert_is(read(images, tmp_path / "a"), of)
+    packed(images[2], JPEG2000Lossless, jpeg2000(np.zeros((600, 700), np.uint16), form))
+    with pytest.raises(Refusal, match="image 3 of 5") as refused:
+        read(images, tmp_path / "b")
+    assert refused.value.reason == "truncated-pixels"
+
+
+def size_of(rows, columns, marker):
+    """A JPEG stream of one component that ends where its pixels would begin."""
+    return b"\xff\xd8\xff\xe0\0\x04ab\xff" + bytes([marker, 0, 11, 16, *rows, *columns, 1, 0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("syntax", "stream"),
+    [
+        (JPEGLossless, size_of([0, 60], [0, 7], 0xC3)),
+        (JPEGLSLossless, size_of([0, 6], [255, 7], 0xF7)),
+        (JPEGLSLossless, b"\xff\xd8\xff"),
+        (RLELossless, bytes(10_000)),
+        (JPEG2000Lossless, b"no stream"),
+    ],
+)
+def test_a_stream_of_another_size_is_never_decoded(tmp_path, monkeypatch, syntax, stream):
+    images = [packed(image, syntax, stream) for image in classic(phantom())]
+    (series,) = read_folder(write(images, tmp_path))
+    monkeypatch.setattr("custom.deploy.dicom.pixel_values.iter_pixels", pytest.fail)
+    with pytest.raises(Refusal, match="image 1 of 5"):
+        list(decode(frames_of(series)))
 
 
 @pytest.mark.reference
