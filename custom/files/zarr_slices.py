@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
@@ -29,6 +30,11 @@ __all__ = [
 ]
 
 _REMEDY = "copy the store, or prepare the dataset, again"
+# Codecs that a chunk may have. The compressors state first what they unpack to: a few bytes may
+# unpack to all memory.
+_COMPRESSORS = ("blosc", "zstd")
+_CODECS = ("bytes", "transpose", "crc32c", *_COMPRESSORS)
+_SMALL = 2**26  # bytes of a chunk that may be larger than its array
 
 
 def write_stack(
@@ -120,19 +126,62 @@ def _open_array(path: str, _modified_ns: int) -> tuple[zarr.Array[Any], NDArray[
     if fault is not None:
         raise InputError(f"{path}: {fault}")
     array = zarr.open_array(path, mode="r")
+    names = _codecs(array)
+    unknown = [name for name in names if name not in _CODECS]
+    if unknown or sum(name in _COMPRESSORS for name in names) > 1:
+        raise InputError(
+            f"{path}: its chunks are written by {', '.join(names)}: write them by one of "
+            f"{', '.join(_COMPRESSORS)} alone, without shards"
+        )
+    if _bytes_of(array.chunks, array) > max(_bytes_of(array.shape, array), _SMALL):
+        raise InputError(f"{path}: its chunks are larger than itself: is zarr.json damaged?")
     return array, np.asarray(array.attrs.asdict()["affine"], dtype=float)
+
+
+def _bytes_of(shape: Sequence[int], array: zarr.Array[Any]) -> int:
+    """Return the bytes of a part of an array."""
+    return math.prod(shape) * int(array.dtype.itemsize)
+
+
+def _codecs(array: zarr.Array[Any]) -> list[str]:
+    """Return the names of an array's codecs."""
+    metadata: Any = array.metadata
+    return [codec.to_dict()["name"] for codec in metadata.codecs]
+
+
+def _unpacked(head: bytes, codecs: Sequence[str]) -> float:
+    """Return the bytes that a chunk unpacks to, by its first 18: infinite if they do not say.
+
+    Source:
+        C-Blosc's README_CHUNK_FORMAT; RFC 8878, section 3.1.1.1 (Zstandard).
+    """
+    if "blosc" in codecs:
+        return int.from_bytes(head[4:8], "little") if len(head) >= 16 else math.inf
+    if "zstd" not in codecs:
+        return 0
+    if len(head) < 6 or head[:4] != b"\x28\xb5\x2f\xfd":
+        return math.inf
+    flag, single, key = head[4] >> 6, head[4] >> 5 & 1, head[4] & 3
+    width = (single, 2, 4, 8)[flag]
+    start = 6 - single + (0, 1, 2, 4)[key]
+    size = int.from_bytes(head[start : start + width], "little") + 256 * (width == 2)
+    return size if width else math.inf
 
 
 def _values(path: str, array: zarr.Array[Any], start: int, stop: int) -> NDArray[np.float32]:
     """Return the slices ``start`` to ``stop - 1``; Zarr itself reads a missing chunk as zeros."""
-    grid = array.shards or array.chunks
+    grid, codecs = array.chunks, _codecs(array)
     first = range(start // grid[0], -(-stop // grid[0]))
     others = (range(-(-n // c)) for n, c in zip(array.shape[1:], grid[1:], strict=True))
     for place in product(first, *others):
-        if not (Path(path) / array.metadata.encode_chunk_key(place)).is_file():
-            raise InputError(
-                f"{path}: the chunk of slice {place[0] * grid[0]} is missing: {_REMEDY}"
-            )
+        where = f"{path}: the chunk of slice {place[0] * grid[0]}"
+        try:
+            with (Path(path) / array.metadata.encode_chunk_key(place)).open("rb") as file:
+                head = file.read(18)
+        except FileNotFoundError:
+            raise InputError(f"{where} is missing: {_REMEDY}") from None
+        if _unpacked(head, codecs) > _bytes_of(grid, array) + 4:  # with a checksum
+            raise InputError(f"{where} is damaged: it would unpack to another size: {_REMEDY}")
     try:
         return np.asarray(array[start:stop], np.float32)
     except Exception as error:

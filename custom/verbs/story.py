@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from custom.bundle.launch import plain_command, run_bundle
-from custom.bundle.locate import find_bundle
+from custom.bundle.locate import find_bundle, find_config
 from custom.bundle.typed_values import as_data
 from custom.errors import InputError
 from custom.files.atomic import set_aside
@@ -64,8 +64,9 @@ def _demonstration(bundle: Path) -> Any:
     """Return the demonstration set that the bundle's training config names."""
     from monai.bundle import ConfigParser
 
-    parser = ConfigParser()
-    parser.read_config(str(bundle / "configs" / "train.yaml"))
+    from custom.bundle.config_check import read_configs
+
+    parser = ConfigParser(read_configs(find_config(bundle, ["train"])))
     parser["bundle_root"] = as_data(str(bundle))
     return parser.get_parsed_content("demo")
 

@@ -146,6 +146,21 @@ def test_the_state_of_a_folder_leaves_out_what_others_have_running(tmp_path):
     assert len(workflows._state(bundle) - before) == 2
 
 
+def test_a_config_or_metadata_that_would_fill_the_memory_is_one_line(tmp_path):
+    """Merges of aliases grow while YAML is read."""
+    merges = "a0: &a0 {x: 1}\n" + "".join(
+        f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 40)
+    )
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "train.yaml").write_text(merges)
+    (tmp_path / "configs" / "metadata.json").write_text("[" * 20_000)
+    bundle = BundleFolder(tmp_path, tmp_path)
+    with pytest.raises(CheckFailed, match=r"train\.yaml cannot be read: its aliases stand for"):
+        _ = bundle.configs
+    with pytest.raises(CheckFailed, match=r"metadata\.json cannot be read: nested too deeply"):
+        _ = bundle.metadata
+
+
 def fails(_):
     raise CheckFailed("no")
 

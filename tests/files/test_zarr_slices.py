@@ -1,9 +1,12 @@
+import json
 import shutil
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
 from monai.transforms import LoadImage
+from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
 from custom.cli import main
 from custom.errors import InputError
@@ -76,6 +79,47 @@ def of_zarr_v2(path):
     zarr.create_array(store=str(path), shape=(4, 5, 7), dtype="float32", zarr_format=2)[...] = 1
 
 
+def rewritten(path, **options):
+    """Write an array with other chunks."""
+    shutil.rmtree(path)
+    about = {"shape": (4, 5, 7), "dtype": "float32", "attributes": {"affine": AFFINE.tolist()}}
+    array = zarr.create_array(store=str(path), **about, **{"chunks": (1, 5, 7), **options})
+    array[...] = np.arange(140, dtype=np.float32).reshape(4, 5, 7)
+
+
+def zstd(path):
+    rewritten(path, compressors=ZstdCodec())
+
+
+def blosc(path):
+    rewritten(path, compressors=BloscCodec())
+
+
+def bomb_of_zstd(path):
+    zstd(path)
+    (path / "c" / "2" / "0" / "0").write_bytes(numcodecs.Zstd().encode(bytes(2**20)))
+
+
+def bomb_of_blosc(path):
+    blosc(path)
+    (path / "c" / "2" / "0" / "0").write_bytes(numcodecs.Blosc().encode(bytes(2**20)))
+
+
+def gzip(path):
+    rewritten(path, compressors=GzipCodec())
+
+
+def in_shards(path):
+    rewritten(path, shards=(4, 5, 7))
+
+
+def huge_chunks(path):
+    header = path / "zarr.json"
+    content = json.loads(header.read_text())
+    content["chunk_grid"]["configuration"]["chunk_shape"] = [1, 10**5, 10**5]
+    header.write_text(json.dumps(content))
+
+
 def header_cut(path):
     (path / "zarr.json").write_text((path / "zarr.json").read_text()[:90])
 
@@ -94,6 +138,11 @@ def header_endless(path):
         (without_geometry, "an array without geometry .attribute affine"),
         (level_of_ome_zarr, "as a level of OME-Zarr, whose orientation is not known"),
         (of_zarr_v2, "of Zarr v2, only v3 is read"),
+        (bomb_of_zstd, "would unpack to another size"),
+        (bomb_of_blosc, "would unpack to another size"),
+        (gzip, "written by bytes, gzip: write them by one of blosc, zstd"),
+        (in_shards, "without shards"),
+        (huge_chunks, "chunks are larger than itself"),
         (header_cut, "its zarr.json is damaged"),
         (header_endless, "its zarr.json is damaged"),
     ],
@@ -105,6 +154,24 @@ def test_what_is_not_whole_or_has_no_place_is_refused(stack, spoil, said):
         with pytest.raises(InputError, match=rf"image: .*{said}") as error:
             ZarrSliceReader().read(name)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("write", [zstd, blosc])
+def test_other_compressors_of_one_stream_are_read(stack, write):
+    _, path = stack
+    write(path)
+    assert LoadImage(reader=ZarrSliceReader)(f"{path}#3").numpy().ravel().tolist() == [
+        *range(105, 140)
+    ]
+
+
+@pytest.mark.parametrize("spoil", [bomb_of_zstd, bomb_of_blosc, huge_chunks])
+def test_a_bomb_is_not_unpacked(stack, monkeypatch, spoil):
+    _, path = stack
+    spoil(path)
+    monkeypatch.setattr("zarr.Array.__getitem__", pytest.fail)
+    with pytest.raises(InputError, match="image: "):
+        ZarrSliceReader().read(f"{path}#2")
 
 
 def test_a_slice_of_zeros_is_there(tmp_path):

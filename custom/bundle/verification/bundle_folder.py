@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from custom.bundle.verification.outcome import CheckFailed
+from custom.files.text_files import parse_yaml, read_json, read_text
 
 __all__ = ["GENERATED", "METADATA", "TINY", "WEIGHTS", "BundleFolder", "is_search_space"]
 
@@ -74,7 +75,7 @@ class BundleFolder:
     @cached_property
     def metadata(self) -> dict[str, Any]:
         """The parsed ``configs/metadata.json``; for a variant with its own weights and format."""
-        content = self._mapping(self.root / METADATA, json.loads)
+        content = self._mapping(self.root / METADATA, read_json)
         if self.variant is None:
             return content
         listed = content.get("variants", {}).get(self.variant)
@@ -99,7 +100,7 @@ class BundleFolder:
     @cached_property
     def configs(self) -> dict[str, dict[str, Any]]:
         """Each config as it is written, by its file's name without suffix."""
-        read = {path.stem: self._mapping(path, yaml.safe_load) for path in self.config_files}
+        read = {path.stem: self._mapping(path, _read_yaml) for path in self.config_files}
         if self.variant is None:
             return read
         laid_over: dict[str, Any] = {}
@@ -187,14 +188,14 @@ class BundleFolder:
     @property
     def _listed_variants(self) -> dict[str, Any]:
         """What the metadata state of the further models."""
-        listed = self._mapping(self.root / METADATA, json.loads).get("variants", {})
+        listed = self._mapping(self.root / METADATA, read_json).get("variants", {})
         return listed if isinstance(listed, dict) else {}
 
-    def _mapping(self, path: Path, parse: Any) -> dict[str, Any]:
-        """Parse a file that must hold a mapping."""
+    def _mapping(self, path: Path, read: Callable[[Path], Any]) -> dict[str, Any]:
+        """Read a file that must hold a mapping."""
         relative = path.relative_to(self.root)
         try:
-            content = parse(path.read_text(encoding="utf-8"))
+            content = read(path)
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise CheckFailed(
                 f"{relative} cannot be read: {' '.join(str(error).split())}"
@@ -202,6 +203,11 @@ class BundleFolder:
         if not isinstance(content, dict):
             raise CheckFailed(f"{relative} must hold a mapping, got {type(content).__name__}")
         return content
+
+
+def _read_yaml(path: Path) -> Any:
+    """Return the content of a YAML or JSON file."""
+    return parse_yaml(read_text(path), yaml.SafeLoader)
 
 
 def is_search_space(path: Path) -> bool:
