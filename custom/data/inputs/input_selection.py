@@ -87,8 +87,7 @@ class InputSelection:
         self.skip_existing = skip_existing
         self.maps = tuple(maps)
         self.copies = tuple(copies)
-        named = [Path(name).expanduser() for name in also_read if isinstance(name, (str, Path))]
-        self.also_read = named
+        self.also_read = [Path(n).expanduser() for n in also_read if isinstance(n, (str, Path))]
         self.provenance = provenance
         self.no_names = no_names
         self.refused: list[str] = []
@@ -134,10 +133,14 @@ class InputSelection:
         if self.refused and items:
             logger.warning("%d inputs are refused; %d to restore", len(self.refused), len(items))
         if self.skipped:
+            versions = ", ".join(
+                sorted(self.provenance.earlier_versions if self.provenance else ())
+            )
             logger.warning(
-                "%d of %d inputs were restored before and are skipped; %d to restore",
+                "%d of %d inputs were restored before%s and are skipped; %d to restore",
                 len(self.skipped),
                 len(paths),
+                f", some by version {versions} of the bundle (--overwrite: anew)" * bool(versions),
                 len(items),
             )
         return items

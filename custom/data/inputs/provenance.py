@@ -94,6 +94,7 @@ class ProvenanceSidecar:
         self.copies = tuple(copies)
         self.read = tuple(read)
         self.no_names = no_names
+        self.earlier_versions: set[str] = set()
         self._run: dict[str, Any] = {}
 
     def attach(self, engine: Engine) -> None:
@@ -130,6 +131,8 @@ class ProvenanceSidecar:
     def differences(self, sidecar: Mapping[str, Any], source: Path) -> list[str]:
         """Return what an earlier image was made with that this run would not use, in words.
 
+        Another version of the bundle is none of it; it is added to ``earlier_versions``.
+
         Args:
             sidecar: Content of the image's sidecar.
             source: The input.
@@ -156,6 +159,9 @@ class ProvenanceSidecar:
             file = source.with_name(name)
             if file != source and file.is_file() and sha256_of(file) != digest:
                 other.append(f"another {file.name}")
+        version = str(sidecar["bundle"]["version"])
+        if not other and version != _bundle(self.metadata_file)["version"]:
+            self.earlier_versions.add(version)
         return other
 
     def __call__(self, engine: Engine) -> None:

@@ -47,6 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
     content = {
         **provenance(tmp_path).made_with,
+        "bundle": {"version": "1.0.0"},
         "input": entry("a.nii"),
         "read_besides": {"bval": entry("a.bval")},
         "output": entry("a_restored.nii.gz"),
@@ -110,7 +111,9 @@ def test_a_sidecar_that_says_nothing_vouches_for_nothing(folder: Path, content: 
     assert "damaged" in str(fault(folder))
 
 
-def test_skipping_refuses_a_result_of_something_else(folder: Path) -> None:
+def test_skipping_refuses_a_result_of_something_else(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     output = folder / "out"
     output.mkdir()
     for name in ("a_restored.nii.gz", "a_restored.json", "a_noise.nii.gz", "a_restored.bval"):
@@ -129,6 +132,12 @@ def test_skipping_refuses_a_result_of_something_else(folder: Path) -> None:
 
     same = select()
     assert (same.items, same.skipped, same.refused) == ([], [folder / "a.nii"], [])
+    assert "version" not in caplog.text
+    sidecar = output / "a_restored.json"  # the version alone changes no image
+    sidecar.write_text(sidecar.read_text().replace('"1.0.0"', '"0.9.0"'))
+    older = select()
+    assert (older.items, older.skipped) == ([], [folder / "a.nii"])
+    assert "restored before, some by version 0.9.0 of the bundle" in caplog.text
     (folder / "model.pt").write_bytes(b"better")
     other = select()
     assert (other.items, other.skipped) == ([], [])
