@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from custom.bundle.launch import run_bundle
 from custom.bundle.typed_values import as_data
-from custom.data.inputs.restored_writer import RESTORED, map_of, sidecar_of
+from custom.data.inputs.result_names import RESTORED, map_of, sidecar_of
 from custom.deploy.bundle_forms import OpenBundle, importable
 from custom.deploy.dicom.volume import write_nifti
 from custom.errors import InputError

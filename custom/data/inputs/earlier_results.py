@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from custom.data.inputs.provenance import ProvenanceSidecar, sha256_of_input
-from custom.data.inputs.restored_writer import RESTORED, sidecar_of
+from custom.data.inputs.result_names import RESTORED, sidecar_of
 from custom.files.atomic import sha256_of
 from custom.files.text_files import read_json
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import unicodedata
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +14,23 @@ from tqdm import tqdm
 from custom.data.inputs.each_input import fault_of, run_each
 from custom.data.inputs.earlier_results import inputs_of_results, result_fault
 from custom.data.inputs.image_search import find_images
-from custom.data.inputs.provenance import (
-    ProvenanceSidecar,
+from custom.data.inputs.provenance import ProvenanceSidecar, sha256_of_input
+from custom.data.inputs.result_names import (
+    RESTORED,
+    copy_of,
     hidden_name,
+    map_of,
     name_in_folder,
-    sha256_of_input,
+    numbered,
+    sidecar_of,
+    unique_names,
 )
-from custom.data.inputs.restored_writer import RESTORED, copy_of, map_of, sidecar_of
 from custom.errors import InputError, causes
 from custom.files.atomic import check_writable
 from custom.files.image_faults import is_label_file
-from custom.files.reader import format_of, name_of
+from custom.files.reader import format_of
 
-__all__ = ["InputSelection", "unique_names"]
+__all__ = ["InputSelection"]
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +191,7 @@ class InputSelection:
                 found.append(hidden_name("", sha256_of_input(path)))
             except (OSError, InputError):
                 found.append("unreadable")  # its check says why
-        return _numbered(found)
+        return numbered(found)
 
     def _restored_before(
         self, path: Path, output: Path, earlier: dict[Path, tuple[str, str]]
@@ -254,44 +255,6 @@ class InputSelection:
     def _refuse(self, error: InputError) -> None:
         """Keep a refusal for the end, where it is said once."""
         self.refused.append(str(error))
-
-
-def unique_names(paths: Sequence[Path]) -> list[str]:
-    """Name each image, with the names of its folders where two would be the same.
-
-    ``a/t2.nii.gz`` and ``b/t2.nii.gz`` become ``a_t2`` and ``b_t2``; names that are still equal are
-    numbered. Case is ignored, and how an accent is written, since some file systems ignore both.
-    """
-    pairs = [name_of(path) for path in paths]
-    names = [name for name, _ in pairs]
-    folders = [folder.absolute().parts[:0:-1] for _, folder in pairs]
-    for depth in range(max(map(len, folders), default=0)):
-        for index in _repeated(names):
-            if depth < len(folders[index]):
-                names[index] = f"{folders[index][depth]}_{names[index]}"
-    return _numbered(names)
-
-
-def _numbered(names: list[str]) -> list[str]:
-    """Return names with a number after each that occurs more than once."""
-    names = list(names)
-    taken = set(map(_plain, names))
-    for index in _repeated(names):
-        numbered = (f"{names[index]}-{number}" for number in count(1))
-        names[index] = next(name for name in numbered if _plain(name) not in taken)
-        taken.add(_plain(names[index]))
-    return names
-
-
-def _plain(name: str) -> str:
-    """Return a name as the least precise file system compares it."""
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def _repeated(names: Sequence[str]) -> list[int]:
-    """Return the indices of names that occur more than once."""
-    counts = Counter(map(_plain, names))
-    return [index for index, name in enumerate(names) if counts[_plain(name)] > 1]
 
 
 def _place(path: Path) -> Path:

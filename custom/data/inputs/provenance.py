@@ -13,7 +13,13 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
-from custom.data.inputs.restored_writer import copy_of, map_of, sidecar_of
+from custom.data.inputs.result_names import (
+    copy_of,
+    hidden_name,
+    map_of,
+    name_in_folder,
+    sidecar_of,
+)
 from custom.files.atomic import sha256_of, write_json
 from custom.files.bruker import parameter_files
 from custom.files.folder_search import walk_folder
@@ -21,7 +27,7 @@ from custom.files.reader import format_of, name_of
 from custom.files.text_files import read_metadata
 from custom.versions import package_versions
 
-__all__ = ["ProvenanceSidecar", "hidden_name", "name_in_folder", "sha256_of_input"]
+__all__ = ["ProvenanceSidecar", "sha256_of_input"]
 
 NOTICE = "Research use only. Not for diagnosis or treatment."
 # What of a config computes an image: these ids, and what they refer to.
@@ -200,25 +206,6 @@ class ProvenanceSidecar:
         paths = {name: map_of(output, name) for name in self.maps}
         paths |= {name: copy_of(output, name) for name in self.copies}
         return {name: _file(path) for name, path in paths.items() if path.exists()}
-
-
-def name_in_folder(source: Path) -> str:
-    """Return the name of an input in its folder; that of an array in a store has several parts."""
-    return source.relative_to(name_of(source)[1]).as_posix()
-
-
-def hidden_name(name: str, sha256: str) -> str:
-    """Return a name for a file that tells nothing of its own: the start of its hash.
-
-    Not the hash of the name: whoever has a list of names could try them all.
-
-    Args:
-        name: Its name, for the suffix alone.
-        sha256: The hash of its content; 16 of its 64 digits are taken, which two of a million
-            files share once in ten million times.
-    """
-    suffix = Path(name).suffix
-    return sha256[:16] + (f".nii{suffix}" if name.lower().endswith(f".nii{suffix}") else suffix)
 
 
 def sha256_of_input(path: str | Path) -> str:

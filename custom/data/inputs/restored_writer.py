@@ -19,20 +19,13 @@ from monai.transforms import MapTransform
 from monai.utils import MetaKeys, convert_to_numpy, ensure_tuple
 from numpy.typing import NDArray
 
+from custom.data.inputs.result_names import copy_of, map_of, sidecar_of
 from custom.errors import InputError
 from custom.files.atomic import atomic_path
 from custom.files.nifti_forms import mend_forms
 from custom.files.nifti_volume import header_of, mm_per_unit, nifti_image
 
-__all__ = [
-    "RESTORED",
-    "SaveRestoredd",
-    "copy_of",
-    "map_of",
-    "sidecar_of",
-]
-
-RESTORED = "_restored"
+__all__ = ["SaveRestoredd"]
 
 # Only geometry and units are copied from the input's header: descrip, aux_file, intent_name and
 # extensions may hold personal data.
@@ -52,25 +45,6 @@ _GEOMETRY = (
     "srow_y",
     "srow_z",
 )
-
-
-def sidecar_of(output: str | Path) -> Path:
-    """Return the JSON file that goes with a restored image."""
-    output = Path(output)
-    return output.with_name(output.name.removesuffix(".nii.gz") + ".json")
-
-
-def map_of(output: str | Path, name: str) -> Path:
-    """Return the map that may go with a restored image: ``a_noise.nii.gz``."""
-    output = Path(output)
-    stem = output.name.removesuffix(".nii.gz").removesuffix(RESTORED)
-    return output.with_name(f"{stem}_{name}.nii.gz")
-
-
-def copy_of(output: str | Path, name: str) -> Path:
-    """Return the text file that may go with a restored image: ``a_restored.bval``."""
-    output = Path(output)
-    return output.with_name(f"{output.name.removesuffix('.nii.gz')}.{name}")
 
 
 class SaveRestoredd(MapTransform):

@@ -16,8 +16,7 @@ from custom.data.datasets.dataset_kinds import VOLUMES, volume_pair
 from custom.data.datasets.dataset_writer import DATALIST, SPLITS, DatasetWriter
 from custom.data.datasets.subject_names import groups_of
 from custom.data.inputs.image_search import find_images
-from custom.data.inputs.input_selection import unique_names
-from custom.data.inputs.provenance import hidden_name
+from custom.data.inputs.result_names import hidden_name, unique_names
 from custom.data.preparation.cropping import crop_air, fit_int16
 from custom.data.preparation.dataset_publishing import (
     PREPARATION,

@@ -15,12 +15,13 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
+from custom.deploy.dicom.derived_maps import map_of
 from custom.deploy.dicom.frames import Frame
 from custom.deploy.dicom.header_values import integer, texts, value_of
 from custom.errors import Refusal
-from custom.files.map_names import DerivedMaps, map_name
+from custom.files.map_names import DerivedMaps
 
-__all__ = ["check_identity", "check_images", "component_of", "map_of"]
+__all__ = ["check_identity", "check_images"]
 
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 # The other values of the standard (PS3.3 C.7.6.3.1.2); a value outside this list is not quoted.
@@ -44,14 +45,6 @@ _PATIENT = ("PatientID", "PatientName", "PatientBirthDate")
 # Without these a result cannot reference its source (PS3.3 C.7.2.1, C.12.1).
 _NEEDED = ("StudyInstanceUID", "SOPClassUID", "SOPInstanceUID")
 _ALWAYS_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
-# Volume Based Calculation Technique (0008,9207) of values that are no intensities of a place.
-_PROJECTIONS = ("MAX_IP", "MIN_IP", "VOLUME_RENDER", "SURFACE_RENDER")
-# Derivations of CID 7203 whose result is no image of the same kind: metabolite maps, division,
-# subtraction, renderings, segmentation, projections, analyses of perfusion and diffusion.
-_DERIVATIONS = (
-    *("113050", "113046", "113062", "113074", "113075", "113076", "113078", "113079"),
-    *("129104", "129105", "129106"),
-)
 
 
 def check_identity(frames: Sequence[Frame]) -> None:
@@ -124,7 +117,7 @@ def check_images(
     return doubts
 
 
-def component_of(header: Dataset) -> str:
+def _component_of(header: Dataset) -> str:
     """Return ``magnitude``, ``phase``, ``real`` or ``imaginary``.
 
     By Complex Image Component (0008,9208), the third and later values of Image Type (0008,0008:
@@ -183,29 +176,6 @@ def _check_mosaic(frames: Sequence[Frame]) -> None:
         )
 
 
-def map_of(header: Dataset) -> str | None:
-    """Return how a header says that an image is a map computed from images; None if it does not.
-
-    By the third and later values of Image Type (0008,0008), Volume Based Calculation Technique
-    (0008,9207) and Derivation Code Sequence (0008,9215); of a derived image also by its Series
-    Description (0008,103E), in which many programs name the map alone.
-    """
-    words = texts(header, "ImageType")
-    named = next(filter(None, map(map_name, words[2:])), None)
-    if named:
-        return f"Image Type has {named}"
-    technique = value_of(header, "VolumeBasedCalculationTechnique")
-    if technique in _PROJECTIONS:
-        return f"Volume Based Calculation Technique is {technique}"
-    for item in value_of(header, "DerivationCodeSequence") or ():
-        code = (value_of(item, "CodingSchemeDesignator"), value_of(item, "CodeValue"))
-        if code[0] == "DCM" and code[1] in _DERIVATIONS:
-            return f"Derivation Code Sequence has {code[1]}"
-    if words[:1] == ["DERIVED"]:
-        named = map_name(str(value_of(header, "SeriesDescription") or ""), free=True)
-    return f"Series Description has {named}" if named else None
-
-
 def _check_maps(frames: Sequence[Frame]) -> None:
     """Refuse maps computed from images, such as ADC, FA, CBF, T2, a projection, a subtraction."""
     found = [how for how in (map_of(frame.header) for frame in frames) if how]
@@ -220,7 +190,7 @@ def _check_maps(frames: Sequence[Frame]) -> None:
 
 def _check_components(frames: Sequence[Frame]) -> None:
     """Refuse phase, real and imaginary images."""
-    kinds = Counter(component_of(frame.header) for frame in frames)
+    kinds = Counter(_component_of(frame.header) for frame in frames)
     if set(kinds) != {"magnitude"}:
         found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         raise Refusal(

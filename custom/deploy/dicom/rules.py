@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args
 import yaml
 from pydicom.dataset import Dataset
 
+from custom.deploy.dicom.derived_maps import map_of
 from custom.deploy.dicom.header_values import quiet_pydicom, texts, value_of
-from custom.deploy.dicom.image_checks import map_of
 from custom.deploy.dicom.series import DicomSeries
 from custom.deploy.dicom.writing.derivation import MAKER
 from custom.errors import InputError, Refusal

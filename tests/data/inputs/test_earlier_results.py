@@ -8,7 +8,8 @@ import pytest
 
 from custom.data.inputs.earlier_results import is_result, result_fault
 from custom.data.inputs.input_selection import InputSelection
-from custom.data.inputs.provenance import ProvenanceSidecar, hidden_name
+from custom.data.inputs.provenance import ProvenanceSidecar
+from custom.data.inputs.result_names import hidden_name
 from custom.files.atomic import sha256_of
 
 CONFIG = {"preprocessing": ["@mode", "@mask", "@bval"]}

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from custom.data.inputs.image_search import find_images
-from custom.data.inputs.input_selection import InputSelection, unique_names
-from custom.data.inputs.restored_writer import sidecar_of
+from custom.data.inputs.input_selection import InputSelection
+from custom.data.inputs.result_names import sidecar_of, unique_names
 from custom.errors import InputError
 from custom.files.atomic import sha256_of
 from custom.files.zarr_slices import write_stack

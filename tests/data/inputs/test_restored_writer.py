@@ -12,7 +12,8 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import LoadImage
 
-from custom.data.inputs.restored_writer import SaveRestoredd, map_of, sidecar_of
+from custom.data.inputs.restored_writer import SaveRestoredd
+from custom.data.inputs.result_names import map_of, sidecar_of
 from custom.errors import InputError
 from custom.files.reader import InputReader
 from custom.transforms.upsample_in_plane import upsample_in_plane
