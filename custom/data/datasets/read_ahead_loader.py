@@ -6,23 +6,23 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from torch.utils.data import DataLoader
+from monai.data import DataLoader
 
 __all__ = ["ReadAheadLoader"]
 
 _END = object()
 
 
-class ReadAheadLoader(DataLoader[Any]):
-    """Prepare the next batch in a thread of its own; order and content are those of a DataLoader.
+class ReadAheadLoader(DataLoader):
+    """Prepare the next batch in a thread; order and content are those of MONAI's DataLoader.
 
     MONAI's ThreadDataLoader does so too, but an item that cannot be read ends its epoch in silence,
     and a process that ends while its thread computes is aborted (SIGABRT). Here the error of an
     item is raised where the batch is asked for, and the thread ends before the process does.
 
     Args:
-        args: Those of ``torch.utils.data.DataLoader``.
-        kwargs: Those of ``torch.utils.data.DataLoader``.
+        args: Those of ``monai.data.DataLoader``.
+        kwargs: Those of ``monai.data.DataLoader``.
     """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator, not torch's class

@@ -60,3 +60,10 @@ def test_a_process_that_ends_in_the_middle_keeps_its_exit_code():
     words = [sys.executable, "-c", ENDED]
     ended = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (143, "")
+
+
+def test_the_patches_of_a_volume_are_items_of_the_batch():
+    """As MONAI's loaders collate; torch's own would give a list of pairs."""
+    volumes = [[{"image": torch.zeros(1, 2)}, {"image": torch.ones(1, 2)}]] * 2
+    (batch,) = ReadAheadLoader(volumes, batch_size=2)
+    assert batch["image"].shape == (4, 1, 2)
