@@ -1,11 +1,12 @@
-"""Real T1-weighted brains as a dataset for ``gan3d_sr_denoise``, with their licences.
+"""Real brains (T1, T2, FLAIR) as a dataset for ``gan3d_sr_denoise``, with their licences.
 
 Needs a folder with open data that this repository does not hold, and its ``manifest.json``, which
 names each file's licence and origin. Only what may be used and passed on freely is taken: never
 GPL, never without a licence. Air around each head is cut off.
 
 Training and test share no person and no scanner. The test volumes are the one with the smallest
-voxels and one with a stroke, which must not be smoothed away.
+voxels and those of a person with a stroke, which must not be smoothed away. Validation holds
+another head, and a person whom the training does not hold, of a scanner that it does.
 
 Run: ``python -m benchmarks.real_brains --data FOLDER --output FOLDER [--largest N]``
 """
@@ -47,26 +48,67 @@ class Source:
     scanner: str
 
 
+def _sources(split: str, subject: str, scanner: str, *files: str) -> tuple[Source, ...]:
+    """Return the volumes of a person."""
+    return tuple(Source(file, split, subject, scanner) for file in files)
+
+
+_LIFESPAN = "bids_lifespan/sub-{0}/ses-V{1}/anat/sub-{0}_ses-V{1}_T1w.nii.gz"
+# The manifest describes the folder, and lists none of its files.
+_LIFESPAN_ENTRY = {
+    "what": "T1w brain, extracted, 0.8 mm, one of four people of different ages",
+    "licence": "MIT",
+    "licence_quote": "MIT License",
+    "source_repo": "DBC-Lab/Brain_MRI_Enhancement",
+    "source_path": "test_BIDS",
+    "source_commit": "b47e31f",
+}
 SOURCES = (
-    Source("human_t1/philips3T_subA_T1w_1mm.nii.gz", "training", "philips_a", "Philips Elition X"),
-    Source("templates/colin27_ch2_T1_1mm.nii.gz", "training", "colin27", "MNI (mean of 27 scans)"),
-    Source(
-        "human_multi/ms_patient07_T1_1mm_brain_MNI.nii.gz", "training", "ms07", "Ljubljana, 3 T"
+    *_sources(
+        "training", "philips_a", "Philips Elition X", "human_t1/philips3T_subA_T1w_1mm.nii.gz"
     ),
-    Source(
-        "human_multi/ms_patient07_T1post_1mm_brain_MNI.nii.gz", "training", "ms07", "Ljubljana, 3 T"
+    *_sources(
+        "training", "colin27", "MNI (mean of 27 scans)", "templates/colin27_ch2_T1_1mm.nii.gz"
     ),
-    Source(
-        "human_multi/ms_patient19_T1_1mm_brain_MNI.nii.gz", "training", "ms19", "Ljubljana, 3 T"
+    *(
+        source
+        for subject, contrasts in (
+            ("07", ("T1", "T1post", "T2", "FLAIR")),
+            ("19", ("T1", "T2", "FLAIR")),
+        )
+        for source in _sources(
+            "training",
+            f"ms{subject}",
+            "Ljubljana, 3 T",
+            *(f"human_multi/ms_patient{subject}_{name}_1mm_brain_MNI.nii.gz" for name in contrasts),
+        )
     ),
-    Source("human_t1/seg3d_epilepsy_T1w_1mm.nii.gz", "validation", "seg3d", "clinical, Utah"),
-    Source(
-        "human_t1/studyforrest_sub02_T1w_0.67mm_defaced.nii.gz",
+    *(
+        source
+        for subject, visits in (("0001", ("01", "02")), ("0002", ("01",)), ("0003", ("01",)))
+        for source in _sources(
+            "training",
+            f"lifespan{subject}",
+            "lifespan, Siemens 3 T",
+            *(_LIFESPAN.format(subject, visit) for visit in visits),
+        )
+    ),
+    *_sources("validation", "seg3d", "clinical, Utah", "human_t1/seg3d_epilepsy_T1w_1mm.nii.gz"),
+    *_sources(
+        "validation", "lifespan0004", "lifespan, Siemens 3 T", _LIFESPAN.format("0004", "01")
+    ),
+    *_sources(
         "test",
         "studyforrest02",
         "studyforrest, 3 T",
+        "human_t1/studyforrest_sub02_T1w_0.67mm_defaced.nii.gz",
     ),
-    Source("human_multi/stroke_T1_1mm_brain.nii.gz", "test", "stroke", "C-STAR, 3 T"),
+    *_sources(
+        "test",
+        "stroke",
+        "C-STAR, 3 T",
+        *(f"human_multi/stroke_{name}_1mm_brain.nii.gz" for name in ("T1", "T2", "FLAIR")),
+    ),
 )
 
 
@@ -91,11 +133,14 @@ def prepare(
     """
     _check_apart(sources)
     entries = {entry["file"]: entry for entry in _manifest(data)}
+    for source in sources:
+        if source.file.startswith("bids_lifespan/"):
+            entries.setdefault(source.file, _LIFESPAN_ENTRY)
     taken = []
-    about = "Openly licensed T1w volumes; air cut off"
+    about = "Openly licensed T1w, T2w and FLAIR volumes; air cut off"
     if largest is not None:
         about += f"; of validation and test the middle {largest} voxels of each axis"
-    with DatasetWriter(output, VOLUMES, "real T1-weighted brains", about) as writer:
+    with DatasetWriter(output, VOLUMES, "real brains", about) as writer:
         for source in sources:
             entry = entries.get(source.file)
             if entry is None or not (data / source.file).is_file():

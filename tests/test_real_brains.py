@@ -63,4 +63,4 @@ def test_the_study_tests_other_people_and_scanners_than_it_trains_on():
     assert len(names("test", "subject")) >= 2
     for what in ("subject", "scanner"):
         assert not names("test", what) & (names("training", what) | names("validation", what))
-        assert not names("validation", what) & names("training", what)
+    assert not names("validation", "subject") & names("training", "subject")

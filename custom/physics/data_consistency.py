@@ -18,6 +18,7 @@ the transfer function :math:`H` of the degradation. So
   mirrored at their faces) hold the half voxel between the grids and have no wrap-around. Only in
   the outermost plane does the filter's own border rule differ: there a small part of the
   difference stays. Noise of the measurement is amplified by :math:`1 / H`, at most ``max_gain``.
+- The operators of :mod:`custom.physics.acquisition`: the same, with their own transfer functions.
 
 Memory: besides the volume and the result, one half-filled spectrum of the volume.
 
@@ -35,7 +36,8 @@ import torch
 from scipy import fft
 from torch import Tensor
 
-from custom.physics.downsampling import Degradation, downsample, grid_offset
+from custom.physics.acquisition import axis_operators, transfer
+from custom.physics.downsampling import Degradation, acquired_as, downsample, grid_offset
 from custom.setting_checks import check_above_zero, check_share
 
 __all__ = ["check_consistency", "data_consistency", "transfer_function"]
@@ -57,7 +59,8 @@ def data_consistency(
         strength: ``s``: 0 changes nothing, 1 puts the measured values in place.
         degradation: Operator of the measured volume.
         scale: How many times finer the restored volume is.
-        max_gain: Largest amplification of a frequency of the difference; for ``linear`` only.
+        max_gain: Largest amplification of a frequency of the difference; not on grids that share
+            voxel 0.
 
     Shape:
         ``restored`` and output: ``(B, C, scale D, scale H, scale W)``; ``measured``:
@@ -77,27 +80,22 @@ def data_consistency(
     if strength == 0:
         return restored
     missing = measured.to(restored) - downsample(restored, degradation, scale)
-    if degradation == "linear":
-        correction = _cosine_filled(missing, scale, max_gain)
-    else:
+    if degradation in ("kspace", "nearest"):
         correction = _zero_filled(missing, scale)
+    else:
+        correction = _cosine_filled(missing, degradation, scale, max_gain)
     return correction.mul_(strength).add_(restored)
 
 
-def transfer_function(
-    frequency: np.ndarray[Any, Any], degradation: Degradation, scale: int = 2
-) -> np.ndarray[Any, Any]:
-    """Return the transfer function of a degradation along one axis, at the coarse voxel centres.
+def transfer_function(frequency: np.ndarray[Any, Any], scale: int = 2) -> np.ndarray[Any, Any]:
+    """Return the transfer function of ``linear`` along one axis, away from the faces.
 
     Args:
         frequency: Frequency in radians per high-resolution voxel.
-        degradation: ``linear``, ``kspace`` or ``nearest``.
         scale: How many times finer the high-resolution grid is.
     """
-    if degradation != "linear":
-        return np.ones_like(frequency, dtype=float)
     # Far enough for the triangle, half width scale, at any offset; the clip zeroes the rest.
-    reach = np.arange(-2 * scale, 2 * scale + 1) - grid_offset(degradation, scale)
+    reach = np.arange(-2 * scale, 2 * scale + 1) - grid_offset("linear", scale)
     taps = np.clip(1 - np.abs(reach) / scale, 0, None)
     # As torch normalises its antialiasing weights: a constant volume keeps its value.
     taps /= taps.sum()
@@ -124,11 +122,12 @@ def _zero_filled(values: Tensor, scale: int) -> Tensor:
     return values
 
 
-def _cosine_filled(values: Tensor, scale: int, max_gain: float) -> Tensor:
-    """Invert the triangle filter and interpolate, on grids that fill the same box."""
+def _cosine_filled(values: Tensor, degradation: str, scale: int, max_gain: float) -> Tensor:
+    """Invert the operator and interpolate, on grids that fill the same box."""
     sizes = values.shape[2:]
     # By SciPy on the CPU: torch has no cosine transform.
-    found = np.stack([_fill(part, scale, max_gain) for part in values.cpu().flatten(0, 1).numpy()])
+    parts = values.cpu().flatten(0, 1).numpy()
+    found = np.stack([_fill(part, degradation, scale, max_gain) for part in parts])
     return (
         torch.from_numpy(found)
         .to(values)
@@ -136,13 +135,17 @@ def _cosine_filled(values: Tensor, scale: int, max_gain: float) -> Tensor:
     )
 
 
-def _fill(values: np.ndarray[Any, Any], scale: int, max_gain: float) -> np.ndarray[Any, Any]:
-    """Invert the triangle filter and interpolate one channel, ``(D, H, W)``."""
+def _fill(
+    values: np.ndarray[Any, Any], degradation: str, scale: int, max_gain: float
+) -> np.ndarray[Any, Any]:
+    """Invert the operator and interpolate one channel, ``(D, H, W)``."""
     kept = fft.dctn(values, norm="forward")
-    damping = np.ones((1, 1, 1))
-    for axis, size in enumerate(values.shape):
-        along = transfer_function(np.pi * np.arange(size) / (scale * size), "linear", scale)
-        damping = damping * along.reshape([-1 if axis == other else 1 for other in range(3)])
+    if degradation == "linear":
+        along = [transfer_function(np.pi * np.arange(n) / (scale * n), scale) for n in values.shape]
+    else:
+        names = axis_operators(acquired_as(degradation), (scale,) * 3)
+        along = [transfer(*axis, scale) for axis in zip(names, values.shape, strict=True)]
+    damping = along[0][:, None, None] * along[1][:, None] * along[2]
     # Bounded: in the corner of the band H is 0.044, and noise would be amplified 23 times.
     kept /= np.maximum(damping, 1 / max_gain)
     # In the precision of the volume and overwritten below: the largest array of all.

@@ -7,6 +7,11 @@ The operator determines where the centre of low-resolution voxel 0 lies, in high
 - ``kspace``: only the centre of the discrete Fourier transform is kept, as a scanner does with a
   smaller matrix. Voxel ``k`` is the band-limited signal at voxel ``scale k``: offset 0.
 - ``nearest``: voxels 0, ``scale``, ``2 scale`` ...: offset 0; it aliases.
+- ``hamming``, ``fermi``, ``partial``, ``box``, ``slice``: see
+  :mod:`custom.physics.acquisition`; offset ``(scale - 1) / 2``.
+- ``acquired``: training draws one of that module's operators, and noise, for each patch
+  (:class:`custom.transforms.volume_resolution.AcquireVolumed`). Where one must stand for all it is
+  plain k-space truncation; offset ``(scale - 1) / 2``.
 
 Sizes that are no multiple of the scale lose their last planes first.
 
@@ -26,9 +31,12 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
+from custom.physics.acquisition import TRAINING_OPERATORS, acquire
+
 __all__ = [
     "DEGRADATIONS",
     "Degradation",
+    "acquired_as",
     "check_degradation",
     "crop_to_multiple",
     "downsample",
@@ -38,10 +46,12 @@ __all__ = [
     "upsample",
 ]
 
-Degradation = Literal["linear", "kspace", "nearest"]
+Degradation = str  # one of DEGRADATIONS
 Interpolation = Literal["trilinear", "cubic"]
 
-DEGRADATIONS: tuple[Degradation, ...] = ("linear", "kspace", "nearest")
+_SHARED_VOXEL = ("kspace", "nearest")  # their grids share voxel 0; the others fill the same box
+_ACQUIRED = tuple(name for name in TRAINING_OPERATORS if name not in ("kspace", "triangle"))
+DEGRADATIONS: tuple[Degradation, ...] = ("linear", *_SHARED_VOXEL, *_ACQUIRED, "acquired")
 
 
 def grid_offset(degradation: Degradation, scale: int = 2) -> float:
@@ -54,7 +64,12 @@ def grid_offset(degradation: Degradation, scale: int = 2) -> float:
     (0.5, 0.0, 0.0)
     """
     check_degradation(degradation, scale)
-    return (scale - 1) / 2 if degradation == "linear" else 0.0
+    return 0.0 if degradation in _SHARED_VOXEL else (scale - 1) / 2
+
+
+def acquired_as(degradation: Degradation) -> str:
+    """Return the operator of :mod:`custom.physics.acquisition` that stands for a degradation."""
+    return {"linear": "triangle", "acquired": "kspace"}.get(degradation, degradation)
 
 
 def low_affine(high_affine: Tensor, degradation: Degradation, scale: int = 2) -> Tensor:
@@ -95,7 +110,7 @@ def downsample(volume: Tensor, degradation: Degradation, scale: int = 2) -> Tens
 
     Args:
         volume: High-resolution volume; whole numbers become float32.
-        degradation: ``linear``, ``kspace`` or ``nearest`` (see the module).
+        degradation: One of ``DEGRADATIONS`` (see the module).
         scale: Whole number, at least 1.
 
     Shape:
@@ -120,6 +135,8 @@ def downsample(volume: Tensor, degradation: Degradation, scale: int = 2) -> Tens
         return values[..., ::scale, ::scale, ::scale].contiguous()
     if degradation == "linear":
         return _antialiased(values, [size // scale for size in values.shape[2:]])
+    if degradation != "kspace":
+        return acquire(values, acquired_as(degradation), scale)
     for axis in (2, 3, 4):
         values = _keep_low_frequencies(values, axis, values.shape[axis] // scale)
     return values
@@ -154,7 +171,7 @@ def upsample(
     if mode != "trilinear":
         raise ValueError(f"mode must be trilinear or cubic, got {mode!r}")
     size = [scale * length for length in values.shape[2:]]
-    if degradation == "linear":
+    if degradation not in _SHARED_VOXEL:
         return interpolate(values, size=size, mode="trilinear", align_corners=False)
     # Voxel centres coincide: with the last plane repeated the corners of both grids do too.
     longer = pad(values, (0, 1) * 3, mode="replicate")
@@ -171,7 +188,8 @@ def check_degradation(degradation: str, scale: int) -> None:
         ValueError: If ``degradation`` is unknown or ``scale < 1``.
     """
     if degradation not in DEGRADATIONS:
-        raise ValueError(f"degradation must be one of {DEGRADATIONS}, got {degradation!r}")
+        known = ", ".join(DEGRADATIONS)
+        raise ValueError(f"degradation must be one of {known}, got {degradation!r}")
     if scale < 1:
         raise ValueError(f"scale must be at least 1, got {scale}")
 

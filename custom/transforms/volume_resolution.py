@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
+from monai.transforms import MapTransform, Randomizable
 from monai.utils import convert_to_dst_type, ensure_tuple
+from torch import Tensor
 
+from custom.physics.acquisition import TRAINING_OPERATORS, acquire, rician
 from custom.physics.downsampling import (
     Degradation,
     check_degradation,
@@ -21,8 +23,15 @@ from custom.physics.downsampling import (
     low_affine,
     upsample,
 )
+from custom.setting_checks import check_not_negative
 
-__all__ = ["DownsampleVolumed", "NoiseOnVolumed", "UpsampleVolumed", "at_noise_levels"]
+__all__ = [
+    "AcquireVolumed",
+    "DownsampleVolumed",
+    "NoiseOnVolumed",
+    "UpsampleVolumed",
+    "at_noise_levels",
+]
 
 
 class DownsampleVolumed(MapTransform):
@@ -63,13 +72,74 @@ class DownsampleVolumed(MapTransform):
         result = dict(data)
         for key, name in self.key_iterator(result, self.names):
             high = crop_to_multiple(data[key], self.scale)
-            low = downsample(high.unsqueeze(0), self.degradation, self.scale).squeeze(0)
+            low = self._lower(high.unsqueeze(0)).squeeze(0)
             if isinstance(high, MetaTensor):
                 affine = low_affine(high.affine, self.degradation, self.scale)
                 low = MetaTensor(low, meta=high.meta)
                 low.affine = affine
             result[key], result[name] = high, low
         return result
+
+    def _lower(self, high: Tensor) -> Tensor:
+        """Return the partner of a volume, ``(1, C, D, H, W)``."""
+        return downsample(high, self.degradation, self.scale)
+
+
+class AcquireVolumed(Randomizable, DownsampleVolumed):
+    """Make low-resolution partners as a scanner might have acquired them.
+
+    With the degradation ``acquired``, an operator of the family (``TRAINING_OPERATORS`` of
+    :mod:`custom.physics.acquisition`) is drawn, then Rician noise is added on the acquired grid:
+    none in a third of the draws, else with a deviation between 0 and ``most_noise``. An item that
+    names its ``operator`` and ``noise`` gets these, with the same noise each time. Any other
+    degradation is that of :class:`DownsampleVolumed`.
+
+    Args:
+        keys: See :class:`DownsampleVolumed`; divided by the mean of the foreground.
+        names: See :class:`DownsampleVolumed`.
+        degradation: See :class:`DownsampleVolumed`.
+        scale: See :class:`DownsampleVolumed`.
+        most_noise: Deviation of the strongest noise, as a share of the mean foreground.
+
+    Shape:
+        See :class:`DownsampleVolumed`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        names: KeysCollection,
+        degradation: Degradation = "acquired",
+        scale: int = 2,
+        most_noise: float = 0.1,
+    ) -> None:
+        super().__init__(keys, names, degradation, scale)
+        check_not_negative("most_noise", most_noise)
+        self.most_noise = most_noise
+        self.drawn: tuple[str, float, float, int] = ("kspace", 0.5, 0.0, 0)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Draw, and add the partners."""
+        if "operator" in data:
+            seed = zlib.crc32(str(data.get("scan")).encode())
+            self.drawn = (data["operator"], 0.5, float(data["noise"]), seed)
+        else:
+            self.randomize()
+        return super().__call__(data)
+
+    def randomize(self, data: Any = None) -> None:
+        """Draw operator, share of Hamming's window, noise, and the seed of the noise."""
+        operator = TRAINING_OPERATORS[self.R.randint(len(TRAINING_OPERATORS))]
+        noise = self.most_noise * max(0.0, self.R.uniform(-0.5, 1))
+        self.drawn = (operator, self.R.uniform(), noise, int(self.R.randint(2**31 - 1)))
+
+    def _lower(self, high: Tensor) -> Tensor:
+        """Return the partner of a volume, ``(1, C, D, H, W)``."""
+        if self.degradation != "acquired":
+            return super()._lower(high)
+        operator, share, noise, seed = self.drawn
+        low = acquire(high, operator, self.scale, share)
+        return rician(low, noise, torch.Generator().manual_seed(seed))
 
 
 def at_noise_levels(

@@ -9,6 +9,7 @@ from monai.data import MetaTensor
 from scipy import ndimage, signal
 from torch.nn.functional import interpolate
 
+from custom.physics.acquisition import TRAINING_OPERATORS, acquire
 from custom.physics.downsampling import (
     DEGRADATIONS,
     downsample,
@@ -17,7 +18,7 @@ from custom.physics.downsampling import (
     low_affine,
     upsample,
 )
-from custom.transforms.volume_resolution import DownsampleVolumed
+from custom.transforms.volume_resolution import AcquireVolumed, DownsampleVolumed
 
 OBLIQUE = torch.tensor(
     [[0.9, -0.2, 0.1, 7], [0.25, 1.1, 0.02, -40], [-0.02, 0.3, 1.2, 21], [0, 0, 0, 1]],
@@ -168,7 +169,7 @@ def test_nearest_is_every_second_voxel():
 def test_affines_map_the_same_point_and_invert_each_other(degradation, scale):
     low = low_affine(OBLIQUE, degradation, scale)
     index = torch.tensor([3.0, 5, 2, 1]).double()
-    offset = {"linear": (scale - 1) / 2}.get(degradation, 0.0)
+    offset = {"kspace": 0.0, "nearest": 0.0}.get(degradation, (scale - 1) / 2)
     on_high = torch.tensor([3.0 * scale, 5 * scale, 2 * scale, 1]).double()
     on_high[:3] += offset
     torch.testing.assert_close(low @ index, OBLIQUE @ on_high)
@@ -216,6 +217,31 @@ def test_the_transform_gives_the_partner_its_affine_and_crops_the_reference():
     torch.testing.assert_close(high.affine, OBLIQUE)
     expected = downsample(high.as_subclass(torch.Tensor)[None, :, :12, :12, :10], "linear")[0]
     torch.testing.assert_close(out["image"].as_subclass(torch.Tensor), expected)
+
+
+def test_a_family_of_operators_and_noise_is_drawn_and_a_named_one_is_repeated():
+    high = torch.rand(1, 12, 10, 9, generator=torch.Generator().manual_seed(0)) + 1
+    whole = high[None, ..., :8]
+    transform = AcquireVolumed("label", "image", most_noise=0.1).set_random_state(0)
+    seen, deviations = set(), []
+    for _ in range(150):
+        low = transform({"label": high})["image"]
+        operator, share, noise, _ = transform.drawn
+        added = low - acquire(whole, operator, 2, share)[0]
+        assert float(added.std()) == pytest.approx(noise, rel=0.3, abs=1e-6)
+        seen.add(operator)
+        deviations.append(noise)
+    assert seen == set(TRAINING_OPERATORS)
+    assert 0.2 < deviations.count(0.0) / 150 < 0.5
+    assert 0.09 < max(deviations) <= 0.1
+    item = {"label": high, "scan": "a", "operator": "box", "noise": 0.05}
+    first, again, other = (transform(item | more)["image"] for more in ({}, {}, {"scan": "b"}))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    plain = transform(item | {"noise": 0.0})["image"]
+    torch.testing.assert_close(plain, acquire(whole, "box", 2)[0])
+    linear = AcquireVolumed("label", "image", "linear")({"label": high})["image"]
+    assert torch.equal(linear, downsample(whole, "linear")[0])
 
 
 def test_wrong_arguments_are_named():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from custom.networks.blocks.interpolated_skip import Degradation, InterpolatedSkip
+from custom.networks.blocks.interpolated_skip import InterpolatedSkip
 from custom.networks.blocks.residual_dense_block import ResidualInResidualBlock
 from custom.networks.blocks.voxel_shuffle_head import VoxelShuffleHead
 from custom.networks.initialisation import kaiming_init
+from custom.physics.downsampling import Degradation
 
 __all__ = ["ResidualDenseGenerator"]
 
@@ -32,8 +33,7 @@ class ResidualDenseGenerator(nn.Module):
         degradation: Operator that made the input; only the grid of the interpolated input depends
             on it.
         interpolated_skip: Whether the input, interpolated, is added to the output, and the last
-            convolution starts small, so that an untrained network is near trilinear. Not in the
-            source.
+            convolution starts small, so that an untrained network is near it. Not in the source.
         slab: See :class:`VoxelShuffleHead`.
 
     Shape:

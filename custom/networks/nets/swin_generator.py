@@ -10,9 +10,10 @@ from monai.networks.nets.swin_unetr import (
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from custom.networks.blocks.interpolated_skip import Degradation, InterpolatedSkip
+from custom.networks.blocks.interpolated_skip import InterpolatedSkip
 from custom.networks.blocks.voxel_shuffle_head import VoxelShuffleHead
 from custom.networks.initialisation import kaiming_init
+from custom.physics.downsampling import Degradation
 
 __all__ = ["SwinGenerator"]
 
