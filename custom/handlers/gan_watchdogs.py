@@ -14,7 +14,7 @@ from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from custom.handlers.nan_guard import refuse_to_go_on
-from custom.setting_checks import check_above_zero, check_whole
+from custom.setting_checks import check_whole
 
 __all__ = ["GanWatchdogs", "diversity"]
 
@@ -24,20 +24,22 @@ _LOSSES = (
 )
 _COUNTS = ("first_variance", "low_variance", "low_diversity")
 _PLAYERS = {"network": "generator", "critic": "critic", "extractor": "extractor"}
+_LOSS_BOUND = 1.0e4
+_MIN_FEATURE_VARIANCE, _MIN_DIVERSITY = 1.0e-3, 0.05  # of the first, of the references'
 
 
 class GanWatchdogs:
     """End the run with one clear line when a player has failed.
 
-    - **Divergence**: a loss is not finite or beyond ``loss_bound``, checked before the weights are
-      changed; or, at the end of an epoch, a weight is not finite.
-    - **Extractor collapse**: the feature variance lies below ``min_feature_variance`` times its
-      first value for ``patience`` consecutive iterations. The extractor's loss rewards equal
-      features, and features that ignore their volume are equal for every pair. The trainer's
-      variance is over the volumes of a step, so that a fixed map is detected as well as a constant;
-      at one volume a step it is over positions, and only constant features are detected. A step
-      whose volumes are all the same, or one volume where the first step had more, is not counted.
-    - **Mode collapse**: :func:`diversity` lies below ``min_diversity`` for as long.
+    - **Divergence**: a loss is not finite or beyond 10,000, checked before the weights are changed;
+      or, at the end of an epoch, a weight is not finite.
+    - **Extractor collapse**: the feature variance lies below 0.001 times its first value for
+      ``patience`` consecutive iterations. The extractor's loss rewards equal features, and features
+      that ignore their volume are equal for every pair. The trainer's variance is over the volumes
+      of a step, so that a fixed map is detected as well as a constant; at one volume a step it is
+      over positions, and only constant features are detected. A step whose volumes are all the
+      same, or one volume where the first step had more, is not counted.
+    - **Mode collapse**: variation (:func:`diversity`) is below 0.05 of the references' for as long.
 
     List it after the handler that validates and before those that write. While one of the two
     counts is above 0, :meth:`trusted` is false: given to ``CheckpointWriter``, it prevents a
@@ -46,35 +48,17 @@ class GanWatchdogs:
 
     Args:
         checkpoint: Path of the last good state of the training, for the message.
-        min_feature_variance: Share of the first feature variance; 0 switches the watch off.
-        min_diversity: Share of the references' diversity; 0 switches the watch off.
         patience: Consecutive iterations that a collapse must last.
-        loss_bound: Largest absolute value of a loss.
 
     Raises:
-        ValueError: If a share is not in 0..1, ``patience < 1`` or ``loss_bound <= 0``.
+        ValueError: If ``patience < 1``.
         InputError: While running, if a player has failed.
     """
 
-    def __init__(
-        self,
-        checkpoint: str | Path,
-        min_feature_variance: float = 1.0e-3,
-        min_diversity: float = 0.05,
-        patience: int = 200,
-        loss_bound: float = 1.0e4,
-    ) -> None:
-        if not (0 <= min_feature_variance < 1 and 0 <= min_diversity < 1):
-            raise ValueError(
-                "min_feature_variance and min_diversity must be in 0..1, less than 1, got "
-                f"{min_feature_variance} and {min_diversity}"
-            )
+    def __init__(self, checkpoint: str | Path, patience: int = 200) -> None:
         check_whole("patience", patience, 1)
-        check_above_zero("loss_bound", loss_bound)
         self.checkpoint = Path(checkpoint)
-        self.min_feature_variance = min_feature_variance
-        self.min_diversity = min_diversity
-        self.patience, self.loss_bound = patience, loss_bound
+        self.patience = patience
         self.first_variance = 0.0
         self.low_variance, self.low_diversity = 0, 0
         self._several: bool | None = None
@@ -94,15 +78,15 @@ class GanWatchdogs:
         values = self._values(engine.state.output)
         for name in _LOSSES:
             # Negated, so that NaN is refused, too: every comparison with it is false.
-            if not abs(values.get(name, 0.0)) <= self.loss_bound:
+            if not abs(values.get(name, 0.0)) <= _LOSS_BOUND:
                 self._refuse(engine, f"the training diverged: its {name} is {values[name]:g}", 0)
         variance = values.get("feature_variance", 0.0)
         if self._comparable(len(engine.state.output["label"]), values):
             # A training that is resumed has this from its checkpoint.
             self.first_variance = self.first_variance or variance
-            low = variance < self.min_feature_variance * self.first_variance
+            low = variance < _MIN_FEATURE_VARIANCE * self.first_variance
             self.low_variance = self.low_variance + 1 if low else 0
-        low = values["diversity"] < self.min_diversity
+        low = values["diversity"] < _MIN_DIVERSITY
         self.low_diversity = self.low_diversity + 1 if low else 0
         self._diversities.append(values["diversity"])
         if self.low_variance >= self.patience:
