@@ -79,7 +79,7 @@ def opponents(ours: Settings, blind: Collection[str], told: Collection[str]) -> 
 def super_resolution(data: Path, work: Path, ours: Settings) -> dict[str, Any]:
     """Return the tables of super-resolution."""
     cases = super_resolution_cases(data)
-    blind = available(BLIND)
+    blind = BLIND
     made = folders({**blind, **TOLD}, ours, cases, work)
     rows = rows_of(cases, made)
     groups = {group: [row for row in rows if row["group"] == group] for group in (HELD, TRAINED)}

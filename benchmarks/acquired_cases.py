@@ -28,7 +28,7 @@ NOISE = (0.0, 0.03, 0.06)
 NOISE_SAME_GRID = (0.0, 0.03, 0.06, 0.09)
 VARYING = -0.06  # from half to one and a half times 6 %, along the first axis
 GAIN_FROM = ("kspace", 0.03)  # drawn twice, for the white-noise gain
-_CROP, _CROP_SAME_GRID = 80, 64  # voxels along each axis, of the middle
+_CROP, _CROP_SAME_GRID = 80, 48  # voxels along each axis, of the middle
 _REPEATS = 45  # in the mean of the echo-planar series
 _EDGE = 4  # voxels that are taken off the head
 

@@ -94,7 +94,6 @@ BLIND: dict[str, Method] = {
     "Lanczos": lambda low, case: lanczos(low),
     "zero filling": lambda low, case: deconvolved(low, "kspace"),
     "NLM + cubic": lambda low, case: cubic(_told(low, case)),
-    "BM4D + cubic": lambda low, case: cubic(bm4d(low, case.sigma)),
 }
 TOLD: dict[str, Method] = {
     "back-projection": lambda low, case: back_projected(low, case.operator),
