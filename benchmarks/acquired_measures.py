@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.acquired_cases import GAIN_FROM, SAME_GRID, Case
+from benchmarks.acquired_cases import GAIN_FROM, Case
 from benchmarks.acquired_methods import restored
 from custom.evaluation.image_measures import psnr
 from custom.evaluation.summary import mean_gain, spread
@@ -45,7 +45,8 @@ def measured(case: Case, result: NDArray[np.float64]) -> Row:
 
     ``psnr``, ``psnr_head``: in dB, whole and in the head without its edge; the data range is the
     99.9th percentile of the reference. ``bias``: mean error over mean intensity in the head.
-    ``power``, ``correlation``: see :func:`custom.metrics.unmeasured_band.unmeasured_band`.
+    ``power``, ``correlation``, after k-space truncation: see
+    :func:`custom.metrics.unmeasured_band.unmeasured_band`.
     """
     truth, head = case.truth.values, case.truth.head
     pair = [torch.from_numpy(np.asarray(v, np.float64))[None, None] for v in (result, truth)]
@@ -56,7 +57,7 @@ def measured(case: Case, result: NDArray[np.float64]) -> Row:
         HEAD.name: float(peak_signal_to_noise_ratio(pair[0], pair[1], reach, mask)),
         "bias": float((result - truth)[head].mean() / truth[head].mean()),
     }
-    if case.operator != SAME_GRID:
+    if case.operator == "kspace":
         found["power"], found["correlation"] = unmeasured_band(result, truth, 2)
     return found
 
