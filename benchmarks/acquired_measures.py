@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.acquired_cases import GAIN_FROM, Case
+from benchmarks.acquired_cases import GAIN_FROM, Case, Truth
 from benchmarks.acquired_methods import restored
 from custom.evaluation.image_measures import psnr
 from custom.evaluation.summary import mean_gain, spread
@@ -50,7 +51,7 @@ def measured(case: Case, result: NDArray[np.float64]) -> Row:
     """
     truth, head = case.truth.values, case.truth.head
     pair = [torch.from_numpy(np.asarray(v, np.float64))[None, None] for v in (result, truth)]
-    reach = data_range_of(pair[1], (0, 99.9))
+    reach = _reach(case.truth)
     mask = torch.from_numpy(head)[None, None]
     found: Row = {
         "psnr": float(peak_signal_to_noise_ratio(pair[0], pair[1], reach)),
@@ -60,6 +61,12 @@ def measured(case: Case, result: NDArray[np.float64]) -> Row:
     if case.operator == "kspace":
         found["power"], found["correlation"] = unmeasured_band(result, truth, 2)
     return found
+
+
+@lru_cache
+def _reach(truth: Truth) -> torch.Tensor:
+    """Return the data range of a volume."""
+    return data_range_of(torch.from_numpy(truth.values)[None, None], (0, 99.9))
 
 
 def noise_gains(cases: Sequence[Case], folder: Path) -> list[float]:
