@@ -95,15 +95,13 @@ class Profile:
     Args:
         knots_mm: Increasing coordinates.
         values: The value at each knot.
-        step_mm: Step of the table.
     """
 
-    def __init__(
-        self, knots_mm: Sequence[float], values: Sequence[float], step_mm: float = 0.02
-    ) -> None:
+    step = 0.02  # mm, of the table
+
+    def __init__(self, knots_mm: Sequence[float], values: Sequence[float]) -> None:
         self.start = float(knots_mm[0])
-        self.step = step_mm
-        grid = np.arange(self.start, float(knots_mm[-1]) + step_mm, step_mm)
+        grid = np.arange(self.start, float(knots_mm[-1]) + self.step, self.step)
         curve = PchipInterpolator(np.asarray(knots_mm), np.asarray(values))
         # The grid may step past the last knot, where PCHIP extrapolates.
         self.table: Array = curve(np.minimum(grid, knots_mm[-1])).astype(np.float32)

@@ -23,22 +23,20 @@ _LAYERS = (
 def kaiming_init(
     module: nn.Module,
     negative_slope: float = 0.2,
-    gain: float = 1.0,
     generator: Generator | None = None,
 ) -> nn.Module:
     r"""Draw the weights of every convolution and linear layer anew, set biases to 0.
 
-    .. math:: w \sim N(0, \sigma^2), \quad \sigma^2 = \frac{2 g^2}{(1 + a^2) n}
+    .. math:: w \sim N(0, \sigma^2), \quad \sigma^2 = \frac{2}{(1 + a^2) n}
 
-    with the fan-in ``n`` (of a transposed convolution: divided by the stride), the slope ``a`` and
-    the gain ``g``, so that the second moment passes through layer and LeakyReLU unchanged.
-    Normalisation layers get weight 1 and bias 0. A module with a method ``after_kaiming`` then
-    corrects its own weights: a sum of several layers, or an output that starts near 0.
+    with the fan-in ``n`` (of a transposed convolution: divided by the stride) and the slope ``a``,
+    so that the second moment passes through layer and LeakyReLU unchanged. Normalisation layers get
+    weight 1 and bias 0. A module with a method ``after_kaiming`` then corrects its own weights: a
+    sum of several layers, or an output that starts near 0.
 
     Args:
         module: Network, changed in place.
         negative_slope: ``a``, of the LeakyReLU that follows the layers.
-        gain: ``g``.
         generator: Random generator; torch's global one by default.
 
     Returns:
@@ -53,7 +51,7 @@ def kaiming_init(
     with torch.no_grad():
         for child in module.modules():
             if isinstance(child, _LAYERS):
-                std = gain * math.sqrt(2 / ((1 + negative_slope**2) * _fan_in(child)))
+                std = math.sqrt(2 / ((1 + negative_slope**2) * _fan_in(child)))
                 child.weight.normal_(0, std, generator=generator)
                 if child.bias is not None:
                     child.bias.zero_()

@@ -31,15 +31,9 @@ def test_transposed_convolution_counts_what_reaches_an_output():
     assert inner.square().mean().item() == pytest.approx(2.0, rel=0.2)
 
 
-def test_gain_biases_and_norms():
+def test_biases_and_norms():
     network = nn.Sequential(nn.Conv3d(8, 64, 3), nn.InstanceNorm3d(64, affine=True))
     nn.init.constant_(network[1].weight, 3.0)
-    draws = [
-        kaiming_init(network, gain=gain, generator=torch.Generator().manual_seed(3))[0]
-        .weight.detach()
-        .clone()
-        for gain in (1.0, 0.1)
-    ]
-    torch.testing.assert_close(draws[1], 0.1 * draws[0])
+    kaiming_init(network)
     assert (network[0].bias == 0).all()
     assert (network[1].weight == 1).all()

@@ -14,6 +14,7 @@ __all__ = ["Gut"]
 
 Array = NDArray[np.float32]
 
+_LOOPS = 80
 _CONTENTS = ("chyme", "faeces", "fluid", "chyme", "gas", "faeces", "chyme")
 
 
@@ -25,13 +26,12 @@ class Gut:
 
     Args:
         rng: Random generator of the animal.
-        loops: Number of loops.
     """
 
-    def __init__(self, rng: np.random.Generator, loops: int = 80) -> None:
+    def __init__(self, rng: np.random.Generator) -> None:
         self.pieces: list[tuple[Capsule, int]] = []
         self.contents: list[str] = []
-        for number in range(loops):
+        for number in range(_LOOPS):
             point = np.array([rng.uniform(-9, 9), rng.uniform(-1.5, 7.5), rng.uniform(-28.0, -7.0)])
             heading = rng.standard_normal(3)
             caecum = number == 0

@@ -114,8 +114,9 @@ def _lines(slab: Slab, half_width_mm: float) -> Array:
     return np.abs(slab.fields["lobules"]) * np.float32(0.8) - half_width_mm
 
 
-def _blend(first: Array, second: Array, width_mm: float = 1.5) -> Array:
+def _blend(first: Array, second: Array) -> Array:
     """Return the union of two solids, rounded where they meet."""
-    overlap = np.clip(0.5 + (second - first) * (0.5 / width_mm), 0, 1)
+    width = 1.5  # mm
+    overlap = np.clip(0.5 + (second - first) * (0.5 / width), 0, 1)
     rounded = second + (first - second) * overlap
-    return np.asarray(rounded - width_mm * overlap * (1 - overlap))
+    return np.asarray(rounded - width * overlap * (1 - overlap))
