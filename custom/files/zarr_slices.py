@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -22,6 +22,7 @@ from custom.files.text_files import read_json
 
 __all__ = [
     "ZarrSliceReader",
+    "check_chunks",
     "number_of_slices",
     "open_stack",
     "split_slice",
@@ -126,27 +127,33 @@ def _open_array(path: str, _modified_ns: int) -> tuple[zarr.Array[Any], NDArray[
     if fault is not None:
         raise InputError(f"{path}: {fault}")
     array = zarr.open_array(path, mode="r")
-    names = _codecs(array)
-    unknown = [name for name in names if name not in _CODECS]
-    if unknown or sum(name in _COMPRESSORS for name in names) > 1:
-        raise InputError(
-            f"{path}: its chunks are written by {', '.join(names)}: write them by one of "
-            f"{', '.join(_COMPRESSORS)} alone, without shards"
-        )
-    if _bytes_of(array.chunks, array) > max(_bytes_of(array.shape, array), _SMALL):
-        raise InputError(f"{path}: its chunks are larger than itself: is zarr.json damaged?")
+    try:
+        check_chunks(array)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
     return array, np.asarray(array.attrs.asdict()["affine"], dtype=float)
 
 
-def _bytes_of(shape: Sequence[int], array: zarr.Array[Any]) -> int:
-    """Return the bytes of a part of an array."""
-    return math.prod(shape) * int(array.dtype.itemsize)
+def check_chunks(array: zarr.Array[Any], heads: Iterable[bytes] = ()) -> None:
+    """Raise ``ValueError`` for chunks that would unpack to more than their array's header states.
 
-
-def _codecs(array: zarr.Array[Any]) -> list[str]:
-    """Return the names of an array's codecs."""
+    Args:
+        array: The array.
+        heads: The first 18 bytes of chunks.
+    """
     metadata: Any = array.metadata
-    return [codec.to_dict()["name"] for codec in metadata.codecs]
+    names = [codec.to_dict()["name"] for codec in metadata.codecs]
+    if {*names} - {*_CODECS} or sum(name in _COMPRESSORS for name in names) > 1:
+        raise ValueError(
+            f"its chunks are written by {', '.join(names)}: write them by one of "
+            f"{', '.join(_COMPRESSORS)} alone, without shards"
+        )
+    chunk, whole = (math.prod(part) * array.dtype.itemsize for part in (array.chunks, array.shape))
+    if chunk > max(whole, _SMALL):
+        raise ValueError("its chunks are larger than itself: is zarr.json damaged?")
+    for head in heads:
+        if _unpacked(head, names) > chunk + 4:  # with a checksum
+            raise ValueError("a chunk would unpack to another size")
 
 
 def _unpacked(head: bytes, codecs: Sequence[str]) -> float:
@@ -170,19 +177,19 @@ def _unpacked(head: bytes, codecs: Sequence[str]) -> float:
 
 def _values(path: str, array: zarr.Array[Any], start: int, stop: int) -> NDArray[np.float32]:
     """Return the slices ``start`` to ``stop - 1``; Zarr itself reads a missing chunk as zeros."""
-    grid, codecs = array.chunks, _codecs(array)
+    grid, heads = array.chunks, []
     first = range(start // grid[0], -(-stop // grid[0]))
     others = (range(-(-n // c)) for n, c in zip(array.shape[1:], grid[1:], strict=True))
     for place in product(first, *others):
-        where = f"{path}: the chunk of slice {place[0] * grid[0]}"
         try:
             with (Path(path) / array.metadata.encode_chunk_key(place)).open("rb") as file:
-                head = file.read(18)
+                heads.append(file.read(18))
         except FileNotFoundError:
-            raise InputError(f"{where} is missing: {_REMEDY}") from None
-        if _unpacked(head, codecs) > _bytes_of(grid, array) + 4:  # with a checksum
-            raise InputError(f"{where} is damaged: it would unpack to another size: {_REMEDY}")
+            raise InputError(
+                f"{path}: the chunk of slice {place[0] * grid[0]} is missing: {_REMEDY}"
+            ) from None
     try:
+        check_chunks(array, heads)
         return np.asarray(array[start:stop], np.float32)
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -18,6 +18,7 @@ from zarr.storage import ZipStore
 
 from custom.errors import InputError
 from custom.files.atomic import atomic_path
+from custom.files.zarr_slices import check_chunks
 from custom.physics.image_moments import standardise
 from custom.physics.intensity_statistics import outlier_limit
 
@@ -255,14 +256,17 @@ def _read(path: Path) -> _Content:
     # Damage is detected before Zarr reads: it would raise while reads of other chunks still run.
     with zipfile.ZipFile(path) as archive:
         broken = archive.testzip()
-    if broken is not None:
-        raise ValueError(f"{broken} is damaged")
+        if broken is not None:
+            raise ValueError(f"{broken} is damaged")
+        chunks = [name for name in archive.namelist() if name.startswith(f"{_ARRAY}/c/")]
+        heads = [archive.open(name).read(18) for name in chunks]
     with ZipStore(path, mode="r") as store:
         array = zarr.open_array(store=store, path=_ARRAY, mode="r")
         if array.ndim != 3 or array.shape[1] != array.shape[2]:
             raise ValueError(f"shape {array.shape} is not (N, S, S)")
         if not array.size:
             raise ValueError("it holds no residual")
+        check_chunks(array, heads)
         missing = array.nchunks - array.nchunks_initialized
         if missing:
             raise ValueError(f"{missing} of {array.nchunks} residuals are missing")

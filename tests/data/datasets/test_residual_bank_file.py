@@ -4,6 +4,7 @@ import errno
 import logging
 import zipfile
 
+import numcodecs
 import pytest
 import torch
 import zarr
@@ -80,6 +81,15 @@ def without_residuals(path):
         )
 
 
+def bomb(path):
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["residuals/c/3/0/0"] = numcodecs.Blosc().encode(bytes(2**20))
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
 def empty(path):
     path.write_bytes(b"")
 
@@ -91,6 +101,7 @@ def empty(path):
         (without_entry, "1 of 10"),
         (without_array, "array"),
         (without_residuals, "holds no residual"),
+        (bomb, "unpack to another size"),
         (empty, "zip"),
     ],
 )
