@@ -97,6 +97,7 @@ def super_resolution(data: Path, work: Path, ours: Settings) -> dict[str, Any]:
         "trained_psnr": psnr_table(groups[TRAINED], methods),
         "texture": texture_table(groups[HELD], methods, white),
         "whole": whole_table(rows, methods),
+        "weights": weights_of(ours, made, cases[0]),
         **worst_words(gains[HELD]),
     }
 
@@ -107,19 +108,37 @@ def denoising(data: Path, work: Path, ours: Settings) -> dict[str, Any]:
     classical = available(DENOISERS)
     made = folders(classical, ours, [*cases, *repeats], work)
     rows = rows_of(cases, made)
+    groups = {group: [row for row in rows if row["group"] == group] for group in (HELD, TRAINED)}
+    compared = opponents(ours, classical, ())
     # Without noise nothing is better than to do nothing: no opponent there.
-    noisy = [row for row in rows if row["noise"]]
-    gains = gains_of(noisy, opponents(ours, classical, ()))
-    draw_worst(gains, cases, made, PICTURES / "acquired_worst_denoised.jpg", work)
+    gains = {
+        group: gains_of([row for row in of if row["noise"]], compared)
+        for group, of in groups.items()
+    }
+    draw_worst(gains[HELD], cases, made, PICTURES / "acquired_worst_denoised.jpg", work)
     errors = {name: repeat_errors(repeats, folder) for name, folder in made.items()}
     return {
         "gains": gains,
         "repeat_errors": errors,
-        "gain": gain_table(gains),
-        "psnr": psnr_table(rows, list(made)),
+        "held_gain": gain_table(gains[HELD]),
+        "trained_gain": gain_table(gains[TRAINED]),
+        "held_psnr": psnr_table(groups[HELD], list(made)),
+        "trained_psnr": psnr_table(groups[TRAINED], list(made)),
         "repeats": repeat_table(errors),
-        **worst_words(gains),
+        "weights": weights_of(ours, made, cases[0]),
+        **worst_words(gains[HELD]),
     }
+
+
+def weights_of(ours: Settings, made: Mapping[str, Path], case: Case) -> str:
+    """Return the hash of each method's weights, where results say it in a sidecar."""
+    found = []
+    for name in ours:
+        sidecar = made[name] / f"{case.name}_restored.json"
+        if sidecar.is_file():
+            about = json.loads(sidecar.read_text(encoding="utf-8"))["weights"]
+            found.append(f"{name} `{about['sha256'][:12]}`")
+    return ", ".join(found) or "unknown"
 
 
 def worst_of(gains: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[str, Mapping[str, Any]]:
@@ -159,7 +178,7 @@ def draw_worst(
             error = (values - truth)[:, :, truth.shape[2] // 2]
             style = {"cmap": "RdBu_r", "vmin": -white / 5, "vmax": white / 5}
             show_slice(below, error, (1, 1), **style)
-            below.set_title("error, white/5")
+            below.set_title("error, a fifth of white and more: full colour")
         else:
             below.set_axis_off()
     drawn = work / f"{target.stem}.png"
@@ -194,7 +213,7 @@ def main() -> None:
     page = Path(__file__).with_name("acquired.md").read_text(encoding="utf-8").format(**found)
     (RESULTS / "acquired.md").write_text(page, encoding="utf-8")
     kept = {
-        part: {key: value for key, value in of.items() if not isinstance(value, str)}
+        part: {k: v for k, v in of.items() if k == "weights" or not isinstance(v, str)}
         for part, of in found.items()
     }
     text = json.dumps({"environment": environment(), **kept}, indent=1)
