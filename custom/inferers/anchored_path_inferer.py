@@ -90,7 +90,7 @@ class AnchoredPathInferer(IterativeInferer):
         noise_scale: float = 0.0,
         num_samples: int = 1,
         noise: ResidualNoise | None = None,
-        form: MomentsForm = "centred",
+        form: MomentsForm = "tissue",
         slices_per_batch: int = 4,
         seed: int = 0,
     ) -> None:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from custom.physics.intensity_statistics import outlier_limit
+from custom.physics.intensity_statistics import outlier_limit, reference_intensity
 from custom.setting_checks import check_choice
 
 __all__ = [
@@ -17,14 +17,14 @@ __all__ = [
     "unstandardise",
 ]
 
-MomentsForm = Literal["centred", "printed"]
+MomentsForm = Literal["tissue", "centred", "printed"]
 
 # Relative to the root mean square. A slice that varies less is constant to within the rounding of
 # float32; dividing by its deviation would amplify the rounding errors to an image.
 _FLAT = 1e-6
 
 
-def image_moments(image: Tensor, form: MomentsForm = "centred") -> Tensor:
+def image_moments(image: Tensor, form: MomentsForm = "tissue") -> Tensor:
     r"""Return centre and scale by which an image is standardised.
 
     .. math:: c = \operatorname{mean}(x), \qquad s = \sqrt{\operatorname{mean}((x - c)^2)}
@@ -34,11 +34,13 @@ def image_moments(image: Tensor, form: MomentsForm = "centred") -> Tensor:
     Args:
         image: One image.
         form: ``centred`` as above; ``printed`` divides by the root mean square of the image as
-            it is, :math:`s = \sqrt{\operatorname{mean}(x^2)}`.
+            it is, :math:`s = \sqrt{\operatorname{mean}(x^2)}`; ``tissue`` takes half the median of
+            the tissue for both, so that air becomes -1 and tissue about 1, and a bright rim
+            changes neither by much.
 
     Returns:
         ``(2,)`` float32, centre and scale, in the units of ``image``. The scale of a constant
-        image is 1.
+        image is 1 with ``centred`` and ``printed``, and of an empty one 1/2 with ``tissue``.
 
     Shape:
         ``image``: any.
@@ -55,6 +57,8 @@ def image_moments(image: Tensor, form: MomentsForm = "centred") -> Tensor:
     # A plain Tensor, not MONAI's MetaTensor; float32, since squares of raw intensities overflow
     # half precision.
     values = torch.as_tensor(image).as_subclass(Tensor).float()
+    if form == "tissue":
+        return (reference_intensity(values, "tissue_median") / 2).repeat(2)
     kept = ~(values.abs() > outlier_limit(values))  # NaN is kept, so that it is noticed
     # The image itself where all are kept, since the order of a sum changes its last digit.
     values = values if kept.all() else values[kept]

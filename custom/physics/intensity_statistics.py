@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,7 +24,7 @@ __all__ = [
 
 AnyImage = TypeVar("AnyImage", Tensor, NDArray[Any])
 
-STATISTICS = ("mean", "foreground_mean")
+STATISTICS = ("mean", "foreground_mean", "tissue_median")
 
 _CLIP = (1.0, 97.0)  # percentiles; 3 % of the voxels may be brighter than any tissue
 # Times the median of the tissue. Of 50 head, brain and mouse images 0 to 0.05 % of the voxels lie
@@ -110,7 +111,8 @@ def reference_intensity(image: Tensor, statistic: str, slice_axis: bool = False)
     Args:
         image: Array or tensor, ``(C, *spatial)``.
         statistic: ``mean``: that of all voxels; ``foreground_mean``: that of the voxels above
-            Otsu's threshold, so that air stays 0 when a volume is divided by it, as padding is.
+            Otsu's threshold; ``tissue_median``: that of :func:`outlier_limit`, which a bright rim
+            of 2 % of the voxels hardly moves, while it moves the mean by a quarter.
         slice_axis: Whether the last axis counts slices, each with a number of its own.
 
     Returns:
@@ -118,7 +120,7 @@ def reference_intensity(image: Tensor, statistic: str, slice_axis: bool = False)
 
     Source:
         docs/methods/micro_mri_denoise.md, "Preparation" (mean); docs/methods/gan3d_sr_denoise.md,
-        "What the published code does otherwise" (mean of the foreground).
+        "What the published code does otherwise" (mean of the foreground); the median is ours.
     """
     check_choice("statistic", statistic, STATISTICS)
     # as_tensor keeps MONAI's MetaTensor; the intensity is a plain number or vector.
@@ -128,11 +130,11 @@ def reference_intensity(image: Tensor, statistic: str, slice_axis: bool = False)
     if statistic == "mean":
         found = _mean(values, values.new_tensor(limits, dtype=torch.float64), slice_axis)
     else:
-        found = torch.tensor(
-            [_foreground_mean(part, limit) for part, limit in zip(parts, limits, strict=True)],
-            dtype=torch.float32,
-            device=values.device,
-        )
+        if statistic == "foreground_mean":
+            each = [_foreground_mean(*pair) for pair in zip(parts, limits, strict=True)]
+        else:
+            each = [limit / OUTLIER if math.isfinite(limit) else 0.0 for limit in limits]
+        found = torch.tensor(each, dtype=torch.float32, device=values.device)
     found = found if slice_axis else found.reshape(())
     return torch.where(found > 0, found, torch.ones_like(found))
 

@@ -27,13 +27,13 @@ class ImageMomentsd(MapTransform):
         Images: ``(C, *spatial)``; moments ``(2,)``.
 
     Raises:
-        ValueError: If ``form`` is neither ``centred`` nor ``printed``.
+        ValueError: If ``form`` is unknown.
     """
 
     def __init__(
         self,
         keys: KeysCollection,
-        form: MomentsForm = "centred",
+        form: MomentsForm = "tissue",
     ) -> None:
         super().__init__(keys)
         check_choice("form", form, get_args(MomentsForm))

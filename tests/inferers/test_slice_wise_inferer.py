@@ -6,6 +6,7 @@ from monai.inferers import SliceInferer
 from custom.inferers.slice_wise_inferer import (
     SliceWiseInferer,
     fold_slices,
+    slice_positions,
     unfold_slices,
 )
 
@@ -15,8 +16,38 @@ def volumes(channels=1):
     return torch.arange(2 * channels * 5 * 7 * 9.0).view(2, channels, 5, 7, 9)
 
 
+def by_hand(volume, spatial_dim, offset):
+    """Every slice replaced by the one ``offset`` further, the ends repeated."""
+    total = volume.shape[spatial_dim + 2]
+    chosen = [min(max(number + offset, 0), total - 1) for number in range(total)]
+    return volume.index_select(spatial_dim + 2, torch.tensor(chosen))
+
+
 @pytest.mark.parametrize("spatial_dim", [0, 1, 2])
-def test_a_volume_is_what_monai_gives_to_the_bit(spatial_dim):
+@pytest.mark.parametrize(("num_slices", "slices_per_batch"), [(1, 4), (3, 1), (3, 4), (5, 100)])
+def test_a_network_that_picks_a_neighbour_shifts_the_volume(
+    spatial_dim, num_slices, slices_per_batch
+):
+    inferer = SliceWiseInferer(spatial_dim, num_slices, slices_per_batch)
+    image = volumes(channels=2)
+    for offset in range(-(num_slices // 2), num_slices // 2 + 1):
+        for channel in range(2):
+            picked = channel * num_slices + num_slices // 2 + offset
+            shifted = inferer(image, lambda x, picked=picked: x[:, picked : picked + 1])
+            assert torch.equal(
+                shifted, by_hand(image[:, channel : channel + 1], spatial_dim, offset)
+            )
+
+
+def test_few_slices_repeat_their_ends():
+    seen = SliceWiseInferer(num_slices=5)(volumes()[..., :2], lambda x: x)
+    ends = volumes()[:, 0, ..., :2]
+    for channel, number in enumerate([0, 0, 0, 1, 1]):
+        assert torch.equal(seen[:, channel, ..., 0], ends[..., number])
+
+
+@pytest.mark.parametrize("spatial_dim", [0, 1, 2])
+def test_one_slice_is_what_monai_gives_to_the_bit(spatial_dim):
     torch.manual_seed(0)
     network = torch.nn.Sequential(
         torch.nn.Conv2d(1, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(8, 1, 3, padding=1)
@@ -32,15 +63,20 @@ def test_a_volume_is_what_monai_gives_to_the_bit(spatial_dim):
     torch.testing.assert_close(ours, each)
 
 
-def test_more_arguments_reach_the_network_and_the_last_batch_is_what_is_left():
+def test_positions_and_more_arguments_reach_the_network():
     seen = []
 
-    def network(x, *args, **kwargs):
-        seen.append((len(x), args, kwargs))
-        return x
+    def network(x, position, *args, **kwargs):
+        seen.append((position, args, kwargs))
+        return x * position[:, None, None, None]
 
-    assert torch.equal(SliceWiseInferer()(volumes(), network, "one", two="three"), volumes())
-    assert seen == [(n, ("one",), {"two": "three"}) for n in (4, 4, 4, 4, 2)]
+    image = volumes()
+    scaled = SliceWiseInferer(2, 1, 4, position=True)(image, network, "one", two="three")
+    assert [len(position) for position, *_ in seen] == [4, 4, 4, 4, 2]
+    assert all(rest == [("one",), {"two": "three"}] for _, *rest in seen)
+    expected = torch.tensor([-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1])
+    torch.testing.assert_close(scaled, image * expected)
+    assert slice_positions(1) == 0
 
 
 def test_the_plane_may_grow_and_geometry_stays():
@@ -71,6 +107,8 @@ def test_folding_is_undone(spatial_dim):
     ("options", "match"),
     [
         ({"spatial_dim": 3}, "spatial_dim"),
+        ({"num_slices": 2}, "num_slices must be odd"),
+        ({"num_slices": 0}, "num_slices"),
         ({"slices_per_batch": 0}, "slices_per_batch"),
     ],
 )

@@ -17,8 +17,16 @@ EXAMPLE = torch.tensor([[[1.0, 2.0], [3.0, 6.0]]])
 
 def test_numbers_counted_by_hand():
     # mean 3; squares about it 4, 1, 0, 9; squares 1, 4, 9, 36
-    torch.testing.assert_close(image_moments(EXAMPLE), torch.tensor([3.0, 3.5**0.5]))
+    torch.testing.assert_close(image_moments(EXAMPLE, "centred"), torch.tensor([3.0, 3.5**0.5]))
     torch.testing.assert_close(image_moments(EXAMPLE, "printed"), torch.tensor([3.0, 12.5**0.5]))
+
+
+def test_air_becomes_minus_one_and_the_median_of_the_tissue_one():
+    tissue = torch.tensor([90.0, 100.0, 100.0, 100.0, 110.0] * 8)
+    image = torch.cat([torch.zeros(60), tissue]).reshape(1, 10, 10)
+    standardised = standardise(image, image_moments(image, "tissue"))
+    torch.testing.assert_close(standardised.flatten()[:60], torch.full((60,), -1.0))
+    assert standardised.flatten()[60:].median() == 1
 
 
 @given(
@@ -30,7 +38,7 @@ def test_numbers_counted_by_hand():
 def test_standardised_images_have_zero_mean_and_unit_variance(shape, gain, offset, seed):
     generator = torch.Generator().manual_seed(seed)
     image = gain * (torch.rand(shape, generator=generator) + offset)
-    moments = image_moments(image)
+    moments = image_moments(image, "centred")
     reference = np.asarray(image, np.float64)
     np.testing.assert_allclose(moments, [reference.mean(), reference.std()], rtol=1e-3)
     standardised = standardise(image, moments)
@@ -61,7 +69,8 @@ def test_a_constant_image_becomes_zero(form, value):
 def test_a_slice_is_flat_only_to_within_the_rounding_of_float32(relative, scale):
     """Of deviation 0.1 on 1000 the image is kept: what varies less than 1e-6 is rounding."""
     rows = torch.tensor([1.0, -1.0]).repeat(50)
-    assert image_moments(1000 * (1 + relative * rows))[1].item() == pytest.approx(scale, rel=1e-2)
+    moments = image_moments(1000 * (1 + relative * rows), "centred")
+    assert moments[1].item() == pytest.approx(scale, rel=1e-2)
 
 
 def test_samples_of_a_batch_have_moments_of_their_own():
@@ -76,7 +85,7 @@ def test_samples_of_a_batch_have_moments_of_their_own():
 def test_gaps_are_seen():
     image = EXAMPLE.clone()
     image[0, 0, 0] = torch.nan
-    assert torch.isnan(standardise(image, image_moments(image))).all()
+    assert torch.isnan(standardise(image, image_moments(image, "centred"))).all()
 
 
 def test_half_precision_does_not_overflow():

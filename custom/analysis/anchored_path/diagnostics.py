@@ -95,7 +95,7 @@ class AnchoredPathDiagnostics:
         scheduler: AnchoredPathScheduler,
         noise: ResidualNoise,
         output_dir: str | Path,
-        form: MomentsForm = "centred",
+        form: MomentsForm = "tissue",
         steps_compared: Sequence[int] = (1, 2, 5, 10, 20, 50, 100),
         num_inference_steps: int | None = None,
         num_samples: int = 8,

@@ -82,7 +82,7 @@ def draw_path(strip: PathStrip, pixel_mm: tuple[float, float] = (1, 1)) -> Figur
             bar = figure.colorbar(
                 shown, ax=line.tolist(), shrink=0.9, aspect=18, pad=0.01, extend="both"
             )
-            bar.set_label("standard deviations\nof the slice", fontsize=8, color=INK)
+            bar.set_label("standardised\nunits", fontsize=8, color=INK)
             bar.ax.tick_params(labelsize=7)
     for ax, step in zip(axes[0], strip.steps, strict=True):
         ax.set_title(f"t = {step}", fontsize=10, color=INK)
@@ -133,7 +133,7 @@ def draw_endpoint(curve: EndpointErrors) -> Figure:
     ax.axvline(used, color=COLOURS[1], linewidth=1.4, linestyle=":",
                label=f"$\\beta$ of this model = {used:.3g}")  # fmt: skip
     ax.legend(fontsize=8.5, frameon=False, loc="lower right")
-    plain_axes(ax, "$\\beta$, standard deviations of the slice", "MSE($x_T$, $x_T^*$)")
+    plain_axes(ax, "$\\beta$, standardised units", "MSE($x_T$, $x_T^*$)")
     return figure
 
 
@@ -246,7 +246,7 @@ def draw_uncertainty(
                 shown, ax=ax, location="bottom", shrink=0.85, aspect=28, pad=0.02, extend="max"
             )
             bar.ax.tick_params(labelsize=8)
-            bar.set_label("means of the fast slice", fontsize=8.5, color=INK)
+            bar.set_label("units of the slice's scale", fontsize=8.5, color=INK)
     _draw_reliability(axes[1, 2], curve, correlations)
     figure.suptitle(f"{pair.scan}, slice {pair.index}", fontsize=12, fontweight="bold", color=INK)
     return figure

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from custom.analysis.anchored_path.slices import PairedSlice
 from custom.metrics.psnr import mean_squared_error, peak_signal_to_noise_ratio
 from custom.metrics.ssim import structural_similarity
+from custom.physics.intensity_statistics import reference_intensity
 
 __all__ = [
     "Deviation",
@@ -34,7 +35,7 @@ Restore = Callable[[Tensor, nn.Module], Tensor]
 
 @dataclass(frozen=True)
 class Deviation:
-    """Mean and deviation of several noisy passes for one slice, in means of the fast slice.
+    """Mean and deviation of several noisy passes for one slice, in units of its scale.
 
     Args:
         pair: The slice.
@@ -57,8 +58,9 @@ class Deviation:
 
     @property
     def tissue(self) -> Array:
-        """Mask where the reference is brighter than the mean of the fast slice."""
-        return self.pair.label[0, 0].numpy() > 1
+        """Mask where the reference is brighter than half the median of the tissue."""
+        half = 0.5 * float(reference_intensity(self.pair.label, "tissue_median"))
+        return self.pair.label[0, 0].numpy() > half
 
 
 def step_quality(
@@ -97,7 +99,7 @@ def step_quality(
 def input_quality(pairs: Sequence[PairedSlice]) -> dict[str, float]:
     """Return the mean measures of the fast slices themselves.
 
-    ``mse`` in squared means of the fast slice, ``psnr`` in dB, ``ssim``.
+    ``mse`` in squares of each slice's scale, ``psnr`` in dB, ``ssim``.
     """
     return _mean_quality(pairs, [pair.image for pair in pairs])
 

@@ -27,7 +27,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class PairedSlice:
-    """A fast slice on the fine grid and its reference, in means of the fast slice.
+    """A fast slice on the fine grid and its reference, in units of the fast slice's scale.
 
     Args:
         scan: The scan's name.
@@ -49,7 +49,7 @@ class PairedSlice:
     data_range: float
     pixel_mm: tuple[float, float]
 
-    def standardised(self, form: MomentsForm = "centred") -> tuple[Tensor, Tensor]:
+    def standardised(self, form: MomentsForm = "tissue") -> tuple[Tensor, Tensor]:
         """Return reference and fast slice, both by the moments of the fast slice.
 
         Args:
@@ -67,9 +67,9 @@ def choose_slices(
     """Take slices spread evenly over the scans, and within a scan over its kept slices.
 
     Args:
-        dataset: Whole scans after preprocessing: ``image`` and ``label`` ``(1, X, Y, S)`` in means
-            of the fast slices, and the means ``(S,)`` under ``image_scale``. Only the scans that
-            are needed are read.
+        dataset: Whole scans after preprocessing: ``image`` and ``label`` ``(1, X, Y, S)`` in units
+            of the fast slices' scales, and these, ``(S,)``, under ``image_scale``. Only the scans
+            that are needed are read.
         number: Slices to take, at least 1.
 
     Raises:
