@@ -127,7 +127,8 @@ def test_deterministic_sampler_of_the_gaussian_toy(parameterisation, num_inferen
     gain, _ = recursion(scheduler, steps)
     noisy = scans()
     centre = noisy.mean((1, 2, 3), keepdim=True)
-    restored = AnchoredPathInferer(scheduler, num_inference_steps)(noisy, optimal(scheduler))
+    inferer = AnchoredPathInferer(scheduler, num_inference_steps, form="centred")
+    restored = inferer(noisy, optimal(scheduler))
     torch.testing.assert_close(restored, centre + gain * (noisy - centre), rtol=1e-4, atol=1e-4)
     if num_inference_steps == 1 and parameterisation == "path":
         assert gain == pytest.approx(CLEAN_VARIANCE / (1 + 0.3**2))  # the Wiener filter
@@ -144,7 +145,7 @@ def test_mean_and_deviation_of_the_gaussian_toy(parameterisation, num_inference_
     centre = noisy.mean((1, 2, 3), keepdim=True)
     std = noisy.std((1, 2, 3), correction=0, keepdim=True) * variance**0.5
     inferer = AnchoredPathInferer(
-        scheduler, num_inference_steps, noise_scale, num_samples=passes, noise=WhiteNoise()
+        scheduler, num_inference_steps, noise_scale, passes, WhiteNoise(), form="centred"
     )
     mean, deviation = inferer(noisy, optimal(scheduler)).split(1, dim=1)
     error = deviation / passes**0.5
@@ -232,7 +233,7 @@ def test_empty_slices_stay_empty_and_gaps_are_seen():
     noisy[0] = 0
     noisy[1, 0, 2, 2] = torch.nan
     scheduler = AnchoredPathScheduler(10)
-    restored = AnchoredPathInferer(scheduler)(noisy, optimal(scheduler))
+    restored = AnchoredPathInferer(scheduler, form="centred")(noisy, optimal(scheduler))
     assert not restored[0].any()
     assert torch.isnan(restored[1]).all()
     assert torch.isfinite(restored[2]).all()

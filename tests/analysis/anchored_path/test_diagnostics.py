@@ -147,7 +147,7 @@ def test_slices_are_spread_over_scans_and_leave_out_bad_ones(tmp_path):
 
 def test_an_oracle_walks_back_to_the_reference():
     (pair,) = choose_slices(list(scans(count=1)), 1)
-    clean, anchor = pair.standardised()
+    clean, anchor = pair.standardised("centred")
     assert float(anchor.mean()) == pytest.approx(0, abs=1e-5)  # rounding of float32
     assert float(anchor.std(correction=0)) == pytest.approx(1, abs=1e-5)
     path = AnchoredPathScheduler(num_steps=5, end_std=0.2)
