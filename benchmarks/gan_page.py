@@ -19,7 +19,7 @@ from custom.evaluation.measure import format_value, title
 from custom.report.training_curves import OPTIMUM, Curves
 
 TEMPLATE = Path(__file__).with_name("publish_gan.md")
-TITLES = {"three_player": "three-player GAN", "disgan": "DISGAN"}
+TITLES = {"regression": "regression", "three_player": "three-player GAN", "disgan": "DISGAN"}
 
 
 def page(
@@ -98,6 +98,7 @@ def trainings_table(trainings: Mapping[str, tuple[Mapping[str, Any], Curves]]) -
         seconds = sum(curves.get("seconds", {}).values())
         ends = [_last(curves, f"train_{term}") for term in (*OPTIMUM, "pixel_loss", "feature_loss")]
         critic = str(config.get("critic_def", {}).get("_target_", "")).rpartition(".")[2]
+        critic = critic if "train_critic_loss" in curves else "-"
         width = str(config["network_def"].get("channels", "-"))
         rows.append([TITLES[name], width, critic, str(epochs), f"{seconds / 60:.0f}", *ends])
     head = ["training", "generator channels", "critic", "epochs", "minutes"]

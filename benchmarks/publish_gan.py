@@ -1,11 +1,11 @@
 """The results of ``gan3d_sr_denoise``: trainings, evaluations, figures and page, by one command.
 
-Trains the small generator with each of the published critics (``disgan``: ``configs/train.yaml``
-as it stands; ``three_player``: the same with the residual critic) on a dataset of real volumes, or
-takes what lies in ``--work`` under these names (``--skip-training``; any training of the bundle
-will do, its network is read from its ``config.yaml``). Evaluates both in one run, on the held-out
-volumes of the dataset and on the demonstration set; writes ``docs/results/gan3d.md``, its pictures,
-and the tables of the model card.
+Trains the small generator by ``configs/train.yaml`` as it stands (``regression``), and against each
+of the published critics on the same partners (``disgan``; ``three_player``: the residual critic) on
+a dataset of real volumes, or takes what lies in ``--work`` under these names (``--skip-training``;
+any training of the bundle will do, its network is read from its ``config.yaml``). Evaluates all in
+one run, on the held-out volumes of the dataset and on the demonstration set; writes
+``docs/results/gan3d.md``, its pictures, and the tables of the model card.
 
 The dataset is a folder with ``datalist.json``, as ``docs/data.md`` tells.
 
@@ -39,15 +39,18 @@ from custom.bundle.launch import run_bundle
 from custom.report.training_curves import draw_curves, read_curves
 
 BUNDLE = REPOSITORY / "bundles" / "gan3d_sr_denoise"
+_AGAINST = {"trainer": "@train::adversarial_trainer", "training_state": "@adversarial_state"}
 # What each training has in place of train.yaml's.
 TRAININGS: dict[str, dict[str, Any]] = {
-    "disgan": {},
+    "regression": {},
+    "disgan": _AGAINST,
     "three_player": {
+        **_AGAINST,
         "critic_def": {
             "_target_": "custom.networks.nets.residual_critic.ResidualCritic",
             "features": 8,
             "num_blocks": 4,
-        }
+        },
     },
 }
 _MOST_BYTES = 120_000  # of a picture in the repository
@@ -142,7 +145,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--docs", type=Path, default=REPOSITORY / "docs")
     parser.add_argument("--bundle", type=Path, default=BUNDLE, help="whose card is written")
     parser.add_argument("--skip-training", action="store_true", help="take what is in --work")
-    parser.add_argument("--first", choices=tuple(TRAININGS), default="disgan", help="the model")
+    parser.add_argument("--first", choices=tuple(TRAININGS), default="regression", help="the model")
     parser.add_argument(
         "--ship", action="store_true", help="the weights of --first are the bundle's"
     )

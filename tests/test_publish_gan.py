@@ -62,15 +62,16 @@ def test_the_effect_of_data_consistency(summary):
 
 
 def test_the_networks_of_both_trainings_are_rebuilt(tmp_path):
-    write_training(tmp_path / "disgan")
-    write_training(tmp_path / "three_player", width=24)
+    for name, width in (("regression", 16), ("disgan", 16), ("three_player", 24)):
+        write_training(tmp_path / name, width=width)
     overlay = publish_gan.side_by_side("disgan", tmp_path)
     assert overlay["network_def"] == {"_target_": "Net", "channels": 16, "scale": 2, "convs": 4}
     assert overlay["three_player_def"]["channels"] == 24
     assert overlay["degradation"] == "linear"
-    (peer, magnitude) = overlay["peers"]
+    peer, magnitude = overlay["peers"][-2:]
     assert (peer["output_key"], peer["network"]) == ("three_player", "@three_player_def")
-    assert magnitude["keys"] == ["three_player"]
+    assert magnitude["keys"] == ["regression", "three_player"]
+    write_training(tmp_path / "other" / "regression")
     write_training(tmp_path / "other" / "disgan")
     write_training(tmp_path / "other" / "three_player", kind="kspace")
     with pytest.raises(SystemExit, match="kspace"):

@@ -38,6 +38,7 @@ __all__ = [
     "Degradation",
     "acquired_as",
     "check_degradation",
+    "check_same_grid",
     "crop_to_multiple",
     "downsample",
     "grid_offset",
@@ -192,6 +193,19 @@ def check_degradation(degradation: str, scale: int) -> None:
         raise ValueError(f"degradation must be one of {known}, got {degradation!r}")
     if scale < 1:
         raise ValueError(f"scale must be at least 1, got {scale}")
+
+
+def check_same_grid(degradation: str, other: str) -> None:
+    """Refuse an operator whose coarse grid lies half a voxel beside that of another.
+
+    Raises:
+        ValueError: If an operator is unknown, or the grids differ.
+    """
+    if grid_offset(degradation) != grid_offset(other):
+        raise ValueError(
+            f"acquired_by {other} has another grid than degradation {degradation}: choose one "
+            f"of {', '.join(n for n in DEGRADATIONS if grid_offset(n) == grid_offset(degradation))}"
+        )
 
 
 def _as_floating(volume: Tensor) -> Tensor:

@@ -46,7 +46,12 @@ def dataset_dir(tmp_path_factory):
 def config(dataset_dir, **changes):
     parser = ConfigParser()
     parser.read_config(str(CONFIG))
-    changes = {"patch_size": [SIZE] * 3, "steps_per_epoch": 3, "seed": 5} | changes
+    changes = {
+        "patch_size": [SIZE] * 3,
+        "steps_per_epoch": 3,
+        "seed": 5,
+        "augment": False,
+    } | changes
     parser.update({"dataset_dir": str(dataset_dir), **changes})
     return parser
 
@@ -73,7 +78,7 @@ def crop(whole, start, size):
 
 
 @pytest.mark.parametrize(
-    ("degradation", "limit"), [("linear", 1e-5), ("nearest", 1e-6), ("kspace", 0.06)]
+    ("degradation", "limit"), [("linear", 1e-5), ("nearest", 1e-6), ("kspace", 0.08)]
 )
 def test_the_partner_of_a_patch_is_a_crop_of_the_downsampled_whole(dataset_dir, degradation, limit):
     parser = config(dataset_dir, degradation=degradation)
@@ -133,7 +138,7 @@ def test_training_and_restoration_divide_by_the_same_number(dataset_dir, degrada
     assert used == pytest.approx(float(reference_intensity(whole, "foreground_mean")), rel=0.01)
     # Divided by it, the mean of the foreground is 1.
     assert float(reference_intensity(item["image"], "foreground_mean")) == pytest.approx(
-        1, rel=1e-4
+        1, rel=1e-3
     )
 
 

@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 from custom.physics.acquisition import TRAINING_OPERATORS, acquire
 from custom.physics.downsampling import (
     DEGRADATIONS,
+    check_same_grid,
     downsample,
     grid_offset,
     high_affine,
@@ -242,6 +243,12 @@ def test_a_family_of_operators_and_noise_is_drawn_and_a_named_one_is_repeated():
     torch.testing.assert_close(plain, acquire(whole, "box", 2)[0])
     linear = AcquireVolumed("label", "image", "linear")({"label": high})["image"]
     assert torch.equal(linear, downsample(whole, "linear")[0])
+
+
+def test_an_operator_of_another_grid_is_refused():
+    check_same_grid("acquired", "hamming")
+    with pytest.raises(ValueError, match="acquired_by kspace has another grid"):
+        check_same_grid("acquired", "kspace")
 
 
 def test_wrong_arguments_are_named():
