@@ -12,7 +12,7 @@ with the classical ones that are told it too. Or ``NAME=FOLDER`` with ``<case>_r
 any other program, made from ``WORK/inputs``. The first method named is the one that is drawn.
 
 Run: ``python -m benchmarks.acquired --data FOLDER --work FOLDER [--sr "ours={}"]
-[--denoise "ours={mode: denoise}"]``
+[--denoise "ours={config: [denoise]}"]``
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def main() -> None:
     data, work = given.data.resolve(), given.work.resolve()
     found = {
         "sr": super_resolution(data, work, named(given.sr or ["ours={}"])),
-        "denoise": denoising(data, work, named(given.denoise or ["ours={mode: denoise}"])),
+        "denoise": denoising(data, work, named(given.denoise or ["ours={config: [denoise]}"])),
     }
     page = Path(__file__).with_name("acquired.md").read_text(encoding="utf-8").format(**found)
     (RESULTS / "acquired.md").write_text(page, encoding="utf-8")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from custom.data.inputs.training_range import TrainingRange, properties_of
+from custom.data.inputs.training_range import TrainingRange, properties_of, stated_range
 from custom.deploy.audit_log import AuditLog, Decision
 from custom.deploy.bundle_forms import OpenBundle, open_bundle
 from custom.deploy.delivery import ABOUT, deliver
@@ -137,7 +137,9 @@ class Pipeline:
         Raises:
             Refusal: If a check fails, or the series is far from the training.
         """
-        trained = TrainingRange(self._open.metadata.get("training_range", {"kind": "volume"}))
+        about = {"training_range": {"kind": "volume"}, **self._open.metadata}
+        variants = [Path(name).stem for name in self.settings.overlays]
+        trained = TrainingRange(stated_range(about, variants[-1] if variants else None))
         volume = series_volume(
             series,
             trained.kind,

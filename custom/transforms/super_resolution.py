@@ -25,24 +25,39 @@ __all__ = [
     "ModelInputd",
     "OutputGridd",
     "RestorationMode",
+    "check_mode",
 ]
 
-RestorationMode = Literal["super_resolve", "denoise"]
+RestorationMode = Literal["super_resolve", "halve", "denoise"]
 
 _HOT = 4.0  # times the limit of an outlier, itself five times the tissue
-ORIGINAL = "original"  # key of the volume that ``denoise`` makes the model's input from
+ORIGINAL = "original"  # key of the volume that the model's input is made from
+
+
+def check_mode(mode: str, scale: int) -> None:
+    """Refuse an unknown mode, by an error that the user reads.
+
+    Raises:
+        ValueError: If ``mode`` is unknown, or ``denoise`` with a model of another scale than 1.
+    """
+    check_choice("mode", mode, get_args(RestorationMode))
+    if mode == "denoise" and scale != 1:
+        raise ValueError(
+            "mode denoise is of a model of its own: use --config denoise (--mode halve is the "
+            "source's way, which blurs: downsample, then restore)"
+        )
 
 
 class ModelInputd(MapTransform):
     """Make the low-resolution volume that the model restores.
 
-    ``super_resolve`` takes the volume unchanged. ``denoise`` downsamples it, so that the restored
-    volume lies on the volume's own grid; odd sizes are first padded to multiples of the scale by
-    repeating the last plane. The volume itself is then kept as ``original``.
+    ``super_resolve`` and ``denoise`` take the volume unchanged. ``halve`` downsamples it, so that
+    the restored volume lies on the volume's own grid; odd sizes are first padded to multiples of
+    the scale by repeating the last plane. The volume itself is then kept as ``original``.
 
     Args:
         keys: Volume; one key.
-        mode: ``super_resolve`` or ``denoise``.
+        mode: ``super_resolve``, ``halve``, or ``denoise`` for a model of scale 1.
         degradation: That of the model.
         scale: That of the model.
 
@@ -50,7 +65,7 @@ class ModelInputd(MapTransform):
         ``(C, D, H, W)``; output the same, or ``ceil`` of each axis divided by ``scale``.
 
     Raises:
-        ValueError: If ``mode`` is unknown.
+        ValueError: If ``mode`` is unknown, or not for ``scale``.
         ValueError: If ``keys`` are several.
 
     Source:
@@ -65,7 +80,7 @@ class ModelInputd(MapTransform):
         scale: int = 2,
     ) -> None:
         super().__init__(keys)
-        check_choice("mode", mode, get_args(RestorationMode))
+        check_mode(mode, scale)
         if len(self.keys) != 1:
             raise ValueError(f"keys must be one key, since there is one original, got {self.keys}")
         self.mode = mode
@@ -75,7 +90,7 @@ class ModelInputd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data with the volume to restore."""
         result = dict(data)
-        if self.mode == "super_resolve":
+        if self.mode != "halve":
             return result
         volume = data[self.keys[0]]
         plain = torch.as_tensor(volume).as_subclass(Tensor).float()
@@ -141,8 +156,8 @@ class OutputGridd(MapTransform):
 class DifferenceMapd(MapTransform):
     """Make the map of the difference between a restored volume and its input.
 
-    On the input's grid: the restored volume degraded again minus the input; with ``denoise``, where
-    both lie on one grid, the restored volume minus the input.
+    On the input's grid: the restored volume degraded again minus the input; where there is an
+    ``original``, on whose grid the restored volume lies, the restored volume minus the original.
 
     Args:
         keys: Restored volume; one key.

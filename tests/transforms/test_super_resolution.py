@@ -43,7 +43,7 @@ def trilinear(low: MetaTensor, degradation: Degradation) -> MetaTensor:
 
 
 @pytest.mark.parametrize("degradation", DEGRADATIONS)
-@pytest.mark.parametrize("mode", ["super_resolve", "denoise"])
+@pytest.mark.parametrize("mode", ["super_resolve", "halve"])
 def test_a_blob_stays_where_it_is(degradation: Degradation, mode: Any) -> None:
     volume = MetaTensor(smooth((24, 30, 26)), affine=AFFINE)
     data = ModelInputd("image", mode, degradation)({"image": volume})
@@ -62,12 +62,12 @@ def test_a_blob_stays_where_it_is(degradation: Degradation, mode: Any) -> None:
     degradation=st.sampled_from(DEGRADATIONS),
     scale=st.integers(2, 3),
 )
-def test_denoising_gives_the_size_and_affine_of_the_input(
+def test_halving_gives_the_size_and_affine_of_the_input(
     shape: tuple[int, int, int], degradation: Degradation, scale: int
 ) -> None:
     rng = torch.Generator().manual_seed(0)
     volume = MetaTensor(torch.rand(1, *shape, generator=rng), affine=AFFINE)
-    data = ModelInputd("image", "denoise", degradation, scale)({"image": volume})
+    data = ModelInputd("image", "halve", degradation, scale)({"image": volume})
     assert data["image"].shape[1:] == tuple(-(-n // scale) for n in shape)
     fine = [scale * n for n in data["image"].shape[1:]]
     data["pred"] = MetaTensor(torch.rand(1, *fine, generator=rng), meta=data["image"].meta)
@@ -81,9 +81,9 @@ def test_denoising_gives_the_size_and_affine_of_the_input(
 
 def test_what_is_added_to_an_odd_volume_repeats_its_last_plane() -> None:
     volume = torch.arange(27.0).reshape(1, 3, 3, 3)
-    low = ModelInputd("image", "denoise", "nearest")({"image": volume})["image"]
+    low = ModelInputd("image", "halve", "nearest")({"image": volume})["image"]
     torch.testing.assert_close(low, volume[:, ::2, ::2, ::2])
-    low = ModelInputd("image", "denoise", "linear")({"image": torch.ones(1, 5, 3, 4)})["image"]
+    low = ModelInputd("image", "halve", "linear")({"image": torch.ones(1, 5, 3, 4)})["image"]
     torch.testing.assert_close(low, torch.ones(1, 3, 2, 2))
 
 

@@ -87,10 +87,10 @@ def test_a_blob_on_an_oblique_odd_grid_stays_where_it_is(
     assert sidecar["difference"]["file"] == "a_difference.nii.gz"
 
 
-def test_denoising_keeps_grid_and_units(tmp_path: Path, trilinear: dict[str, Any]) -> None:
+def test_halving_keeps_grid_and_units(tmp_path: Path, trilinear: dict[str, Any]) -> None:
     path = save(tmp_path / "a.nii.gz", blob((21, 18, 17)), oblique(SPACING, (-1, 1, 1)))
     source = nib.load(path)
-    result = restore(path, tmp_path / "out", mode="denoise", **trilinear)
+    result = restore(path, tmp_path / "out", mode="halve", **trilinear)
     assert result.shape == source.shape
     np.testing.assert_allclose(result.affine, source.affine, atol=1e-6)
     np.testing.assert_allclose(centroid(result), centroid(source), atol=5e-2)
@@ -138,6 +138,7 @@ def test_data_consistency_brings_the_result_to_the_measurement(
         ((16, 16, 16), np.nan, {}, "NaN"),
         ((16, 16, 16), None, {"network_bytes": 1e9}, "too large"),
         ((16, 16, 16), None, {"mode": "both"}, "mode must be"),
+        ((16, 16, 16), None, {"mode": "denoise"}, "--config denoise"),
         ((16, 16, 16), None, {"data_consistency": 2}, "data_consistency must be"),
         ((16, 16, 16), None, {"tile": 20}, "tile must be"),
     ],

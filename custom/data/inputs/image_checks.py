@@ -14,7 +14,7 @@ from custom.files.map_names import DerivedMaps
 from custom.files.reader import ImageHeader
 from custom.setting_checks import check_choice, check_whole
 from custom.transforms.slice_axis import SliceAxis, find_slice_axis
-from custom.transforms.super_resolution import RestorationMode
+from custom.transforms.super_resolution import RestorationMode, check_mode
 
 __all__ = ["ImageChecks", "InputChecks", "VolumeChecks"]
 
@@ -126,7 +126,7 @@ class VolumeChecks(ImageChecks):
 
     Args:
         min_size: Smallest number of voxels along each axis of the network's input.
-        mode: With ``denoise`` the network's input is smaller by ``1 / scale``.
+        mode: With ``halve`` the network's input is smaller by ``1 / scale``.
         scale: Scale factor of the model.
         check_memory: Raises :class:`~custom.errors.InputError` if a network input of that many
             voxels along its axes does not fit the memory.
@@ -146,9 +146,9 @@ class VolumeChecks(ImageChecks):
         derived_maps: DerivedMaps = "refuse",
     ) -> None:
         super().__init__(derived_maps)
-        check_choice("mode", mode, get_args(RestorationMode))
+        check_mode(mode, scale)
         check_whole("min_size", min_size, 1)
-        self.divisor = scale if mode == "denoise" else 1
+        self.divisor = scale if mode == "halve" else 1
         self.min_size = min_size
         self.check_memory = check_memory
 

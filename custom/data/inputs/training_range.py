@@ -16,7 +16,7 @@ from custom.files.reader import read_header
 from custom.files.text_files import read_metadata
 from custom.transforms.slice_axis import SliceAxis, find_slice_axis
 
-__all__ = ["KINDS", "TrainingRange", "TrainingRangeCheck", "properties_of"]
+__all__ = ["KINDS", "TrainingRange", "TrainingRangeCheck", "properties_of", "stated_range"]
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +81,18 @@ class TrainingRange:
                 )
 
 
+def stated_range(metadata: Mapping[str, Any], variant: str | None = None) -> Mapping[str, Any]:
+    """Return the ``training_range`` of a variant of the metadata, or of the bundle if it has none.
+
+    Args:
+        metadata: Content of the bundle's ``metadata.json``.
+        variant: Name of the variant; one that is not listed has none.
+    """
+    own = metadata.get("variants", {}).get(variant, {})
+    stated: Mapping[str, Any] = own.get("training_range", metadata["training_range"])
+    return stated
+
+
 def _limits(name: str, limits: Any) -> tuple[float, float]:
     """Return one range, checked."""
     if name not in _PROPERTIES:
@@ -131,6 +143,7 @@ class TrainingRangeCheck:
         outside_range: ``warn`` or ``refuse``.
         slice_axis: See :func:`custom.transforms.slice_axis.find_slice_axis`.
         downsampled: Factor by which the image is downsampled before the network sees it.
+        variant: Name of the variant of the metadata that the network is of; None: the bundle's own.
 
     Raises:
         ValueError: If ``outside_range`` is another word.
@@ -144,12 +157,13 @@ class TrainingRangeCheck:
         outside_range: Literal["warn", "refuse"] = "warn",
         slice_axis: SliceAxis = "auto",
         downsampled: int = 1,
+        variant: str | None = None,
     ) -> None:
         if outside_range not in ("warn", "refuse"):
             raise ValueError(f"outside_range must be warn or refuse, got {outside_range!r}")
         self.check = check
         about = read_metadata(Path(metadata_file), "training_range")
-        self.range = TrainingRange(about["training_range"])
+        self.range = TrainingRange(stated_range(about, variant))
         self.outside_range = outside_range
         self.slice_axis: SliceAxis = slice_axis
         self.downsampled = downsampled

@@ -44,16 +44,14 @@ def test_taken(tmp_path: Path) -> None:
     VolumeChecks(8)(write(tmp_path / "b.nii.gz", (8, 9, 10, 1)))
 
 
-def test_denoising_needs_twice_the_size(tmp_path: Path) -> None:
-    checks = VolumeChecks(8, mode="denoise")
+def test_halving_needs_twice_the_size(tmp_path: Path) -> None:
+    checks = VolumeChecks(8, mode="halve")
     checks(write(tmp_path / "a.nii.gz", (16, 17, 18)))
     with pytest.raises(InputError, match="at least 16"):
         checks(write(tmp_path / "b.nii.gz", (15, 17, 18)))
 
 
-@pytest.mark.parametrize(
-    ("mode", "seen"), [("super_resolve", [17, 18, 19]), ("denoise", [9, 9, 10])]
-)
+@pytest.mark.parametrize(("mode", "seen"), [("super_resolve", [17, 18, 19]), ("halve", [9, 9, 10])])
 def test_the_memory_is_asked_for_what_the_network_sees(
     tmp_path: Path, mode: str, seen: list[int]
 ) -> None:

@@ -1,0 +1,74 @@
+"""Noise that is drawn for training has the level that the network is told."""
+
+import logging
+
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from custom.errors import InputError
+from custom.transforms.noise_level import NoiseLevelChanneld, RicianNoised
+
+BLOCK = torch.nn.functional.pad(torch.ones(1, 24, 24, 24), [8] * 6)
+
+
+def drawn(seed, **settings):
+    noise = RicianNoised("label", "image", **settings)
+    noise.set_random_state(seed)
+    return NoiseLevelChanneld("image")(noise({"label": BLOCK}))["image"]
+
+
+def test_the_network_is_told_what_was_drawn():
+    ratios = []
+    for seed in range(40):
+        image, level = drawn(seed)
+        assert 0 <= float(level.max()) < 0.12 * 1.5 * 1.5
+        change = (image - BLOCK[0])[12:28, 12:28, 12:28]  # bright enough for Gaussian noise
+        ratios.append(float((change / level[12:28, 12:28, 12:28]).std()))
+    mean = torch.tensor(ratios).log().mean().exp()
+    # Told levels are 10 % wrong, and 40 of them 1.6 % in the mean.
+    assert float(mean) == pytest.approx(1, abs=0.06)
+    assert torch.equal(drawn(3), drawn(3))
+
+
+def test_levels_differ_within_a_patch_and_air_is_cut_out_in_some_draws():
+    made = [drawn(seed) for seed in range(20)]
+    varying = [float(level.max()) > 1.05 * float(level.min()) for _, level in made]
+    cut = [not image[BLOCK[0] == 0].any() for image, _ in made]
+    assert 4 < sum(varying) < 16
+    assert 4 < sum(cut) < 16
+
+
+def test_an_item_that_states_its_level_has_that_level_each_time():
+    items = [{"label": BLOCK, "scan": "a", "noise_level": level} for level in (0.0, 0.05, 0.05)]
+    none, first, second = (RicianNoised("label", "image")(item) for item in items)
+    assert torch.equal(none["image"], BLOCK)
+    assert torch.equal(first["image"], second["image"])
+    inside = (first["image"] - BLOCK)[:, 12:28, 12:28, 12:28]
+    assert float(inside.std()) == pytest.approx(0.05, rel=0.05)
+
+
+def test_the_level_is_estimated_or_given_in_the_unit_of_the_image(caplog):
+    item = RicianNoised("label", "image")({"label": BLOCK, "noise_level": 0.05})
+    item = {"image": MetaTensor(item["image"]), "image_scale": torch.tensor(200.0)}
+    with caplog.at_level(logging.INFO):
+        estimated = NoiseLevelChanneld("image")(item)
+    assert estimated["noise_level"] == pytest.approx(10, rel=0.1)
+    assert estimated["noise_source"] == "estimated"
+    assert "% of its brightness (estimated)" in caplog.text
+    given = NoiseLevelChanneld("image", sigma=12.0)(item)
+    assert given["noise_level"] == pytest.approx(12)
+    assert given["noise_source"] == "sigma"
+    torch.testing.assert_close(given["image"][1].as_tensor(), torch.full((40, 40, 40), 0.06))
+    assert given["original"] is item["image"]
+
+
+@pytest.mark.parametrize("sigma", [-1.0, float("nan")])
+def test_a_negative_level_is_refused(sigma):
+    with pytest.raises(ValueError, match="sigma must not be negative"):
+        NoiseLevelChanneld("image", sigma=sigma)
+
+
+def test_a_level_above_the_tissue_is_a_user_s_error():
+    with pytest.raises(InputError, match="unit of the image"):
+        NoiseLevelChanneld("image", sigma=300.0)({"image": BLOCK, "image_scale": 200.0})
