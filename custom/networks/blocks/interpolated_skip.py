@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from custom.physics.downsampling import Degradation, check_degradation, grid_offset, upsample
+from custom.physics.downsampling import Degradation, check_degradation, grid_offset
 
 __all__ = ["InterpolatedSkip"]
 
@@ -33,12 +33,12 @@ class InterpolatedSkip(nn.Module):
         ValueError: If ``degradation`` is unknown, or ``scale`` less than 1.
     """
 
-    weights: Tensor
-
     def __init__(self, degradation: Degradation = "linear", scale: int = 2) -> None:
         super().__init__()
         check_degradation(degradation, scale)
-        self.degradation, self.scale = degradation, scale
+        self.windowed = degradation not in ("linear", "kspace", "nearest")
+        self.centred = degradation == "linear"
+        self.scale, self.lobes = scale, _LOBES
         # One row a phase: the fine voxels of coarse voxel 0, from its neighbours on each side.
         place = (torch.arange(scale) - grid_offset(degradation, scale)) / scale
         t = place[:, None] - torch.arange(-_LOBES, _LOBES + 1)
@@ -48,14 +48,29 @@ class InterpolatedSkip(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the interpolated volume."""
-        if self.degradation in ("linear", "kspace", "nearest"):
-            return upsample(x, self.degradation, self.scale)
-        fine = x.flatten(0, 1).unsqueeze(1)
-        for axis in (2, 3, 4):
-            along = [other == axis for other in (2, 3, 4)]
-            ends = [_LOBES * end for end in along[::-1] for _ in range(2)]  # the last axis first
-            taps = self.weights.view(self.scale, 1, *(-1 if end else 1 for end in along))
-            phases = F.conv3d(F.pad(fine, ends, mode="replicate"), taps)
-            # Fine voxels s i + phase: the phase counts fastest along the axis.
-            fine = phases.movedim(1, axis).flatten(axis - 1, axis).unsqueeze(1)
-        return fine.view(*x.shape[:2], *fine.shape[2:])
+        d, h, w = self.scale * x.shape[2], self.scale * x.shape[3], self.scale * x.shape[4]
+        if self.windowed:
+            fine = x.flatten(0, 1).unsqueeze(1)
+            fine = self.finer(self.finer(self.finer(fine, 2), 3), 4)
+            return fine.view(x.shape[0], x.shape[1], d, h, w)
+        if self.centred:
+            return F.interpolate(x, size=[d, h, w], mode="trilinear", align_corners=False)
+        # One repeated plane at each far end: corners 0 and n then lie on fine voxels 0 and s n.
+        padded = F.pad(x, [0, 1, 0, 1, 0, 1], mode="replicate")
+        fine = F.interpolate(
+            padded, size=[d + 1, h + 1, w + 1], mode="trilinear", align_corners=True
+        )
+        return fine[:, :, :d, :h, :w].contiguous()
+
+    def finer(self, x: Tensor, axis: int) -> Tensor:
+        """Interpolate ``(B, 1, D, H, W)`` along one axis by the windowed sinc."""
+        ends = [0, 0, 0, 0, 0, 0]  # from the last axis on
+        ends[2 * (4 - axis)] = self.lobes
+        ends[2 * (4 - axis) + 1] = self.lobes
+        shape = [self.scale, 1, 1, 1, 1]
+        shape[axis] = -1
+        # An annotation of the buffer for mypy would be none for TorchScript.
+        taps = self.weights.view(shape)  # type: ignore[operator]
+        phases = F.conv3d(F.pad(x, ends, mode="replicate"), taps)
+        # Fine voxels s i + phase: the phase counts fastest along the axis.
+        return phases.movedim(1, axis).flatten(axis - 1, axis).unsqueeze(1)
