@@ -45,6 +45,7 @@ from benchmarks.acquired_methods import (
     run_ours,
 )
 from benchmarks.acquired_page import (
+    Compared,
     gain_table,
     gains_of,
     psnr_table,
@@ -71,9 +72,12 @@ def folders(
     return made
 
 
-def opponents(ours: Settings, blind: Collection[str], told: Collection[str]) -> dict[str, Any]:
+def opponents(ours: Settings, blind: Collection[str], told: Collection[str]) -> Compared:
     """Return whom each of our methods is compared with: those that are told no more than it is."""
-    return {name: [*blind, *(told if "{operator}" in text else ())] for name, text in ours.items()}
+    return {
+        name: (name, [*blind, *(told if "{operator}" in text else ())])
+        for name, text in ours.items()
+    }
 
 
 def super_resolution(data: Path, work: Path, ours: Settings) -> dict[str, Any]:
@@ -109,7 +113,10 @@ def denoising(data: Path, work: Path, ours: Settings) -> dict[str, Any]:
     made = folders(classical, ours, [*cases, *repeats], work)
     rows = rows_of(cases, made)
     groups = {group: [row for row in rows if row["group"] == group] for group in (HELD, TRAINED)}
-    compared = opponents(ours, classical, ())
+    compared = {}
+    for name in ours:
+        compared[name] = (name, [other for other in classical if "told" not in other])
+        compared[f"{name}, against those told the level"] = (name, list(classical))
     # Without noise nothing is better than to do nothing: no opponent there.
     gains = {
         group: gains_of([row for row in of if row["noise"]], compared)
@@ -143,7 +150,7 @@ def weights_of(ours: Settings, made: Mapping[str, Path], case: Case) -> str:
 
 def worst_of(gains: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[str, Mapping[str, Any]]:
     """Return our first method, and where it loses most or gains least."""
-    name = next(iter(gains))
+    name = next(iter(gains))  # the name of a comparison is that of the method
     return name, min(gains[name], key=lambda one: one["worst"])
 
 
@@ -178,7 +185,7 @@ def draw_worst(
             error = (values - truth)[:, :, truth.shape[2] // 2]
             style = {"cmap": "RdBu_r", "vmin": -white / 5, "vmax": white / 5}
             show_slice(below, error, (1, 1), **style)
-            below.set_title("error, a fifth of white and more: full colour")
+            below.set_title("error, to a fifth of white")
         else:
             below.set_axis_off()
     drawn = work / f"{target.stem}.png"

@@ -11,6 +11,9 @@ from benchmarks.acquired_cases import VARYING
 from benchmarks.acquired_measures import HEAD, Row, conditions, gain, mean_of, would_use
 from benchmarks.publishing import markdown
 
+Compared = Mapping[str, tuple[str, Collection[str]]]
+"""Name of a comparison to our method and its opponents."""
+
 
 def level(noise: float) -> str:
     """Return a noise level in words."""
@@ -38,17 +41,15 @@ def psnr_table(rows: Sequence[Row], methods: Sequence[str]) -> str:
     return markdown(["made by", "noise", *methods], lines)
 
 
-def gains_of(
-    rows: Sequence[Row], ours: Mapping[str, Collection[str]]
-) -> dict[str, list[dict[str, Any]]]:
-    """Compare each of our methods with the best of its opponents, under every condition."""
+def gains_of(rows: Sequence[Row], compared: Compared) -> dict[str, list[dict[str, Any]]]:
+    """Compare our methods with the best of their opponents, under every condition."""
     return {
         name: [
             {"operator": operator, "noise": noise}
-            | gain(of_condition(rows, operator, noise), name, opponents)
+            | gain(of_condition(rows, operator, noise), ours, opponents)
             for operator, noise in conditions(rows)
         ]
-        for name, opponents in ours.items()
+        for name, (ours, opponents) in compared.items()
     }
 
 

@@ -121,7 +121,7 @@ def test_gain_is_paired_and_against_the_best_mean():
     [([0.3, 0.2, 0.1], "yes"), ([0.9, 0.2, -0.2], "either"), ([-0.1, 0.0, -0.1], "no")],
 )
 def test_one_would_use_what_wins_and_never_loses(ours, word):
-    gains = acquired_page.gains_of(rows(ours), {"ours": ("cubic", "Lanczos")})
+    gains = acquired_page.gains_of(rows(ours), {"ours": ("ours", ("cubic", "Lanczos"))})
     one = gains["ours"][0]
     assert acquired_measures.would_use(one["mean"], one["worst"]) == word
     text = acquired_page.gain_table(gains)
