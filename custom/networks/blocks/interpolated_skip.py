@@ -40,11 +40,11 @@ class InterpolatedSkip(nn.Module):
         self.centred = degradation == "linear"
         self.scale, self.lobes = scale, _LOBES
         # One row a phase: the fine voxels of coarse voxel 0, from its neighbours on each side.
-        place = (torch.arange(scale) - grid_offset(degradation, scale)) / scale
+        place = (torch.arange(scale, dtype=torch.float64) - grid_offset(degradation, scale)) / scale
         t = place[:, None] - torch.arange(-_LOBES, _LOBES + 1)
         taps = torch.sinc(t) * torch.sinc(t / _LOBES) * (t.abs() < _LOBES)
-        # Computed, not stored with the weights.
-        self.register_buffer("weights", taps / taps.sum(1, keepdim=True), persistent=False)
+        # Plain numbers: TorchScript would store a buffer among the weights.
+        self.taps: list[float] = (taps / taps.sum(1, keepdim=True)).flatten().tolist()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the interpolated volume."""
@@ -69,8 +69,7 @@ class InterpolatedSkip(nn.Module):
         ends[2 * (4 - axis) + 1] = self.lobes
         shape = [self.scale, 1, 1, 1, 1]
         shape[axis] = -1
-        # An annotation of the buffer for mypy would be none for TorchScript.
-        taps = self.weights.view(shape)  # type: ignore[operator]
+        taps = torch.tensor(self.taps, dtype=x.dtype, device=x.device).view(shape)
         phases = F.conv3d(F.pad(x, ends, mode="replicate"), taps)
         # Fine voxels s i + phase: the phase counts fastest along the axis.
         return phases.movedim(1, axis).flatten(axis - 1, axis).unsqueeze(1)
