@@ -30,6 +30,7 @@ def test_the_table_is_that_of_the_files(tmp_path: Any) -> None:
         "ckpt_path": str(tmp_path / "model.pt"),
         "demo_dir": str(tmp_path / "demo"),
         "noise_levels": [0.0, 0.3],
+        "acquired_by": "linear",
         "nlm_block_radius": 1,
         "device": "cpu",
     }
