@@ -138,7 +138,8 @@ class Pipeline:
             Refusal: If a check fails, or the series is far from the training.
         """
         about = {"training_range": {"kind": "volume"}, **self._open.metadata}
-        variants = [Path(name).stem for name in self.settings.overlays]
+        overlays = [Path(name).stem for name in self.settings.overlays]
+        variants = [name for name in overlays if name in about.get("variants", {})]
         trained = TrainingRange(stated_range(about, variants[-1] if variants else None))
         volume = series_volume(
             series,

@@ -84,12 +84,15 @@ def acquire(
     values = volume.as_subclass(Tensor)
     scales = axis_scales(scale)
     names = axis_operators(operator, scales)
+    check_share("share", share)
     for axis, name, factor in zip((2, 3, 4), names, scales, strict=True):
         coarse = values.shape[axis] // factor
         if coarse < 1:
             raise ValueError(f"{values.shape[axis]} voxels cannot become {factor} times fewer")
         if factor > 1:
-            matrix = _tensor(name, coarse, factor, share).to(values)
+            # Only partial depends on the share: the others' matrices are kept under one.
+            used = share if name == "partial" else 0.5
+            matrix = _tensor(name, coarse, factor, used).to(values)
             kept = values.narrow(axis, 0, coarse * factor)
             values = torch.matmul(kept.movedim(axis, -1), matrix.T).movedim(-1, axis)
     return values.contiguous()

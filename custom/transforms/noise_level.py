@@ -48,7 +48,7 @@ class RicianNoised(Randomizable, MapTransform):
         ``(1, D, H, W)``; output the same.
 
     Raises:
-        ValueError: If ``most`` is not positive.
+        ValueError: If ``most`` is not positive, or there are not as many names as keys.
     """
 
     def __init__(
@@ -61,6 +61,8 @@ class RicianNoised(Randomizable, MapTransform):
         super().__init__(keys)
         check_above_zero("most", most)
         self.names = ensure_tuple(names)
+        if len(self.names) != len(self.keys):
+            raise ValueError(f"names must be as many as keys, got {self.names} for {self.keys}")
         self.most = most
         self.level_key = level_key
 
@@ -163,4 +165,6 @@ class NoiseLevelChanneld(MapTransform):
             "noise level %.4g in the tissue, %.1f %% of its brightness (%s)",
             *(median * unit, 100 * median, record["noise_source"]),
         )
+        if self.sigma is None and median == 0:
+            logger.warning("no noise was found: the volume returns as it is; give --sigma")
         return level

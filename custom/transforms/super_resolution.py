@@ -223,7 +223,8 @@ class DataConsistencyd(MapTransform):
 
     Raises:
         InputError: At the call, for a volume with voxels of 20 times the tissue.
-        ValueError: If ``strength`` is not between 0 and 1, or ``max_gain`` not positive.
+        ValueError: If ``strength`` is not between 0 and 1, or is above 0 at scale 1; or
+            ``max_gain`` is not positive.
     """
 
     def __init__(
@@ -237,6 +238,11 @@ class DataConsistencyd(MapTransform):
     ) -> None:
         super().__init__(keys)
         check_consistency(strength, max_gain)
+        if strength > 0 and scale == 1:
+            raise ValueError(
+                "data_consistency needs a model that changes the resolution: leave "
+                "--data_consistency out with --config denoise"
+            )
         self.measured_key = measured_key
         self.strength = strength
         self.degradation: Degradation = degradation

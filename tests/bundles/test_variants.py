@@ -51,6 +51,14 @@ def declare_two_channels(root):
     edit(root, "metadata.json")(change)
 
 
+def turn_training_range_around(root):
+    def change(content):
+        stated = content["training_range"] | {"matrix": {"slices": [64, 32]}}
+        content["variants"][VARIANT]["training_range"] = stated
+
+    edit(root, "metadata.json")(change)
+
+
 @pytest.mark.parametrize(
     ("break_it", "check", "says"),
     [
@@ -58,6 +66,7 @@ def declare_two_channels(root):
         (change_residuals, "weights.hash", "residuals.zarr.zip"),
         (widen_network, "weights.load", "does not fit network_def"),
         (declare_two_channels, "net.in_out", "output 'pred'"),
+        (turn_training_range_around, "meta.training_range", "matrix.slices must be"),
     ],
 )
 def test_its_faults_are_its_own(copy, break_it, check, says):

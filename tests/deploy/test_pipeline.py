@@ -4,6 +4,7 @@ import errno
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from custom.deploy.settings import Settings
 from custom.errors import InputError, Refusal
 
 MOUSE = next(path for path in BUNDLES if path.name == "micro_mri_denoise")
+VOLUMES = next(path for path in BUNDLES if path.name == "gan3d_sr_denoise")
 
 
 def mouse_series(folder, shape=(44, 40, 8), spacing=(0.2, 0.2, 0.6), echo=37.1, **changes):
@@ -117,6 +119,16 @@ def test_a_series_far_from_the_training_is_refused_or_warned_of(changes, reason,
     with pipeline.audited():
         pipeline.volume(pipeline.select(pipeline.load(series)))
     assert reason in audit(tmp_path / "warned")[0]["warnings"]
+
+
+def test_a_site_s_overlay_keeps_the_training_range_of_the_variant_below_it(tmp_path):
+    series = mouse_series(tmp_path / "in", shape=(20, 20, 20), spacing=(0.8, 0.8, 0.8))
+    for overlays, refused in (((), True), (("denoise", "site"), False)):
+        output = tmp_path / f"out{refused}"
+        pipeline = Pipeline(VOLUMES, output, Settings(overlays=overlays))
+        with pipeline.audited(), pytest.raises(Refusal) if refused else nullcontext():
+            pipeline.volume(pipeline.select(pipeline.load(series)))
+        assert audit(output)[0]["warnings"] == []
 
 
 def test_rules_may_say_to_warn_and_the_settings_win(tmp_path):

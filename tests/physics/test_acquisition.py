@@ -7,6 +7,7 @@ from scipy import fft
 
 from custom.physics.acquisition import (
     OPERATORS,
+    _tensor,
     acquire,
     axis_matrix,
     cosines,
@@ -169,3 +170,15 @@ def test_rician_noise_has_the_moments_of_the_distribution():
 def test_settings_out_of_range_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         acquire(torch.zeros(1, 1, 8, 8, 8), *arguments)
+
+
+def test_a_share_that_an_operator_does_not_use_makes_no_new_matrix():
+    volume = torch.rand(1, 1, 8, 8, 8)
+    first = acquire(volume, "hamming", share=0.3)
+    made = _tensor.cache_info().misses
+    assert torch.equal(acquire(volume, "hamming", share=0.7), first)
+    assert _tensor.cache_info().misses == made
+    acquire(volume, "partial", share=0.7123)
+    assert _tensor.cache_info().misses == made + 1
+    with pytest.raises(ValueError, match="share must be between 0 and 1"):
+        acquire(volume, "hamming", share=1.5)

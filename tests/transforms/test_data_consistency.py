@@ -182,6 +182,7 @@ def test_a_hot_voxel_that_would_ring_through_the_volume_is_refused() -> None:
         ({"strength": math.nan}, "data_consistency"),
         ({"strength": "much"}, "data_consistency"),
         ({"max_gain": 0.0}, "max_gain"),
+        ({"strength": 0.5, "scale": 1}, "leave --data_consistency out with --config denoise"),
     ],
 )
 def test_settings_out_of_range(settings: dict[str, Any], name: str) -> None:

@@ -63,6 +63,19 @@ def test_the_level_is_estimated_or_given_in_the_unit_of_the_image(caplog):
     assert given["original"] is item["image"]
 
 
+def test_where_no_noise_is_found_the_user_is_told(caplog):
+    assert NoiseLevelChanneld("image")({"image": BLOCK})["noise_level"] == 0
+    assert "no noise was found: the volume returns as it is; give --sigma" in caplog.text
+    caplog.clear()
+    NoiseLevelChanneld("image", sigma=0)({"image": BLOCK})  # on purpose
+    assert not caplog.text
+
+
+def test_each_volume_has_a_name_for_its_copy():
+    with pytest.raises(ValueError, match="names must be as many as keys"):
+        RicianNoised(["label", "other"], "image")
+
+
 @pytest.mark.parametrize("sigma", [-1.0, float("nan")])
 def test_a_negative_level_is_refused(sigma):
     with pytest.raises(ValueError, match="sigma must not be negative"):

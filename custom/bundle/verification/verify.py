@@ -46,7 +46,7 @@ class Check:
 
 
 _ALSO_OF_VARIANTS = (
-    *("meta.schema", "meta.zoo_fields"),
+    *("meta.schema", "meta.training_range", "meta.zoo_fields"),
     *("config.zoo_key_names", "config.one_network", "config.properties"),
 )
 _READABLE = ("layout.required_files", "config.no_duplicate_keys", "config.parse")
