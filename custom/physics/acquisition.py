@@ -37,7 +37,6 @@ from scipy import fft, ndimage
 from torch import Generator, Tensor
 from torch.nn.functional import interpolate
 
-from custom.physics.diffusion.noise import RicianNoise
 from custom.setting_checks import check_share, check_whole
 
 __all__ = [
@@ -113,7 +112,8 @@ def rician(volume: Tensor, sigma: float | Tensor, generator: Generator) -> Tenso
         ``volume`` and output: ``(B, C, D, H, W)``; ``sigma`` broadcasts.
     """
     deviation = torch.as_tensor(sigma, dtype=volume.dtype, device=volume.device)
-    return RicianNoise().add(volume, deviation, generator)
+    parts = torch.randn((2, *volume.shape), generator=generator, device=volume.device)
+    return torch.hypot(torch.addcmul(volume, parts[0], deviation), parts[1] * deviation)
 
 
 def axis_scales(scale: int | Sequence[int]) -> tuple[int, int, int]:

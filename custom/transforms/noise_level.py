@@ -156,7 +156,7 @@ class NoiseLevelChanneld(MapTransform):
         median = float(level[tissue.cpu()].median()) if tissue.any() else 0.0
         if not median < 1:
             raise InputError(
-                f"the noise level is {median * unit:.3g}, more than the tissue: give sigma in the "
+                f"the noise level is {median * unit:.3g}, more than the tissue: give --sigma in the "
                 "unit of the image"
             )
         record["noise_level"] = median * unit

@@ -35,7 +35,7 @@ def test_sidecar(tmp_path: Path, weights: str) -> None:
     assert content["seed"] == 3
     assert content["device"] == "cpu"
     assert content["parameters"] == {
-        "intensity_statistic": "mean",
+        "intensity_statistic": "tissue_median",
         "slice_axis": "auto",
         "image_slice_axis": 0,
         "scale": 2,

@@ -51,6 +51,7 @@ class RestorationUNet(nn.Module):
         in_channels: Channels of the degraded image.
         out_channels: Channels of the restored image; ``in_channels`` when ``residual``.
         spatial_dims: 2 or 3; ``bicubic`` needs 2.
+        norm: A MONAI normalisation, for example ``"instance"``. The source has none.
 
     Shape:
         Input ``(B, in_channels, *spatial)``, output ``(B, out_channels, *spatial)``.
@@ -73,6 +74,7 @@ class RestorationUNet(nn.Module):
         in_channels: int = 1,
         out_channels: int = 1,
         spatial_dims: int = 2,
+        norm: str | None = None,
     ) -> None:
         super().__init__()
         skips = list(features[:-1] if features_skip is None else features_skip)
@@ -84,8 +86,8 @@ class RestorationUNet(nn.Module):
         self.divisor = 2 ** (len(features) - 1)
 
         def two_convolutions(inputs: int, outputs: int) -> nn.Module:
-            # An empty name is MONAI's for no normalisation: the source has none.
-            return TwoConv(spatial_dims, inputs, outputs, act, "", bias=True)
+            # An empty name is MONAI's for no normalisation.
+            return TwoConv(spatial_dims, inputs, outputs, act, norm or "", bias=True)
 
         # The decoder is listed from the coarsest level up, in the order of its execution.
         pairs = list(pairwise(features))

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
+from custom.physics.acquisition import rician
 from custom.setting_checks import check_bounds, check_share, check_whole
 
 __all__ = [
@@ -65,8 +66,7 @@ class RicianNoise:
 
     def add(self, signal: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
         """Return the magnitude, ``(B, M)``, for deviations ``(B, 1)``."""
-        parts = torch.randn((2, *signal.shape), generator=generator, device=signal.device)
-        return torch.hypot(torch.addcmul(signal, parts[0], sigma), parts[1] * sigma)
+        return rician(signal, sigma, generator)
 
     def log_likelihood(self, noisy: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
         """Return the log density, summed over the last axis; shapes broadcast, ``sigma`` > 0."""
