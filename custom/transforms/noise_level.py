@@ -156,8 +156,8 @@ class NoiseLevelChanneld(MapTransform):
         median = float(level[tissue.cpu()].median()) if tissue.any() else 0.0
         if not median < 1:
             raise InputError(
-                f"the noise level is {median * unit:.3g}, more than the tissue: give --sigma in the "
-                "unit of the image"
+                f"the noise level is {median * unit:.3g}, more than the tissue: give --sigma "
+                "in the unit of the image"
             )
         record["noise_level"] = median * unit
         record["noise_source"] = "estimated" if self.sigma is None else "sigma"

@@ -49,7 +49,8 @@ def test_an_archive_holds_no_module_of_another_study(name, named):
     of_one_other = {
         module
         for module in set().union(*others) - mine
-        if room(module) in SCIENCE and sum(module in names for names in others) == 1
+        if room(module) in SCIENCE
+        and sum(module in names for names in others) == 1
         # What lies in such a room beside the subjects is for all of them.
         and not (room(module) in SUBJECTS and subject(module) is None)
     }
