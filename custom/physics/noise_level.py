@@ -16,7 +16,7 @@ below, and its level comes out too low.
 Source:
     The median of a high band: Donoho, Johnstone, Biometrika 81 (1994), 425, as
     ``skimage.restoration.estimate_sigma`` has it for one number; the correction: Koay, Basser,
-    J Magn Reson 179 (2006), 317.
+    Journal of Magnetic Resonance 179 (2006), 317.
 """
 
 from __future__ import annotations
