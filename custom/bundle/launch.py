@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,14 @@ from custom.bundle.error_line import user_error
 from custom.bundle.locate import find_config
 from custom.bundle.typed_values import as_data, read_words
 
-__all__ = ["plain_command", "run_bundle", "stop_on_terminate", "stopped_code", "users_errors"]
+__all__ = [
+    "plain_command",
+    "run_bundle",
+    "stop_between_steps",
+    "stop_on_terminate",
+    "stopped_code",
+    "users_errors",
+]
 
 
 def run_bundle(bundle: Path, configs: Sequence[str], overrides: Mapping[str, Any]) -> None:
@@ -82,6 +89,40 @@ def stop_on_terminate() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, earlier)
+
+
+@contextmanager
+def stop_between_steps() -> Iterator[Callable[[], None]]:
+    """Let Ctrl-C and SIGTERM wait until the step at hand is done; a second one stops at once.
+
+    What a signal raises just anywhere may be lost, as in a destructor, or leave a lock half taken.
+
+    Yields:
+        To be called after each step: raises :class:`KeyboardInterrupt` with the signal's number if
+        one has come.
+    """
+    came: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        came.append(number)
+        if len(came) > 1:
+            stop()
+
+    def stop() -> None:
+        if came:
+            raise KeyboardInterrupt(came[0])
+
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if threading.current_thread() is not threading.main_thread():
+        heard = []
+    # A process that was started in the background may have to ignore Ctrl-C.
+    heard = [number for number in heard if signal.getsignal(number) is not signal.SIG_IGN]
+    earlier = {number: signal.signal(number, note) for number in heard}
+    try:
+        yield stop
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
 
 
 def stopped_code(error: KeyboardInterrupt) -> int:

@@ -13,7 +13,7 @@ from ignite.handlers import ProgressBar
 from monai.engines import Evaluator, Trainer
 from monai.handlers import ValidationHandler
 
-from custom.bundle.launch import stop_on_terminate
+from custom.bundle.launch import stop_between_steps
 from custom.handlers.checkpoint import (
     BEST,
     LAST,
@@ -100,6 +100,7 @@ class StandardTraining:
             "epoch_seed": EpochSeed(seed, dataset),
             "best_metric": BestMetric(validator),
         }
+        self.bar = ProgressBar(desc="train", mininterval=1.0)
         last = self.ckpt_dir / LAST
         earlier = [self.output_dir / name for name in ("previews", "report.html")]
         resumer = CheckpointResumer(last, self.items, device, self.config, resume_changes)
@@ -110,7 +111,7 @@ class StandardTraining:
             *([resumer] if resume else []),
             *([EarlierRun(earlier)] if is_rank0 else []),
             *self._items("epoch_seed", "weight_average"),
-            *([ProgressBar(desc="train", mininterval=1.0)] if is_rank0 else []),
+            *([self.bar] if is_rank0 else []),
             ValidationHandler(interval, validator, epoch_level=True),
             # A bad epoch ends here, before anything of it is written.
             NanGuard(validator, last),
@@ -122,15 +123,28 @@ class StandardTraining:
         ]
 
     def attach(self, engine: Trainer) -> None:
-        """Attach all handlers, in their order; SIGTERM then stops the training as Ctrl-C does."""
-        # Here too: a training may be started by MONAI itself, or by torchrun.
+        """Attach all handlers, in their order; Ctrl-C and SIGTERM then stop it between steps."""
         signals = ExitStack()
-        engine.add_event_handler(Events.STARTED, lambda: signals.enter_context(stop_on_terminate()))
+
+        def listen() -> None:
+            stop = signals.enter_context(stop_between_steps())
+            for steps in (engine, self.validator):
+                event = steps.add_event_handler(Events.ITERATION_COMPLETED, stop)
+                signals.callback(event.remove)
+
+        engine.add_event_handler(Events.STARTED, listen)
         engine.add_event_handler(Events.COMPLETED, signals.close)
         if self.is_rank0:  # where the last handler passes the exception on
             engine.add_event_handler(Events.EXCEPTION_RAISED, lambda _: signals.close())
+            # The next line does not begin behind the bar.
+            engine.add_event_handler(Events.EXCEPTION_RAISED, lambda _: self._close_bar())
         for handler in self.handlers:
             handler.attach(engine)
+
+    def _close_bar(self) -> None:
+        """Take the progress bar of an epoch that did not end from the screen."""
+        if self.bar.pbar is not None:
+            self.bar.pbar.close()
 
     def _items(self, *names: str) -> list[Any]:
         """Return the saved items of these names, which are also handlers, if they exist."""

@@ -108,7 +108,9 @@ def train_trial(
             workflow.initialize()
             evaluator = workflow.parser.get_parsed_content("validate::evaluator")
             report = TrialReport(trial, evaluator, metric)
-            trainer = workflow.parser.get_parsed_content("train::trainer")
+            # A bundle with several trainers names the one that runs.
+            running = "trainer" if "trainer" in workflow.parser else "train::trainer"
+            trainer = workflow.parser.get_parsed_content(running)
             # Handlers run in the order they were added: the epoch's validation comes before.
             trainer.add_event_handler(Events.EPOCH_COMPLETED, report)
             workflow.run()
