@@ -13,7 +13,6 @@ Run: ``python -m benchmarks.clean_brains --data FOLDER --output FOLDER [--larges
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmarks.real_brains import LICENCES, _manifest, table
+from benchmarks.real_brains import LICENCES, _manifest, main
 from custom.data.datasets.dataset_kinds import VOLUMES, volume_pair
 from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.data.preparation.cropping import crop_air, fit_int16
@@ -165,15 +164,5 @@ def _contrast(labels: NDArray[np.int_], rng: np.random.Generator) -> Volume:
     return ndimage.gaussian_filter(made, rng.uniform(0.4, 0.8)).clip(min=0)
 
 
-def main() -> None:
-    """Make the dataset and say what is in it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with the open data")
-    parser.add_argument("--output", type=Path, required=True, help="where the dataset goes")
-    parser.add_argument("--largest", type=int, help="cut validation and test to so many voxels")
-    arguments = parser.parse_args()
-    print(table(prepare(arguments.data, arguments.output, arguments.largest)))
-
-
 if __name__ == "__main__":
-    main()
+    main(prepare, __doc__)

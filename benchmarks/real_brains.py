@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -210,14 +211,14 @@ def table(taken: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Make the dataset and say what is in it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(make: Callable[..., list[dict[str, Any]]] | None = None, about: str = __doc__) -> None:
+    """Make a dataset and say what is in it."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with the open data")
     parser.add_argument("--output", type=Path, required=True, help="where the dataset goes")
     parser.add_argument("--largest", type=int, help="cut validation and test to so many voxels")
     arguments = parser.parse_args()
-    print(table(prepare(arguments.data, arguments.output, largest=arguments.largest)))
+    print(table((make or prepare)(arguments.data, arguments.output, largest=arguments.largest)))
 
 
 if __name__ == "__main__":

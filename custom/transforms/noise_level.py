@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -11,7 +10,6 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable
-from monai.utils import ensure_tuple
 from torch import Tensor
 
 from custom.errors import InputError
@@ -19,6 +17,7 @@ from custom.physics.acquisition import rician
 from custom.physics.intensity_statistics import otsu_threshold
 from custom.physics.noise_level import local_noise_level
 from custom.setting_checks import check_above_zero
+from custom.transforms.volume_resolution import names_of_copies, text_seed
 
 __all__ = ["NoiseLevelChanneld", "RicianNoised"]
 
@@ -60,9 +59,7 @@ class RicianNoised(Randomizable, MapTransform):
     ) -> None:
         super().__init__(keys)
         check_above_zero("most", most)
-        self.names = ensure_tuple(names)
-        if len(self.names) != len(self.keys):
-            raise ValueError(f"names must be as many as keys, got {self.names} for {self.keys}")
+        self.names = names_of_copies(names, self.keys)
         self.most = most
         self.level_key = level_key
 
@@ -72,9 +69,7 @@ class RicianNoised(Randomizable, MapTransform):
         for key, name in self.key_iterator(result, self.names):
             volume = data[key]
             if self.level_key in data:
-                # crc32: Python's own hash of a text differs from run to run.
-                seed = zlib.crc32(str(data.get("scan")).encode())
-                random = torch.Generator().manual_seed(seed)
+                random = torch.Generator().manual_seed(text_seed(data.get("scan")))
                 result[name] = rician(volume, float(data[self.level_key]), random)
             else:
                 result[name], result[f"{name}{_TOLD}"] = self._drawn(volume)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -31,7 +31,26 @@ __all__ = [
     "NoiseOnVolumed",
     "UpsampleVolumed",
     "at_noise_levels",
+    "names_of_copies",
+    "text_seed",
 ]
+
+
+def names_of_copies(names: KeysCollection, keys: Sequence[Hashable]) -> tuple[Hashable, ...]:
+    """Return the names under which a transform leaves its copies, one a key.
+
+    Raises:
+        ValueError: If there are not as many names as keys.
+    """
+    found: tuple[Hashable, ...] = ensure_tuple(names)
+    if len(found) != len(keys):
+        raise ValueError(f"names must be as many as keys, got {found} for {tuple(keys)}")
+    return found
+
+
+def text_seed(text: object) -> int:
+    """Return a seed for a scan's name, the same in every run, as Python's own hash is not."""
+    return zlib.crc32(str(text).encode())
 
 
 class DownsampleVolumed(MapTransform):
@@ -61,9 +80,7 @@ class DownsampleVolumed(MapTransform):
     ) -> None:
         super().__init__(keys)
         check_degradation(degradation, scale)
-        self.names = ensure_tuple(names)
-        if len(self.names) != len(self.keys):
-            raise ValueError(f"names must be as many as keys, got {self.names} for {self.keys}")
+        self.names = names_of_copies(names, self.keys)
         self.degradation: Degradation = degradation
         self.scale = scale
 
@@ -121,7 +138,7 @@ class AcquireVolumed(Randomizable, DownsampleVolumed):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Draw, and add the partners."""
         if "operator" in data:
-            seed = zlib.crc32(str(data.get("scan")).encode())
+            seed = text_seed(data.get("scan"))
             self.drawn = (data["operator"], 0.5, float(data["noise"]), seed)
         else:
             self.randomize()
@@ -192,9 +209,7 @@ class NoiseOnVolumed(MapTransform):
         seed: int = 0,
     ) -> None:
         super().__init__(keys)
-        self.names = ensure_tuple(names)
-        if len(self.names) != len(self.keys):
-            raise ValueError(f"names must be as many as keys, got {self.names} for {self.keys}")
+        self.names = names_of_copies(names, self.keys)
         self.seed = seed
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -202,8 +217,7 @@ class NoiseOnVolumed(MapTransform):
         result = dict(data)
         level = float(data.get("noise_level", 0.0))
         scan = f"{self.seed} {data.get('scan', '')}"
-        # crc32: Python's own hash of a text differs from run to run.
-        random = torch.Generator().manual_seed(zlib.crc32(scan.encode()))
+        random = torch.Generator().manual_seed(text_seed(scan))
         for key, name in self.key_iterator(result, self.names):
             # On the CPU, so that a seed means the same on every device.
             noise = torch.randn(data[key].shape, generator=random).to(data[key].device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from custom.analysis.gan.panels import volume_values
 from custom.evaluation.table import ItemHandler
 from custom.metrics.image_pairs import foreground
 from custom.setting_checks import check_whole
+from custom.transforms.volume_resolution import text_seed
 
 __all__ = ["Patch", "PatchCollector"]
 
@@ -74,7 +74,7 @@ class PatchCollector(ItemHandler):
         scan = str(item.get("scan", ""))
         group = str(item.get(self.group_key, scan))
         # Not hash(), which for text differs from one run of Python to the next.
-        random = np.random.default_rng([self.seed, zlib.crc32(scan.encode())])
+        random = np.random.default_rng([self.seed, text_seed(scan)])
         inside = foreground(reference)
         kept = 0
         for _ in range(20 * self.each):
