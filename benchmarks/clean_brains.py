@@ -20,9 +20,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from benchmarks.real_brains import LICENCES, _manifest, main
+from benchmarks.real_brains import LABEL_MAPS, LICENCES, _manifest, label_contrast, main
 from custom.data.datasets.dataset_kinds import VOLUMES, volume_pair
 from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.data.preparation.cropping import crop_air, fit_int16
@@ -53,10 +52,6 @@ TRAINING = (
     ("ms19", _MS.format("19_T2"), False),
     ("ms19", _MS.format("19_FLAIR"), False),
     ("philips_a", "human_t1/philips3T_subA_T1w_1mm.nii.gz", False),
-)
-LABEL_MAPS = (
-    *(f"labels/synthseg_seg_{number:02d}_1mm.nii.gz" for number in range(1, 4)),
-    *(f"labels/synthsr_brain{number}_labels_1mm.nii.gz" for number in range(1, 6)),
 )
 HELD = (
     ("validation", "seg3d", "human_t1/seg3d_epilepsy_T1w_1mm.nii.gz"),
@@ -124,7 +119,7 @@ def _volumes(
     for file in LABEL_MAPS:
         labels, affine = _read(data / file)
         scan = Path(file).name.removesuffix(".nii.gz")
-        made = crop_air(_contrast(labels.astype(int), rng), affine, None)
+        made = crop_air(label_contrast(labels.astype(int), rng), affine, None)
         yield "training", scan, file, scan, *made
     for split, subject, file in HELD:
         scan = Path(file).name.removesuffix(".nii.gz")
@@ -149,19 +144,6 @@ def _averaged(volume: Volume, affine: NDArray[np.float64]) -> tuple[Volume, NDAr
     step = np.diag([2.0, 2.0, 2.0, 1.0])
     step[:3, 3] = 0.5
     return blocks.mean((1, 3, 5)), affine @ step
-
-
-def _contrast(labels: NDArray[np.int_], rng: np.random.Generator) -> Volume:
-    """Return an image of a label map: a random signal a label, texture, blurred borders."""
-    names, places = np.unique(labels, return_inverse=True)
-    signal = rng.uniform(50, 1500, len(names)).astype(np.float32)
-    signal[names == 0] = 0
-    mean = signal[places.reshape(labels.shape)]
-    texture = ndimage.gaussian_filter(
-        rng.standard_normal(labels.shape, dtype=np.float32), rng.uniform(0.7, 1.5)
-    )
-    made = mean * (1 + rng.uniform(0, 0.08) * texture / texture.std())
-    return ndimage.gaussian_filter(made, rng.uniform(0.4, 0.8)).clip(min=0)
 
 
 if __name__ == "__main__":

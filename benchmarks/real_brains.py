@@ -1,5 +1,8 @@
 """Real brains (T1, T2, FLAIR) as a dataset for ``gan3d_sr_denoise``, with their licences.
 
+Beside them the training holds images of anatomical label maps with random contrasts, so that a
+network does not learn that only T1-weighted brains exist.
+
 Needs a folder with open data that this repository does not hold, and its ``manifest.json``, which
 names each file's licence and origin. Only what may be used and passed on freely is taken: never
 GPL, never without a licence. Air around each head is cut off.
@@ -23,6 +26,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from custom.data.datasets.dataset_kinds import VOLUMES, volume_pair
 from custom.data.datasets.dataset_writer import DatasetWriter
@@ -64,7 +68,12 @@ _LIFESPAN_ENTRY = {
     "source_path": "test_BIDS",
     "source_commit": "b47e31f",
 }
+LABEL_MAPS = (
+    *(f"labels/synthseg_seg_{number:02d}_1mm.nii.gz" for number in range(1, 4)),
+    *(f"labels/synthsr_brain{number}_labels_1mm.nii.gz" for number in range(1, 6)),
+)
 SOURCES = (
+    *(_sources("training", file[7:-7], "no scanner: label map", file)[0] for file in LABEL_MAPS),
     *_sources(
         "training", "philips_a", "Philips Elition X", "human_t1/philips3T_subA_T1w_1mm.nii.gz"
     ),
@@ -138,6 +147,7 @@ def prepare(
         if source.file.startswith("bids_lifespan/"):
             entries.setdefault(source.file, _LIFESPAN_ENTRY)
     taken = []
+    rng = np.random.default_rng(0)
     about = "Openly licensed T1w, T2w and FLAIR volumes; air cut off"
     if largest is not None:
         about += f"; of validation and test the middle {largest} voxels of each axis"
@@ -150,7 +160,10 @@ def prepare(
                 raise InputError(f"{source.file} is under {entry['licence']}: leave it out")
             image = nib.load(data / source.file)
             cut = None if source.split == "training" else largest
-            label, affine = crop_air(np.asarray(image.dataobj, np.float32), image.affine, cut)
+            values = np.asarray(image.dataobj, np.float32)
+            if source.file in LABEL_MAPS:
+                values = label_contrast(values.astype(int), rng)
+            label, affine = crop_air(values, image.affine, cut)
             scan = Path(source.file).name.removesuffix(".nii.gz")
             fields = {"subject": source.subject, "scanner": source.scanner}
             fields["licence"] = entry["licence"]
@@ -158,6 +171,19 @@ def prepare(
             taken.append(_record(scan, source, entry, label, affine))
     (output / "sources.json").write_text(json.dumps(taken, indent=1) + "\n", encoding="utf-8")
     return taken
+
+
+def label_contrast(labels: NDArray[np.int_], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return an image of a label map: a random signal a label, texture, blurred borders."""
+    names, places = np.unique(labels, return_inverse=True)
+    signal = rng.uniform(50, 1500, len(names)).astype(np.float32)
+    signal[names == 0] = 0
+    mean = signal[places.reshape(labels.shape)]
+    texture = ndimage.gaussian_filter(
+        rng.standard_normal(labels.shape, dtype=np.float32), rng.uniform(0.7, 1.5)
+    )
+    made = mean * (1 + rng.uniform(0, 0.08) * texture / texture.std())
+    return ndimage.gaussian_filter(made, rng.uniform(0.4, 0.8)).clip(min=0)
 
 
 def _check_apart(sources: tuple[Source, ...]) -> None:

@@ -19,7 +19,7 @@ from custom.physics.noise_level import local_noise_level
 from custom.setting_checks import check_above_zero
 from custom.transforms.volume_resolution import names_of_copies, text_seed
 
-__all__ = ["NoiseLevelChanneld", "RicianNoised"]
+__all__ = ["NoiseLevelChanneld", "RicianNoised", "noise_level"]
 
 logger = logging.getLogger(__name__)
 
@@ -131,35 +131,49 @@ class NoiseLevelChanneld(MapTransform):
             volume = data[key]
             told = result.pop(f"{key}{_TOLD}", None)
             if told is None:
-                told = self._level(volume, data, key, result)
+                unit = float(data.get(f"{key}_scale", 1.0))
+                values = volume.as_subclass(Tensor)
+                told, median = noise_level(values, self.sigma, unit, result)
+                if self.sigma is None and median == 0:
+                    logger.warning("no noise was found: it returns as it is; give --sigma")
                 result["original"] = volume
             both = torch.cat([volume.as_subclass(Tensor), told.to(volume.device)])
             result[key] = MetaTensor(both, meta=volume.meta) if hasattr(volume, "meta") else both
         return result
 
-    def _level(
-        self, volume: Tensor, data: Mapping[Hashable, Any], key: Hashable, record: dict[Any, Any]
-    ) -> Tensor:
-        """Return the level of a volume, and note it."""
-        values = volume.as_subclass(Tensor)
-        unit = float(data.get(f"{key}_scale", 1.0))
-        if self.sigma is None:
-            level = local_noise_level(values[0].cpu())[None]
-        else:
-            level = torch.full_like(values, self.sigma / unit)
-        tissue = values > otsu_threshold(values)
-        median = float(level[tissue.cpu()].median()) if tissue.any() else 0.0
-        if not median < 1:
-            raise InputError(
-                f"the noise level is {median * unit:.3g}, more than the tissue: give --sigma "
-                "in the unit of the image"
-            )
-        record["noise_level"] = median * unit
-        record["noise_source"] = "estimated" if self.sigma is None else "sigma"
-        logger.info(
-            "noise level %.4g in the tissue, %.1f %% of its brightness (%s)",
-            *(median * unit, 100 * median, record["noise_source"]),
+
+def noise_level(
+    volume: Tensor, sigma: float | None, unit: float, record: dict[Any, Any]
+) -> tuple[Tensor, float]:
+    """Return the noise level of every voxel of a volume, and that of its tissue.
+
+    Args:
+        volume: Divided by ``unit``.
+        sigma: Deviation of the noise of one channel in the unit of the image; None: estimated.
+        unit: What the volume was divided by.
+        record: Gets ``noise_level``, in the unit of the image, and ``noise_source``.
+
+    Shape:
+        ``volume``: ``(1, D, H, W)``; output: the same, and a number.
+
+    Raises:
+        InputError: If the level is more than the tissue.
+    """
+    if sigma is None:
+        level = local_noise_level(volume[0].cpu())[None]
+    else:
+        level = torch.full_like(volume, sigma / unit)
+    tissue = volume > otsu_threshold(volume)
+    median = float(level[tissue.cpu()].median()) if tissue.any() else 0.0
+    if not median < 1:
+        raise InputError(
+            f"the noise level is {median * unit:.3g}, more than the tissue: give --sigma "
+            "in the unit of the image"
         )
-        if self.sigma is None and median == 0:
-            logger.warning("no noise was found: the volume returns as it is; give --sigma")
-        return level
+    record["noise_level"] = median * unit
+    record["noise_source"] = "estimated" if sigma is None else "sigma"
+    logger.info(
+        "noise level %.4g in the tissue, %.1f %% of its brightness (%s)",
+        *(median * unit, 100 * median, record["noise_source"]),
+    )
+    return level, median

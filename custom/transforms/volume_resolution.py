@@ -23,9 +23,10 @@ from custom.physics.downsampling import (
     low_affine,
     upsample,
 )
-from custom.setting_checks import check_not_negative
+from custom.setting_checks import check_not_negative, check_share
 
 __all__ = [
+    "ACQUIRED",
     "AcquireVolumed",
     "DownsampleVolumed",
     "NoiseOnVolumed",
@@ -34,6 +35,8 @@ __all__ = [
     "names_of_copies",
     "text_seed",
 ]
+
+ACQUIRED = "_acquired"  # suffix of the key of how a training patch was made
 
 
 def names_of_copies(names: KeysCollection, keys: Sequence[Hashable]) -> tuple[Hashable, ...]:
@@ -107,9 +110,11 @@ class AcquireVolumed(Randomizable, DownsampleVolumed):
 
     With the degradation ``acquired``, an operator of the family (``TRAINING_OPERATORS`` of
     :mod:`custom.physics.acquisition`) is drawn, then Rician noise is added on the acquired grid:
-    none in a third of the draws, else with a deviation between 0 and ``most_noise``. An item that
-    names its ``operator`` and ``noise`` gets these, with the same noise each time. Any other
-    degradation is that of :class:`DownsampleVolumed`.
+    none in a third of the draws, else with a deviation between 0 and ``most_noise``. In a share
+    ``thick`` of the draws the voxels become 2 to 5 times longer along one axis alone. What was
+    drawn is kept, for :class:`custom.transforms.fine_start.FineStartd`. An item that names its
+    ``operator`` and ``noise`` gets these, with the same noise each time. Any other degradation is
+    that of :class:`DownsampleVolumed`.
 
     Args:
         keys: See :class:`DownsampleVolumed`; divided by the mean of the foreground.
@@ -117,9 +122,10 @@ class AcquireVolumed(Randomizable, DownsampleVolumed):
         degradation: See :class:`DownsampleVolumed`.
         scale: See :class:`DownsampleVolumed`.
         most_noise: Deviation of the strongest noise, as a share of the mean foreground.
+        thick: Share of thick slices.
 
     Shape:
-        See :class:`DownsampleVolumed`.
+        See :class:`DownsampleVolumed`; thick slices are fewer along their axis alone.
     """
 
     def __init__(
@@ -129,34 +135,49 @@ class AcquireVolumed(Randomizable, DownsampleVolumed):
         degradation: Degradation = "acquired",
         scale: int = 2,
         most_noise: float = 0.1,
+        thick: float = 0.0,
     ) -> None:
         super().__init__(keys, names, degradation, scale)
         check_not_negative("most_noise", most_noise)
+        check_share("thick", thick)
         self.most_noise = most_noise
-        self.drawn: tuple[str, float, float, int] = ("kspace", 0.5, 0.0, 0)
+        self.thick = thick
+        self.drawn: dict[str, Any] = {}
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Draw, and add the partners."""
         if "operator" in data:
-            seed = text_seed(data.get("scan"))
-            self.drawn = (data["operator"], 0.5, float(data["noise"]), seed)
-        else:
-            self.randomize()
-        return super().__call__(data)
+            self.drawn = {"operator": data["operator"], "share": 0.5, "scale": self.scale}
+            self.drawn |= {"noise": float(data["noise"]), "seed": text_seed(data.get("scan"))}
+            return super().__call__(data)
+        self.randomize()
+        result = super().__call__(data)
+        if self.degradation == "acquired":
+            for key, name in self.key_iterator(result, self.names):
+                result[f"{name}{ACQUIRED}"] = {**self.drawn, "shape": result[key].shape[1:]}
+        return result
 
     def randomize(self, data: Any = None) -> None:
-        """Draw operator, share of Hamming's window, noise, and the seed of the noise."""
-        operator = TRAINING_OPERATORS[self.R.randint(len(TRAINING_OPERATORS))]
-        noise = self.most_noise * max(0.0, self.R.uniform(-0.5, 1))
-        self.drawn = (operator, self.R.uniform(), noise, int(self.R.randint(2**31 - 1)))
+        """Draw operator, share of Hamming's window, factors, noise, and the seed of the noise."""
+        scale: int | tuple[int, ...] = self.scale
+        if self.R.uniform() < self.thick:
+            longer, axis = self.R.randint(2, 6), self.R.randint(3)
+            scale = tuple(int(longer) if axis == other else 1 for other in range(3))
+        self.drawn = {
+            "operator": TRAINING_OPERATORS[self.R.randint(len(TRAINING_OPERATORS))],
+            "share": self.R.uniform(),
+            "scale": scale,
+            "noise": self.most_noise * max(0.0, self.R.uniform(-0.5, 1)),
+            "seed": int(self.R.randint(2**31 - 1)),
+        }
 
     def _lower(self, high: Tensor) -> Tensor:
         """Return the partner of a volume, ``(1, C, D, H, W)``."""
         if self.degradation != "acquired":
             return super()._lower(high)
-        operator, share, noise, seed = self.drawn
-        low = acquire(high, operator, self.scale, share)
-        return rician(low, noise, torch.Generator().manual_seed(seed))
+        drawn = self.drawn
+        low = acquire(high, drawn["operator"], drawn["scale"], drawn["share"])
+        return rician(low, drawn["noise"], torch.Generator().manual_seed(drawn["seed"]))
 
 
 def at_noise_levels(
