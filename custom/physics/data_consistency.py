@@ -18,7 +18,8 @@ the transfer function :math:`H` of the degradation. So
   mirrored at their faces) hold the half voxel between the grids and have no wrap-around. Only in
   the outermost plane does the filter's own border rule differ: there a small part of the
   difference stays. Noise of the measurement is amplified by :math:`1 / H`, at most ``max_gain``.
-- The operators of :mod:`custom.physics.acquisition`: the same, with their own transfer functions.
+- The operators of :mod:`custom.physics.acquisition`: the same, with their own transfer functions
+  (:mod:`custom.physics.deconvolution`).
 
 Memory: besides the volume and the result, one half-filled spectrum of the volume.
 
@@ -29,18 +30,18 @@ Source:
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy import fft
 from torch import Tensor
 
-from custom.physics.acquisition import axis_operators, transfer
-from custom.physics.downsampling import Degradation, acquired_as, downsample, grid_offset
+from custom.physics.acquisition import axis_scales
+from custom.physics.deconvolution import deconvolved
+from custom.physics.downsampling import Degradation, Scale, acquired_as, downsample
 from custom.setting_checks import check_above_zero, check_share
 
-__all__ = ["check_consistency", "data_consistency", "transfer_function"]
+__all__ = ["check_consistency", "data_consistency"]
 
 
 def data_consistency(
@@ -48,7 +49,7 @@ def data_consistency(
     measured: Tensor,
     strength: float,
     degradation: Degradation = "linear",
-    scale: int = 2,
+    scale: Scale = 2,
     max_gain: float = 10.0,
 ) -> Tensor:
     """Move a restored volume towards the measured one (see the module).
@@ -58,7 +59,7 @@ def data_consistency(
         measured: Low-resolution volume, in the same unit.
         strength: ``s``: 0 changes nothing, 1 puts the measured values in place.
         degradation: Operator of the measured volume.
-        scale: How many times finer the restored volume is.
+        scale: How many times finer the restored volume is: one number, or one an axis.
         max_gain: Largest amplification of a frequency of the difference; not on grids that share
             voxel 0.
 
@@ -70,7 +71,9 @@ def data_consistency(
         ValueError: If the shapes do not fit, or an argument is out of its range.
     """
     check_consistency(strength, max_gain)
-    expected = (*measured.shape[:2], *(scale * length for length in measured.shape[2:]))
+    scales = axis_scales(scale)
+    sizes = (f * length for f, length in zip(scales, measured.shape[2:], strict=True))
+    expected = (*measured.shape[:2], *sizes)
     if restored.ndim != 5 or restored.shape != expected:
         raise ValueError(
             f"restored must be {expected} for measured {tuple(measured.shape)}, "
@@ -81,25 +84,10 @@ def data_consistency(
         return restored
     missing = measured.to(restored) - downsample(restored, degradation, scale)
     if degradation in ("kspace", "nearest"):
-        correction = _zero_filled(missing, scale)
+        correction = _zero_filled(missing, scales)
     else:
-        correction = _cosine_filled(missing, degradation, scale, max_gain)
+        correction = _cosine_filled(missing, degradation, scales, max_gain)
     return correction.mul_(strength).add_(restored)
-
-
-def transfer_function(frequency: np.ndarray[Any, Any], scale: int = 2) -> np.ndarray[Any, Any]:
-    """Return the transfer function of ``linear`` along one axis, away from the faces.
-
-    Args:
-        frequency: Frequency in radians per high-resolution voxel.
-        scale: How many times finer the high-resolution grid is.
-    """
-    # Far enough for the triangle, half width scale, at any offset; the clip zeroes the rest.
-    reach = np.arange(-2 * scale, 2 * scale + 1) - grid_offset("linear", scale)
-    taps = np.clip(1 - np.abs(reach) / scale, 0, None)
-    # As torch normalises its antialiasing weights: a constant volume keeps its value.
-    taps /= taps.sum()
-    return np.asarray(np.cos(np.multiply.outer(frequency, reach)) @ taps)
 
 
 def check_consistency(strength: float, max_gain: float) -> None:
@@ -110,9 +98,9 @@ def check_consistency(strength: float, max_gain: float) -> None:
         check_above_zero("max_gain", max_gain)
 
 
-def _zero_filled(values: Tensor, scale: int) -> Tensor:
+def _zero_filled(values: Tensor, scales: Sequence[int]) -> Tensor:
     """Interpolate by zero filling, on grids that share voxel 0."""
-    for axis in (2, 3, 4):
+    for axis, scale in zip((2, 3, 4), scales, strict=True):
         size = values.shape[axis]
         # norm="forward": amplitudes, which do not depend on the number of voxels of a grid.
         spectrum = torch.fft.rfft(values, dim=axis, norm="forward")
@@ -122,33 +110,13 @@ def _zero_filled(values: Tensor, scale: int) -> Tensor:
     return values
 
 
-def _cosine_filled(values: Tensor, degradation: str, scale: int, max_gain: float) -> Tensor:
+def _cosine_filled(
+    values: Tensor, degradation: str, scales: Sequence[int], max_gain: float
+) -> Tensor:
     """Invert the operator and interpolate, on grids that fill the same box."""
-    sizes = values.shape[2:]
     # By SciPy on the CPU: torch has no cosine transform.
     parts = values.cpu().flatten(0, 1).numpy()
-    found = np.stack([_fill(part, degradation, scale, max_gain) for part in parts])
-    return (
-        torch.from_numpy(found)
-        .to(values)
-        .reshape(*values.shape[:2], *(scale * size for size in sizes))
-    )
-
-
-def _fill(
-    values: np.ndarray[Any, Any], degradation: str, scale: int, max_gain: float
-) -> np.ndarray[Any, Any]:
-    """Invert the operator and interpolate one channel, ``(D, H, W)``."""
-    kept = fft.dctn(values, norm="forward")
-    if degradation == "linear":
-        along = [transfer_function(np.pi * np.arange(n) / (scale * n), scale) for n in values.shape]
-    else:
-        names = axis_operators(acquired_as(degradation), (scale,) * 3)
-        along = [transfer(*axis, scale) for axis in zip(names, values.shape, strict=True)]
-    damping = along[0][:, None, None] * along[1][:, None] * along[2]
-    # Bounded: in the corner of the band H is 0.044, and noise would be amplified 23 times.
-    kept /= np.maximum(damping, 1 / max_gain)
-    # In the precision of the volume and overwritten below: the largest array of all.
-    spectrum = np.zeros([scale * size for size in values.shape], values.dtype)
-    spectrum[tuple(slice(size) for size in values.shape)] = kept
-    return np.asarray(fft.idctn(spectrum, norm="forward", overwrite_x=True))
+    operator = acquired_as(degradation)
+    found = [deconvolved(part, operator, scales, most_gain=max_gain) for part in parts]
+    made = torch.from_numpy(np.stack(found)).to(values)
+    return made.view(*values.shape[:2], *made.shape[1:])

@@ -12,8 +12,10 @@ The operator determines where the centre of low-resolution voxel 0 lies, in high
 - ``acquired``: training draws one of that module's operators, and noise, for each patch
   (:class:`custom.transforms.volume_resolution.AcquireVolumed`). Where one must stand for all it is
   plain k-space truncation; offset ``(scale - 1) / 2``.
+- ``truncated``: plain k-space truncation, on the same grid as ``acquired``.
 
-Sizes that are no multiple of the scale lose their last planes first.
+The scale is one whole number, or one an axis, as ``(1, 1, 4)`` for thick slices. Sizes that are no
+multiple of it lose their last planes first.
 
 Source:
     docs/methods/gan3d_sr_denoise.md, "Task" (linear) and "What the published code does otherwise"
@@ -31,11 +33,12 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from custom.physics.acquisition import TRAINING_OPERATORS, acquire
+from custom.physics.acquisition import TRAINING_OPERATORS, acquire, axis_scales
 
 __all__ = [
     "DEGRADATIONS",
     "Degradation",
+    "Scale",
     "acquired_as",
     "check_degradation",
     "check_same_grid",
@@ -48,11 +51,18 @@ __all__ = [
 ]
 
 Degradation = str  # one of DEGRADATIONS
+Scale = int | Sequence[int]  # whole numbers of at least 1: one, or one an axis
 Interpolation = Literal["trilinear", "cubic"]
 
 _SHARED_VOXEL = ("kspace", "nearest")  # their grids share voxel 0; the others fill the same box
 _ACQUIRED = tuple(name for name in TRAINING_OPERATORS if name not in ("kspace", "triangle"))
-DEGRADATIONS: tuple[Degradation, ...] = ("linear", *_SHARED_VOXEL, *_ACQUIRED, "acquired")
+DEGRADATIONS: tuple[Degradation, ...] = (
+    "linear",
+    *_SHARED_VOXEL,
+    *_ACQUIRED,
+    "truncated",
+    "acquired",
+)
 
 
 def grid_offset(degradation: Degradation, scale: int = 2) -> float:
@@ -70,49 +80,54 @@ def grid_offset(degradation: Degradation, scale: int = 2) -> float:
 
 def acquired_as(degradation: Degradation) -> str:
     """Return the operator of :mod:`custom.physics.acquisition` that stands for a degradation."""
-    return {"linear": "triangle", "acquired": "kspace"}.get(degradation, degradation)
+    names = {"linear": "triangle", "acquired": "kspace", "truncated": "kspace"}
+    return names.get(degradation, degradation)
 
 
-def low_affine(high_affine: Tensor, degradation: Degradation, scale: int = 2) -> Tensor:
+def low_affine(high_affine: Tensor, degradation: Degradation, scale: Scale = 2) -> Tensor:
     """Return the affine of the low-resolution grid of a high-resolution one.
 
     Args:
         high_affine: ``(4, 4)``, voxel index to millimetres.
         degradation: How the volume is downsampled.
-        scale: Whole number, at least 1.
+        scale: See the module.
     """
-    return high_affine @ _grid_step(high_affine, scale, grid_offset(degradation, scale))
+    scales = axis_scales(scale)
+    offsets = [grid_offset(degradation, factor) for factor in scales]
+    return high_affine @ _grid_step(high_affine, scales, offsets)
 
 
-def high_affine(low_affine: Tensor, degradation: Degradation, scale: int = 2) -> Tensor:
+def high_affine(low_affine: Tensor, degradation: Degradation, scale: Scale = 2) -> Tensor:
     """Return the affine of the high-resolution grid of a low-resolution one.
 
     Args:
         low_affine: ``(4, 4)``, voxel index to millimetres.
         degradation: How the volume was downsampled.
-        scale: Whole number, at least 1.
+        scale: See the module.
     """
-    offset = grid_offset(degradation, scale)
-    return low_affine @ _grid_step(low_affine, 1 / scale, -offset / scale)
+    scales = axis_scales(scale)
+    offsets = [-grid_offset(degradation, factor) / factor for factor in scales]
+    return low_affine @ _grid_step(low_affine, [1 / factor for factor in scales], offsets)
 
 
-def crop_to_multiple(volume: Tensor, scale: int = 2) -> Tensor:
+def crop_to_multiple(volume: Tensor, scale: Scale = 2) -> Tensor:
     """Leave out the last planes of a volume whose sizes are no multiples of the scale.
 
     Shape:
         ``(..., D, H, W)``; output: each of the three a multiple of ``scale``.
     """
-    d, h, w = (size - size % scale for size in volume.shape[-3:])
+    sizes = zip(volume.shape[-3:], axis_scales(scale), strict=True)
+    d, h, w = (size - size % factor for size, factor in sizes)
     return volume[..., :d, :h, :w]
 
 
-def downsample(volume: Tensor, degradation: Degradation, scale: int = 2) -> Tensor:
+def downsample(volume: Tensor, degradation: Degradation, scale: Scale = 2) -> Tensor:
     """Lower the resolution of a volume.
 
     Args:
         volume: High-resolution volume; whole numbers become float32.
         degradation: One of ``DEGRADATIONS`` (see the module).
-        scale: Whole number, at least 1.
+        scale: See the module.
 
     Shape:
         ``volume``: ``(B, C, D, H, W)``; output: ``(B, C, D // scale, H // scale, W // scale)``.
@@ -121,37 +136,39 @@ def downsample(volume: Tensor, degradation: Degradation, scale: int = 2) -> Tens
         ValueError: If ``degradation`` is unknown, ``scale < 1``, or ``volume`` has not five axes.
         ValueError: If the volume is thinner than ``scale`` voxels.
     """
-    check_degradation(degradation, scale)
+    scales = check_degradation(degradation, scale)
     if volume.ndim != 5:
         raise ValueError(f"volume must be (B, C, D, H, W), got {tuple(volume.shape)}")
-    if min(volume.shape[2:]) < scale:
+    if any(size < factor for size, factor in zip(volume.shape[2:], scales, strict=True)):
         raise ValueError(
             f"a volume of {tuple(volume.shape[2:])} voxels cannot be downsampled by {scale}: "
-            f"give one with at least {scale} voxels along each axis"
+            f"give one with at least {max(scales)} voxels along each axis"
         )
-    values = crop_to_multiple(_as_floating(volume), scale)
-    if scale == 1:
+    values = crop_to_multiple(_as_floating(volume), scales)
+    if max(scales) == 1:
         return values
     if degradation == "nearest":
-        return values[..., ::scale, ::scale, ::scale].contiguous()
+        return values[..., :: scales[0], :: scales[1], :: scales[2]].contiguous()
+    sizes = [size // factor for size, factor in zip(values.shape[2:], scales, strict=True)]
     if degradation == "linear":
-        return _antialiased(values, [size // scale for size in values.shape[2:]])
+        return _antialiased(values, sizes)
     if degradation != "kspace":
-        return acquire(values, acquired_as(degradation), scale)
-    for axis in (2, 3, 4):
-        values = _keep_low_frequencies(values, axis, values.shape[axis] // scale)
+        return acquire(values, acquired_as(degradation), scales)
+    for axis, size in zip((2, 3, 4), sizes, strict=True):
+        if size < values.shape[axis]:
+            values = _keep_low_frequencies(values, axis, size)
     return values
 
 
 def upsample(
-    volume: Tensor, degradation: Degradation, scale: int = 2, mode: Interpolation = "trilinear"
+    volume: Tensor, degradation: Degradation, scale: Scale = 2, mode: Interpolation = "trilinear"
 ) -> Tensor:
     """Interpolate a volume to the high-resolution grid of its degradation.
 
     Args:
         volume: Low-resolution volume.
         degradation: How it was downsampled, which decides where the finer grid lies.
-        scale: Whole number, at least 1.
+        scale: See the module.
         mode: ``trilinear``, with the edge voxels repeated beyond the volume; or ``cubic``, cubic
             B-splines through the voxels, mirrored beyond it, computed on the CPU by SciPy and
             without a gradient.
@@ -163,15 +180,16 @@ def upsample(
         ValueError: If ``degradation`` or ``mode`` is unknown, ``scale < 1``, or ``volume`` has not
             five axes.
     """
-    offset = grid_offset(degradation, scale)
+    scales = check_degradation(degradation, scale)
     if volume.ndim != 5:
         raise ValueError(f"volume must be (B, C, D, H, W), got {tuple(volume.shape)}")
     values = _as_floating(volume)
+    size = [factor * length for factor, length in zip(scales, values.shape[2:], strict=True)]
     if mode == "cubic":
-        return _cubic_spline(values, scale, offset)
+        offsets = [grid_offset(degradation, factor) for factor in scales]
+        return _cubic_spline(values, size, scales, offsets)
     if mode != "trilinear":
         raise ValueError(f"mode must be trilinear or cubic, got {mode!r}")
-    size = [scale * length for length in values.shape[2:]]
     if degradation not in _SHARED_VOXEL:
         return interpolate(values, size=size, mode="trilinear", align_corners=False)
     # Voxel centres coincide: with the last plane repeated the corners of both grids do too.
@@ -182,8 +200,8 @@ def upsample(
     return fine[..., :-1, :-1, :-1]
 
 
-def check_degradation(degradation: str, scale: int) -> None:
-    """Refuse an unknown degradation, or a scale below 1.
+def check_degradation(degradation: str, scale: Scale) -> tuple[int, int, int]:
+    """Refuse an unknown degradation, or a scale below 1; return the scale of each axis.
 
     Raises:
         ValueError: If ``degradation`` is unknown or ``scale < 1``.
@@ -191,8 +209,7 @@ def check_degradation(degradation: str, scale: int) -> None:
     if degradation not in DEGRADATIONS:
         known = ", ".join(DEGRADATIONS)
         raise ValueError(f"degradation must be one of {known}, got {degradation!r}")
-    if scale < 1:
-        raise ValueError(f"scale must be at least 1, got {scale}")
+    return axis_scales(scale)
 
 
 def check_same_grid(degradation: str, other: str) -> None:
@@ -214,11 +231,11 @@ def _as_floating(volume: Tensor) -> Tensor:
     return values if values.is_floating_point() else values.float()
 
 
-def _grid_step(affine: Tensor, step: float, offset: float) -> Tensor:
+def _grid_step(affine: Tensor, steps: Sequence[float], offsets: Sequence[float]) -> Tensor:
     """Return the map from an index of the new grid to one of the old grid."""
     to_old = torch.eye(4, dtype=affine.dtype, device=affine.device)
-    to_old[range(3), range(3)] = step
-    to_old[:3, 3] = offset
+    to_old[range(3), range(3)] = torch.tensor(steps).to(affine)
+    to_old[:3, 3] = torch.tensor(offsets).to(affine)
     return to_old
 
 
@@ -250,14 +267,15 @@ def _keep_low_frequencies(values: Tensor, axis: int, size: int) -> Tensor:
     return kept
 
 
-def _cubic_spline(values: Tensor, scale: int, offset: float) -> Tensor:
+def _cubic_spline(
+    values: Tensor, size: list[int], scales: Sequence[int], offsets: Sequence[float]
+) -> Tensor:
     """Interpolate each channel by cubic B-splines."""
-    size = [scale * length for length in values.shape[2:]]
+    steps = [1 / factor for factor in scales]
+    first = [-offset / factor for offset, factor in zip(offsets, scales, strict=True)]
     fine = np.stack(
         [
-            ndimage.affine_transform(
-                channel, [1 / scale] * 3, -offset / scale, size, order=3, mode="mirror"
-            )
+            ndimage.affine_transform(channel, steps, first, size, order=3, mode="mirror")
             for channel in values.detach().cpu().flatten(0, 1).numpy()
         ]
     )

@@ -1,9 +1,9 @@
-"""The input of a network on the fine grid: what classical super-resolution gives, and what is known."""
+"""A network's input on the fine grid: a classical restoration, and what is known of the scan."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,13 @@ from torch.nn.functional import avg_pool3d, interpolate, pad
 
 from custom.physics.acquisition import axis_scales
 from custom.physics.deconvolution import deconvolved
-from custom.physics.downsampling import Degradation, acquired_as, check_degradation, high_affine
+from custom.physics.downsampling import (
+    Degradation,
+    Scale,
+    acquired_as,
+    check_degradation,
+    high_affine,
+)
 from custom.physics.noise_level import local_noise_level
 from custom.transforms.noise_level import noise_level
 from custom.transforms.volume_resolution import ACQUIRED
@@ -63,13 +69,12 @@ class FineStartd(Randomizable, MapTransform):
         keys: KeysCollection,
         degradation: Degradation = "acquired",
         acquired_by: Degradation = "acquired",
-        scale: int | Sequence[int] = 2,
+        scale: Scale = 2,
         sigma: float | None = None,
     ) -> None:
         super().__init__(keys)
-        axis_scales(scale)
         for name in (degradation, acquired_by):
-            check_degradation(name, 1)
+            check_degradation(name, scale)
         if sigma is not None and not sigma >= 0:
             raise ValueError(f"sigma must not be negative, got {sigma}")
         self.degradation, self.acquired_by = degradation, acquired_by
@@ -116,7 +121,7 @@ class FineStartd(Randomizable, MapTransform):
 def _channels(
     low: Tensor,
     operator: str,
-    scale: int | Sequence[int],
+    scale: Scale,
     sigma: float,
     level: Tensor,
     known: bool,

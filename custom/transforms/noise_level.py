@@ -172,7 +172,9 @@ def noise_level(
         )
     record["noise_level"] = median * unit
     record["noise_source"] = "estimated" if sigma is None else "sigma"
-    logger.info(
+    said = logging.INFO if "noise" not in record else logging.DEBUG  # of validation it is known
+    logger.log(
+        said,
         "noise level %.4g in the tissue, %.1f %% of its brightness (%s)",
         *(median * unit, 100 * median, record["noise_source"]),
     )

@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from custom.errors import InputError
+from custom.physics.acquisition import axis_scales
 from custom.physics.data_consistency import check_consistency, data_consistency
-from custom.physics.downsampling import Degradation, downsample, high_affine, low_affine
+from custom.physics.downsampling import Degradation, Scale, downsample, high_affine, low_affine
 from custom.physics.intensity_statistics import outlier_limit
 from custom.setting_checks import check_choice
 
@@ -34,13 +35,16 @@ _HOT = 4.0  # times the limit of an outlier, itself five times the tissue
 ORIGINAL = "original"  # key of the volume that the model's input is made from
 
 
-def check_mode(mode: str, scale: int) -> None:
+def check_mode(mode: str, scale: Scale) -> None:
     """Refuse an unknown mode, by an error that the user reads.
 
     Raises:
-        ValueError: If ``mode`` is unknown, or ``denoise`` with a model of another scale than 1.
+        ValueError: If ``mode`` is unknown; ``denoise`` with a model of another scale than 1; or
+            ``halve`` with another scale an axis.
     """
     check_choice("mode", mode, get_args(RestorationMode))
+    if mode == "halve" and not isinstance(scale, int):
+        raise ValueError(f"mode halve takes one scale for all axes, got {scale}")
     if mode == "denoise" and scale != 1:
         raise ValueError(
             "mode denoise is of a model of its own: use --config denoise (--mode halve is the "
@@ -77,7 +81,7 @@ class ModelInputd(MapTransform):
         keys: KeysCollection = "image",
         mode: RestorationMode = "super_resolve",
         degradation: Degradation = "linear",
-        scale: int = 2,
+        scale: Scale = 2,
     ) -> None:
         super().__init__(keys)
         check_mode(mode, scale)
@@ -95,7 +99,8 @@ class ModelInputd(MapTransform):
         volume = data[self.keys[0]]
         plain = torch.as_tensor(volume).as_subclass(Tensor).float()
         # Backwards: pad() takes the last axis first.
-        missing = [-length % self.scale for length in plain.shape[:0:-1]]
+        factor = axis_scales(self.scale)[0]
+        missing = [-length % factor for length in plain.shape[:0:-1]]
         padded = pad(plain[None], [part for end in missing for part in (0, end)], "replicate")
         low = downsample(padded, self.degradation, self.scale)[0]
         if isinstance(volume, MetaTensor):
@@ -112,7 +117,7 @@ class OutputGridd(MapTransform):
 
     Args:
         keys: Restored volumes.
-        reference_key: The low-resolution volume that they were restored from.
+        reference_key: The volume that they were restored from, on the acquired grid.
         degradation: See :class:`ModelInputd`.
         scale: See :class:`ModelInputd`.
 
@@ -125,7 +130,7 @@ class OutputGridd(MapTransform):
         keys: KeysCollection = "pred",
         reference_key: str = "image",
         degradation: Degradation = "linear",
-        scale: int = 2,
+        scale: Scale = 2,
     ) -> None:
         super().__init__(keys)
         self.reference_key = reference_key
@@ -180,7 +185,7 @@ class DifferenceMapd(MapTransform):
         reference_key: str = "image",
         name: str = "difference",
         degradation: Degradation = "linear",
-        scale: int = 2,
+        scale: Scale = 2,
         write: bool = True,
     ) -> None:
         super().__init__(keys)
@@ -233,12 +238,12 @@ class DataConsistencyd(MapTransform):
         measured_key: str = "image",
         strength: float = 0.0,
         degradation: Degradation = "linear",
-        scale: int = 2,
+        scale: Scale = 2,
         max_gain: float = 10.0,
     ) -> None:
         super().__init__(keys)
         check_consistency(strength, max_gain)
-        if strength > 0 and scale == 1:
+        if strength > 0 and max(axis_scales(scale)) == 1:
             raise ValueError(
                 "data_consistency needs a model that changes the resolution: leave "
                 "--data_consistency out with --config denoise"

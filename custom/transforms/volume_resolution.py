@@ -16,6 +16,7 @@ from torch import Tensor
 from custom.physics.acquisition import TRAINING_OPERATORS, acquire, rician
 from custom.physics.downsampling import (
     Degradation,
+    Scale,
     check_degradation,
     crop_to_multiple,
     downsample,
@@ -79,7 +80,7 @@ class DownsampleVolumed(MapTransform):
         keys: KeysCollection,
         names: KeysCollection,
         degradation: Degradation = "linear",
-        scale: int = 2,
+        scale: Scale = 2,
     ) -> None:
         super().__init__(keys)
         check_degradation(degradation, scale)
@@ -133,7 +134,7 @@ class AcquireVolumed(Randomizable, DownsampleVolumed):
         keys: KeysCollection,
         names: KeysCollection,
         degradation: Degradation = "acquired",
-        scale: int = 2,
+        scale: Scale = 2,
         most_noise: float = 0.1,
         thick: float = 0.0,
     ) -> None:
@@ -159,7 +160,7 @@ class AcquireVolumed(Randomizable, DownsampleVolumed):
 
     def randomize(self, data: Any = None) -> None:
         """Draw operator, share of Hamming's window, factors, noise, and the seed of the noise."""
-        scale: int | tuple[int, ...] = self.scale
+        scale = self.scale
         if self.R.uniform() < self.thick:
             longer, axis = self.R.randint(2, 6), self.R.randint(3)
             scale = tuple(int(longer) if axis == other else 1 for other in range(3))
@@ -265,7 +266,7 @@ class UpsampleVolumed(MapTransform):
         self,
         keys: KeysCollection,
         degradation: Degradation,
-        scale: int = 2,
+        scale: Scale = 2,
         mode: Any = "trilinear",
     ) -> None:
         super().__init__(keys)

@@ -14,10 +14,8 @@ from monai.data import MetaTensor
 from torch import Tensor
 
 from custom.errors import InputError
-from custom.physics.data_consistency import (
-    data_consistency,
-    transfer_function,
-)
+from custom.physics.acquisition import transfer
+from custom.physics.data_consistency import data_consistency
 from custom.physics.downsampling import Degradation, downsample
 from custom.transforms.super_resolution import DataConsistencyd
 
@@ -130,14 +128,15 @@ def test_the_transfer_function_is_the_filters(scale: int) -> None:
     n = 12
     place = torch.arange(scale * n, dtype=torch.float64)
     centres = scale * torch.arange(n, dtype=torch.float64) + (scale - 1) / 2
-    for frequency in (0.0, 0.3, 0.8, math.pi / scale):
+    gains = transfer("triangle", n, scale)
+    for index in (0, 2, 5, 11):
+        frequency = math.pi * index / (n * scale)
         wave = torch.cos(frequency * place + 0.4).reshape(1, 1, -1, 1, 1)
         low = downsample(wave.expand(1, 1, -1, 2 * scale, 2 * scale).contiguous(), "linear", scale)
-        gain = transfer_function(np.array([frequency]), scale)[0]
-        expected = gain * torch.cos(frequency * centres + 0.4)
+        expected = gains[index] * torch.cos(frequency * centres + 0.4)
         torch.testing.assert_close(low[0, 0, 2:-2, 0, 0], expected[2:-2], atol=1e-9, rtol=0)
-    edge = transfer_function(np.array([math.pi / 2]))[0]
-    assert edge == pytest.approx(0.3536, abs=1e-4)
+    edge = transfer("triangle", 400, 2)[-1]
+    assert edge == pytest.approx(0.3536, abs=5e-3)
 
 
 def test_the_gain_is_limited() -> None:

@@ -19,7 +19,7 @@ from custom.physics.downsampling import (
     low_affine,
     upsample,
 )
-from custom.transforms.volume_resolution import AcquireVolumed, DownsampleVolumed
+from custom.transforms.volume_resolution import ACQUIRED, AcquireVolumed, DownsampleVolumed
 
 OBLIQUE = torch.tensor(
     [[0.9, -0.2, 0.1, 7], [0.25, 1.1, 0.02, -40], [-0.02, 0.3, 1.2, 21], [0, 0, 0, 1]],
@@ -227,7 +227,7 @@ def test_a_family_of_operators_and_noise_is_drawn_and_a_named_one_is_repeated():
     seen, deviations = set(), []
     for _ in range(150):
         low = transform({"label": high})["image"]
-        operator, share, noise, _ = transform.drawn
+        operator, share, noise = (transform.drawn[key] for key in ("operator", "share", "noise"))
         added = low - acquire(whole, operator, 2, share)[0]
         assert float(added.std()) == pytest.approx(noise, rel=0.3, abs=1e-6)
         seen.add(operator)
@@ -243,6 +243,41 @@ def test_a_family_of_operators_and_noise_is_drawn_and_a_named_one_is_repeated():
     torch.testing.assert_close(plain, acquire(whole, "box", 2)[0])
     linear = AcquireVolumed("label", "image", "linear")({"label": high})["image"]
     assert torch.equal(linear, downsample(whole, "linear")[0])
+
+
+def test_thick_slices_are_drawn_along_one_axis():
+    high = torch.rand(1, 20, 20, 20, generator=torch.Generator().manual_seed(0))
+    transform = AcquireVolumed("label", "image", most_noise=0.0, thick=0.5).set_random_state(0)
+    found = []
+    for _ in range(60):
+        made = transform({"label": high})
+        how = made[f"image{ACQUIRED}"]
+        found.append(how["scale"])
+        expected = acquire(high[None], how["operator"], how["scale"], how["share"])[0]
+        torch.testing.assert_close(made["image"], expected.abs())
+        assert how["shape"] == high.shape[1:]
+    thick = {scale for scale in found if scale != 2}
+    assert 0.3 < found.count(2) / 60 < 0.7
+    assert {max(scale) for scale in thick} == {2, 3, 4, 5}
+    assert {scale.index(max(scale)) for scale in thick} == {0, 1, 2}
+    assert all(sorted(scale)[:2] == [1, 1] for scale in thick)
+
+
+@pytest.mark.parametrize("degradation", ["truncated", "box", "linear", "kspace"])
+def test_a_factor_an_axis_leaves_the_others_as_they_are(degradation):
+    high = torch.rand(1, 1, 6, 5, 8, generator=torch.Generator().manual_seed(0))
+    low = downsample(high, degradation, (1, 1, 4))
+    columns = downsample(high.view(1, 1, 30, 1, 8).expand(1, 1, 30, 4, 8), degradation, (1, 4, 4))
+    assert low.shape == (1, 1, 6, 5, 2)
+    torch.testing.assert_close(low.view(30, 2), columns[0, 0, :, 0])
+    for mode in ("trilinear", "cubic"):
+        fine = upsample(torch.ones_like(low), degradation, (1, 1, 4), mode)
+        torch.testing.assert_close(fine, torch.ones_like(high), atol=1e-5, rtol=0)
+    affine = torch.diag(torch.tensor([1.0, 1.0, 0.5, 1.0]))
+    there = low_affine(affine, degradation, (1, 1, 4))
+    assert there.diagonal().tolist() == [1, 1, 2, 1]
+    assert there[2, 3] == (0.0 if degradation == "kspace" else 0.75)
+    torch.testing.assert_close(high_affine(there, degradation, (1, 1, 4)), affine)
 
 
 def test_an_operator_of_another_grid_is_refused():

@@ -12,6 +12,8 @@ from custom.errors import InputError
 from custom.files.image_faults import available_memory, check_image, image_fault, memory_fault
 from custom.files.map_names import DerivedMaps
 from custom.files.reader import ImageHeader
+from custom.physics.acquisition import axis_scales
+from custom.physics.downsampling import Scale
 from custom.setting_checks import check_choice, check_whole
 from custom.transforms.slice_axis import SliceAxis, find_slice_axis
 from custom.transforms.super_resolution import RestorationMode, check_mode
@@ -125,9 +127,10 @@ class VolumeChecks(ImageChecks):
     """Refuse files that are no 3D magnitude volume, or too small or too large for the model.
 
     Args:
-        min_size: Smallest number of voxels along each axis of the network's input.
-        mode: With ``halve`` the network's input is smaller by ``1 / scale``.
-        scale: Scale factor of the model.
+        min_size: Smallest number of voxels along each axis of the volume to restore.
+        mode: With ``halve`` the volume to restore is smaller by ``1 / scale``.
+        scale: Scale factor of the model: one number, or one an axis.
+        network_scale: How many times finer the network's result is than its input.
         check_memory: Raises :class:`~custom.errors.InputError` if a network input of that many
             voxels along its axes does not fit the memory.
         derived_maps: See :class:`ImageChecks`.
@@ -141,14 +144,16 @@ class VolumeChecks(ImageChecks):
         self,
         min_size: int = 8,
         mode: RestorationMode = "super_resolve",
-        scale: int = 2,
+        scale: Scale = 2,
+        network_scale: int = 2,
         check_memory: Callable[[Sequence[int]], None] | None = None,
         derived_maps: DerivedMaps = "refuse",
     ) -> None:
         super().__init__(derived_maps)
         check_mode(mode, scale)
         check_whole("min_size", min_size, 1)
-        self.divisor = scale if mode == "halve" else 1
+        self.divisor = axis_scales(scale)[0] if mode == "halve" else 1
+        self.finer = [max(factor // network_scale, 1) for factor in axis_scales(scale)]
         self.min_size = min_size
         self.check_memory = check_memory
 
@@ -171,7 +176,8 @@ class VolumeChecks(ImageChecks):
         if self.check_memory is None:
             return None
         try:
-            self.check_memory([-(-length // self.divisor) for length in header.shape])
+            sizes = [-(-length // self.divisor) for length in header.shape]
+            self.check_memory([f * n for f, n in zip(self.finer, sizes, strict=True)])
         except InputError as error:
             return str(error)
         return None
