@@ -7,9 +7,10 @@ classical methods and by ours, run as a user runs it. BM4D is among them where i
 installed (``pip install bm4d``; its licence allows comparisons, not commercial use).
 
 A method of ours is ``NAME=SETTINGS``: config ids of ``inference.yaml`` as YAML, ``config`` among
-them for overlays; ``{operator}`` in them is replaced by the operator, and such a method is compared
-with the classical ones that are told it too. Or ``NAME=FOLDER`` with ``<case>_restored.nii.gz``, of
-any other program, made from ``WORK/inputs``. The first method named is the one that is drawn.
+them for overlays; ``{operator}`` and ``{sigma}`` in them are replaced by the operator and the
+deviation of the noise, and such a method is compared with the classical ones that are told it too.
+Or ``NAME=FOLDER`` with ``<case>_restored.nii.gz``, of any other program, made from
+``WORK/inputs``. The first method named is the one that is drawn.
 
 Run: ``python -m benchmarks.acquired --data FOLDER --work FOLDER [--sr "ours={}"]
 [--denoise "ours={config: [denoise]}"]``
@@ -27,11 +28,13 @@ import numpy as np
 
 from benchmarks.acquired_cases import (
     HELD,
+    SAME_GRID,
     TRAINED,
     Case,
     denoising_cases,
     repeat_cases,
     super_resolution_cases,
+    thick_cases,
 )
 from benchmarks.acquired_measures import noise_gains, repeat_errors, rows_of
 from benchmarks.acquired_methods import (
@@ -59,6 +62,7 @@ from custom.evaluation.drawing import empty_figure, show_slice
 
 PICTURES = REPOSITORY / "docs" / "images"
 Settings = Mapping[str, str]
+TOLD_SETTINGS = "acquired_by: {operator}, sigma: {sigma}"
 
 
 def folders(
@@ -83,26 +87,52 @@ def opponents(ours: Settings, blind: Collection[str], told: Collection[str]) -> 
 def super_resolution(data: Path, work: Path, ours: Settings) -> dict[str, Any]:
     """Return the tables of super-resolution."""
     cases = super_resolution_cases(data)
-    blind = BLIND
-    made = folders({**blind, **TOLD}, ours, cases, work)
-    rows = rows_of(cases, made)
-    groups = {group: [row for row in rows if row["group"] == group] for group in (HELD, TRAINED)}
-    compared = opponents(ours, blind, TOLD)
-    gains = {group: gains_of(of, compared) for group, of in groups.items()}
+    made = folders({**BLIND, **TOLD}, ours, cases, work)
+    found = compared_tables(cases, made, opponents(ours, BLIND, TOLD))
+    rows, gains = found.pop("rows"), found["gains"]
     white = {name: float(np.mean(noise_gains(cases, folder))) for name, folder in made.items()}
     draw_worst(gains[HELD], cases, made, PICTURES / "acquired_worst.jpg", work)
-    methods = list(made)
+    held = [row for row in rows if row["group"] == HELD]
     return {
-        "gains": gains,
+        **found,
         "noise_gain": white,
-        "held_gain": gain_table(gains[HELD]),
-        "trained_gain": gain_table(gains[TRAINED]),
-        "held_psnr": psnr_table(groups[HELD], methods),
-        "trained_psnr": psnr_table(groups[TRAINED], methods),
-        "texture": texture_table(groups[HELD], methods, white),
-        "whole": whole_table(rows, methods),
+        "texture": texture_table(held, list(made), white),
+        "whole": whole_table(rows, list(made)),
         "weights": weights_of(ours, made, cases[0]),
         **worst_words(gains[HELD]),
+    }
+
+
+def thick_slices(data: Path, work: Path, ours: Settings) -> dict[str, Any]:
+    """Return the tables of thick slices; of our methods, those that can restore them."""
+    cases = thick_cases(data)
+    able = {name: text for name, text in ours.items() if not Path(text).is_dir()}
+    made = folders({**BLIND, **TOLD}, able, cases, work)
+    found = compared_tables(cases, made, opponents(able, BLIND, TOLD))
+    del found["rows"]
+    draw_worst(found["gains"][HELD], cases, made, PICTURES / "acquired_worst_thick.jpg", work)
+    return {**found, **worst_words(found["gains"][HELD])}
+
+
+def compared_tables(
+    cases: Sequence[Case], made: Mapping[str, Path], compared: Compared
+) -> dict[str, Any]:
+    """Return rows, gains and tables of every group of volumes."""
+    rows = rows_of(cases, made)
+    groups = {group: [row for row in rows if row["group"] == group] for group in (HELD, TRAINED)}
+    # Without noise nothing denoises better than to do nothing: no opponent there.
+    noisy = {
+        group: [row for row in of if row["noise"] or row["operator"] != SAME_GRID]
+        for group, of in groups.items()
+    }
+    gains = {group: gains_of(of, compared) for group, of in noisy.items()}
+    return {
+        "rows": rows,
+        "gains": gains,
+        "held_gain": gain_table(gains[HELD]),
+        "trained_gain": gain_table(gains[TRAINED]),
+        "held_psnr": psnr_table(groups[HELD], list(made)),
+        "trained_psnr": psnr_table(groups[TRAINED], list(made)),
     }
 
 
@@ -111,29 +141,20 @@ def denoising(data: Path, work: Path, ours: Settings) -> dict[str, Any]:
     cases, repeats = denoising_cases(data), repeat_cases(data)
     classical = available(DENOISERS)
     made = folders(classical, ours, [*cases, *repeats], work)
-    rows = rows_of(cases, made)
-    groups = {group: [row for row in rows if row["group"] == group] for group in (HELD, TRAINED)}
     compared = {}
     for name in ours:
         compared[name] = (name, [other for other in classical if "told" not in other])
         compared[f"{name}, against those told the level"] = (name, list(classical))
-    # Without noise nothing is better than to do nothing: no opponent there.
-    gains = {
-        group: gains_of([row for row in of if row["noise"]], compared)
-        for group, of in groups.items()
-    }
-    draw_worst(gains[HELD], cases, made, PICTURES / "acquired_worst_denoised.jpg", work)
+    found = compared_tables(cases, made, compared)
+    del found["rows"]
+    draw_worst(found["gains"][HELD], cases, made, PICTURES / "acquired_worst_denoised.jpg", work)
     errors = {name: repeat_errors(repeats, folder) for name, folder in made.items()}
     return {
-        "gains": gains,
+        **found,
         "repeat_errors": errors,
-        "held_gain": gain_table(gains[HELD]),
-        "trained_gain": gain_table(gains[TRAINED]),
-        "held_psnr": psnr_table(groups[HELD], list(made)),
-        "trained_psnr": psnr_table(groups[TRAINED], list(made)),
         "repeats": repeat_table(errors),
         "weights": weights_of(ours, made, cases[0]),
-        **worst_words(gains[HELD]),
+        **worst_words(found["gains"][HELD]),
     }
 
 
@@ -171,7 +192,7 @@ def draw_worst(
     """Draw the worst case of our first method: reference, best classical one, ours, and errors."""
     name, one = worst_of(gains)
     where = (one["scan"], one["operator"], one["noise"], 0)
-    (case,) = (c for c in cases if (c.truth.scan, c.operator, c.noise, c.draw) == where)
+    (case,) = (c for c in cases if (c.truth.scan, c.made_by, c.noise, c.draw) == where)
     truth = case.truth.values
     shown = {"reference": truth, "as acquired": case.degraded()}
     shown |= {method: restored(made[method], case) for method in (one["best"], name)}
@@ -213,8 +234,10 @@ def main() -> None:
     parser.add_argument("--denoise", action="append", metavar="NAME=SETTINGS")
     given = parser.parse_args()
     data, work = given.data.resolve(), given.work.resolve()
+    restoring = named(given.sr or ["ours={}", f"ours, told={{{TOLD_SETTINGS}}}"])
     found = {
-        "sr": super_resolution(data, work, named(given.sr or ["ours={}"])),
+        "sr": super_resolution(data, work, restoring),
+        "thick": thick_slices(data, work, restoring),
         "denoise": denoising(data, work, named(given.denoise or ["ours={config: [denoise]}"])),
     }
     page = Path(__file__).with_name("acquired.md").read_text(encoding="utf-8").format(**found)

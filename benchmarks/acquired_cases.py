@@ -27,6 +27,8 @@ SAME_GRID = "same grid"  # in the operator's place: noise alone
 NOISE = (0.0, 0.03, 0.06)
 NOISE_SAME_GRID = (0.0, 0.03, 0.06, 0.09)
 VARYING = -0.06  # from half to one and a half times 6 %, along the first axis
+THICK = (("kspace", 4), ("box", 4), ("slice", 4), ("slice", 5))  # operator, times longer voxels
+NOISE_THICK = (0.0, 0.03)
 GAIN_FROM = ("kspace", 0.03)  # drawn twice, for the white-noise gain
 _CROP, _CROP_SAME_GRID = 80, 48  # voxels along each axis, of the middle
 _REPEATS = 45  # in the mean of the echo-planar series
@@ -65,18 +67,26 @@ class Case:
         operator: One of ``OPERATORS``, or ``SAME_GRID``.
         noise: Level, as a share of the tissue; ``VARYING`` for one that varies in space.
         draw: Number of the noise's draw.
+        scale: How many times coarser it is along each axis.
     """
 
     truth: Truth
     operator: str
     noise: float
     draw: int = 0
+    scale: tuple[int, int, int] = (2, 2, 2)
 
     @property
     def name(self) -> str:
         """Name of its files."""
         level = "varying" if self.noise == VARYING else f"{100 * self.noise:.0f}"
-        return f"{self.truth.scan}_{self.operator.replace(' ', '')}_{level}_{self.draw}"
+        return f"{self.truth.scan}_{self.made_by.replace(' ', '')}_{level}_{self.draw}"
+
+    @property
+    def made_by(self) -> str:
+        """What it was made by, in words."""
+        thick = max(self.scale)
+        return self.operator if min(self.scale) == thick else f"{self.operator} 1 x 1 x {thick}"
 
     @property
     def sigma(self) -> float:
@@ -87,7 +97,7 @@ class Case:
         """Return what is restored."""
         values = torch.from_numpy(self.truth.values)[None, None]
         if self.operator != SAME_GRID:
-            values = acquire(values, self.operator, 2)
+            values = acquire(values, self.operator, self.scale)
         sigma: Any = self.sigma
         if self.noise == VARYING:
             sigma = sigma * torch.linspace(0.5, 1.5, values.shape[2]).view(-1, 1, 1)
@@ -99,9 +109,9 @@ class Case:
         file = folder / f"{self.name}.nii.gz"
         if not file.is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            scale = 1 if self.operator == SAME_GRID else 2
-            step = np.diag([scale, scale, scale, 1.0])
-            step[:3, 3] = (scale - 1) / 2
+            scale = (1, 1, 1) if self.operator == SAME_GRID else self.scale
+            step = np.diag([*scale, 1.0])
+            step[:3, 3] = [(factor - 1) / 2 for factor in scale]
             nib.save(nib.Nifti1Image(self.degraded(), self.truth.affine @ step), file)
         return file
 
@@ -180,6 +190,16 @@ def super_resolution_cases(data: Path) -> list[Case]:
         found += [Case(truth, operator, noise) for operator in OPERATORS for noise in NOISE]
         found.append(Case(truth, *GAIN_FROM, draw=1))
     return found
+
+
+def thick_cases(data: Path) -> list[Case]:
+    """Return every volume with thick slices along its last axis."""
+    return [
+        Case(truth, operator, noise, scale=(1, 1, factor))
+        for truth in truths(data, _CROP)
+        for operator, factor in THICK
+        for noise in NOISE_THICK
+    ]
 
 
 def denoising_cases(data: Path) -> list[Case]:

@@ -30,7 +30,7 @@ def rows_of(cases: Iterable[Case], folders: Mapping[str, Path]) -> list[Row]:
             "scan": case.truth.scan,
             "subject": case.truth.subject,
             "group": case.truth.group,
-            "operator": case.operator,
+            "operator": case.made_by,
             "noise": case.noise,
             "method": name,
             **measured(case, restored(folder, case)),
@@ -58,7 +58,7 @@ def measured(case: Case, result: NDArray[np.float64]) -> Row:
         HEAD.name: float(peak_signal_to_noise_ratio(pair[0], pair[1], reach, mask)),
         "bias": float((result - truth)[head].mean() / truth[head].mean()),
     }
-    if case.operator == "kspace":
+    if case.made_by == "kspace":
         found["power"], found["correlation"] = unmeasured_band(result, truth, 2)
     return found
 

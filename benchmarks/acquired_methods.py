@@ -5,7 +5,8 @@ Each method has a folder with ``<case>_restored.nii.gz``. What is there is not m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,67 +16,46 @@ import numpy as np
 import torch
 import yaml
 from numpy.typing import NDArray
-from scipy import fft, ndimage
 
 from benchmarks.acquired_cases import Array, Case
 from benchmarks.measure import REPOSITORY
 from custom.bundle.launch import run_bundle
-from custom.physics.acquisition import acquire, axis_operators, transfer
+from custom.physics.acquisition import acquire
+from custom.physics.deconvolution import deconvolved
 from custom.physics.downsampling import upsample
 from custom.transforms.non_local_means import non_local_means
 
 BUNDLE = REPOSITORY / "bundles" / "gan3d_sr_denoise"
 Method = Callable[[Array, Case], Array]
+# Names of ``acquired_by``; of an operator that no training uses it is told nothing.
+_AS_TOLD = {"kspace": "truncated", "triangle": "linear", "spline": "acquired"}
 
 
-def cubic(low: Array) -> Array:
+def cubic(low: Array, scale: Sequence[int] = (2, 2, 2)) -> Array:
     """Interpolate by cubic B-splines."""
-    return upsample(torch.from_numpy(low)[None, None], "linear", 2, "cubic")[0, 0].numpy()
+    return upsample(torch.from_numpy(low)[None, None], "linear", scale, "cubic")[0, 0].numpy()
 
 
-def lanczos(low: Array) -> Array:
+def lanczos(low: Array, scale: Sequence[int] = (2, 2, 2)) -> Array:
     """Interpolate by Lanczos' windowed sinc of three lobes; beyond the faces voxels repeat."""
-    for axis, size in enumerate(low.shape):
-        place = (np.arange(2 * size) - 0.5) / 2
-        weights = np.zeros((2 * size, size))
+    for axis, (size, factor) in enumerate(zip(low.shape, scale, strict=True)):
+        place = (np.arange(factor * size) - (factor - 1) / 2) / factor
+        weights = np.zeros((factor * size, size))
         for lobe in range(-3, 4):
             voxel = np.floor(place).astype(int) + lobe
             t = place - voxel
             weight = np.sinc(t) * np.sinc(t / 3) * (abs(t) < 3)
-            np.add.at(weights, (np.arange(2 * size), voxel.clip(0, size - 1)), weight)
+            np.add.at(weights, (np.arange(factor * size), voxel.clip(0, size - 1)), weight)
         weights /= weights.sum(axis=1, keepdims=True)
         low = np.moveaxis(np.tensordot(weights, low, (1, axis)), 0, axis)
     return low.astype(np.float32)
 
 
-def deconvolved(low: Array, operator: str, sigma: float = 0.0, most_gain: float = 10.0) -> Array:
-    """Return Wiener's inverse of an operator; beyond the measured band it is zero-filled.
-
-    With the transfer function ``H``, frequencies are multiplied by ``H S / (H^2 S + sigma^2)``, at
-    most ``most_gain``. ``S`` is the power of the volume without its noise, over shells of frequency
-    of the coarse volume. For ``kspace`` and no noise this is plain zero filling.
-    """
-    spectrum = fft.dctn(low.astype(np.float64), norm="ortho")
-    names = axis_operators(operator, (2, 2, 2))
-    along = [transfer(name, size, 2) for name, size in zip(names, low.shape, strict=True)]
-    damping = along[0][:, None, None] * along[1][:, None] * along[2]
-    factor = 1 / np.maximum(damping, 1 / most_gain)
-    if sigma:
-        places = np.meshgrid(*(np.arange(n) / n for n in low.shape), indexing="ij")
-        shell = (min(low.shape) / 2 * np.sqrt(np.square(places).sum(0))).astype(int)
-        power = ndimage.mean(spectrum**2, shell, np.arange(shell.max() + 1))[shell]
-        signal = np.maximum(power - sigma**2, 0) / damping**2
-        factor = np.minimum(damping * signal / (damping**2 * signal + sigma**2), factor)
-    filled = np.zeros([2 * size for size in low.shape])
-    filled[tuple(slice(size) for size in low.shape)] = spectrum * factor
-    return np.asarray(fft.idctn(filled, norm="ortho") * 2**1.5, np.float32)
-
-
-def back_projected(low: Array, operator: str) -> Array:
+def back_projected(low: Array, operator: str, scale: Sequence[int] = (2, 2, 2)) -> Array:
     """Correct cubic splines where, acquired again, they contradict the volume; gain at most 2."""
-    fine = cubic(low)
-    again = acquire(torch.from_numpy(fine)[None, None], operator, 2)[0, 0].numpy()
-    return fine + deconvolved(low - again, operator, most_gain=2.0)
+    fine = cubic(low, scale)
+    again = acquire(torch.from_numpy(fine)[None, None], operator, scale)[0, 0].numpy()
+    return fine + deconvolved(low - again, operator, scale, most_gain=2.0)
 
 
 def bm4d(noisy: Array, sigma: float) -> Array:
@@ -90,14 +70,17 @@ def _told(noisy: Array, case: Case) -> Array:
 
 
 BLIND: dict[str, Method] = {
-    "cubic": lambda low, case: cubic(low),
-    "Lanczos": lambda low, case: lanczos(low),
-    "zero filling": lambda low, case: deconvolved(low, "kspace"),
-    "NLM + cubic": lambda low, case: cubic(_told(low, case)),
+    "cubic": lambda low, case: cubic(low, case.scale),
+    "Lanczos": lambda low, case: lanczos(low, case.scale),
+    "zero filling": lambda low, case: deconvolved(low, "kspace", case.scale),
+    "NLM + cubic": lambda low, case: cubic(_told(low, case), case.scale),
 }
 TOLD: dict[str, Method] = {
-    "back-projection": lambda low, case: back_projected(low, case.operator),
-    "Wiener": lambda low, case: deconvolved(low, case.operator, case.sigma),
+    "back-projection": lambda low, case: back_projected(low, case.operator, case.scale),
+    "Wiener": lambda low, case: deconvolved(low, case.operator, case.scale, case.sigma),
+    "NLM + Wiener": lambda low, case: deconvolved(
+        _told(low, case), case.operator, case.scale, case.sigma / 3
+    ),
 }
 DENOISERS: dict[str, Method] = {
     "noisy": lambda noisy, case: noisy,
@@ -133,8 +116,8 @@ def run_ours(name: str, settings: str, cases: Iterable[Case], work: Path) -> Pat
 
     Args:
         name: Of the method.
-        settings: Config ids and values, as YAML; ``{operator}`` in it is replaced by that of the
-            case, which makes a method that is told the operator. ``config`` lists overlays.
+        settings: Config ids and values, as YAML; ``{operator}`` and ``{sigma}`` in it are replaced
+            by those of the case, of which the method is told so. ``config`` lists overlays.
         cases: What to restore.
         work: Where inputs and results go.
     """
@@ -142,7 +125,11 @@ def run_ours(name: str, settings: str, cases: Iterable[Case], work: Path) -> Pat
     parts: dict[str, list[str]] = {}
     for case in cases:
         file = case.write(work / "inputs")
-        parts.setdefault(settings.replace("{operator}", case.operator), []).append(str(file))
+        told = settings.replace("{operator}", _AS_TOLD.get(case.operator, case.operator))
+        told = told.replace("{sigma}", f"{case.sigma:.6g}")
+        if min(case.scale) != max(case.scale):
+            told = json.dumps({**yaml.safe_load(told), "scale": list(case.scale)})
+        parts.setdefault(told, []).append(str(file))
     for text, files in parts.items():
         ids: dict[str, Any] = {"write_difference": False, **yaml.safe_load(text)}
         overlays = ids.pop("config", [])
