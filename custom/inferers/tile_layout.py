@@ -15,6 +15,8 @@ from custom.setting_checks import check_whole
 
 __all__ = ["Span", "TileSetting", "check_layout", "lay_tiles", "run_shape", "split_axis"]
 
+_ALIGNED = 8  # voxels: a network that halves the grid so often sees the same blocks in every tile
+
 TileSetting = int | Literal["auto", "whole"]
 
 
@@ -67,7 +69,8 @@ def split_axis(length: int, tile: int, halo: int, overlap: int) -> list[Span]:
     Args:
         length: Voxels of the axis.
         tile: The most voxels of a tile, without its halo; at least three times ``overlap``.
-        halo: Further voxels of the network's input on each side, up to the ends of the axis.
+        halo: Further voxels of the network's input on each side, up to the ends of the axis; at the
+            start up to 7 more, so that every input starts at a multiple of 8.
         overlap: Voxels that neighbouring tiles share.
     """
     # An inner tile shares half of the overlap with each neighbour: tile - overlap are its own.
@@ -79,7 +82,8 @@ def split_axis(length: int, tile: int, halo: int, overlap: int) -> list[Span]:
         after = overlap if index < count - 1 else 0
         # Of an odd overlap one tile takes the larger half, so that just so many voxels are shared.
         start, stop = low - before // 2, high + (after - after // 2)
-        reads = max(start - halo, 0), min(stop + halo, length)
+        first = max(start - halo, 0)
+        reads = first - first % _ALIGNED, min(stop + halo, length)
         spans.append(Span(start, stop, before, after, *reads))
     return spans
 

@@ -22,6 +22,7 @@ from custom.physics.downsampling import (
     Scale,
     acquired_as,
     check_degradation,
+    grid_offset,
     high_affine,
 )
 from custom.physics.noise_level import local_noise_level
@@ -61,7 +62,7 @@ class FineStartd(Randomizable, MapTransform):
         kept as ``measured``.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of its range; or for a grid that shares voxel 0.
     """
 
     def __init__(
@@ -74,7 +75,16 @@ class FineStartd(Randomizable, MapTransform):
     ) -> None:
         super().__init__(keys)
         for name in (degradation, acquired_by):
-            check_degradation(name, scale)
+            factors = sorted(check_degradation(name, scale))
+            if grid_offset(name) == 0:
+                raise ValueError(
+                    "degradation must be one whose grids fill the same box, as acquired, got "
+                    f"{name}: for kspace and nearest train a generator (--config gan)"
+                )
+        if not isinstance(scale, int) and not (factors[:2] == [1, 1] and 2 <= factors[2] <= 5):
+            raise ValueError(
+                f"scale must be one number, or 1, 1 and 2 to 5 in any order, got {scale}"
+            )
         if sigma is not None and not sigma >= 0:
             raise ValueError(f"sigma must not be negative, got {sigma}")
         self.degradation, self.acquired_by = degradation, acquired_by
@@ -145,7 +155,7 @@ def _channels(
 
 def _without_hot(low: Tensor) -> tuple[Tensor, Tensor]:
     """Return a volume whose hot voxels are as their surroundings, and what was taken off them."""
-    hot = low > _HOT
+    hot = low.abs() > _HOT
     if not hot.any():
         return low, torch.zeros_like(low)
     kept = torch.where(hot, torch.zeros_like(low), low)

@@ -21,6 +21,7 @@ from custom.physics.intensity_statistics import reference_intensity
 
 CONFIG = Path(__file__).parents[2] / "bundles" / "gan3d_sr_denoise" / "configs" / "train.yaml"
 SIZE = 12
+COARSE = {"network_scale": 2, "input_channels": []}  # of a network that takes the coarse volume
 
 
 def volume(seed, shape=(56, 52, 49)):
@@ -81,7 +82,7 @@ def crop(whole, start, size):
     ("degradation", "limit"), [("linear", 1e-5), ("nearest", 1e-6), ("kspace", 0.08)]
 )
 def test_the_partner_of_a_patch_is_a_crop_of_the_downsampled_whole(dataset_dir, degradation, limit):
-    parser = config(dataset_dir, degradation=degradation)
+    parser = config(dataset_dir, degradation=degradation, **COARSE)
     data = parser.get_parsed_content("train::dataset")
     set_rnd(data, seed=1)
     places = set()
@@ -129,7 +130,7 @@ def test_the_middle_of_a_patch_is_foreground(tmp_path):
 @pytest.mark.parametrize("degradation", DEGRADATIONS)
 def test_training_and_restoration_divide_by_the_same_number(dataset_dir, degradation):
     # At restoration the low-resolution volume is a file of whole numbers.
-    parser = config(dataset_dir, degradation=degradation)
+    parser = config(dataset_dir, degradation=degradation, **COARSE)
     item = parser.get_parsed_content("validate::dataset")[0]
     stored = nib.load(parser.get_parsed_content("datalist")["validation"][0]["label"])
     label = torch.from_numpy(stored.get_fdata(dtype=np.float32))

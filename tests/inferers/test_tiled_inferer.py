@@ -98,7 +98,8 @@ def test_the_tiles_of_an_axis(length: int, overlap: int, more: int, halo: int, s
         weights = span.weights(scale)
         assert weights.min() > 0
         total[span.start * scale : span.stop * scale] += weights
-        assert span.read_start == max(span.start - halo, 0)
+        first = max(span.start - halo, 0)
+        assert span.read_start == first - first % 8
         assert span.read_stop == min(span.stop + halo, length)
     torch.testing.assert_close(total, torch.ones(length * scale))
     reach = [(span.start, span.stop) for span in spans]
@@ -159,7 +160,7 @@ def test_the_network_never_sees_more_than_a_tile_and_its_halo() -> None:
     inputs = volume(1, 1, 37, 12, 50)
     result = TiledUpscalingInferer(tile=12, halo=3, overlap=4)(inputs, network)
     torch.testing.assert_close(result, repeat(inputs))
-    assert max(max(shape) for shape in seen) <= 18
+    assert max(max(shape) for shape in seen) <= 18 + 7  # starts at a multiple of 8
     assert len(seen) == len(lay_tiles((37, 12, 50), 12, 3, 4))
 
 
@@ -212,7 +213,7 @@ def test_the_plan_decides() -> None:
         return repeat(part)
 
     inferer(volume(1, 1, 20, 6, 6), network)
-    assert max(sizes) <= 12 < 20
+    assert max(sizes) <= 12 + 7 < 20
 
 
 @pytest.mark.parametrize(

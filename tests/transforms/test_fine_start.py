@@ -84,6 +84,11 @@ def test_wrong_arguments_are_named():
         FineStartd("image", acquired_by="sinc")
     with pytest.raises(ValueError, match="scale"):
         FineStartd("image", scale=0)
+    with pytest.raises(ValueError, match="fill the same box"):
+        FineStartd("image", degradation="kspace")
+    for scale in ((1, 2, 3), (1, 1, 6), (2, 2, 2)):
+        with pytest.raises(ValueError, match="1, 1 and 2 to 5"):
+            FineStartd("image", scale=scale)
 
 
 def test_the_start_of_thick_slices_is_their_inverse_along_one_axis():

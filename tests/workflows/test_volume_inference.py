@@ -14,11 +14,15 @@ from inference_runs import blob, centroid, oblique, save
 
 from custom.bundle.launch import run_bundle
 from custom.errors import InputError
+from custom.networks.nets.fine_grid_unet import FineGridUNet
 from custom.networks.nets.residual_dense_generator import ResidualDenseGenerator
 from custom.physics.downsampling import Degradation, downsample
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "gan3d_sr_denoise"
 GENERATOR = {"channels": 8, "growth": 4, "num_blocks": 1, "dense_blocks": 1, "convs": 3}
+# As the GANs' overlays: the network takes the coarse volume.
+COARSE = {"network_scale": 2, "input_channels": [], "measured": "image"}
+COARSE |= {"recorded": [], "model_parameters": {}}
 SPACING = (0.7, 0.9, 1.1)
 
 
@@ -27,7 +31,17 @@ def trilinear(tmp_path: Path) -> dict[str, Any]:
     """A network that only interpolates, so that the way of the volume alone is tested."""
     torch.save({}, tmp_path / "empty.pt")
     network = {"_target_": "torch.nn.Upsample", "scale_factor": 2, "mode": "trilinear"}
-    return {"network_def": network, "ckpt_path": str(tmp_path / "empty.pt")}
+    return COARSE | {"network_def": network, "ckpt_path": str(tmp_path / "empty.pt")}
+
+
+@pytest.fixture
+def corrected(tmp_path: Path) -> dict[str, Any]:
+    """The default network, small and with random weights."""
+    network = FineGridUNet((4, 8))
+    random = torch.Generator().manual_seed(0)
+    torch.nn.init.normal_(network.unet.head.weight, std=0.02, generator=random)
+    torch.save(network.state_dict(), tmp_path / "fine.pt")
+    return {"network_def::features": [4, 8], "ckpt_path": str(tmp_path / "fine.pt")}
 
 
 @pytest.fixture
@@ -38,8 +52,10 @@ def generator(tmp_path: Path) -> dict[str, Any]:
     for parameter in network.parameters():
         parameter.data = 0.1 * torch.randn(parameter.shape, generator=rng)
     torch.save(network.state_dict(), tmp_path / "model.pt")
-    given = {f"network_def::{name}": value for name, value in GENERATOR.items()}
-    return given | {"ckpt_path": str(tmp_path / "model.pt")}
+    name = "custom.networks.nets.residual_dense_generator.ResidualDenseGenerator"
+    network_def = {"_target_": name, **GENERATOR, "degradation": "@degradation"}
+    given = {"network_def": network_def, "ckpt_path": str(tmp_path / "model.pt")}
+    return COARSE | given
 
 
 def restore(source: Path, output: Path, **settings: Any) -> Any:
@@ -113,6 +129,37 @@ def test_tiles_change_nothing_where_the_halo_is_wide_enough(
     assert np.abs(values(whole) - np.kron(blob((24, 9, 10)), np.ones((2, 2, 2)))).max() > 1
     narrow = restore(path, tmp_path / "narrow", **tiles | {"halo": 1}, **generator)
     assert np.abs(values(narrow) - values(whole)).max() > 1e-4 * scale
+
+
+def test_thick_slices_become_thin_where_they_were(
+    tmp_path: Path, corrected: dict[str, Any]
+) -> None:
+    """The default network corrects a little; its start keeps place, units and field of view."""
+    path = save(tmp_path / "a.nii.gz", blob((20, 22, 12)), oblique(SPACING, (1, 1, -1)))
+    told = {"scale": [1, 1, 4], "acquired_by": "slice", "sigma": 0.5}
+    result, source = restore(path, tmp_path / "out", **told, **corrected), nib.load(path)
+    assert result.shape == (20, 22, 48)
+    np.testing.assert_allclose(result.header.get_zooms(), np.array(SPACING) / [1, 1, 4], rtol=1e-5)
+    corners = np.array([[-0.5, -0.5, -0.5, 1], [19.5, 21.5, 47.5, 1]])
+    expected = np.array([[-0.5, -0.5, -0.5, 1], [19.5, 21.5, 11.5, 1]])
+    np.testing.assert_allclose(result.affine @ corners.T, source.affine @ expected.T, atol=1e-4)
+    np.testing.assert_allclose(centroid(result), centroid(source), atol=5e-2)
+    assert values(result).mean() == pytest.approx(values(source).mean(), rel=0.02)
+    assert nib.load(tmp_path / "out" / "a_difference.nii.gz").shape == source.shape
+    parameters = json.loads((tmp_path / "out" / "a_restored.json").read_text())["parameters"]
+    assert (parameters["scale"], parameters["acquired_by"]) == ([1, 1, 4], "slice")
+    assert (parameters["noise_level"], parameters["noise_source"]) == (0.5, "sigma")
+
+
+def test_tiles_of_the_fine_grid_agree_with_the_whole(
+    tmp_path: Path, corrected: dict[str, Any]
+) -> None:
+    path = save(tmp_path / "a.nii.gz", blob((24, 9, 10)))
+    whole = restore(path, tmp_path / "whole", tile="whole", **corrected)
+    tiled = restore(path, tmp_path / "tiled", tile=16, overlap=4, halo=24, **corrected)
+    np.testing.assert_allclose(
+        values(tiled), values(whole), atol=1e-4 * np.abs(values(whole)).max()
+    )
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_training_takes_such_a_dataset(heads, tmp_path, capsys):
     parser.update(changes)
     batch = next(iter(parser.get_parsed_content("train::dataloader")))
     assert batch["label"].shape == (2, 1, 16, 16, 16)
-    assert batch["image"].shape == (2, 1, 8, 8, 8)
+    assert batch["image"].shape == (2, 4, 16, 16, 16)  # on the fine grid, with what is known
     assert batch["label"].max() > 0.5  # in units of the foreground
 
 
