@@ -19,7 +19,13 @@ from custom.evaluation.measure import format_value, title
 from custom.report.training_curves import OPTIMUM, Curves
 
 TEMPLATE = Path(__file__).with_name("publish_gan.md")
-TITLES = {"regression": "regression", "three_player": "three-player GAN", "disgan": "DISGAN"}
+TITLES = {
+    "regression": "regression",
+    "l1": "absolute difference",
+    "features": "with features",
+    "disgan": "with features and DISGAN's critic",
+    "three_player": "with features and the residual critic",
+}
 
 
 def page(
@@ -99,9 +105,10 @@ def trainings_table(trainings: Mapping[str, tuple[Mapping[str, Any], Curves]]) -
         ends = [_last(curves, f"train_{term}") for term in (*OPTIMUM, "pixel_loss", "feature_loss")]
         critic = str(config.get("critic_def", {}).get("_target_", "")).rpartition(".")[2]
         critic = critic if "train_critic_loss" in curves else "-"
-        width = str(config["network_def"].get("channels", "-"))
+        network = config["network_def"]
+        width = str(network.get("channels", network.get("features", "-")))
         rows.append([TITLES[name], width, critic, str(epochs), f"{seconds / 60:.0f}", *ends])
-    head = ["training", "generator channels", "critic", "epochs", "minutes"]
+    head = ["training", "features of the network", "critic", "epochs", "minutes"]
     return markdown([*head, "critic loss", "adversarial loss", "pixel loss", "feature loss"], rows)
 
 

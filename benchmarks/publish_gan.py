@@ -1,11 +1,12 @@
 """The results of ``gan3d_sr_denoise``: trainings, evaluations, figures and page, by one command.
 
-Trains the small generator by ``configs/train.yaml`` as it stands (``regression``), and against each
-of the published critics on the same partners (``disgan``; ``three_player``: the residual critic) on
-a dataset of real volumes, or takes what lies in ``--work`` under these names (``--skip-training``;
-any training of the bundle will do, its network is read from its ``config.yaml``). Evaluates all in
-one run, on the held-out volumes of the dataset and on the demonstration set; writes
-``docs/results/gan3d.md``, its pictures, and the tables of the model card.
+Trains the network of ``configs/train.yaml`` on a dataset of real volumes, in equally many steps: as
+it stands (``regression``), by the absolute difference alone (``l1``), with the learning features
+besides (``features``), and with each of the published critics besides (``disgan``;
+``three_player``: the residual critic). Or takes what lies in ``--work`` under these names
+(``--skip-training``; any training of the bundle will do, its network is read from its
+``config.yaml``). Evaluates all in one run, on the held-out volumes of the dataset and on the
+demonstration set; writes ``docs/results/gan3d.md``, its pictures, and the tables of the model card.
 
 The dataset is a folder with ``datalist.json``, as ``docs/data.md`` tells.
 
@@ -43,6 +44,8 @@ _AGAINST = {"trainer": "@train::adversarial_trainer", "training_state": "@advers
 # What each training has in place of train.yaml's.
 TRAININGS: dict[str, dict[str, Any]] = {
     "regression": {},
+    "l1": {"regression_loss": {"_target_": "torch.nn.L1Loss"}},
+    "features": {**_AGAINST, "adversarial_weight": 0.0},
     "disgan": _AGAINST,
     "three_player": {
         **_AGAINST,

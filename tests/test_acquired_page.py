@@ -49,7 +49,9 @@ def test_wiener_takes_noise_away():
     noise = np.random.default_rng(1).normal(0, 20, (16, 16, 16)).astype(np.float32)
     given = low(blob(), "kspace") + noise
     truth = acquired_methods.deconvolved(low(blob(), "kspace"), "kspace")
-    errors = [acquired_methods.deconvolved(given, "kspace", sigma) - truth for sigma in (0, 20)]
+    errors = [
+        acquired_methods.deconvolved(given, "kspace", sigma=sigma) - truth for sigma in (0, 20)
+    ]
     assert np.linalg.norm(errors[1]) < 0.6 * np.linalg.norm(errors[0])
 
 

@@ -62,18 +62,19 @@ def test_the_effect_of_data_consistency(summary):
 
 
 def test_the_networks_of_both_trainings_are_rebuilt(tmp_path):
-    for name, width in (("regression", 16), ("disgan", 16), ("three_player", 24)):
-        write_training(tmp_path / name, width=width)
+    for name in publish_gan.TRAININGS:
+        write_training(tmp_path / name, width=24 if name == "three_player" else 16)
     overlay = publish_gan.side_by_side("disgan", tmp_path)
     assert overlay["network_def"] == {"_target_": "Net", "channels": 16, "scale": 2, "convs": 4}
     assert overlay["three_player_def"]["channels"] == 24
     assert overlay["degradation"] == "linear"
     peer, magnitude = overlay["peers"][-2:]
     assert (peer["output_key"], peer["network"]) == ("three_player", "@three_player_def")
-    assert magnitude["keys"] == ["regression", "three_player"]
-    write_training(tmp_path / "other" / "regression")
-    write_training(tmp_path / "other" / "disgan")
-    write_training(tmp_path / "other" / "three_player", kind="kspace")
+    assert magnitude["keys"] == ["regression", "l1", "features", "three_player"]
+    for name in publish_gan.TRAININGS:
+        write_training(
+            tmp_path / "other" / name, kind="kspace" if name == "three_player" else "linear"
+        )
     with pytest.raises(SystemExit, match="kspace"):
         publish_gan.side_by_side("disgan", tmp_path / "other")
 
@@ -87,7 +88,10 @@ def test_the_page_and_the_card_hold_what_was_measured(tmp_path, summary):
         trainings[name] = (config, curves)
     shown = {name: [(f"{name}.jpg", "What.")] for name in ("real", "demo", "training")}
     text = gan_page.page(summary, summary, trainings, shown)
-    assert "| DISGAN | 16 | WaveletCritic | 2 | 3 | 0.690 | 0.701 | 0.100 | - |" in text
+    assert (
+        "| with features and DISGAN's critic | 16 | WaveletCritic | 2 | 3 | 0.690 | 0.701 | 0.100 | - |"
+        in text
+    )
     assert "![training.jpg](../images/training.jpg)" in text
     card = tmp_path / "bundle" / "docs" / "README.md"
     card.parent.mkdir(parents=True)

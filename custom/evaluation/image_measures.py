@@ -18,8 +18,11 @@ from custom.metrics.kspace_error import central_spectrum_error, spectrum_band
 from custom.metrics.perceptual import PerceptualDistance, slicewise_distance
 from custom.metrics.psnr import mean_squared_error, normalised_error, peak_signal_to_noise_ratio
 from custom.metrics.ssim import within_windows
+from custom.metrics.unmeasured_band import unmeasured_band
 
 __all__ = [
+    "band_correlation",
+    "band_power",
     "bright_voxels",
     "kspace_error",
     "lpips",
@@ -87,6 +90,32 @@ def kspace_error(scale: int = 2, most: int = 50, **said: Any) -> Measure:
     )
 
 
+def band_power(scale: int = 2, **said: Any) -> Measure:
+    """Return the power beyond the frequencies that were measured, relative to the reference's.
+
+    Args:
+        scale: Ratio of the grids.
+        **said: Fields of the measure to override.
+    """
+    text = "beyond the band of the coarse grid; power without correlation is invented texture"
+    measure = _of_band(0, scale)
+    made = Measure("band_power", "power above the band", "", "target", 2, text, measure)
+    return _measure(made, None, said)
+
+
+def band_correlation(scale: int = 2, **said: Any) -> Measure:
+    """Return the correlation with the reference beyond the frequencies that were measured.
+
+    Args:
+        scale: Ratio of the grids.
+        **said: Fields of the measure to override.
+    """
+    text = "beyond the band of the coarse grid"
+    measure = _of_band(1, scale)
+    made = Measure("band_correlation", "its correlation", "", "higher", 2, text, measure)
+    return _measure(made, None, said)
+
+
 def lpips(weights: str | Path, **said: Any) -> Measure:
     """Return the learned perceptual distance; of volumes the mean over slices of the last axis.
 
@@ -126,6 +155,19 @@ def _within(function: Callable[..., Any], region: str) -> Callable[[Compared], A
         return None if mask is None else function(compared, mask)
 
     return within
+
+
+def _of_band(which: int, scale: int) -> Callable[[Compared], list[float]]:
+    """Return a function that gives power (0) or correlation (1) beyond the measured band."""
+
+    def measure(compared: Compared) -> list[float]:
+        pairs = zip(compared.predicted[:, 0], compared.reference[:, 0], strict=True)
+        return [
+            unmeasured_band(one.cpu().numpy(), other.cpu().numpy(), scale)[which]
+            for one, other in pairs
+        ]
+
+    return measure
 
 
 def _of_pair(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

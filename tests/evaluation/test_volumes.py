@@ -22,6 +22,8 @@ MEASURES = [
     of.ssim("foreground"),
     of.nrmse(),
     of.kspace_error(),
+    of.band_power(),
+    of.band_correlation(),
 ]
 
 
@@ -65,6 +67,7 @@ def test_the_reference_itself_is_perfect(tmp_path: Any) -> None:
     assert float(perfect["psnr"]) == float("inf")
     assert float(perfect["ssim"]) == pytest.approx(1)
     assert float(perfect["nrmse"]) == float(perfect["kspace_error"]) == 0
+    assert float(perfect["band_power"]) == float(perfect["band_correlation"]) == pytest.approx(1)
     assert [key[2] for key in rows] == ["cubic", "model"], "the model comes last"
 
 
@@ -83,6 +86,7 @@ def test_a_constant_error_by_hand(tmp_path: Any) -> None:
     )
     expected = 0.1 * np.sqrt(label.numel()) / np.linalg.norm(spectrum[middle])
     assert float(row["kspace_error"]) == pytest.approx(expected, rel=1e-5)
+    assert float(row["band_power"]) == pytest.approx(1, rel=1e-5)
 
 
 def test_errors_in_the_air_are_not_those_of_the_foreground(tmp_path: Any) -> None:
