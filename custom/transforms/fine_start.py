@@ -81,10 +81,8 @@ class FineStartd(Randomizable, MapTransform):
                     "degradation must be one whose grids fill the same box, as acquired, got "
                     f"{name}: for kspace and nearest train a generator (--config gan)"
                 )
-        if not isinstance(scale, int) and not (factors[:2] == [1, 1] and 2 <= factors[2] <= 5):
-            raise ValueError(
-                f"scale must be one number, or 1, 1 and 2 to 5 in any order, got {scale}"
-            )
+        if factors[0] < factors[2] and not (factors[:2] == [1, 1] and factors[2] <= 5):
+            raise ValueError(f"scale must be 1, 1 and 2 to 5 in any order, or a number, got {scale}")
         if sigma is not None and not sigma >= 0:
             raise ValueError(f"sigma must not be negative, got {sigma}")
         self.degradation, self.acquired_by = degradation, acquired_by
