@@ -82,7 +82,9 @@ class FineStartd(Randomizable, MapTransform):
                     f"{name}: for kspace and nearest train a generator (--config gan)"
                 )
         if factors[0] < factors[2] and not (factors[:2] == [1, 1] and factors[2] <= 5):
-            raise ValueError(f"scale must be 1, 1 and 2 to 5 in any order, or a number, got {scale}")
+            raise ValueError(
+                f"scale must be a number, or 1, 1 and 2 to 5 in any order, got {scale}"
+            )
         if sigma is not None and not sigma >= 0:
             raise ValueError(f"sigma must not be negative, got {sigma}")
         self.degradation, self.acquired_by = degradation, acquired_by
