@@ -7,10 +7,12 @@ Needs a folder with open data that this repository does not hold:
 - ``dwi/philips3T_subA_DTI_b1000_2mm`` and ``dwi/philips3T_subA_b0repeats_2mm``: b = 0 and 16
   directions, and five repeats of b = 0 of the same head (github.com/neurolabusc/dcm_qa_philips_enh,
   BSD-2-Clause).
+- ``dwi/philips_vanderbilt_b2000_3mm``: b = 0 and 15 directions of b = 2000 s/mm², another scanner
+  (github.com/neurolabusc/dcm_qa_philips, BSD-2-Clause).
 
-Each repeat is restored on its own, by our model trained for its protocol, by Patch2Self and by
-MP-PCA. The error against the other repeat, less that repeat's own noise, is what is left of the
-noise and what was lost of the anatomy, without any truth.
+Each repeat is restored on its own, by our model trained for its protocol, and by classical methods
+and chains of them. The error against the other repeat, less that repeat's own noise, is what is
+left of the noise and what was lost of the anatomy, without any truth.
 
 Run: ``python -m benchmarks.real_dwi --data FOLDER --work FOLDER``
 """
@@ -28,13 +30,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.signal import lfilter
+from torch import Tensor
 
 from benchmarks.measure import REPOSITORY, RESULTS
-from benchmarks.real_dwi_figure import METHOD_TITLES, draw_repeats
+from benchmarks.publishing import markdown
+from benchmarks.real_dwi_figure import METHOD_TITLES, METHODS_DRAWN, draw_repeats
 from benchmarks.real_dwi_measures import Array, judge, neighbour_correlation
 from custom.bundle.launch import run_bundle
 from custom.files.csv_table import read_table
 from custom.physics.diffusion.gradient_table import GradientTable, read_gradient_table
+from custom.physics.diffusion.neighbours import (
+    neighbour_places,
+    neighbour_weights,
+    noise_correlation,
+    weighted_mean,
+)
+from custom.physics.diffusion.noise import RicianNoise
+from custom.physics.diffusion.noise_estimate import fit_noise
 from custom.transforms.dwi_baselines import DwiBaselined
 
 BUNDLE = REPOSITORY / "bundles" / "dwi_vae"
@@ -42,6 +55,8 @@ PICTURES = REPOSITORY / "docs" / "images"
 REPEATED = "siemens_trio_DTI20x2_2mm"
 OF_B0 = "philips3T_subA_DTI_b1000_2mm"
 B0_REPEATS = "philips3T_subA_b0repeats_2mm"
+ALONE = {OF_B0: "model_philips", "philips_vanderbilt_b2000_3mm": "model_vanderbilt"}
+CHAIN_SOFTNESS = 0.64  # noise variances, of the non-local average
 
 
 def load(path: Path) -> tuple[Any, GradientTable]:
@@ -76,29 +91,64 @@ def epochs_of(work: Path) -> int:
     return len(read_table(work / "metrics.csv", ("epoch",)))
 
 
-def restore(series: Path, weights: Path, work: Path) -> tuple[Array, NDArray[np.bool_]]:
-    """Restore a series with our model; return it and the mask of the head."""
+def restore(
+    series: Path, weights: Path, work: Path, neighbours: bool = True
+) -> tuple[Array, NDArray[np.bool_], Array]:
+    """Restore a series with our model; return it, the mask of the head, and the noise level."""
     settings = {"input": str(series), "output_dir": str(work), "ckpt_path": str(weights)}
-    run_bundle(BUNDLE, ["inference", "own_scan"], settings | {"overwrite": True})
-    stem = series.name.removesuffix(".nii.gz")
-    restored = nib.load(work / f"{stem}_restored.nii.gz").get_fdata(dtype=np.float32)
-    mask = np.asarray(nib.load(work / f"{stem}_mask.nii.gz").dataobj) > 0
-    return restored, mask
+    settings |= {"overwrite": True, "neighbours": neighbours}
+    run_bundle(BUNDLE, ["inference", "own_scan"], settings)
+    stem = str(work / series.name.removesuffix(".nii.gz"))
+    restored, noise, mask = (
+        np.asarray(nib.load(f"{stem}_{name}.nii.gz").dataobj, dtype=np.float32)
+        for name in ("restored", "noise", "mask")
+    )
+    return restored, mask > 0, noise
+
+
+def ours(series: Path, weights: Path, work: Path) -> tuple[dict[str, Array], NDArray[np.bool_]]:
+    """Restore a series with our model; return what came of it and the mask of the head.
+
+    A repeat is a magnitude: to be compared with it, a restored signal gets the floor of its noise.
+    """
+    alone, _, _ = restore(series, weights, work, neighbours=False)
+    restored, mask, noise = restore(series, weights, work)
+    unit = torch.from_numpy(np.maximum(noise, 1e-6))[..., None]
+    lifted = (unit * RicianNoise().mean(torch.from_numpy(restored) / unit)).numpy()
+    lifted[~mask] = restored[~mask]
+    return {"ours": restored, "ours_floor": lifted, "ours_alone": alone}, mask
 
 
 def others(
     values: Array, table: GradientTable, mask: NDArray[np.bool_]
 ) -> Iterator[tuple[str, Array]]:
-    """Yield what DIPY's methods make of a series, as the bundle's evaluation calls them."""
+    """Yield what classical methods make of a series, as the bundle's evaluation calls them."""
     series = torch.from_numpy(np.ascontiguousarray(np.moveaxis(values, -1, 0)))
     data = {
         "series": series,
         "image_mask": torch.from_numpy(mask)[None],
         "unweighted": torch.from_numpy(table.unweighted),
+        "b_rows": table.b_rows,
     }
-    for name in ("patch2self", "mppca"):
-        restored = DwiBaselined("series", name)(data)["series"]
+    made = {}
+    for name in ("wls", "patch2self", "mppca", "localpca"):
+        made[name] = DwiBaselined("series", name)(data)["series"]
+    made["mppca_wls"] = DwiBaselined("series", "wls")(data | {"series": made["mppca"]})["series"]
+    average = non_local(series, made["mppca"], torch.from_numpy(mask), table)
+    made["non_local_wls"] = DwiBaselined("series", "wls")(data | {"series": average})["series"]
+    for name, restored in made.items():
         yield name, np.moveaxis(np.asarray(restored), 0, -1)
+
+
+def non_local(series: Tensor, guide: Tensor, mask: Tensor, table: GradientTable) -> Tensor:
+    """Average the 27 nearest voxels of a series, by how like they are in a guide."""
+    signals = series[:, mask].T
+    sigma = torch.full(signals.shape[:1], fit_noise(signals.clamp_min(1e-3), table.b_rows))
+    places, inside = neighbour_places(mask)
+    weights = neighbour_weights(guide[:, mask].T, sigma, places, inside, CHAIN_SOFTNESS)
+    average = series.clone()
+    average[:, mask] = weighted_mean(signals, weights, places).T
+    return average
 
 
 def repeat_series(data: Path, work: Path, max_epochs: int | None) -> dict[str, Any]:
@@ -114,15 +164,16 @@ def repeat_series(data: Path, work: Path, max_epochs: int | None) -> dict[str, A
     noisy = tuple(nib.load(file).get_fdata(dtype=np.float32) for file in files)
     weights = train(files[0], work / "model_repeat", max_epochs)
     made = {"noisy": noisy}
-    restored = [restore(file, weights, work / "restored") for file in files]
-    made["ours"] = (restored[0][0], restored[1][0])
+    restored = [ours(file, weights, work / "restored") for file in files]
+    made |= {name: (restored[0][0][name], restored[1][0][name]) for name in restored[0][0]}
     both = zip(*(others(noisy[i], table, restored[i][1]) for i in (0, 1)), strict=True)
     made |= {name: (first, second) for (name, first), (_, second) in both}
     inside = ndimage.binary_erosion(restored[0][1] & restored[1][1], np.ones((3, 3, 1)))
     weighted = ~table.unweighted
     rows = {name: judge(noisy, pair, table, inside, weighted) for name, pair in made.items()}
     difference = (noisy[0] - noisy[1])[..., weighted]
-    draw_repeats(made, noisy, table, inside).savefig(PICTURES / "dwi_real.png", dpi=80)
+    drawn = {name: pair for name, pair in made.items() if name in METHODS_DRAWN}
+    draw_repeats(drawn, noisy, table, inside).savefig(PICTURES / "dwi_real.png", dpi=80)
     return {
         "volumes": half,
         "epochs": epochs_of(work / "model_repeat"),
@@ -141,13 +192,13 @@ def b0_series(data: Path, work: Path, max_epochs: int | None) -> dict[str, Any]:
     if not (their.bvals[2:] <= 50).all():
         raise SystemExit(f"{B0_REPEATS}: volumes 2 to 6 are meant to be repeats of b = 0")
     weights = train(file, work / "model_philips", max_epochs)
-    ours, mask = restore(file, weights, work / "restored")
+    restored, mask = ours(file, weights, work / "restored")
     noisy = image.get_fdata(dtype=np.float32)
     inside = ndimage.binary_erosion(mask, np.ones((3, 3, 1)))
     reference = volumes.mean(-1)[inside].astype(float)
     # Noise of the reference: that of the mean of five.
     floor = volumes[inside].astype(float).var(1, ddof=1).mean() / volumes.shape[-1]
-    made = {"noisy": noisy, "ours": ours}
+    made = {"noisy": noisy} | restored
     made |= dict(others(noisy, table, mask))
     which = int(np.flatnonzero(table.unweighted)[0])
     rows = {}
@@ -160,6 +211,52 @@ def b0_series(data: Path, work: Path, max_epochs: int | None) -> dict[str, Any]:
         "voxels": int(inside.sum()),
         "epochs": epochs_of(work / "model_philips"),
         "methods": {k: v / unit for k, v in rows.items()},
+    }
+
+
+def recorrupted_series(data: Path, work: Path, name: str, max_epochs: int | None) -> dict[str, Any]:
+    """Judge by a series alone: noise as strong as its own is added, and taken away, from it.
+
+    The noise of the sum and that of the difference are independent if the added has the level and
+    the correlation of the series' own; both are then twice as strong in variance. The sum is
+    restored and compared with the difference.
+
+    Source:
+        T. Pang et al., Recorrupted-to-Recorrupted, CVPR (2021), 2043-2052.
+    """
+    image, table = load(data / f"{name}.nii.gz")
+    values = image.get_fdata(dtype=np.float32)
+    weights = train(
+        write_part(image, table, slice(None), work / f"{name}.nii.gz"),
+        work / ALONE[name],
+        max_epochs,
+    )
+    _, mask, noise = restore(work / f"{name}.nii.gz", weights, work / "restored")
+    level = float(np.median(noise[mask]))
+    correlation = noise_correlation(torch.from_numpy(values), torch.from_numpy(mask), table.b_rows)
+    added = np.random.default_rng(0).standard_normal(values.shape)
+    for axis, rho in enumerate(correlation):
+        added = lfilter([np.sqrt(1 - rho**2)], [1, -rho], added, axis=axis)
+    added = (level * added).astype(np.float32)
+    noisier, other = np.maximum(values + added, 0), values - added
+    file = work / f"{name}_noisier.nii.gz"
+    nib.save(nib.Nifti1Image(noisier, image.affine), file)
+    table.write_beside(file)
+    made = {"noisy": noisier} | ours(file, weights, work / "restored")[0]
+    made |= dict(others(noisier, table, mask))
+    inside = ndimage.binary_erosion(mask, np.ones((3, 3, 1)))
+    weighted, variance = ~table.unweighted, 2 * level**2
+    errors = {
+        key: float(
+            ((restored - other)[inside][:, weighted].astype(float) ** 2).mean() / variance - 1
+        )
+        for key, restored in made.items()
+    }
+    return {
+        "voxels": int(inside.sum()),
+        "noise_correlation": float(np.mean(correlation[:2])),
+        "epochs": epochs_of(work / ALONE[name]),
+        "methods": errors,
     }
 
 
@@ -182,9 +279,39 @@ def page(figures: dict[str, Any]) -> str:
         )
     b0 = ["| method | error of b = 0 |", "|---|---|"]
     b0 += [f"| {METHOD_TITLES[name]} | {value:.3f} |" for name, value in of_b0["methods"].items()]
+    alone = figures["alone"]
+    names = [key for key in METHOD_TITLES if all(key in one["methods"] for one in alone.values())]
+    rows = [
+        [METHOD_TITLES[key], *(f"{one['methods'][key]:.3f}" for one in alone.values())]
+        for key in names
+    ]
     return template.format(
-        repeat_table="\n".join(lines), b0_table="\n".join(b0), repeat=repeat, b0=of_b0
+        repeat_table="\n".join(lines),
+        b0_table="\n".join(b0),
+        alone_table=markdown(["method", *alone], rows),
+        repeat=repeat,
+        b0=of_b0,
     )
+
+
+def acquired(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return ours and every opponent under each condition, for the page on acquired scans."""
+    measured = {
+        f"{REPEATED}: weighted volumes, by a repeat": {
+            name: row["error_weighted"] for name, row in figures["repeat"]["methods"].items()
+        }
+    }
+    measured |= {f"{name}: noise added": one["methods"] for name, one in figures["alone"].items()}
+    return [
+        {
+            "condition": condition,
+            "who": "held out: training is simulated",
+            "measure": "error in units of the noisy one, smaller is better",
+            "ours": {k: v for k, v in found.items() if k.startswith("ours")},
+            "opponents": {k: v for k, v in found.items() if not k.startswith("ours")},
+        }
+        for condition, found in measured.items()
+    ]
 
 
 def main() -> None:
@@ -198,7 +325,10 @@ def main() -> None:
     figures = {
         "repeat": repeat_series(data, work, given.max_epochs),
         "b0": b0_series(data, work, given.max_epochs),
+        "alone": {name: recorrupted_series(data, work, name, given.max_epochs) for name in ALONE},
     }
+    text = json.dumps(acquired(figures), indent=2) + "\n"
+    (RESULTS / "acquired_dwi.json").write_text(text, encoding="utf-8")
     (RESULTS / "dwi_real.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     (RESULTS / "dwi_real.md").write_text(page(figures), encoding="utf-8")
     print(RESULTS / "dwi_real.md")

@@ -65,6 +65,7 @@ class VoxelwiseInferer(Inferer):
         scale: Tensor | None = None,
         sigma: Tensor | None = None,
         mask: Tensor | None = None,
+        reduced: Tensor | None = None,
         **kwargs: Any,
     ) -> Tensor:
         """Restore series.
@@ -76,6 +77,8 @@ class VoxelwiseInferer(Inferer):
             scale: S0 of each voxel, in the unit of ``inputs``; 1 if left out.
             sigma: Noise level of each voxel, in units of the scale; needed if ``with_sigma``.
             mask: Voxels to restore; all if left out.
+            reduced: What the network gets instead of ``inputs``: the same with less noise, to which
+                ``scale`` and ``sigma`` then belong.
             kwargs: Further arguments of the network.
         """
         series = torch.as_tensor(inputs).as_subclass(Tensor).float().movedim(1, -1)
@@ -85,7 +88,9 @@ class VoxelwiseInferer(Inferer):
         if not inside.any():
             return inputs
         units = units[inside].unsqueeze(1)
-        signals = series[inside] / units
+        given = inputs if reduced is None else reduced
+        given = torch.as_tensor(given).as_subclass(Tensor).to(series).movedim(1, -1)
+        signals = given[inside] / units
         parts = [signals]
         if self.with_sigma:
             if sigma is None:

@@ -1,4 +1,4 @@
-"""Classical denoising of a diffusion series: tensor fits, and DIPY's methods."""
+"""Classical denoising of a diffusion series: tensor fits, DIPY's methods, like neighbours."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils import convert_to_dst_type
 from numpy.typing import NDArray
 from torch import Tensor
 
+from custom.physics.diffusion.neighbours import patch_widths, reduce_noise
+from custom.physics.diffusion.noise import NoiseModel, move_floor
+from custom.physics.diffusion.noise_estimate import ScaleRule
 from custom.physics.diffusion.tensor import tensor_signal
 from custom.physics.diffusion.tensor_fit import fit_log_linear, fit_non_linear
+from custom.transforms.dwi_preparation import scale_map
 
-__all__ = ["DwiBaselined", "patch_radii"]
+__all__ = ["DwiBaselined", "NeighboursAveragedd", "patch_radii"]
 
 _CHUNK = 16384  # signals at a time, which bounds the memory of the fits
 _WEIGHTED = 1000.0  # s/mm², for DIPY, which only needs to know which volumes are weighted
@@ -76,6 +81,66 @@ class DwiBaselined(MapTransform):
             found = torch.where(mask & torch.isfinite(found), found, series)
             result[key] = convert_to_dst_type(found, data[key])[0]
         return result
+
+
+class NeighboursAveragedd(MapTransform):
+    """Average each voxel of a series with its like neighbours, and tell the noise that is left.
+
+    Adds ``<key>_reduced``, the series with less noise, and ``<key>_reduced_scale`` and
+    ``<key>_reduced_sigma``, as :class:`~custom.transforms.dwi_preparation.DwiPreparationd` makes
+    them of the series itself. See :func:`custom.physics.diffusion.neighbours.reduce_noise`.
+
+    Args:
+        keys: The series, after ``DwiPreparationd``; one key.
+        scale_rule: Unit of the model's signals, as there.
+        noise: Model of the noise, whose floor is lowered to that of the remaining noise.
+        enabled: Otherwise the three are those of the series itself: each voxel is restored alone.
+        s0: The known S0, if any: the scale stays.
+
+    Shape:
+        Series: ``(M, X, Y, Z)``; maps: ``(1, X, Y, Z)``.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        scale_rule: ScaleRule,
+        noise: NoiseModel,
+        enabled: bool = True,
+        s0: object = None,
+    ) -> None:
+        super().__init__(keys)
+        self.scale_rule, self.noise, self.enabled, self.s0 = scale_rule, noise, enabled, s0
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Average, or hand the series on."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            made: tuple[Tensor, ...] = data[key], data[f"{key}_scale"], data[f"{key}_sigma"]
+            if self.enabled:
+                meta = data[key].meta
+                made = tuple(MetaTensor(values, meta=meta) for values in self._reduce(data, key))
+            for name, values in zip(
+                ("reduced", "reduced_scale", "reduced_sigma"), made, strict=True
+            ):
+                result[f"{key}_{name}"] = values
+        return result
+
+    def _reduce(self, data: Mapping[Hashable, Any], key: Hashable) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the series with less noise, its scale and its noise level."""
+        image, mask, scale, sigma = (
+            torch.as_tensor(data[name]).as_subclass(Tensor)
+            for name in (key, *(f"{key}_{part}" for part in ("mask", "scale", "sigma")))
+        )
+        mask, scale, noise = mask[0] > 0, scale[0], (scale * sigma)[0]
+        reduced, level = reduce_noise(image.float(), mask, noise, data["b_rows"])
+        signals = reduced[:, mask].T
+        floor = move_floor(self.noise, signals, noise[mask, None], level[mask, None])
+        reduced[:, mask] = floor.T
+        if self.s0 is None:
+            found = scale_map(reduced, mask, data["b_rows"], data["unweighted"], self.scale_rule)
+            scale = torch.where(torch.isfinite(found) & (found > 0), found, scale)
+        return reduced, scale.unsqueeze(0), (level / scale).unsqueeze(0)
 
 
 def _tensor_fit(fit: Callable[..., tuple[Tensor, Tensor]]) -> _Method:
@@ -172,10 +237,7 @@ _METHODS: dict[str, _Method] = {
 
 
 def patch_radii(shape: tuple[int, ...], measurements: int) -> NDArray[np.int64]:
-    """Return half the width of a patch along each axis.
-
-    At least 2, DIPY's default, and large enough for a patch to have more voxels than there are
-    measurements; less along an axis that is too short.
+    """Return half the width of a patch along each axis, as :func:`patch_widths` has it.
 
     Args:
         shape: Shape of the volume, three numbers.
@@ -188,13 +250,10 @@ def patch_radii(shape: tuple[int, ...], measurements: int) -> NDArray[np.int64]:
         >>> patch_radii((20, 20, 4), 128).tolist()
         [3, 3, 1]
     """
-    radius = 2
-    while (2 * radius + 1) ** 3 <= measurements:
-        radius += 1
-    radii = np.minimum(radius, (np.array(shape) - 1) // 2)
+    radii = np.array(patch_widths(shape, measurements), dtype=np.int64) // 2
     if not radii.any():
         raise ValueError(f"a volume of {tuple(shape)} voxels is too small for patches")
-    return np.asarray(radii, dtype=np.int64)
+    return radii
 
 
 def _weighting(data: Mapping[Hashable, Any]) -> NDArray[np.float64]:

@@ -32,7 +32,7 @@ from custom.physics.intensity_statistics import clip_outliers
 from custom.transforms.dwi_noise_levels import check_noise_levels, check_one_noise_level
 from custom.transforms.voxel_map import read_mask, read_voxel_map
 
-__all__ = ["DwiPreparationd", "head_mask"]
+__all__ = ["DwiPreparationd", "head_mask", "scale_map"]
 
 logger = logging.getLogger(__name__)
 
@@ -192,12 +192,8 @@ class DwiPreparationd(MapTransform):
             known = read_voxel_map("s0", self.s0, image.shape[1:], affine, zero_allowed=False)
             scale = torch.as_tensor(known, dtype=torch.float32)
             return scale.expand(mask.shape), "given"
-        estimate, name = _ESTIMATES[self.scale_rule]
-        rows, unweighted = data["b_rows"], data["unweighted"]
-        signals = torch.split(image.movedim(0, -1)[mask], _CHUNK)
-        scale = torch.ones(mask.shape)
-        scale[mask] = torch.cat([estimate_scale(s, rows, unweighted, estimate) for s in signals])
-        return scale, name
+        scale = scale_map(image, mask, data["b_rows"], data["unweighted"], self.scale_rule)
+        return scale, _ESTIMATES[self.scale_rule][1]
 
     def _sigma(
         self,
@@ -233,6 +229,21 @@ class DwiPreparationd(MapTransform):
         if self.relative_sigma is not None:
             return "relative_sigma is a share of S0: give a level in the unit of the image as sigma"
         return "train a model for such noise (levels in train.yaml), or give sigma if it is known"
+
+
+def scale_map(
+    series: Tensor, mask: Tensor, b_rows: Tensor, unweighted: Tensor, scale_rule: ScaleRule
+) -> Tensor:
+    """Return the scale of the voxels in a mask, 1 elsewhere.
+
+    Shape:
+        ``series``: ``(M, X, Y, Z)``; ``mask``, output: ``(X, Y, Z)``.
+    """
+    estimate = _ESTIMATES[scale_rule][0]
+    signals = torch.split(series.movedim(0, -1)[mask], _CHUNK)
+    scale = torch.ones(mask.shape)
+    scale[mask] = torch.cat([estimate_scale(s, b_rows, unweighted, estimate) for s in signals])
+    return scale
 
 
 def head_mask(mean: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -17,7 +18,12 @@ __all__ = [
     "NoiseModel",
     "PublishedLevels",
     "RicianNoise",
+    "move_floor",
 ]
+
+# Ratios of signal and noise at which means of noisy signals are tabulated; beyond, the floor is
+# less than a fiftieth of the noise.
+_RATIOS = np.linspace(0.0, 30.0, 3001)
 
 
 class ClippedGaussianNoise:
@@ -53,6 +59,11 @@ class ClippedGaussianNoise:
         total: Tensor = density.sum(-1)
         return total
 
+    def mean(self, ratio: Tensor) -> Tensor:
+        """Return the mean of a noisy signal, both in units of the noise."""
+        density = torch.exp(-0.5 * ratio.square()) / math.sqrt(2 * math.pi)
+        return ratio * torch.special.ndtr(ratio) + density if self.clip else ratio
+
 
 class RicianNoise:
     r"""Rician noise: the magnitude of a signal with Gaussian noise in both channels.
@@ -81,9 +92,44 @@ class RicianNoise:
         total: Tensor = density.sum(-1)
         return total
 
+    def mean(self, ratio: Tensor) -> Tensor:
+        """Return the mean of a noisy signal, both in units of the noise."""
+        half = ratio.square() / 4
+        bessel = (1 + 2 * half) * torch.special.i0e(half) + 2 * half * torch.special.i1e(half)
+        mean: Tensor = math.sqrt(math.pi / 2) * bessel
+        return mean
+
 
 NoiseModel = ClippedGaussianNoise | RicianNoise
 """Noise of a given standard deviation, in units of ``S_0``."""
+
+
+def move_floor(noise: NoiseModel, mean: Tensor, sigma: Tensor, level: Tensor) -> Tensor:
+    """Turn the mean of noisy signals into the mean that weaker noise would give.
+
+    Noise that is cut at 0, or a magnitude, lifts weak signals: an average over voxels has less
+    noise, but still the floor of one voxel's.
+
+    Args:
+        noise: Model of the noise.
+        mean: Averages of noisy signals.
+        sigma: Noise level of what was averaged; 0: nothing changes.
+        level: Noise level whose floor the result has.
+
+    Shape:
+        ``mean``: ``(n, M)``; ``sigma``, ``level``: ``(n, 1)``; output: ``(n, M)``.
+
+    Source:
+        C. G. Koay, P. J. Basser, Journal of Magnetic Resonance 179 (2006), 317-322: the inversion
+        of the mean, here by a table.
+    """
+    lifted = noise.mean(torch.from_numpy(_RATIOS)).numpy()
+    ratio = (mean / sigma).double().numpy()
+    signal = np.where(ratio < lifted[-1], np.interp(ratio, lifted, _RATIOS), ratio)
+    target = signal * (sigma / level).double().numpy()
+    target = np.where(target < _RATIOS[-1], np.interp(target, _RATIOS, lifted), target)
+    moved = level * torch.from_numpy(target).to(mean.dtype)
+    return torch.where((sigma > 0) & (level > 0), moved, mean)
 
 
 class PublishedLevels:

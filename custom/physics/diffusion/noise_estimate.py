@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from custom.physics.diffusion.neighbours import patch_widths
 from custom.physics.diffusion.tensor import tensor_signal
 from custom.physics.diffusion.tensor_fit import fit_log_linear
 from custom.physics.intensity_statistics import clip_outliers
@@ -75,10 +76,7 @@ def local_noise(series: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray
     """
     from dipy.denoise.localpca import mppca
 
-    radius = 2
-    # MP-PCA needs more voxels in a patch than there are volumes.
-    while (2 * radius + 1) ** 3 <= series.shape[-1]:
-        radius += 1
+    radius = np.array(patch_widths(series.shape[:3], series.shape[-1])) // 2
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # 0 / 0 where a patch holds no signal
         sigma = mppca(series, mask=mask, patch_radius=radius, return_sigma=True)[1]

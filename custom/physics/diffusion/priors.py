@@ -17,6 +17,7 @@ __all__ = [
     "BoxPrior",
     "Draw",
     "EigenvaluePrior",
+    "MixturePrior",
     "SignalPrior",
     "TensorLattice",
 ]
@@ -251,6 +252,37 @@ class BallAndSticksPrior:
         sticks = torch.exp(-diffusivity.unsqueeze(2) * along)
         free = 1 - fractions.sum(1, keepdim=True)
         return free * ball + (fractions.unsqueeze(2) * sticks).sum(1)
+
+
+class MixturePrior:
+    r"""A share of voxels with two compartments of another prior: crossing fibres, partial volume.
+
+    .. math:: S = f S_1 + (1 - f) S_2
+
+    with ``f`` uniform in 0..1 and two independent draws. The tensor of a voxel is unknown, since
+    not every signal is of one.
+
+    Args:
+        prior: Prior of a compartment.
+        share: Share of voxels with two.
+
+    Raises:
+        ValueError: If the share is outside 0..1.
+    """
+
+    def __init__(self, prior: SignalPrior, share: float = 0.5) -> None:
+        check_share("share", share)
+        self.prior, self.share = prior, share
+        # Bounds of errors count those of one compartment: what most voxels can be restored to.
+        self.num_parameters = prior.num_parameters
+
+    def draw(self, count: int, b_rows: Tensor, generator: Generator) -> Draw:
+        """Draw one or two compartments a voxel."""
+        first = self.prior.draw(count, b_rows, generator).signal
+        second = self.prior.draw(count, b_rows, generator).signal
+        mixed, fraction = torch.rand((2, count, 1), generator=generator, device=generator.device)
+        fraction = torch.where(mixed < self.share, fraction, 1.0)
+        return Draw(second + fraction * (first - second), None)
 
 
 def _random_rotations(count: int, generator: Generator) -> Tensor:

@@ -8,6 +8,7 @@ from custom.physics.diffusion.noise import (
     MixedLevels,
     PublishedLevels,
     RicianNoise,
+    move_floor,
 )
 
 COUNT = 200_000
@@ -189,3 +190,20 @@ def test_levels_are_seeded(levels):
 def test_wrong_settings_are_named(make, said):
     with pytest.raises(ValueError, match=said):
         make()
+
+
+@pytest.mark.parametrize("noise", [RicianNoise(), ClippedGaussianNoise()])
+@pytest.mark.parametrize(("signal", "level"), [(0.0, 0.05), (0.1, 0.05), (0.4, 0.2), (4.0, 0.1)])
+def test_an_average_gets_the_floor_of_weaker_noise(noise, signal, level):
+    one = torch.ones(1, 1)
+    averages = (sample(noise, signal, sigma).mean() for sigma in (0.2, level))
+    strong, weak = (torch.full((1, 1), mean) for mean in averages)
+    found = move_floor(noise, strong, 0.2 * one, level * one)
+    # Near no signal the mean hardly changes with it, and so a mean's error is enlarged.
+    torch.testing.assert_close(found, weak, rtol=0, atol=0.02 if signal < 0.2 else 0.003)
+
+
+def test_without_noise_there_is_no_floor():
+    values = torch.tensor([[0.0, 0.5]])
+    none = torch.zeros(1, 1)
+    assert torch.equal(move_floor(RicianNoise(), values, none, none), values)

@@ -13,9 +13,11 @@ from custom.physics.diffusion.priors import (
     BallAndSticksPrior,
     BoxPrior,
     EigenvaluePrior,
+    MixturePrior,
     TensorLattice,
 )
 from custom.physics.diffusion.tensor import tensor_matrices, tensor_signal
+from custom.physics.diffusion.tensor_fit import fit_non_linear
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +161,17 @@ def test_directions_of_fibres_are_uniform_on_the_sphere(b_rows):
         assert kstest(np.abs(vectors[:, axis, 2]), "uniform").pvalue > 1e-4
 
 
+def test_a_share_of_voxels_has_two_compartments(b_rows):
+    drawn = MixturePrior(EigenvaluePrior(), 0.3).draw(4000, b_rows, seeded())
+    assert drawn.tensor is None
+    fits = fit_non_linear(drawn.signal, b_rows)[0]
+    single = (tensor_signal(fits, b_rows) - drawn.signal).abs().amax(1) < 1e-4
+    # Some of two compartments are hardly to be told from one.
+    assert 0.68 < single.double().mean() < 0.8
+    only = MixturePrior(EigenvaluePrior(), 0.0).draw(100, b_rows, seeded()).signal
+    assert float((tensor_signal(fit_non_linear(only, b_rows)[0], b_rows) - only).abs().max()) < 1e-4
+
+
 def test_mixtures_are_dipy_s():
     rng = np.random.default_rng(0)
     bvecs = rng.normal(size=(12, 3))
@@ -233,7 +246,14 @@ def test_fractions_are_finite_at_the_ends_of_chance(uniform, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "prior", [BoxPrior(), TensorLattice(4), EigenvaluePrior(), BallAndSticksPrior(3)]
+    "prior",
+    [
+        BoxPrior(),
+        TensorLattice(4),
+        EigenvaluePrior(),
+        BallAndSticksPrior(3),
+        MixturePrior(BoxPrior()),
+    ],
 )
 def test_every_prior_keeps_its_promises(prior, b_rows):
     one, same, other = (prior.draw(500, b_rows, seeded(seed)) for seed in (5, 5, 6))
