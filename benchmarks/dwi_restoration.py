@@ -38,7 +38,7 @@ NAMES = {"model": "our model", "patch2self": "DIPY Patch2Self", "mppca": "DIPY M
 OTHER = """
 from dipy.denoise.localpca import mppca
 from dipy.denoise.patch2self import patch2self
-begin = time.perf_counter()
+begin = time.process_time()
 image = nib.load(source)
 values = image.get_fdata(dtype=np.float32)
 {work}

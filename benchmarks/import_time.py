@@ -12,12 +12,12 @@ from benchmarks.measure import Timing, in_new_process, save
 RUNS = 5
 CODE = """
 import json, time
-begin = time.perf_counter()
+begin = time.process_time()
 import monai
 import monai.bundle, monai.data, monai.engines, monai.handlers, monai.inferers, monai.transforms
-middle = time.perf_counter()
+middle = time.process_time()
 import custom
-package = time.perf_counter()
+package = time.process_time()
 import re, importlib, pathlib
 text = ''.join(p.read_text() for p in pathlib.Path('bundles').glob('*/configs/*.yaml'))
 names = set(re.findall(r'custom(?:[.][a-z_0-9]+)+', text))
@@ -25,7 +25,7 @@ names = set(re.findall(r'custom(?:[.][a-z_0-9]+)+', text))
 modules = sorted(n for n in names if pathlib.Path(n.replace('.', '/') + '.py').is_file())
 for name in modules:
     importlib.import_module(name)
-end = time.perf_counter()
+end = time.process_time()
 print(json.dumps({'monai': middle - begin, 'custom': package - middle, 'parts': end - middle}))
 """
 

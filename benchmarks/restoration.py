@@ -37,7 +37,7 @@ NON_LOCAL_MEANS = """
 from dipy.denoise.nlmeans import nlmeans
 from custom.transforms.non_local_means import estimated_noise, non_local_means
 from custom.transforms.upsample_in_plane import upsample_in_plane
-begin = time.perf_counter()
+begin = time.process_time()
 low = nib.load(source)
 stack = torch.from_numpy(low.get_fdata(dtype=np.float32))[None]
 {work}

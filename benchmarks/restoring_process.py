@@ -23,11 +23,11 @@ from monai.bundle import ConfigWorkflow
 work = ConfigWorkflow(config_file={config!r}, workflow_type="infer", logging_file=False,
                       bundle_root={bundle!r}, input=source, output_dir=target)
 work.initialize()
-begin = time.perf_counter()
+begin = time.process_time()
 work.run()
 """
 FINISH = """
-print(json.dumps({'seconds': time.perf_counter() - begin, 'peak': memory()}))
+print(json.dumps({'seconds': time.process_time() - begin, 'peak': memory()}))
 """
 
 

@@ -5,7 +5,7 @@ besides keeps metrics, watches for NaN and shows its progress, as the bundle's c
 take turns, so that a busy machine slows both alike. From the trainer's step follows the time of the
 whole published training, 40 epochs of 10.5 million signals.
 
-Run: ``OMP_NUM_THREADS=2 python -m benchmarks.signal_training``
+Run: ``OMP_NUM_THREADS=1 python -m benchmarks.signal_training``
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def by_trainer(config: ConfigParser, steps: int) -> float:
     marks: list[float] = []
 
     def mark() -> None:
-        marks.append(time.perf_counter())
+        marks.append(time.process_time())
         if len(marks) > WARM_UP + steps:
             trainer.terminate()
 
@@ -96,14 +96,14 @@ def by_bare_loop(config: ConfigParser, steps: int) -> float:
     begin = 0.0
     for number, batch in enumerate(config.get_parsed_content("training_signals")):
         if number == WARM_UP:
-            begin = time.perf_counter()
+            begin = time.process_time()
         if number == WARM_UP + steps:
             break
         inputs, target, given, asked = prepare(batch)
         optimizer.zero_grad()
         loss(network(inputs, *given, **asked), target).backward()
         optimizer.step()
-    return (time.perf_counter() - begin) / steps
+    return (time.process_time() - begin) / steps
 
 
 if __name__ == "__main__":

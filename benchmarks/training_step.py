@@ -128,9 +128,9 @@ def prepared(network: nn.Module) -> tuple[nn.Module, Callable[[Tensor], None]]:
 
 def timed(step: Callable[[], None]) -> float:
     """Time one step."""
-    begin = time.perf_counter()
+    begin = time.process_time()
     step()
-    return time.perf_counter() - begin
+    return time.process_time() - begin
 
 
 if __name__ == "__main__":
