@@ -154,7 +154,8 @@ def repeat_cases(data: Path) -> list[Case]:
         others = (_REPEATS * whole - single) / (_REPEATS - 1)
         head = head_of(others, tissue)
         truth = Truth("EPI", "philips_a", TRAINED, others, head, tissue, affine)
-        found.append(Repeat(truth, SAME_GRID, 0, number, np.ascontiguousarray(single)))
+        given = np.ascontiguousarray(single)
+        found.append(Repeat(truth, SAME_GRID, 0, number, single=given))
     return found
 
 
