@@ -151,7 +151,8 @@ def noise_level(
         volume: Divided by ``unit``.
         sigma: Deviation of the noise of one channel in the unit of the image; None: estimated.
         unit: What the volume was divided by.
-        record: Gets ``noise_level``, in the unit of the image, and ``noise_source``.
+        record: Gets ``noise_level``, in the unit of the image, and ``noise_source``, unless it says
+            what noise was added.
 
     Shape:
         ``volume``: ``(1, D, H, W)``; output: the same, and a number.
@@ -170,12 +171,9 @@ def noise_level(
             f"the noise level is {median * unit:.3g}, more than the tissue: give --sigma "
             "in the unit of the image"
         )
-    record["noise_level"] = median * unit
-    record["noise_source"] = "estimated" if sigma is None else "sigma"
-    said = logging.INFO if "noise" not in record else logging.DEBUG  # of validation it is known
-    logger.log(
-        said,
-        "noise level %.4g in the tissue, %.1f %% of its brightness (%s)",
-        *(median * unit, 100 * median, record["noise_source"]),
-    )
+    if not {"noise", "noise_level"} & set(record):  # of an evaluation: what was added
+        source = "estimated" if sigma is None else "sigma"
+        record["noise_level"], record["noise_source"] = median * unit, source
+        text = "noise level %.4g in the tissue, %.1f %% of its brightness (%s)"
+        logger.info(text, median * unit, 100 * median, source)
     return level, median

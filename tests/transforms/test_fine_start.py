@@ -33,6 +33,8 @@ def test_the_channels_are_the_classical_start_and_what_is_known():
     assert torch.all(known == 1)
     assert made["measured"] is low
     assert made["noise_level"] == pytest.approx(0.06)
+    added = FineStartd("image")({"image": low, "noise_level": 0.25})
+    assert added["noise_level"] == 0.25  # by it an evaluation groups its rows
     unknown = FineStartd("image", sigma=0.0)({"image": low})["image"]
     assert torch.all(unknown[3] == 0)
     torch.testing.assert_close(unknown[0], filled)
