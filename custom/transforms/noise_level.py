@@ -135,7 +135,7 @@ class NoiseLevelChanneld(MapTransform):
                 values = volume.as_subclass(Tensor)
                 told, median = noise_level(values, self.sigma, unit, result)
                 if self.sigma is None and median == 0:
-                    logger.warning("no noise was found: it returns as it is; give --sigma")
+                    logger.warning("no noise was found: the volume returns as it is; give --sigma")
                 result["original"] = volume
             both = torch.cat([volume.as_subclass(Tensor), told.to(volume.device)])
             result[key] = MetaTensor(both, meta=volume.meta) if hasattr(volume, "meta") else both
