@@ -45,7 +45,8 @@ class FineStartd(Randomizable, MapTransform):
     The channels are those of :class:`~custom.networks.nets.fine_grid_unet.FineGridUNet`: the volume
     deconvolved by Wiener's filter, the volume zero-filled, the noise level of every voxel, and 1
     where the operator is known, else 0. An unknown operator is taken for plain k-space truncation.
-    Voxels brighter than any tissue are interpolated linearly, apart: a sinc would ring from them.
+    What makes voxels brighter than any tissue is taken off before and repeated on their fine voxels
+    after: a sinc would ring from it.
 
     In training :class:`~custom.transforms.volume_resolution.AcquireVolumed` leaves how each patch
     was made; it is drawn what of it the network is told.
@@ -148,7 +149,7 @@ def _channels(
     made = torch.from_numpy(np.stack(fine)).to(low)
     size = list(made.shape[1:])
     if hot.any():
-        made += interpolate(hot[None], size=size, mode="trilinear", align_corners=False)[0]
+        made += interpolate(hot[None], size=size, mode="nearest")[0]
     told = interpolate(level[None].to(low), size=size, mode="nearest")[0]
     return torch.cat([made, told, torch.full_like(told, float(known))])
 

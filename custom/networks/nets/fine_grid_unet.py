@@ -15,6 +15,7 @@ __all__ = ["FineGridUNet"]
 
 # Noise and what a coarse grid loses are some percent of the brightness; the network sees them as 1.
 _DETAIL = 20.0
+_BRIGHTEST = 6.0  # mean foregrounds: what is beyond is no tissue, and must not count far from it
 
 
 class FineGridUNet(nn.Module):
@@ -25,8 +26,8 @@ class FineGridUNet(nn.Module):
     with the classical start ``x`` (:mod:`custom.physics.deconvolution`), its mean ``m`` of 3 x 3 x
     3 voxels, the zero-filled volume ``z``, the noise level, and ``t``, 1 where the operator is
     known. ``d`` = 20. The U-Net works on blocks of 2 x 2 x 2 voxels, whose voxels are channels:
-    as much as a coarse grid costs, whatever the factor of each axis. The untrained network returns
-    its start.
+    as much as a coarse grid costs, whatever the factor of each axis. Hot voxels stay, and are seen
+    as six times the mean foreground. The untrained network returns its start.
 
     Args:
         features: As for :class:`~custom.networks.nets.restoration_unet.RestorationUNet`.
@@ -43,7 +44,7 @@ class FineGridUNet(nn.Module):
 
     def __init__(self, features: Sequence[int] = (32, 64, 96)) -> None:
         super().__init__()
-        self.detail = _DETAIL
+        self.detail, self.brightest = _DETAIL, _BRIGHTEST
         self.unet = RestorationUNet(
             features, down="mean", residual=False, in_channels=19, out_channels=8, spatial_dims=3
         )
@@ -58,11 +59,12 @@ class FineGridUNet(nn.Module):
         """Correct a batch of volumes."""
         d, h, w = x.shape[2], x.shape[3], x.shape[4]
         even = pad(x, [0, w % 2, 0, h % 2, 0, d % 2], mode="replicate")
-        start = even[:, :1]
+        volumes = even[:, :2].clamp(-self.brightest, self.brightest)
+        start = volumes[:, :1]
         mean = avg_pool3d(start, 3, 1, 1, count_include_pad=False)
         seen = [
             _blocks(self.detail * (start - mean)),
-            _blocks(self.detail * (even[:, 1:2] - start)),
+            _blocks(self.detail * (volumes[:, 1:] - start)),
             avg_pool3d(mean, 2),
             avg_pool3d(self.detail * even[:, 2:3], 2),
             avg_pool3d(even[:, 3:], 2),

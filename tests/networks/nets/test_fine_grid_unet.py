@@ -38,6 +38,18 @@ def test_it_learns_to_sharpen_where_it_is_told_to():
     assert float(loss.detach()) < 0.1 * float((start - target).square().mean())
 
 
+def test_a_hot_voxel_counts_no_more_than_bright_tissue():
+    torch.manual_seed(0)
+    network = FineGridUNet((4, 8)).eval()
+    torch.nn.init.normal_(network.unet.head.weight)
+    x = torch.rand(1, 4, 8, 8, 8)
+    found = []
+    for value in (6.0, 1e6):
+        x[0, :2, 4, 4, 4] = value
+        found.append((network(x) - x[:, :1]).detach())
+    torch.testing.assert_close(found[1], found[0], atol=0.1, rtol=0)
+
+
 def test_it_can_be_scripted():
     network = FineGridUNet((4, 8)).eval()
     torch.nn.init.normal_(network.unet.head.weight)
