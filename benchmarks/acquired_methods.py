@@ -23,6 +23,7 @@ from custom.bundle.launch import run_bundle
 from custom.physics.acquisition import acquire
 from custom.physics.deconvolution import deconvolved
 from custom.physics.downsampling import upsample
+from custom.transforms.noise_level import NoiseLevelChanneld
 from custom.transforms.non_local_means import non_local_means
 
 BUNDLE = REPOSITORY / "bundles" / "gan3d_sr_denoise"
@@ -69,6 +70,13 @@ def _told(noisy: Array, case: Case) -> Array:
     return non_local_means(noisy, sigma=case.sigma) if case.sigma else noisy
 
 
+def _estimated(noisy: Array) -> float:
+    """Return the level in the tissue as our denoiser estimates it."""
+    top = float(noisy.max())
+    item = {"image": torch.from_numpy(noisy / top)[None], "image_scale": top}
+    return float(NoiseLevelChanneld("image")(item)["noise_level"])
+
+
 BLIND: dict[str, Method] = {
     "cubic": lambda low, case: cubic(low, case.scale),
     "Lanczos": lambda low, case: lanczos(low, case.scale),
@@ -87,6 +95,7 @@ DENOISERS: dict[str, Method] = {
     "NLM, level estimated": lambda noisy, case: non_local_means(noisy),
     "NLM, level told": _told,
     "BM4D, level told": lambda noisy, case: bm4d(noisy, case.sigma),
+    "BM4D, level estimated": lambda noisy, case: bm4d(noisy, _estimated(noisy)),
 }
 
 

@@ -3,7 +3,8 @@
 A denoiser learns from references; what noise they have it learns to keep. So the training takes
 real volumes as they are only where their noise is low, all of them averaged over 2 x 2 x 2 voxels,
 which leaves a third of the noise, and noise-free images made from anatomical label maps with random
-contrasts. Folder, licences and the cutting of air are those of :mod:`benchmarks.real_brains`.
+contrasts and lesions, every other one averaged too. Folder, licences and the cutting of air are
+those of :mod:`benchmarks.real_brains`.
 
 Training and test share no person and no scanner but for the lifespan series, of which one person is
 held out.
@@ -21,7 +22,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.real_brains import LABEL_MAPS, LICENCES, _manifest, label_contrast, main
+from benchmarks.real_brains import LICENCES, _manifest, label_contrast, main
 from custom.data.datasets.dataset_kinds import VOLUMES, volume_pair
 from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.data.preparation.cropping import crop_air, fit_int16
@@ -37,22 +38,25 @@ _LIFESPAN_ENTRY = {
     "source_repo": "DBC-Lab/Brain_MRI_Enhancement",
 }
 _MS = "human_multi/ms_patient{}_1mm_brain_MNI.nii.gz"
-# Person, file, and whether it is also taken as it is.
+# Person, file, and whether it is also taken as it is. Left out is what is noisy even when averaged.
 TRAINING = (
     ("colin27", "templates/colin27_ch2_T1_1mm.nii.gz", True),
     ("lifespan0001", _LIFESPAN.format("0001", "V01"), True),
-    ("lifespan0001", _LIFESPAN.format("0001", "V02"), False),
     ("lifespan0002", _LIFESPAN.format("0002", "V01"), True),
-    ("lifespan0003", _LIFESPAN.format("0003", "V01"), False),
-    ("ms07", _MS.format("07_T1"), True),
-    ("ms07", _MS.format("07_T1post"), True),
+    ("lifespan0003", _LIFESPAN.format("0003", "V01"), True),
+    ("ms07", _MS.format("07_T1"), False),
+    ("ms07", _MS.format("07_T1post"), False),
     ("ms07", _MS.format("07_T2"), False),
     ("ms07", _MS.format("07_FLAIR"), False),
-    ("ms19", _MS.format("19_T1"), True),
+    ("ms19", _MS.format("19_T1"), False),
     ("ms19", _MS.format("19_T2"), False),
-    ("ms19", _MS.format("19_FLAIR"), False),
     ("philips_a", "human_t1/philips3T_subA_T1w_1mm.nii.gz", False),
 )
+LABEL_MAPS = (
+    *(f"labels/synthseg_seg_{number:02d}_1mm.nii.gz" for number in range(1, 13)),
+    *(f"labels/synthsr_brain{number}_labels_1mm.nii.gz" for number in range(1, 6)),
+)
+_LESIONS = 12
 HELD = (
     ("validation", "seg3d", "human_t1/seg3d_epilepsy_T1w_1mm.nii.gz"),
     ("test", "studyforrest02", "human_t1/studyforrest_sub02_T1w_0.67mm_defaced.nii.gz"),
@@ -116,10 +120,12 @@ def _volumes(
             yield "training", subject, file, scan, volume, affine
         yield "training", subject, file, f"{scan}_averaged", *_averaged(volume, affine)
     rng = np.random.default_rng(0)
-    for file in LABEL_MAPS:
+    for number, file in enumerate(LABEL_MAPS):
         labels, affine = _read(data / file)
         scan = Path(file).name.removesuffix(".nii.gz")
-        made = crop_air(label_contrast(labels.astype(int), rng), affine, None)
+        made = crop_air(label_contrast(_with_lesions(labels.astype(int), rng), rng), affine, None)
+        if number % 2:  # voxels of several tissues, structure as fine as the voxels
+            made = _averaged(*made)
         yield "training", scan, file, scan, *made
     for split, subject, file in HELD:
         scan = Path(file).name.removesuffix(".nii.gz")
@@ -144,6 +150,21 @@ def _averaged(volume: Volume, affine: NDArray[np.float64]) -> tuple[Volume, NDAr
     step = np.diag([2.0, 2.0, 2.0, 1.0])
     step[:3, 3] = 0.5
     return blocks.mean((1, 3, 5)), affine @ step
+
+
+def _with_lesions(labels: NDArray[np.int_], rng: np.random.Generator) -> NDArray[np.int_]:
+    """Return a label map with ellipsoids in it, each a label of its own."""
+    inside, made = np.argwhere(labels > 0), labels.copy()
+    for number, middle in enumerate(inside[rng.integers(len(inside), size=_LESIONS)], 1):
+        reach = rng.integers(1, 7, 3)  # half axes in voxels
+        box = tuple(slice(max(0, m - r), m + r + 1) for m, r in zip(middle, reach, strict=True))
+        away = [
+            (np.arange(part.start, min(part.stop, size)) - m) / (r + 0.5)
+            for part, size, m, r in zip(box, labels.shape, middle, reach, strict=True)
+        ]
+        within = np.square(np.meshgrid(*away, indexing="ij")).sum(0) < 1
+        made[box][within & (labels[box] > 0)] = labels.max() + number
+    return made
 
 
 if __name__ == "__main__":

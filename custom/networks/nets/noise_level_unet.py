@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool3d
 
+from custom.networks.blocks.dct_shrinkage import DctShrinkage
 from custom.networks.nets.restoration_unet import RestorationUNet
 from custom.setting_checks import check_above_zero
 
@@ -19,11 +20,14 @@ _DETAIL = 20.0
 
 
 class NoiseLevelUNet(nn.Module):
-    r"""Add to a volume what a U-Net says, within some noise levels.
+    r"""Shrink a volume's cosine transforms, add what a U-Net says, stay within some noise levels.
 
-    .. math:: y = x + \operatorname{clip}(U(d (x - m), m, d \sigma) / d, -k \sigma, k \sigma)
+    .. math:: y = x + \operatorname{clip}(s - x + U(d (x - s), d (s - m), d \sigma, m) / d,
+        -k \sigma, k \sigma)
 
-    with the mean ``m`` of the 3 x 3 x 3 voxels around, and ``d`` = 20. What lies further from its
+    with the result ``s`` of :class:`~custom.networks.blocks.dct_shrinkage.DctShrinkage`, its mean
+    ``m`` over the 3 x 3 x 3 voxels around, and ``d`` = 20. The shrinkage has nothing to learn: few
+    steps of training suffice, and the untrained network returns ``s``. What lies further from its
     surroundings than noise does cannot be taken away, and where the level is 0 the volume returns
     as it is. No convolution adds a constant, so the network is of first degree:
     :math:`y(a x, a \sigma) = a\, y(x, \sigma)` for :math:`a > 0`; one that is not fails at levels
@@ -51,21 +55,24 @@ class NoiseLevelUNet(nn.Module):
         super().__init__()
         check_above_zero("reach", reach)
         self.reach, self.detail = float(reach), _DETAIL
+        self.shrinkage = DctShrinkage()
         self.unet = RestorationUNet(
-            features, down="mean", residual=False, in_channels=3, out_channels=1, spatial_dims=3
+            features, down="mean", residual=False, in_channels=4, out_channels=1, spatial_dims=3
         )
         for layer in self.unet.modules():
             if isinstance(layer, nn.Conv3d):
                 layer.register_parameter("bias", None)
                 # PyTorch's own variance is a sixth of this: features fade from layer to layer.
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        nn.init.zeros_(self.unet.head.weight)  # the untrained network returns its input
+        nn.init.zeros_(self.unet.head.weight)  # untrained: the shrinkage alone
 
     def forward(self, x: Tensor) -> Tensor:
         """Denoise a batch of volumes."""
         volume, level = x[:, :1], x[:, 1:]
-        mean = avg_pool3d(volume, 3, 1, 1, count_include_pad=False)
-        seen = torch.cat([self.detail * (volume - mean), mean, self.detail * level], dim=1)
-        change = self.unet(seen) / self.detail
+        shrunk = self.shrinkage(volume, level)
+        mean = avg_pool3d(shrunk, 3, 1, 1, count_include_pad=False)
+        small = self.detail * torch.cat([volume - shrunk, shrunk - mean, level], dim=1)
+        learnt = self.unet(torch.cat([small, mean], dim=1)) / self.detail
+        change = shrunk - volume + learnt
         limit = self.reach * level
         return volume + torch.minimum(torch.maximum(change, -limit), limit)

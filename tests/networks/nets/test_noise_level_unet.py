@@ -21,8 +21,11 @@ def told(image, level):
 IMAGE = torch.rand(2, 1, 9, 12, 10, generator=torch.Generator().manual_seed(1))
 
 
-def test_untrained_it_returns_its_input():
-    torch.testing.assert_close(NoiseLevelUNet((4, 8))(told(IMAGE, 0.1)), IMAGE)
+def test_untrained_it_is_the_shrinkage_alone():
+    untrained = NoiseLevelUNet((4, 8))
+    shrunk = untrained.shrinkage(IMAGE, torch.full_like(IMAGE, 0.1))
+    torch.testing.assert_close(untrained(told(IMAGE, 0.1)), shrunk)
+    assert "shrinkage.basis" not in untrained.state_dict()  # nothing in it is learnt
 
 
 def test_without_noise_a_volume_returns_as_it_is(network):
