@@ -47,7 +47,7 @@ def page(work: Path, summary: dict[str, Any], slices: list[tuple[str, str]], tra
         steps=steps_table(shown["steps"], printed["steps"]),
         kinds=kinds_table(shown["edges"]),
         slices=show(slices),
-        **{name: shown[name] for name in ("variance", "endpoint", "uncertainty")},
+        **{name: shown[name] for name in ("variance", "endpoint", "spread")},
     )
 
 

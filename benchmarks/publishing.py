@@ -87,11 +87,13 @@ def publish_figures(
         File and caption of each picture.
     """
     found: dict[str, str] = {}
+    # A picture is looked at without the page around it.
+    said = "Simulated. " if read_summary(evaluation)["dataset"].get("demonstration") else ""
     for row in read_table(evaluation / "figures" / "figures.csv"):
         file = f"{prefix}_{row[first_of] if first_of else Path(row['file']).stem}.jpg"
         if file not in found and (not first_of or row[first_of]):
             save_small(evaluation / "figures" / row["file"], target / file, most)
-            found[file] = row["caption"]
+            found[file] = said + row["caption"]
     return list(found.items())
 
 

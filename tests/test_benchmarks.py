@@ -97,7 +97,7 @@ def test_the_side_by_side_overlay_replaces_known_ids_only(tmp_path):
     assert published["inferer"]["scheduler"]["parameterisation"] == "noise_schedule"
     assert published["inferer"]["num_inference_steps"] == 10
     assert "@unet_def" in plain["network"]
-    assert overlay["unet_def"]["_target_"].endswith("RestorationUNet")
+    assert overlay["unet_def"]["_target_"].endswith("FastScanUNet")
     assert {peer["output_key"] for peer in (uniform, published, plain)} < set(overlay["methods"])
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Mapping
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
@@ -15,11 +17,11 @@ from torch import Tensor
 from custom.errors import InputError
 from custom.physics.acquisition import rician
 from custom.physics.intensity_statistics import otsu_threshold
-from custom.physics.noise_level import local_noise_level
+from custom.physics.noise_level import local_noise_level, slice_noise_level
 from custom.setting_checks import check_above_zero
 from custom.transforms.volume_resolution import names_of_copies, text_seed
 
-__all__ = ["NoiseLevelChanneld", "RicianNoised", "noise_level"]
+__all__ = ["NoiseLevelChanneld", "NoisierScand", "RicianNoised", "noise_level"]
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +99,59 @@ class RicianNoised(Randomizable, MapTransform):
         axes = torch.meshgrid(*(torch.linspace(-1, 1, size) for size in shape), indexing="ij")
         change: Tensor = sum(part * axis for part, axis in zip(direction, axes, strict=True))
         return change.clamp(-_SLOPE, _SLOPE)
+
+
+class NoisierScand(Randomizable, MapTransform):
+    r"""Give scans of known noise the noise of a drawn level.
+
+    The level is ``k`` times that of a usual scan, ``k`` drawn evenly on a logarithmic scale, and
+
+    .. math:: \sqrt{(k \sigma_\mathrm{nominal})^2 - \sigma^2}
+
+    is added to both channels; a scan cannot lose noise, so one that has more stays as it is. Voxels
+    of exactly 0, as programs set them outside a brain, stay 0.
+
+    Args:
+        keys: Scans on their acquired grid; one key.
+        factors: Smallest and largest ``k``.
+        fixed: Whether an item, named by ``scan`` and ``slice``, has the same draw each time, as a
+            validation needs.
+
+    Shape:
+        ``(1, X, Y)``; output the same. ``noise_std`` and ``nominal_noise_std`` of the item are in
+        its units; without them :func:`custom.physics.noise_level.slice_noise_level` is both.
+
+    Raises:
+        ValueError: If ``factors`` are not two positive numbers in order.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, factors: Sequence[float] = (0.3, 3.0), fixed: bool = False
+    ) -> None:
+        super().__init__(keys)
+        check_above_zero("factors", min(factors))
+        if len(factors) != 2 or factors[0] > factors[1]:
+            raise ValueError(f"factors must be two numbers in order, got {tuple(factors)}")
+        self.span = tuple(math.log(factor) for factor in factors)
+        self.fixed = fixed
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Add the noise."""
+        result = dict(data)
+        random = self.R
+        if self.fixed:
+            random = np.random.RandomState(text_seed(f"{data.get('scan')} {data.get('slice')}"))
+        for key in self.key_iterator(result):
+            scan = data[key]
+            found = data.get("noise_std")
+            own = float(slice_noise_level(scan[None])) if found is None else float(found)
+            wanted = math.exp(random.uniform(*self.span)) * float(
+                data.get("nominal_noise_std", own)
+            )
+            generator = torch.Generator().manual_seed(int(random.randint(2**31 - 1)))
+            noisy = rician(scan, math.sqrt(max(0.0, wanted**2 - own**2)), generator)
+            result[key] = torch.where(scan == 0, scan, noisy)
+        return result
 
 
 class NoiseLevelChanneld(MapTransform):

@@ -69,7 +69,7 @@ def test_shared_rooms_name_no_bundle_and_no_map():
     for bundle in BUNDLES:
         about = json.loads((bundle / METADATA).read_text())
         words |= {*about.get("variants", {}), *result_maps(about)}
-    words -= {"uncertainty", "noise", "mask", "residual", "difference"}
+    words -= {"uncertainty", "spread", "noise", "mask", "residual", "difference"}
     assert len(words) > len(BUNDLES)
     found = set()
     for path in (path for part in SHARED for path in (own_tree().root / part).rglob("*")):

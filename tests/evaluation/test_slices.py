@@ -5,7 +5,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from slice_scans import METHODS, read, run, scan
 
 from custom.errors import InputError
-from custom.evaluation.image_measures import mse, psnr, ssim
+from custom.evaluation.image_measures import mse, psnr, ssim, tissue_interior
 from custom.evaluation.measure import Measure
 from custom.evaluation.table import QualityTable
 from custom.evaluation.units import Slices
@@ -51,6 +51,31 @@ def test_measures_are_those_of_the_acquired_intensities(tmp_path):
             use_sample_covariance=False,
         )
         assert float(row["ssim"]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_interior_leaves_out_the_edge_of_an_organ_that_was_cut_out(tmp_path):
+    organ = np.zeros((1, 40, 30, 2), np.float32)
+    organ[:, 8:32, 5:25] = 1
+    organ[:, 18:22, 14:16] = 0  # a hole in it is inside
+    organ[..., 1] = 0
+    blurred = organ.copy()
+    blurred[:, 7] = 0.5  # beyond the edge
+    blurred[:, 20, 10] += 0.1  # and one voxel inside
+    stacks = {"label": organ, "pred": blurred, "image": organ + 0.2}
+    item = {key: torch.from_numpy(stack) for key, stack in stacks.items()}
+    item["label"][0, 0, 0, 1] = 1e-3  # a slice of air has a range of its scan's
+    run(
+        [({"scan": "a", "image": item["image"]}, {k: item[k] for k in ("label", "pred")})],
+        table(
+            tmp_path,
+            [psnr(), psnr(region="interior")],
+            regions={"interior": tissue_interior},
+        ),
+    )
+    rows = [row for row in read(tmp_path / "out" / "metrics.csv") if row["method"] == "model"]
+    inside = 18 * 14  # 24 x 20 without three voxels at each side
+    assert float(rows[0]["psnr_interior"]) == pytest.approx(10 * np.log10(inside / 0.01), abs=1e-3)
+    assert float(rows[0]["psnr"]) < float(rows[0]["psnr_interior"])
 
 
 def test_excluded_slices_are_left_out_and_counted(tmp_path):

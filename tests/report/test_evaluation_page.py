@@ -36,7 +36,7 @@ def test_the_page_says_what_it_is(page):
         "mice &amp; men",
         "Demonstration data: no real animal",
         "slice 4, scan 2, animal 3, excluded 1.",
-        "m1: &lt;middle&gt;",
+        "Simulated data. m1: &lt;middle&gt;",  # a picture is looked at without the page
         "Two &lt;slices&gt;.",
         "how MSE is defined",
         "max - min",

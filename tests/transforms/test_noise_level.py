@@ -1,13 +1,14 @@
 """Noise that is drawn for training has the level that the network is told."""
 
 import logging
+import math
 
 import pytest
 import torch
 from monai.data import MetaTensor
 
 from custom.errors import InputError
-from custom.transforms.noise_level import NoiseLevelChanneld, RicianNoised
+from custom.transforms.noise_level import NoiseLevelChanneld, NoisierScand, RicianNoised
 
 BLOCK = torch.nn.functional.pad(torch.ones(1, 24, 24, 24), [8] * 6)
 
@@ -85,3 +86,54 @@ def test_a_negative_level_is_refused(sigma):
 def test_a_level_above_the_tissue_is_a_user_s_error():
     with pytest.raises(InputError, match="unit of the image"):
         NoiseLevelChanneld("image", sigma=300.0)({"image": BLOCK, "image_scale": 200.0})
+
+
+SCAN = torch.nn.functional.pad(torch.full((1, 90, 100), 200.0), [20] * 4)
+
+
+def scan_with(sigma, seed=5):
+    noise = torch.randn((2, *SCAN.shape), generator=torch.Generator().manual_seed(seed))
+    return torch.where(SCAN > 0, torch.hypot(SCAN + sigma * noise[0], sigma * noise[1]), 0)
+
+
+@pytest.mark.parametrize(("factor", "known"), [(1.0, True), (3.0, True), (3.0, False)])
+def test_a_scan_gets_the_noise_that_is_drawn_and_cut_voxels_stay(factor, known):
+    item = {"image": scan_with(3.0)}
+    if known:  # a third of the usual noise, which is 9
+        item |= {"noise_std": 3.0, "nominal_noise_std": 9.0}
+    noisier = NoisierScand("image", (factor, factor))
+    noisier.set_random_state(0)
+    found = noisier(item)["image"]
+    wanted = factor * (9.0 if known else 3.0)
+    assert float(found[SCAN > 0].std()) == pytest.approx(wanted, rel=0.05)
+    assert not found[SCAN == 0].any()
+
+
+def test_a_scan_cannot_lose_noise_and_levels_are_drawn_evenly_by_their_logarithm():
+    item = {"image": scan_with(9.0), "noise_std": 9.0, "nominal_noise_std": 9.0}
+    assert torch.equal(NoisierScand("image", (0.3, 1.0))(item)["image"], item["image"])
+    item |= {"noise_std": 0.9}
+    noisier = NoisierScand("image", (0.3, 3.0))
+    noisier.set_random_state(1)
+    drawn = []
+    for _ in range(200):
+        change = (noisier(item)["image"] - item["image"])[SCAN > 0]
+        drawn.append((float(change.var()) + 0.81) ** 0.5 / 9)
+    drawn = torch.tensor(drawn).log()
+    assert float(drawn.exp().min()) > 0.27
+    assert float(drawn.exp().max()) < 3.2
+    assert float(drawn.mean()) == pytest.approx(0.5 * math.log(0.9), abs=0.15)
+
+
+def test_a_fixed_draw_is_that_of_the_slice():
+    fixed = NoisierScand("image", fixed=True)
+    items = [{"image": scan_with(3.0), "scan": "a", "slice": n} for n in (0, 0, 1)]
+    first, second, third = (fixed(item)["image"] for item in items)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, third)
+
+
+def test_factors_are_checked():
+    for factors in ((0.0, 1.0), (3.0, 1.0), (1.0,)):
+        with pytest.raises(ValueError, match="factors"):
+            NoisierScand("image", factors)

@@ -44,6 +44,18 @@ def test_slices_do_not_mix_and_ramps_stay_ramps(mode):
     torch.testing.assert_close(inner.diff(dim=0), torch.tensor([[0.5, -1.5]]).expand(11, 2))
 
 
+def test_zero_filling_keeps_the_measured_frequencies_and_adds_none():
+    waves = [np.cos(np.pi * k * (np.arange(14) + 0.5) / 14) for k in (0, 3, 6)]
+    fine = [np.cos(np.pi * k * (np.arange(28) + 0.5) / 28) for k in (0, 3, 6)]
+    coarse = 5 + np.outer(waves[1], waves[2]) + 2 * waves[1][:, None]
+    expected = 5 + np.outer(fine[1], fine[2]) + 2 * fine[1][:, None]
+    stack = torch.from_numpy(np.stack([coarse, 3 * coarse], -1)[None].astype(np.float32))
+    found = upsample_in_plane(stack, 2, "zero_filled")
+    np.testing.assert_allclose(found[0, ..., 0], expected, atol=1e-5)
+    np.testing.assert_allclose(found[0, ..., 1], 3 * expected, atol=1e-4)
+    assert float(upsample_in_plane(torch.eye(8)[None], 2, "zero_filled").min()) == 0  # magnitudes
+
+
 def test_spacing_halves_in_the_plane_only_in_2d_too():
     for shape in ((1, 4, 4), (1, 4, 4, 2)):
         image = MetaTensor(torch.rand(shape), affine=torch.diag(torch.tensor([2.0, 2, 5, 1])))

@@ -110,7 +110,7 @@ def test_zarr_stores_are_inputs(tmp_path: Path, identity: dict[str, Any]) -> Non
     )
 
 
-@pytest.mark.parametrize("overlays", [[], ["tuned"], ["first_run"]])
+@pytest.mark.parametrize("overlays", [["tuned"], ["first_run"]])
 def test_skip_features_can_be_set_on_the_command_line(tmp_path: Path, overlays: list[str]) -> None:
     configs = [str(BUNDLE / "configs" / f"{name}.yaml") for name in ("inference", *overlays)]
     override = {"network_def::features": [4, 8, 8], "network_def::features_skip": [2, 6]}
@@ -146,7 +146,7 @@ def test_monai_workflow_properties_are_complete(tmp_path: Path, identity: dict[s
     assert (tmp_path / "out" / "a_restored.nii.gz").is_file()
 
 
-def test_a_second_channel_is_the_uncertainty_beside_the_result(
+def test_a_second_channel_is_the_spread_and_lies_beside_the_result_on_request(
     tmp_path: Path, identity: dict[str, Any]
 ) -> None:
     """Its place is that of the result, its units those of the input, and it is not negative."""
@@ -156,27 +156,28 @@ def test_a_second_channel_is_the_uncertainty_beside_the_result(
     stack = np.stack([blob((22, 18)) * gain for gain in (1.0, 3.0, 50.0)])
     path = save(tmp_path / "a.nii.gz", stack, oblique((0.6, 0.2, 0.2), (1, -1, 1)))
     out = tmp_path / "out"
-    restore(path, out, network_def=two, ckpt_path=str(tmp_path / "two.pt"))
+    model = {"network_def": two, "ckpt_path": str(tmp_path / "two.pt")}
+    restore(path, out, **model)
+    assert not (out / "a_spread.nii.gz").exists()
+    restore(path, out, overwrite=True, write_spread=True, **model)
 
-    restored, uncertainty = (
-        nib.load(out / f"a_{name}.nii.gz") for name in ("restored", "uncertainty")
-    )
-    assert restored.shape == uncertainty.shape == (3, 44, 36)
-    assert bytes(restored.header.structarr) == bytes(uncertainty.header.structarr)
+    restored, spread = (nib.load(out / f"a_{name}.nii.gz") for name in ("restored", "spread"))
+    assert restored.shape == spread.shape == (3, 44, 36)
+    assert bytes(restored.header.structarr) == bytes(spread.header.structarr)
     expected = stack.repeat(2, 1).repeat(2, 2)
     np.testing.assert_allclose(np.asarray(restored.dataobj), expected, rtol=1e-5)
     medians = np.array([outlier_limit(part) / OUTLIER for part in stack])[:, None, None]
     np.testing.assert_allclose(
-        np.asarray(uncertainty.dataobj), np.maximum(0.1 * (expected - medians), 0), atol=1e-2
+        np.asarray(spread.dataobj), np.maximum(0.1 * (expected - medians), 0), atol=1e-2
     )
     sidecar = json.loads((out / "a_restored.json").read_text())
-    hashed = hashlib.sha256((out / "a_uncertainty.nii.gz").read_bytes()).hexdigest()
-    assert sidecar["uncertainty"] == {"file": "a_uncertainty.nii.gz", "sha256": hashed}
+    hashed = hashlib.sha256((out / "a_spread.nii.gz").read_bytes()).hexdigest()
+    assert sidecar["spread"] == {"file": "a_spread.nii.gz", "sha256": hashed}
 
     # A model without one takes the earlier map away, in the folder and in the record.
     restore(path, out, overwrite=True, **identity)
     assert sorted(file.name for file in out.iterdir()) == ["a_restored.json", "a_restored.nii.gz"]
-    assert "uncertainty" not in json.loads((out / "a_restored.json").read_text())
+    assert "spread" not in json.loads((out / "a_restored.json").read_text())
 
 
 def test_a_result_too_long_for_nifti_1_is_nifti_2(tmp_path: Path, identity: dict[str, Any]) -> None:

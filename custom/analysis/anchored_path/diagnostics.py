@@ -19,8 +19,8 @@ from custom.analysis.anchored_path.figures import (
     draw_edges,
     draw_endpoint,
     draw_path,
+    draw_spread,
     draw_steps,
-    draw_uncertainty,
     draw_variance,
 )
 from custom.analysis.anchored_path.noise import (
@@ -59,7 +59,7 @@ class AnchoredPathDiagnostics:
     """Draw and measure the figures of the paper, and those that it leaves open.
 
     Writes into ``<output_dir>/diagnostics``: ``path.png`` (the source's Fig. 7), ``variance.png``,
-    ``endpoint.png`` (Fig. 20), ``edges.png`` (Fig. 19), ``steps.png``, ``uncertainty.png``,
+    ``endpoint.png`` (Fig. 20), ``edges.png`` (Fig. 19), ``steps.png``, ``spread.png``,
     ``diagnostics.json`` with the numbers, and ``captions.csv``. To be called after the evaluator,
     whose network then holds the weights.
 
@@ -140,7 +140,7 @@ class AnchoredPathDiagnostics:
         yield self._endpoint(path, pairs)
         yield self._edges(path)
         yield self._steps(pairs)
-        yield self._uncertainty(pairs)
+        yield self._spread(pairs)
 
     def _path(self, path: AnchoredPathScheduler, pair: PairedSlice) -> Diagnostic:
         """Show one slice along the path."""
@@ -226,7 +226,7 @@ class AnchoredPathDiagnostics:
             {"slices": len(pairs), "input": untouched, "rows": rows},
         )
 
-    def _uncertainty(self, pairs: list[PairedSlice]) -> Diagnostic:
+    def _spread(self, pairs: list[PairedSlice]) -> Diagnostic:
         """Compare the deviation of noisy passes with the error."""
         total = self.scheduler.num_steps
         # The last step adds no noise, so with one step all passes are the same.
@@ -236,14 +236,14 @@ class AnchoredPathDiagnostics:
         correlations, (told, true) = rank_correlations(found), reliability(found)
         ratio = float(np.sqrt((true**2).mean() / (told**2).mean())) if told.any() else math.inf
         return Diagnostic(
-            "uncertainty",
+            "spread",
             "Mean and deviation of several noisy passes",
             f"{self.num_samples} passes of {steps} steps. In tissue (brighter than the mean of the "
             f"fast slice) the error's rank correlation is {correlations['deviation']:.2f} with the "
             f"deviation and {correlations['brightness']:.2f} with the image's brightness; the RMS "
             f"error is {ratio:.3g} times the RMS deviation: the deviation tells how the sampler "
             "scatters, not how wrong it is.",
-            draw_uncertainty(found[0], (told, true), correlations),
+            draw_spread(found[0], (told, true), correlations),
             {
                 "samples": self.num_samples,
                 "steps": steps,

@@ -31,8 +31,8 @@ __all__ = [
     "draw_edges",
     "draw_endpoint",
     "draw_path",
+    "draw_spread",
     "draw_steps",
-    "draw_uncertainty",
     "draw_variance",
 ]
 
@@ -216,7 +216,7 @@ def draw_steps(found: Sequence[Mapping[str, Any]], untouched: Mapping[str, float
     return figure
 
 
-def draw_uncertainty(
+def draw_spread(
     item: Deviation, curve: tuple[NDArray[Any], NDArray[Any]], correlations: Mapping[str, float]
 ) -> Figure:
     """Draw mean, deviation and error of noisy passes for one slice, cut to its tissue.

@@ -120,7 +120,7 @@ class TrueVoxels:
         if values.shape != self.shape:
             raise ValueError(
                 f"{method} must give {tuple(self.shape)} for {self.name}, got "
-                f"{tuple(values.shape)}: part deviations off with SplitUncertaintyd"
+                f"{tuple(values.shape)}: part deviations off with SplitDeviationsd"
             )
         found = values[:, self.inside].T / self.scale
         if not bool(torch.isfinite(found).all()):

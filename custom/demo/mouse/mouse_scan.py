@@ -81,6 +81,11 @@ class Protocol:
         signal = rare_signal(muscle.proton_density, muscle.t1_ms, muscle.t2_ms)
         return sample_noise_std(signal, self.muscle_snr, self.default)
 
+    @property
+    def fast_noise_std(self) -> float:
+        """Noise of a channel of the fast scan, in intensity units."""
+        return self.sample_std * self.fast.noise_gain * self.gain
+
 
 @dataclass(frozen=True)
 class ScanPair:

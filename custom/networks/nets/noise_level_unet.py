@@ -12,11 +12,32 @@ from custom.networks.blocks.dct_shrinkage import DctShrinkage
 from custom.networks.nets.restoration_unet import RestorationUNet
 from custom.setting_checks import check_above_zero
 
-__all__ = ["NoiseLevelUNet"]
+__all__ = ["NoiseLevelUNet", "bias_free_unet"]
 
 # Noise is some percent of the brightness. A network that sees both alike spends its first hundreds
 # of steps on telling them apart.
 _DETAIL = 20.0
+
+
+def bias_free_unet(
+    features: Sequence[int], in_channels: int, out_channels: int, spatial_dims: int
+) -> RestorationUNet:
+    """Return a U-Net of first degree, ``U(a x) = a U(x)`` for ``a > 0``, that starts as 0."""
+    unet = RestorationUNet(
+        features,
+        down="mean",
+        residual=False,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        spatial_dims=spatial_dims,
+    )
+    for layer in unet.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Conv3d)):
+            layer.register_parameter("bias", None)
+            # PyTorch's own variance is a sixth of this: features fade from layer to layer.
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(unet.head.weight)
+    return unet
 
 
 class NoiseLevelUNet(nn.Module):
@@ -56,15 +77,7 @@ class NoiseLevelUNet(nn.Module):
         check_above_zero("reach", reach)
         self.reach, self.detail = float(reach), _DETAIL
         self.shrinkage = DctShrinkage()
-        self.unet = RestorationUNet(
-            features, down="mean", residual=False, in_channels=4, out_channels=1, spatial_dims=3
-        )
-        for layer in self.unet.modules():
-            if isinstance(layer, nn.Conv3d):
-                layer.register_parameter("bias", None)
-                # PyTorch's own variance is a sixth of this: features fade from layer to layer.
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        nn.init.zeros_(self.unet.head.weight)  # untrained: the shrinkage alone
+        self.unet = bias_free_unet(features, 4, 1, 3)  # untrained: the shrinkage alone
 
     def forward(self, x: Tensor) -> Tensor:
         """Denoise a batch of volumes."""

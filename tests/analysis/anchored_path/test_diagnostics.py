@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from custom.analysis.anchored_path.diagnostics import AnchoredPathDiagnostics
-from custom.analysis.anchored_path.figures import draw_steps, draw_uncertainty
+from custom.analysis.anchored_path.figures import draw_spread, draw_steps
 from custom.analysis.anchored_path.quality import (
     Deviation,
     deviations,
@@ -27,7 +27,7 @@ from custom.errors import InputError
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
 from custom.networks.schedulers.residual_noise import ResidualNoise
 
-NAMES = ["path", "variance", "endpoint", "edges", "steps", "uncertainty"]
+NAMES = ["path", "variance", "endpoint", "edges", "steps", "spread"]
 
 
 def scans(count=3, depth=5, size=24):
@@ -98,7 +98,7 @@ def test_every_figure_is_written_with_its_numbers(written):
 def test_a_path_shorter_than_the_steps_asked_for_is_gone_in_all_its_steps(tmp_path, asked, taken):
     folder = diagnostics(tmp_path, num_inference_steps=asked, slices=1, steps_compared=(1,)).write()
     numbers = json.loads((folder / "diagnostics.json").read_text())
-    assert numbers["uncertainty"]["steps"] == taken
+    assert numbers["spread"]["steps"] == taken
 
 
 def test_without_a_bank_there_is_one_warning(tmp_path, caplog):
@@ -230,7 +230,7 @@ def test_small_differences_do_not_fill_a_panel():
 def test_a_slice_without_tissue_can_be_drawn(tmp_path):
     nothing = np.zeros((12, 12))
     item = Deviation(paired(nothing, nothing), nothing, nothing)
-    figure = draw_uncertainty(item, reliability([item]), rank_correlations([item]))
+    figure = draw_spread(item, reliability([item]), rank_correlations([item]))
     figure.savefig(tmp_path / "a.png")
 
 

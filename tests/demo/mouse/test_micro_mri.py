@@ -24,12 +24,16 @@ def test_the_set_is_complete_and_split_by_animal(demo):
     splits = load_datalist(demo.folder, demo)
     animals = {split: {item["animal"] for item in items} for split, items in splits.items()}
     assert {split: len(names) for split, names in animals.items()} == {
-        "training": 2,
-        "validation": 1,
+        "training": 4,
+        "validation": 2,
         "test": 1,
     }
-    assert len(set.union(*animals.values())) == 4
+    assert len(set.union(*animals.values())) == 7
     for item in chain(*splits.values()):
+        assert 0 < item["noise_std"] <= item["nominal_noise_std"]
+        if item["animal"].startswith("varied"):
+            assert item["noise_std"] == pytest.approx(0.3 * item["nominal_noise_std"])
+            continue
         image, label, mask = (nib.load(item[key]) for key in ("image", "label", "mask"))
         assert image.shape == (32, 32, 2)
         assert label.shape == mask.shape == (64, 64, 2)
@@ -56,6 +60,7 @@ def test_both_scans_lie_in_the_same_box(plane):
 def test_noise_of_both_scans_is_that_of_physics():
     pair = scan_pair(Mouse(1), "axial", "thorax-abdomen", TINY, np.random.SeedSequence(0))
     sigma = TINY.sample_std * TINY.gain
+    assert TINY.fast_noise_std == pytest.approx(sigma * TINY.fast.noise_gain)
     # Air in the corner: Rayleigh, mean square 2 sigma^2. Ringing of the body adds a little.
     for stack, scan, size in ((pair.image, TINY.fast, 3), (pair.label, TINY.default, 6)):
         air = stack[:size, :size].astype(float) ** 2

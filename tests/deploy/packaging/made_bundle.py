@@ -28,7 +28,7 @@ ckpt_path: $@bundle_root + '/models/model.pt'
 # custom.files.csv_table is only spoken of, nothing.of.custom.kind too.
 network_def: NETWORK
 split:
-  _target_: custom.transforms.split_uncertainty.SplitUncertaintyd
+  _target_: custom.transforms.split_deviations.SplitDeviationsd
   keys: pred
 content: {root: '@bundle_root', seen: $os.path.isfile(@ckpt_path), split: $type(@split).__module__}
 initialize:

@@ -85,7 +85,7 @@ def test_only_reached_modules_are_in_it(bundle, tmp_path, verified):
         made(bundle, tmp_path) / check_manifest(tmp_path / "unpacked" / "made")["code"]["package"]
     )
     written = {path.relative_to(code).as_posix() for path in code.rglob("*.py")}
-    assert {"files/atomic.py", "errors.py", "transforms/split_uncertainty.py"} <= written
+    assert {"files/atomic.py", "errors.py", "transforms/split_deviations.py"} <= written
     assert "files/csv_table.py" not in written  # a comment speaks of it
 
 

@@ -50,7 +50,7 @@ def test_a_config_runs_from_any_folder(packaged, tmp_path, monkeypatch, suffix, 
     assert found == {
         "root": str(packaged),
         "seen": True,
-        "split": f"{package}.transforms.split_uncertainty",
+        "split": f"{package}.transforms.split_deviations",
     }
     assert (packaged / "output" / "early.json").exists() == ("early" in name)
     assert type(workflow.network_def).__name__ == "Conv2d"

@@ -1,4 +1,4 @@
-"""Separate a restoration from the map of its uncertainty."""
+"""Separate a restoration from the map of its deviations."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 from monai.utils import ensure_tuple
 
-__all__ = ["SplitUncertaintyd"]
+__all__ = ["SplitDeviationsd"]
 
 
-class SplitUncertaintyd(MapTransform):
-    """Make the second half of the channels, the deviations of the first, the ``uncertainty``.
+class SplitDeviationsd(MapTransform):
+    """Take the second half of the channels, the deviations of the first, off a restoration.
 
-    An image without that half has no uncertainty and does not change.
+    An image without that half does not change.
 
     Args:
         keys: The restoration; one key.
+        name: Key of the deviations: ``uncertainty`` where they were measured to be as large as the
+            errors, ``spread`` where they are how far samples differ; None drops them.
         reference_key: Key of an image with as many channels as the restoration; 1 without it.
 
     Shape:
@@ -32,11 +34,13 @@ class SplitUncertaintyd(MapTransform):
     def __init__(
         self,
         keys: KeysCollection = "pred",
+        name: str | None = None,
         reference_key: str | None = None,
     ) -> None:
         super().__init__(keys)
         if len(ensure_tuple(keys)) != 1:
-            raise ValueError(f"keys must be one key, since there is one uncertainty, got {keys}")
+            raise ValueError(f"keys must be one key, since there is one map, got {keys}")
+        self.name = name
         self.reference_key = reference_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -49,6 +53,7 @@ class SplitUncertaintyd(MapTransform):
                 raise ValueError(
                     f"{key} must have {count} or {2 * count} channels, got {len(image)}"
                 )
-            if len(image) == 2 * count:
-                result[key], result["uncertainty"] = image[:count], image[count:]
+            result[key] = image[:count]
+            if len(image) == 2 * count and self.name is not None:
+                result[self.name] = image[count:]
         return result
