@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from monai.config import KeysCollection
 from monai.config.type_definitions import NdarrayOrTensor
 from monai.transforms import RandWeightedCropd
@@ -44,6 +45,6 @@ class AlignedWeightedCropd(RandWeightedCropd):
         super().randomize(weight_map)
         half = [max(0, size) // 2 for size in self.cropper.spatial_size]
         self.cropper.centers = [
-            [int(at - (at - side) % self.step) for at, side in zip(centre, half, strict=True)]
+            np.array([at - (at - side) % self.step for at, side in zip(centre, half, strict=True)])
             for centre in self.cropper.centers
         ]

@@ -132,7 +132,7 @@ class NoisierScand(Randomizable, MapTransform):
         check_above_zero("factors", min(factors))
         if len(factors) != 2 or factors[0] > factors[1]:
             raise ValueError(f"factors must be two numbers in order, got {tuple(factors)}")
-        self.span = tuple(math.log(factor) for factor in factors)
+        self.span = math.log(factors[0]), math.log(factors[1])
         self.fixed = fixed
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

@@ -69,8 +69,8 @@ def varied_scan(seed: np.random.SeedSequence, fast_matrix: int, num_slices: int)
     thickness = float(rng.choice([voxel, 0.3, 0.6]))
     matrix = 2 * fast_matrix
     samples = round(_OVERSAMPLING * matrix)
-    points = ((np.arange(samples) + 0.5) / samples - 0.5) * voxel * matrix
-    points = points.astype(np.float32)
+    shares = (np.arange(samples) + 0.5) / samples - 0.5
+    points = (shares * voxel * matrix).astype(np.float32)
     signals, masks = [], []
     for normal in _normals(rng, plane, brain, num_slices):
         middle = 31.0 if brain else float(rng.uniform(-25, 40))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from custom.networks.nets.noise_level_unet import bias_free_unet
+from custom.physics.intensity_statistics import outlier_limit
 from custom.physics.noise_level import slice_noise_level
 from custom.setting_checks import check_whole
 
@@ -30,6 +31,8 @@ class FastScanUNet(nn.Module):
     5; ``P`` spreads ``scale^2`` channels over the fine voxels. So the U-Net computes on a quarter
     of the voxels, and the untrained network is bicubic interpolation. No convolution adds a
     constant, hence :math:`y(a x) = a\, y(x)` for :math:`a > 0`.
+
+    The U-Net sees magnitudes up to :func:`~custom.physics.intensity_statistics.outlier_limit`.
 
     Args:
         features: As for :class:`~custom.networks.nets.restoration_unet.RestorationUNet`.
@@ -61,10 +64,13 @@ class FastScanUNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Restore a batch of slices."""
         coarse = avg_pool2d(x, self.scale)
-        mean = avg_pool2d(coarse, 3, 1, 1, count_include_pad=False)
-        seen = [_DETAIL * (coarse - mean), mean]
+        # Of first degree, the U-Net would spread a hot voxel as far as it sees.
+        limits = coarse.new_tensor([outlier_limit(part) for part in coarse])[:, None, None, None]
+        calm = torch.minimum(coarse.clamp(min=0), limits)
+        mean = avg_pool2d(calm, 3, 1, 1, count_include_pad=False)
+        seen = [_DETAIL * (calm - mean), mean]
         if self.knows_level:
-            level = slice_noise_level(coarse).to(coarse)
+            level = slice_noise_level(calm).to(coarse)
             seen.append((_DETAIL * level)[:, None, None, None].expand_as(coarse))
         change = pixelshuffle(self.unet(torch.cat(seen, dim=1)), 2, self.scale) / _DETAIL
         # antialias: Keys' kernel, see custom.transforms.upsample_in_plane.
