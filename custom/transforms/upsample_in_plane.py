@@ -1,21 +1,23 @@
-"""Interpolate a slice or a stack to a finer grid in its plane, with its affine."""
+"""Interpolate a slice or a stack to a finer grid in its plane, and crop it there."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
+from monai.config.type_definitions import NdarrayOrTensor
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
+from monai.transforms import MapTransform, RandWeightedCropd
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from custom.physics.acquisition import axis_matrix
-from custom.setting_checks import check_choice
+from custom.setting_checks import check_choice, check_whole
 
-__all__ = ["UpsampleInPlaned", "finer_affine", "upsample_in_plane"]
+__all__ = ["AlignedWeightedCropd", "UpsampleInPlaned", "finer_affine", "upsample_in_plane"]
 
 Mode = Literal["nearest", "bilinear", "bicubic", "zero_filled"]
 
@@ -113,3 +115,39 @@ class UpsampleInPlaned(MapTransform):
         for key in self.key_iterator(result):
             result[key] = upsample_in_plane(data[key], self.scale, self.mode)
         return result
+
+
+class AlignedWeightedCropd(RandWeightedCropd):
+    """MONAI's weighted crop, moved by less than ``step`` so that it begins at a multiple of it.
+
+    Args:
+        keys: As in the base.
+        w_key: As in the base.
+        spatial_size: As in the base; along an axis where it is not positive nothing is cut.
+        num_samples: As in the base.
+        step: Voxels of the fine grid for one of the coarse one.
+
+    Raises:
+        ValueError: If ``step`` is no whole number of at least 1.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        w_key: str,
+        spatial_size: Any,
+        num_samples: int = 1,
+        step: int = 2,
+    ) -> None:
+        super().__init__(keys, w_key, spatial_size, num_samples)
+        check_whole("step", step, 1)
+        self.step = step
+
+    def randomize(self, weight_map: NdarrayOrTensor) -> None:
+        """Draw the crops."""
+        super().randomize(weight_map)
+        half = [max(0, size) // 2 for size in self.cropper.spatial_size]
+        self.cropper.centers = [
+            np.array([at - (at - side) % self.step for at, side in zip(centre, half, strict=True)])
+            for centre in self.cropper.centers
+        ]

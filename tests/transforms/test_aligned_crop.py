@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from custom.transforms.aligned_crop import AlignedWeightedCropd
-from custom.transforms.upsample_in_plane import upsample_in_plane
+from custom.transforms.upsample_in_plane import AlignedWeightedCropd, upsample_in_plane
 
 
 @pytest.mark.parametrize("step", [2, 3])
