@@ -47,6 +47,7 @@ from benchmarks.acquired_methods import (
     run_classical,
     run_ours,
 )
+from benchmarks.acquired_others import diffusion, mice
 from benchmarks.acquired_page import (
     Compared,
     gain_table,
@@ -239,6 +240,7 @@ def main() -> None:
         "sr": super_resolution(data, work, restoring),
         "thick": thick_slices(data, work, restoring),
         "denoise": denoising(data, work, named(given.denoise or ["ours={config: [denoise]}"])),
+        "others": {"mice": mice(RESULTS), "diffusion": diffusion(RESULTS)},
     }
     page = Path(__file__).with_name("acquired.md").read_text(encoding="utf-8").format(**found)
     (RESULTS / "acquired.md").write_text(page, encoding="utf-8")
