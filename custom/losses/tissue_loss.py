@@ -35,7 +35,7 @@ class TissueLoss(nn.Module):
     """
 
     def __init__(
-        self, beta: float = 0.05, threshold: float = 0.25, edge: int = 2, elsewhere: float = 0.1
+        self, beta: float = 0.05, threshold: float = 0.25, edge: int = 2, elsewhere: float = 0.3
     ) -> None:
         super().__init__()
         for name, value in (("beta", beta), ("threshold", threshold), ("elsewhere", elsewhere)):

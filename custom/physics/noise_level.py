@@ -30,7 +30,7 @@ from scipy import stats
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pad
 
-__all__ = ["local_noise_level", "slice_noise_level"]
+__all__ = ["local_noise_level", "slice_noise_level", "slice_noise_table"]
 
 _BLOCK = 8  # voxels; 512 of them give a median to 6 %
 _REACH = 2  # blocks to each side; 125 of them to 1 %
@@ -68,41 +68,50 @@ def local_noise_level(volume: Tensor) -> Tensor:
     return fine[:d, :h, :w].contiguous()
 
 
-def slice_noise_level(slices: Tensor) -> Tensor:
+def slice_noise_level(slices: Tensor, bright: Tensor, expected: Tensor) -> Tensor:
     """Return the deviation of a channel's noise in each of several magnitude slices.
 
     From second differences in the plane, as in :func:`local_noise_level`, but one number a slice:
     the lower quartile over tiles of 8 x 8 voxels, of whose differences the mean magnitude counts. A
-    thick slice has anatomy as fine as its voxels, and most tiles hold some.
+    thick slice has anatomy as fine as its voxels, and most tiles hold some. TorchScript reads it.
 
     Args:
         slices: Magnitudes on the acquired grid, in any unit. Voxels of exactly 0 do not count.
+        bright: Of :func:`slice_noise_table`.
+        expected: The same.
 
     Shape:
         ``(B, 1, H, W)``; output ``(B,)``, float32, in that unit; 0 where nothing is known.
     """
-    values = torch.as_tensor(slices).as_subclass(Tensor).detach().float()
+    tile = 8
+    values = slices.detach().float()
     change = _second_difference(_second_difference(values, 2), 3).abs()
     unknown = max_pool2d((values == 0).float(), 3, 1, 1)
-    known = pad(1 - unknown[..., 1:-1, 1:-1], [1] * 4)  # at the faces there is no difference
-    share = avg_pool2d(known, _BLOCK, ceil_mode=True)
-    tiles = [
-        (avg_pool2d(part * known, _BLOCK, ceil_mode=True) / share).flatten(1)
-        for part in (change, values)
-    ]
-    level, signal = (torch.where(share.flatten(1) >= 0.5, part, torch.nan) for part in tiles)
-    level /= _MEAN_MAGNITUDE
-    bright, factor = (torch.from_numpy(part).to(level) for part in _rician_deviation())
-    found = _quartile(level) / factor[0]  # as if all were air, which is too much
+    # At the faces there is no difference.
+    known = pad(1 - unknown[:, :, 1:-1, 1:-1], [1, 1, 1, 1])
+    share = avg_pool2d(known, tile, ceil_mode=True)
+    nothing = torch.full_like(share, float("nan"))
+    # Tiles of which less than half is known do not count.
+    share = torch.where(share >= 0.5, share, nothing).flatten(1)
+    level = avg_pool2d(change * known, tile, ceil_mode=True).flatten(1) / share
+    signal = avg_pool2d(values * known, tile, ceil_mode=True).flatten(1) / share
+    found = (level / expected[0]).nanquantile(0.25, dim=1)  # as if all were air: too much
     for _ in range(2):
         place = torch.searchsorted(bright, (signal / found[:, None]).nan_to_num(0.0, 0.0))
-        found = _quartile(level / factor[place.clamp(max=len(factor) - 1)])
+        place = place.clamp(max=expected.shape[0] - 1)
+        found = (level / expected[place]).nanquantile(0.25, dim=1)
     return found.nan_to_num(0.0)
 
 
-def _quartile(levels: Tensor) -> Tensor:
-    """Return the level of white noise from its levels in tiles, ``(B, n)``; NaN of none."""
-    return levels.nanquantile(0.25, dim=1) / _QUARTILE
+def slice_noise_table() -> tuple[list[float], list[float]]:
+    """Return what a channel's noise of deviation 1 gives in a magnitude slice.
+
+    Returns:
+        Means of Rician deviates, rising, and for each the lower quartile over tiles of the mean
+        magnitude of second differences.
+    """
+    mean, deviation = _rician_deviation()
+    return mean.tolist(), (_MEAN_MAGNITUDE * _QUARTILE * deviation).tolist()
 
 
 @lru_cache(maxsize=1)
@@ -117,8 +126,8 @@ def _second_difference(values: Tensor, axis: int) -> Tensor:
     made = torch.zeros_like(values)
     inside = values.shape[axis] - 2
     if inside > 0:
-        before, here, after = (values.narrow(axis, first, inside) for first in range(3))
-        made.narrow(axis, 1, inside).copy_((before - 2 * here + after) / 6**0.5)
+        ends = values.narrow(axis, 0, inside) + values.narrow(axis, 2, inside)
+        made.narrow(axis, 1, inside).copy_((ends - 2 * values.narrow(axis, 1, inside)) / 6**0.5)
     return made
 
 

@@ -104,7 +104,7 @@ def map_without_a_number(root):
     edit(root, "metadata.json")(change)
 
 
-@breaks("config.maps", "lacks 'maps.uncertainty', which inference writes")
+@breaks("config.maps", "lacks 'maps.spread', which inference writes")
 def no_maps(root):
     edit(root, "metadata.json")(lambda content: content.pop("maps"))
 

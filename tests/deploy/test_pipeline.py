@@ -239,8 +239,8 @@ def test_a_run_told_to_end_leaves_a_line_in_the_log_and_nothing_else(tmp_path):
 
 
 def test_maps_have_names(dicom, tmp_path):
-    with pytest.raises(InputError, match="no map called 'noise': there are uncertainty"):
-        run(dicom, tmp_path / "a", Settings(maps=("uncertainty", "noise")))
+    with pytest.raises(InputError, match="no map called 'noise': there are spread"):
+        run(dicom, tmp_path / "a", Settings(maps=("spread", "noise")))
     assert not (tmp_path / "a" / "restored").exists()
     run(dicom, tmp_path / "b", Settings())
     assert audit(tmp_path / "b")[0]["warnings"] == []  # the default is not missed

@@ -7,9 +7,18 @@ from scipy import ndimage
 from skimage.restoration import estimate_sigma
 
 from custom.physics.acquisition import rician
-from custom.physics.noise_level import local_noise_level, slice_noise_level
+from custom.physics.noise_level import (
+    local_noise_level,
+    slice_noise_level,
+    slice_noise_table,
+)
 
 SHAPE = (64, 72, 60)
+
+
+def level_of(slices: torch.Tensor) -> torch.Tensor:
+    bright, expected = (torch.tensor(part) for part in slice_noise_table())
+    return slice_noise_level(slices, bright, expected)
 
 
 def head():
@@ -75,21 +84,21 @@ def test_a_thin_volume_has_some_level(shape):
 @pytest.mark.parametrize("brightness", [0.0, 2.0, 10.0])
 def test_a_slice_has_one_level_in_tissue_and_in_air(brightness):
     slices = noisy(torch.full((6, 1, 96, 80), brightness), 1.0)
-    found = slice_noise_level(slices)
+    found = level_of(slices)
     assert found.shape == (6,)
     np.testing.assert_allclose(found, 1.0, atol=0.2)
     assert float(found.mean()) == pytest.approx(1, abs=0.12)
-    torch.testing.assert_close(slice_noise_level(700 * slices), 700 * found)
+    torch.testing.assert_close(level_of(700 * slices), 700 * found)
 
 
 def test_anatomy_hot_voxels_and_what_was_cut_away_hardly_change_the_level_of_a_slice():
     volume, radius = head()
     slices = noisy(10 * volume[20:40, None], 1.0)
-    level = slice_noise_level(slices)
+    level = level_of(slices)
     np.testing.assert_allclose(level, 1.0, atol=0.2)
     few = slices.clone()
     few[:, :, 3, ::20] = 1e4
-    np.testing.assert_allclose(slice_noise_level(few), level, rtol=0.05)
+    np.testing.assert_allclose(level_of(few), level, rtol=0.05)
     cut = torch.where(torch.from_numpy(radius[20:40, None] < 0.8), slices, 0)
-    np.testing.assert_allclose(slice_noise_level(cut), 1.0, atol=0.25)
-    assert float(slice_noise_level(torch.zeros(1, 1, 16, 16))) == 0
+    np.testing.assert_allclose(level_of(cut), 1.0, atol=0.25)
+    assert float(level_of(torch.zeros(1, 1, 16, 16))) == 0

@@ -43,11 +43,11 @@ def test_every_kept_slice_has_every_method(evaluated):
         ("m2_axial_head", "1"),
         ("m2_axial_head", "2"),
     }
-    methods = {"input", "bicubic", "nlm", "model"}
+    methods = {"input", "bicubic", "zero_filled", "nlm", "model"}
     assert {(*place, method) for place in slices for method in methods} == {
         (row["scan"], row["slice"], row["method"]) for row in rows
     }
-    assert len(rows) == 24
+    assert len(rows) == 30
     assert "lpips" not in rows[0]
 
 
@@ -173,7 +173,7 @@ def test_the_summary_says_what_was_done(evaluated, weights):
     assert summary["dataset"]["name"] == "test pairs"
     assert summary["counts"] == {"slice": 6, "scan": 3, "animal": 2, "excluded": 1}
     assert summary["facts"]["excluded slices"] == "m1_axial_head: 2"
-    assert summary["methods"] == ["input", "bicubic", "nlm", "model"]
+    assert summary["methods"] == ["input", "bicubic", "zero_filled", "nlm", "model"]
     assert summary["groups"]["plane"]["coronal"]["model"]["mse"]["n"] == 1
     assert summary["groups"]["animal"]["m1"]["model"]["mse"]["n"] == 3
     assert summary["checkpoint"]["path"] == str(weights)
@@ -212,5 +212,5 @@ def test_a_backbone_adds_a_column(dataset, weights, tmp_path):
     evaluate(dataset, weights, output, lpips_weights=str(tmp_path / "alexnet.pth"), **small)
     assert all(0 < float(row["lpips"]) < 2 for row in read(output / "metrics.csv"))
     summary = json.loads((output / "summary.json").read_text())
-    assert list(summary["measures"]) == ["mse", "psnr", "ssim", "lpips"]
+    assert list(summary["measures"]) == ["mse", "psnr", "psnr_interior", "ssim", "lpips"]
     assert "LPIPS" not in summary["facts"]

@@ -131,7 +131,7 @@ def test_a_training_is_not_resumed_with_other_settings_unawares(whole, dataset, 
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert (config["seed"], config["learning_rate"]) == (5, 0.1)
     assert last(tmp_path / "run")["epoch_seed"] == {"seed": 5}
-    assert float(table(tmp_path / "run")[-1]["learning_rate"]) == pytest.approx(0.1 * 0.78**5)
+    assert float(table(tmp_path / "run")[-1]["learning_rate"]) == pytest.approx(0.1 * 0.9**5)
     assert (tmp_path / "run" / "config.1.yaml").is_file()
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from custom.networks.nets.noise_level_unet import bias_free_unet
-from custom.physics.intensity_statistics import outlier_limit
-from custom.physics.noise_level import slice_noise_level
+from custom.physics.intensity_statistics import OUTLIER
+from custom.physics.noise_level import slice_noise_level, slice_noise_table
 from custom.setting_checks import check_whole
 
 __all__ = ["FastScanUNet"]
@@ -32,7 +32,7 @@ class FastScanUNet(nn.Module):
     of the voxels, and the untrained network is bicubic interpolation. No convolution adds a
     constant, hence :math:`y(a x) = a\, y(x)` for :math:`a > 0`.
 
-    The U-Net sees magnitudes up to :func:`~custom.physics.intensity_statistics.outlier_limit`.
+    Slices are divided by the median of their tissue; the U-Net sees magnitudes up to five times it.
 
     Args:
         features: As for :class:`~custom.networks.nets.restoration_unet.RestorationUNet`.
@@ -59,22 +59,26 @@ class FastScanUNet(nn.Module):
         super().__init__()
         check_whole("scale", scale, 1)
         self.scale, self.knows_level = scale, knows_level
+        self.detail, self.brightest = _DETAIL, OUTLIER
+        # Plain numbers: TorchScript would store a buffer among the weights.
+        self.bright, self.expected = slice_noise_table()
         self.unet = bias_free_unet(features, 3 if knows_level else 2, scale**2, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Restore a batch of slices."""
         coarse = avg_pool2d(x, self.scale)
         # Of first degree, the U-Net would spread a hot voxel as far as it sees.
-        limits = coarse.new_tensor([outlier_limit(part) for part in coarse])[:, None, None, None]
-        calm = torch.minimum(coarse.clamp(min=0), limits)
+        calm = coarse.clamp(0.0, self.brightest)
         mean = avg_pool2d(calm, 3, 1, 1, count_include_pad=False)
-        seen = [_DETAIL * (calm - mean), mean]
+        seen = [self.detail * (calm - mean), mean]
         if self.knows_level:
-            level = slice_noise_level(calm).to(coarse)
-            seen.append((_DETAIL * level)[:, None, None, None].expand_as(coarse))
-        change = pixelshuffle(self.unet(torch.cat(seen, dim=1)), 2, self.scale) / _DETAIL
+            bright = torch.tensor(self.bright, device=x.device)
+            expected = torch.tensor(self.expected, device=x.device)
+            level = slice_noise_level(calm, bright, expected).to(coarse)
+            seen.append((self.detail * level)[:, None, None, None].expand_as(coarse))
+        change = pixelshuffle(self.unet(torch.cat(seen, dim=1)), 2, self.scale) / self.detail
         # antialias: Keys' kernel, see custom.transforms.upsample_in_plane.
         plain: Tensor = interpolate(
-            coarse, scale_factor=self.scale, mode="bicubic", align_corners=False, antialias=True
+            coarse, x.shape[2:], mode="bicubic", align_corners=False, antialias=True
         )
         return plain + change

@@ -31,7 +31,7 @@ def test_untrained_it_is_bicubic_interpolation(scale):
 
 def test_units_do_not_matter(network):
     plain = network(repeated(ACQUIRED))
-    for unit in (1e-3, 700.0):
+    for unit in (1e-3, 0.5):  # below five times the tissue
         found = network(repeated(unit * ACQUIRED)) / unit
         torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-5)
 
