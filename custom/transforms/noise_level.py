@@ -17,7 +17,7 @@ from torch import Tensor
 from custom.errors import InputError
 from custom.physics.acquisition import rician
 from custom.physics.intensity_statistics import otsu_threshold
-from custom.physics.noise_level import local_noise_level, slice_noise_level
+from custom.physics.noise_level import local_noise_level, slice_noise_level, slice_noise_table
 from custom.setting_checks import check_above_zero
 from custom.transforms.volume_resolution import names_of_copies, text_seed
 
@@ -134,6 +134,8 @@ class NoisierScand(Randomizable, MapTransform):
             raise ValueError(f"factors must be two numbers in order, got {tuple(factors)}")
         self.span = math.log(factors[0]), math.log(factors[1])
         self.fixed = fixed
+        bright, expected = slice_noise_table()
+        self.table = torch.tensor(bright), torch.tensor(expected)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Add the noise."""
@@ -144,7 +146,9 @@ class NoisierScand(Randomizable, MapTransform):
         for key in self.key_iterator(result):
             scan = data[key]
             found = data.get("noise_std")
-            own = float(slice_noise_level(scan[None])) if found is None else float(found)
+            if found is None:
+                found = slice_noise_level(scan.as_subclass(Tensor)[None], *self.table)
+            own = float(found)
             wanted = math.exp(random.uniform(*self.span)) * float(
                 data.get("nominal_noise_std", own)
             )
