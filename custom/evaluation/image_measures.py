@@ -94,29 +94,18 @@ def kspace_error(scale: int = 2, most: int = 50, **said: Any) -> Measure:
 
 
 def band_power(scale: int = 2, **said: Any) -> Measure:
-    """Return the power beyond the frequencies that were measured, relative to the reference's.
-
-    Args:
-        scale: Ratio of the grids.
-        **said: Fields of the measure to override.
-    """
+    """Return the power beyond the band of a grid ``scale`` times coarser, over the reference's."""
     text = "beyond the band of the coarse grid; power without correlation is invented texture"
-    measure = _of_band(0, scale)
-    made = Measure("band_power", "power above the band", "", "target", 2, text, measure)
-    return _measure(made, None, said)
+    name = "power above the band"
+    made = Measure("band_power", name, "", "target", 2, text, _of_band(0, scale))
+    return replace(made, **said)
 
 
 def band_correlation(scale: int = 2, **said: Any) -> Measure:
-    """Return the correlation with the reference beyond the frequencies that were measured.
-
-    Args:
-        scale: Ratio of the grids.
-        **said: Fields of the measure to override.
-    """
-    text = "beyond the band of the coarse grid"
-    measure = _of_band(1, scale)
+    """Return the correlation with the reference beyond the band of a grid so many times coarser."""
+    text, measure = "beyond the band of the coarse grid", _of_band(1, scale)
     made = Measure("band_correlation", "its correlation", "", "higher", 2, text, measure)
-    return _measure(made, None, said)
+    return replace(made, **said)
 
 
 def lpips(weights: str | Path, **said: Any) -> Measure:

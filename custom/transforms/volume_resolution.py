@@ -17,6 +17,7 @@ from custom.physics.acquisition import TRAINING_OPERATORS, acquire, rician
 from custom.physics.downsampling import (
     Degradation,
     Scale,
+    acquired_as,
     check_degradation,
     crop_to_multiple,
     downsample,
@@ -153,13 +154,16 @@ class AcquireVolumed(Randomizable, DownsampleVolumed):
             return super().__call__(data)
         self.randomize()
         result = super().__call__(data)
-        if self.degradation == "acquired":
-            for key, name in self.key_iterator(result, self.names):
-                result[f"{name}{ACQUIRED}"] = {**self.drawn, "shape": result[key].shape[1:]}
+        for key, name in self.key_iterator(result, self.names):
+            result[f"{name}{ACQUIRED}"] = {**self.drawn, "shape": result[key].shape[1:]}
         return result
 
     def randomize(self, data: Any = None) -> None:
         """Draw operator, share of Hamming's window, factors, noise, and the seed of the noise."""
+        if self.degradation != "acquired":  # nothing is drawn
+            self.drawn = {"operator": acquired_as(self.degradation), "share": 0.5}
+            self.drawn |= {"scale": self.scale, "noise": 0.0}
+            return
         scale = self.scale
         if self.R.uniform() < self.thick:
             longer, axis = self.R.randint(2, 6), self.R.randint(3)

@@ -241,8 +241,9 @@ def test_a_family_of_operators_and_noise_is_drawn_and_a_named_one_is_repeated():
     assert not torch.equal(first, other)
     plain = transform(item | {"noise": 0.0})["image"]
     torch.testing.assert_close(plain, acquire(whole, "box", 2)[0])
-    linear = AcquireVolumed("label", "image", "linear")({"label": high})["image"]
-    assert torch.equal(linear, downsample(whole, "linear")[0])
+    linear = AcquireVolumed("label", "image", "linear")({"label": high})
+    assert torch.equal(linear["image"], downsample(whole, "linear")[0])
+    assert linear[f"image{ACQUIRED}"]["operator"] == "triangle"
 
 
 def test_thick_slices_are_drawn_along_one_axis():
