@@ -73,7 +73,10 @@ LABEL_MAPS = (
     *(f"labels/synthsr_brain{number}_labels_1mm.nii.gz" for number in range(1, 6)),
 )
 SOURCES = (
-    *(Source(file, "training", Path(file).name[:-7], "no scanner: label map") for file in LABEL_MAPS),
+    *(
+        Source(file, "training", Path(file).name[:-7], "no scanner: label map")
+        for file in LABEL_MAPS
+    ),
     *_sources(
         "training", "philips_a", "Philips Elition X", "human_t1/philips3T_subA_T1w_1mm.nii.gz"
     ),
