@@ -1,0 +1,1 @@
+"""Rigid motion during a scan: trajectories, k-space, severity."""

@@ -1,0 +1,1 @@
+"""Motion artefacts for training and evaluation."""
