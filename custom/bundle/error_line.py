@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import traceback
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from custom.errors import InputError, causes, did_you_mean, machine_fault, message_of
@@ -31,7 +32,8 @@ def find_cause(error: BaseException, kind: type[Cause]) -> Cause | None:
 def user_error(error: BaseException) -> InputError | None:
     """Return the user's error among an exception and its causes, if there is one.
 
-    A part of ours that refuses a setting or an array raises a ``ValueError`` that says why.
+    A part of ours that refuses a setting or an array raises a ``ValueError`` that says why. It
+    names its own argument; the user reads the config id that the argument is a reference to.
     """
     for link in causes(error):
         if isinstance(link, InputError):
@@ -40,7 +42,11 @@ def user_error(error: BaseException) -> InputError | None:
             return InputError(str(link))  # the class of a packaged bundle's own copy of the code
         # No subclass: an error of decoding or of JSON is no refused argument.
         if type(link) is ValueError and _refused_here(link):
-            return InputError(message_of(link))
+            name, *words = message_of(link).split(" ")
+            config = _resolving(error).get("item_config")
+            wired = config.get(name) if isinstance(config, dict) else None
+            typed = re.fullmatch(r"@(\w+)", wired) if isinstance(wired, str) else None
+            return InputError(" ".join([typed[1] if typed else name, *words]))
     return None
 
 
@@ -78,12 +84,18 @@ def error_line(error: BaseException) -> str:
 
 def config_id(error: BaseException) -> str:
     """Return the innermost config id that was made into a part when an error was raised, or ''."""
-    found = ""
-    for link in causes(error):
-        frames = (frame for frame, _ in traceback.walk_tb(link.__traceback__))
-        names = [f.f_locals["id"] for f in frames if f.f_code.co_name == "_resolve_one_item"]
-        found = str(names[-1]) if names else found
+    found = str(_resolving(error).get("id", ""))
     return "" if found.partition("::")[0] in _STEPS else found
+
+
+def _resolving(error: BaseException) -> Mapping[str, Any]:
+    """Return MONAI's variables at the innermost config id that it made into a part, or nothing."""
+    found: Mapping[str, Any] = {}
+    for link in causes(error):
+        frames = [frame for frame, _ in traceback.walk_tb(link.__traceback__)]
+        made = [frame for frame in frames if frame.f_code.co_name == "_resolve_one_item"]
+        found = made[-1].f_locals if made else found
+    return found
 
 
 def _beneath(error: BaseException) -> tuple[BaseException | None, BaseException]:

@@ -34,6 +34,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from custom.physics.acquisition import TRAINING_OPERATORS, acquire, axis_scales
+from custom.setting_checks import check_choice
 
 __all__ = [
     "DEGRADATIONS",
@@ -200,15 +201,20 @@ def upsample(
     return fine[..., :-1, :-1, :-1]
 
 
-def check_degradation(degradation: str, scale: Scale) -> tuple[int, int, int]:
+def check_degradation(
+    degradation: str, scale: Scale = 1, setting: str = "degradation"
+) -> tuple[int, int, int]:
     """Refuse an unknown degradation, or a scale below 1; return the scale of each axis.
+
+    Args:
+        degradation: One of ``DEGRADATIONS``.
+        scale: See the module.
+        setting: What the user calls the degradation.
 
     Raises:
         ValueError: If ``degradation`` is unknown or ``scale < 1``.
     """
-    if degradation not in DEGRADATIONS:
-        known = ", ".join(DEGRADATIONS)
-        raise ValueError(f"degradation must be one of {known}, got {degradation!r}")
+    check_choice(setting, degradation, DEGRADATIONS)
     return axis_scales(scale)
 
 
@@ -218,6 +224,7 @@ def check_same_grid(degradation: str, other: str) -> None:
     Raises:
         ValueError: If an operator is unknown, or the grids differ.
     """
+    check_degradation(other, setting="acquired_by")
     if grid_offset(degradation) != grid_offset(other):
         raise ValueError(
             f"acquired_by {other} has another grid than degradation {degradation}: choose one "

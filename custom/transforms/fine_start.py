@@ -75,11 +75,11 @@ class FineStartd(Randomizable, MapTransform):
         sigma: float | None = None,
     ) -> None:
         super().__init__(keys)
-        for name in (degradation, acquired_by):
-            factors = sorted(check_degradation(name, scale))
+        for setting, name in (("degradation", degradation), ("acquired_by", acquired_by)):
+            factors = sorted(check_degradation(name, scale, setting))
             if grid_offset(name) == 0:
                 raise ValueError(
-                    "degradation must be one whose grids fill the same box, as acquired, got "
+                    f"{setting} must be one whose grids fill the same box, as acquired, got "
                     f"{name}: for kspace and nearest train a generator (--config gan)"
                 )
         if factors[0] < factors[2] and not (factors[:2] == [1, 1] and factors[2] <= 5):

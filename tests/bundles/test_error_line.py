@@ -79,6 +79,15 @@ def test_a_setting_that_a_part_refuses_is_named(part, line):
     assert "Failed to" not in said
 
 
+@pytest.mark.parametrize("wired", [{"statistic": "@brightness"}, {"statistic": "mode"}])
+def test_a_refused_setting_is_called_as_the_user_typed_it(wired):
+    target = "custom.transforms.scale_by_reference.ScaleByReferenced"
+    given = {"_target_": target, "keys": "image", "reference_key": "image", **wired}
+    said = line_of({"brightness": "mode", "part": given, "run": ["$@part"]})
+    name = "brightness" if "@brightness" in wired.values() else "statistic"
+    assert said.startswith(f"{name} must be one of mean, ")
+
+
 def test_the_command_line_says_it_once(tmp_path, capsys):
     configs = tmp_path / "configs"
     configs.mkdir()

@@ -285,6 +285,8 @@ def test_an_operator_of_another_grid_is_refused():
     check_same_grid("acquired", "hamming")
     with pytest.raises(ValueError, match="acquired_by kspace has another grid"):
         check_same_grid("acquired", "kspace")
+    with pytest.raises(ValueError, match=r"^acquired_by must be one of"):
+        check_same_grid("acquired", "sinc")
 
 
 def test_wrong_arguments_are_named():

@@ -82,8 +82,10 @@ def test_training_patches_cover_their_reference_and_some_are_told():
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="sigma"):
         FineStartd("image", sigma=-1.0)
-    with pytest.raises(ValueError, match="degradation"):
+    with pytest.raises(ValueError, match=r"^acquired_by must be one of"):
         FineStartd("image", acquired_by="sinc")
+    with pytest.raises(ValueError, match=r"^acquired_by must be one whose grids"):
+        FineStartd("image", acquired_by="kspace")
     with pytest.raises(ValueError, match="scale"):
         FineStartd("image", scale=0)
     with pytest.raises(ValueError, match="fill the same box"):
