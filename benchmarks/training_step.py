@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from benchmarks.measure import REPOSITORY, Timing, save
 from custom.data.datasets.residual_bank import ResidualBank
-from custom.engines.anchored_path_batch import AnchoredPathPrepareBatch
+from custom.engines.diffusion_batch import AnchoredPathPrepareBatch
 from custom.inferers.clean_estimate import CleanEstimate
 from custom.networks.schedulers.residual_noise import ResidualNoise
 

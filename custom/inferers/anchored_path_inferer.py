@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from custom.inferers.iterative import DrawNoise, IterativeInferer, Network
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
+from custom.networks.schedulers.diffusion_process import column
 from custom.networks.schedulers.residual_noise import ResidualNoise
 from custom.physics.image_moments import (
     MomentsForm,
@@ -120,4 +121,6 @@ class AnchoredPathInferer(IterativeInferer):
         """Return all passes of some slices in the units of the scan; each standardised before."""
         moments = torch.stack([image_moments(scan, self.form) for scan in anchor])
         passes = super().sample(standardise(anchor, moments), first, network, *args, **kwargs)
-        return torch.stack([unstandardise(image, moments) for image in passes])
+        images = torch.stack([unstandardise(image[:, :1], moments) for image in passes])
+        # A deviation has the scale of the scan, but no centre.
+        return torch.cat([images, passes[:, :, 1:] * column(moments[:, 1], anchor)], dim=2)

@@ -11,8 +11,14 @@ from monai.networks import eval_mode
 from monai.utils import convert_to_dst_type
 from torch import Generator, Tensor
 
-from custom.inferers.clean_estimate import CleanEstimate, DiffusionProcess, on_device
-from custom.inferers.slice_wise_inferer import fold_slices, unfold_slices
+from custom.inferers.clean_estimate import CleanEstimate
+from custom.inferers.slice_wise_inferer import (
+    check_slices,
+    fold_slices,
+    neighbouring_slices,
+    unfold_slices,
+)
+from custom.networks.schedulers.diffusion_process import DiffusionProcess, middle_slice, on_device
 from custom.setting_checks import check_not_negative, check_whole
 
 __all__ = ["DrawNoise", "IterativeInferer", "NoiseOfPass", "white_noise"]
@@ -38,11 +44,15 @@ def white_noise(images: Tensor, generators: list[Generator]) -> DrawNoise:
 
 
 class IterativeInferer(Inferer):
-    r"""Restore slices: start at the degraded image, and step back while estimating the clean one.
+    r"""Restore images: start at the degraded one, and step back while estimating the clean one.
 
-    With several samples, their mean and their sample standard deviation are two channels. Noise
-    belongs to a slice: it depends on ``seed`` and the number of the slice alone, not on the slices
-    restored with it or before it.
+    Volumes are restored slice by slice, or whole. Noise belongs to a slice (or volume): it depends
+    on ``seed`` and its number alone, not on those restored with it or before it.
+
+    A network may have a second channel, the logarithm of the deviation of the clean image from
+    the estimate. It is read at the first step, where nothing but the scan is known; it is that of
+    the estimate in one step. The mean of ``K`` perfect samples of many steps is further from the
+    truth, by the factor :math:`\sqrt{1 + 1 / K}`.
 
     Args:
         process: The diffusion process.
@@ -53,13 +63,20 @@ class IterativeInferer(Inferer):
         noise: Makes the noise of a pass; None where there is none.
         start_noise_scale: Factor of the process's deviation at the start of a pass; 0: it starts at
             the mean.
-        conditioned: Whether the network sees the degraded image as a second channel.
+        conditioned: Whether the network sees the degraded image after ``x_t``, as further channels.
+        num_slices: Neighbouring slices of the degraded image that a conditioned network sees, odd.
+        spatial_dim: Axis of volumes that counts slices: 0, 1 or 2; None: volumes are not divided.
+        denoiser: How the network is run at each step, see
+            :class:`~custom.inferers.clean_estimate.CleanEstimate`. A tiled inferer belongs here:
+            tiles of a network that sees no further than their halo give what the whole gives, since
+            state and noise are of the whole image.
         slices_per_batch: Slices restored at once.
         seed: Seed of the noise.
 
     Shape:
-        ``inputs``: ``(B, 1, X, Y)``, or ``(B, 1, X, Y, S)`` with slices last. The output has two
-        channels if ``num_samples > 1``: mean and standard deviation.
+        ``inputs``: ``(B, 1, X, Y)``, or ``(B, 1, X, Y, Z)``. The channels of the output are the
+        restored image (the mean of several samples), the deviation if the network knows it, and
+        the sample standard deviation if ``num_samples > 1``.
 
     Raises:
         ValueError: If an argument is out of its range, several samples are set but no noise, or
@@ -79,6 +96,9 @@ class IterativeInferer(Inferer):
         *,
         start_noise_scale: float = 1.0,
         conditioned: bool = False,
+        num_slices: int = 1,
+        spatial_dim: int | None = 2,
+        denoiser: Inferer | None = None,
         slices_per_batch: int = 4,
         seed: int = 0,
     ) -> None:
@@ -86,9 +106,12 @@ class IterativeInferer(Inferer):
         check_not_negative("noise_scale", noise_scale)
         check_not_negative("start_noise_scale", start_noise_scale)
         check_whole("num_samples", num_samples, 1)
-        check_whole("slices_per_batch", slices_per_batch, 1)
-        random = max(noise_scale, start_noise_scale) > 0
-        _check_noise(num_samples, random, start_noise_scale > 0 or len(starts) > 1)
+        check_slices(2 if spatial_dim is None else spatial_dim, num_slices, slices_per_batch)
+        if num_slices > 1 and (spatial_dim is None or not conditioned):
+            raise ValueError(f"num_slices {num_slices} needs slices and a conditioned network")
+        noisy_start = start_noise_scale > 0 and _has_noise(process, starts[0])
+        random = noise_scale > 0 or noisy_start
+        _check_noise(num_samples, random, noisy_start or len(starts) > 1)
         if random and noise is None:
             raise ValueError(f"noise must be given if noise_scale is {noise_scale}")
         self.process = process
@@ -97,43 +120,46 @@ class IterativeInferer(Inferer):
         self.start_noise_scale = start_noise_scale
         self.num_samples = num_samples
         self.noise = noise if random else None
+        self.num_slices = num_slices
+        self.spatial_dim = spatial_dim
         self.slices_per_batch = slices_per_batch
         self.seed = seed
-        self._estimate = CleanEstimate(process, conditioned)
+        self._estimate = CleanEstimate(process, conditioned, denoiser)
 
     def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
-        """Restore a batch of slices or stacks; further arguments go to the network.
+        """Restore a batch of slices or volumes; further arguments go to the network.
 
         Raises:
-            ValueError: If ``inputs`` are neither slices nor stacks of one channel.
+            ValueError: If ``inputs`` are neither slices nor volumes of one channel.
         """
         if inputs.ndim not in (4, 5) or inputs.shape[1] != 1:
             raise ValueError(
-                f"inputs must be (B, 1, X, Y) or (B, 1, X, Y, S), got {tuple(inputs.shape)}"
+                f"inputs must be (B, 1, X, Y) or (B, 1, X, Y, Z), got {tuple(inputs.shape)}"
             )
         # Plain tensors: tracking geometry slows every operation, and it is put back at the end.
-        slices = torch.as_tensor(inputs).as_subclass(Tensor)
-        if inputs.ndim == 5:
-            slices = fold_slices(slices)
+        images, total = torch.as_tensor(inputs).as_subclass(Tensor), 1
+        axis = self.spatial_dim if inputs.ndim == 5 else None
+        if axis is not None:
+            images, total = fold_slices(images, axis), inputs.shape[axis + 2]
+        restored = []
         with eval_mode(network):  # type: ignore[arg-type]  # any callable
-            restored = torch.cat(
-                [
-                    self._restore(part, number * self.slices_per_batch, network, *args, **kwargs)
-                    for number, part in enumerate(torch.split(slices, self.slices_per_batch))
-                ]
-            )
-        if inputs.ndim == 5:
-            restored = unfold_slices(restored, len(inputs))
+            for chosen in torch.split(torch.arange(len(images)), self.slices_per_batch):
+                seen = neighbouring_slices(images, chosen, total, self.num_slices)
+                restored.append(self._restore(seen, int(chosen[0]), network, *args, **kwargs))
+        result = torch.cat(restored)
+        if axis is not None:
+            result = unfold_slices(result, len(inputs), axis)
         # The geometry of the input, though the channels may differ.
-        output: Tensor = convert_to_dst_type(restored, inputs)[0]
+        output: Tensor = convert_to_dst_type(result, inputs)[0]
         return output
 
     def sample(
         self, anchor: Tensor, first: int, network: Network, *args: Any, **kwargs: Any
     ) -> Tensor:
-        """Return all passes of degraded slices ``(n, 1, X, Y)`` as ``(num_samples, n, 1, X, Y)``.
+        """Return all passes of degraded images ``(n, num_slices, *plane)``.
 
-        ``first`` is the number of the first slice, on which the noise depends.
+        ``first`` is the number of the first image, on which the noise depends. The passes are
+        ``(num_samples, n, 1, *plane)``, with a second channel if the network knows the deviation.
         """
         generators = [_generator(self.seed, first + index) for index in range(len(anchor))]
         passes = [
@@ -150,7 +176,7 @@ class IterativeInferer(Inferer):
         if self.num_samples == 1:
             return passes[0]
         std, mean = torch.std_mean(passes, dim=0)
-        return torch.cat([mean, std], dim=1)
+        return torch.cat([mean, std[:, :1]], dim=1)
 
     def _walk_back(
         self,
@@ -160,22 +186,25 @@ class IterativeInferer(Inferer):
         *args: Any,
         **kwargs: Any,
     ) -> Tensor:
-        """Go from the degraded images to the clean ones once."""
-        process = on_device(self.process, anchor.device)
-        draw = self.noise(anchor, generators) if self.noise else None
-        image = self._start(process, anchor, draw)
+        """Go from the degraded images to the clean ones once; return them, and the deviation."""
+        process, degraded = on_device(self.process, anchor.device), middle_slice(anchor, 1)
+        draw = self.noise(degraded, generators) if self.noise else None
+        image = self._start(process, degraded, draw)
+        deviation: Tensor | None = None
         for start, end in self.steps:
             step, to_step = (
                 torch.full((len(image),), t, device=image.device) for t in (start, end)
             )
-            clean = self._estimate(image, network, step, *args, anchor=anchor, **kwargs)
+            made = self._estimate(image, network, step, *args, anchor=anchor, **kwargs)
+            clean, others = made[:, :1], made[:, 1:]
+            deviation = others.exp() if deviation is None else deviation
             drawn = None
             # No noise in the step to the clean image: it would be added to the result.
             if draw and self.noise_scale > 0 and end > 0:
                 drawn = draw(start, end)
                 drawn = drawn if drawn is None else self.noise_scale * drawn
-            image = process.step_back(image, clean, step, to_step, drawn, anchor)
-        return image
+            image = process.step_back(image, clean, step, to_step, drawn, degraded)
+        return image if deviation is None else torch.cat([image, deviation], dim=1)
 
     def _start(self, process: DiffusionProcess, anchor: Tensor, draw: DrawNoise | None) -> Tensor:
         """Return the start of a pass, with the degraded image for the unknown clean one."""
@@ -184,6 +213,13 @@ class IterativeInferer(Inferer):
         mean, std = process.moments(anchor, anchor, step)
         drawn = draw(first, 0) if draw and self.start_noise_scale > 0 else None
         return mean if drawn is None else mean + self.start_noise_scale * std * drawn
+
+
+def _has_noise(process: DiffusionProcess, step: int) -> bool:
+    """Return True if images have noise at a step; a bridge has none at the degraded image."""
+    zero = torch.zeros(1, 1)
+    _, std = on_device(process, zero.device).moments(zero, zero, torch.tensor([step]))
+    return bool(std.any())
 
 
 def _check_noise(num_samples: int, random: bool, before_the_end: bool) -> None:

@@ -12,7 +12,14 @@ from torch import Tensor
 
 from custom.setting_checks import check_whole
 
-__all__ = ["SliceWiseInferer", "fold_slices", "slice_positions", "unfold_slices"]
+__all__ = [
+    "SliceWiseInferer",
+    "check_slices",
+    "fold_slices",
+    "neighbouring_slices",
+    "slice_positions",
+    "unfold_slices",
+]
 
 
 class SliceWiseInferer(Inferer):
@@ -47,12 +54,7 @@ class SliceWiseInferer(Inferer):
         slices_per_batch: int = 4,
         position: bool = False,
     ) -> None:
-        check_whole("slices_per_batch", slices_per_batch, 1)
-        check_whole("num_slices", num_slices, 1)
-        if num_slices % 2 == 0:
-            raise ValueError(f"num_slices must be odd, got {num_slices}")
-        if spatial_dim not in (0, 1, 2):
-            raise ValueError(f"spatial_dim must be 0, 1 or 2, got {spatial_dim}")
+        check_slices(spatial_dim, num_slices, slices_per_batch)
         self.spatial_dim = spatial_dim
         self.num_slices = num_slices
         self.slices_per_batch = slices_per_batch
@@ -75,20 +77,35 @@ class SliceWiseInferer(Inferer):
         restored = []
         for chosen in torch.split(torch.arange(len(slices)), self.slices_per_batch):
             told = (positions[chosen],) if self.position else ()
-            seen = self._neighbours(slices, chosen, total)
+            seen = neighbouring_slices(slices, chosen, total, self.num_slices)
             restored.append(network(seen, *told, *args, **kwargs))
         volumes = unfold_slices(torch.cat(restored), len(plain), self.spatial_dim)
         # The geometry of the input, though channels and grid may differ.
         output: Tensor = convert_to_dst_type(volumes, inputs)[0]
         return output
 
-    def _neighbours(self, slices: Tensor, chosen: Tensor, total: int) -> Tensor:
-        """Return some slices with their neighbours as channels, ``(n, C num_slices, *plane)``."""
-        reach = self.num_slices // 2
-        number = chosen % total
-        within = (number[:, None] + torch.arange(-reach, reach + 1)).clamp(0, total - 1)
-        # Counted from the first slice of the same volume: the next one's are no neighbours.
-        return slices[(chosen - number)[:, None] + within].transpose(1, 2).flatten(1, 2)
+
+def check_slices(spatial_dim: int, num_slices: int, slices_per_batch: int) -> None:
+    """Raise ``ValueError`` unless a volume can be restored so, see :class:`SliceWiseInferer`."""
+    check_whole("slices_per_batch", slices_per_batch, 1)
+    check_whole("num_slices", num_slices, 1)
+    if num_slices % 2 == 0:
+        raise ValueError(f"num_slices must be odd, got {num_slices}")
+    if spatial_dim not in (0, 1, 2):
+        raise ValueError(f"spatial_dim must be 0, 1 or 2, got {spatial_dim}")
+
+
+def neighbouring_slices(slices: Tensor, chosen: Tensor, total: int, num_slices: int) -> Tensor:
+    """Return some slices with their neighbours as channels, ``(n, C num_slices, *plane)``.
+
+    ``slices``, ``(B S, C, *plane)``, are those of volumes of ``total`` slices; ``chosen`` numbers
+    some of them. Beyond the first and the last slice of a volume these are repeated.
+    """
+    reach = num_slices // 2
+    number = chosen % total
+    within = (number[:, None] + torch.arange(-reach, reach + 1)).clamp(0, total - 1)
+    # Counted from the first slice of the same volume: the next one's are no neighbours.
+    return slices[(chosen - number)[:, None] + within].transpose(1, 2).flatten(1, 2)
 
 
 def fold_slices(volumes: Tensor, spatial_dim: int = 2) -> Tensor:

@@ -88,12 +88,9 @@ def split_axis(length: int, tile: int, halo: int, overlap: int) -> list[Span]:
     return spans
 
 
-def lay_tiles(
-    shape: Sequence[int], tile: int, halo: int, overlap: int
-) -> list[tuple[Span, Span, Span]]:
-    """Return the tiles of a volume of a shape, see :func:`split_axis`."""
-    first, second, third = (split_axis(length, tile, halo, overlap) for length in shape)
-    return list(product(first, second, third))
+def lay_tiles(shape: Sequence[int], tile: int, halo: int, overlap: int) -> list[tuple[Span, ...]]:
+    """Return the tiles of an image of a shape, see :func:`split_axis`."""
+    return list(product(*(split_axis(length, tile, halo, overlap) for length in shape)))
 
 
 def run_shape(

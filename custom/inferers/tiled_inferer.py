@@ -1,4 +1,4 @@
-"""Restore volumes on a finer grid, whole or in tiles with the same result."""
+"""Restore images on a finer grid, whole or in tiles with the same result."""
 
 from __future__ import annotations
 
@@ -62,13 +62,14 @@ class TiledUpscalingInferer(Inferer):
             :func:`custom.inferers.lean_generator.lean_form`).
 
     Shape:
-        ``inputs``: ``(B, C, D, H, W)``; output: ``(B, K, scale D, scale H, scale W)``, float32. It
-        lies in main memory if there are tiles, else where the inputs do.
+        ``inputs``: ``(B, C, *spatial)`` of two or three axes; output: ``(B, K, *spatial)``, each
+        axis ``scale`` times as long, float32. It lies in main memory if there are tiles, else where
+        the inputs do.
 
     Raises:
         ValueError: If a setting is out of its range.
         InputError: At the call, if the volume does not fit.
-        ValueError: If ``auto`` has no planner; at the call if ``inputs`` are no volumes, or the
+        ValueError: If ``auto`` has no planner; at the call if ``inputs`` are no images, or the
             network's output has another size.
     """
 
@@ -102,9 +103,11 @@ class TiledUpscalingInferer(Inferer):
         self.lean = lean
 
     def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
-        """Restore a batch of volumes; further arguments go to the network."""
-        if inputs.ndim != 5:
-            raise ValueError(f"inputs must be (B, C, D, H, W), got {tuple(inputs.shape)}")
+        """Restore a batch of images; further arguments go to the network."""
+        if inputs.ndim not in (4, 5):
+            raise ValueError(
+                f"inputs must be (B, C, H, W) or (B, C, D, H, W), got {tuple(inputs.shape)}"
+            )
         volume = torch.as_tensor(inputs).as_subclass(Tensor)
         tile = self._tile(volume)
         with eval_mode(network):  # type: ignore[arg-type]  # any callable
@@ -166,7 +169,7 @@ class TiledUpscalingInferer(Inferer):
             made = made.narrow(axis, first, (span.stop - span.start) * self.scale)
             if span.before or span.after:
                 weights = span.weights(self.scale)
-                made = made * weights.reshape(-1, *[1] * (4 - axis))
+                made = made * weights.reshape(-1, *[1] * (made.ndim - 1 - axis))
         place = (slice(span.start * self.scale, span.stop * self.scale) for span in spans)
         output[:, :, *place] += made
 

@@ -238,7 +238,7 @@ def test_a_network_of_another_scale_is_refused() -> None:
     with pytest.raises(ValueError, match="network"):
         TiledUpscalingInferer(scale=3)(volume(1, 1, 8, 8, 8), Shuffled())
     with pytest.raises(ValueError, match="inputs"):
-        TiledUpscalingInferer()(volume(1, 8, 8, 8), Shuffled())
+        TiledUpscalingInferer()(volume(1, 8, 8), Shuffled())
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

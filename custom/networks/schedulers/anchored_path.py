@@ -9,8 +9,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from custom.networks.schedulers.diffusion_process import column, even_steps
 from custom.networks.schedulers.noise_profiles import noise_profile as profile_of_path
-from custom.setting_checks import check_above_zero, check_choice, check_whole
+from custom.setting_checks import check_above_zero, check_choice
 
 __all__ = ["AnchoredPathScheduler", "Parameterisation"]
 
@@ -97,12 +98,12 @@ class AnchoredPathScheduler(nn.Module):
 
     def moments(self, clean: Tensor, anchor: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the standard deviation of ``x_t``."""
-        mean = torch.lerp(clean, anchor, _column(self.positions(step), clean))
-        return mean, _column(self.noise_std[step], clean)
+        mean = torch.lerp(clean, anchor, column(self.positions(step), clean))
+        return mean, column(self.noise_std[step], clean)
 
     def step_forward(self, x: Tensor, residual: Tensor, noise: Tensor, step: Tensor) -> Tensor:
         """Go from ``x_{t-1}`` to ``x_t``, with ``residual`` ``R``: one link of the chain."""
-        gain = _column(self.sigma * self.profile[step], x)
+        gain = column(self.sigma * self.profile[step], x)
         return x + residual / self.num_steps + gain * noise
 
     def estimate_clean(
@@ -116,7 +117,7 @@ class AnchoredPathScheduler(nn.Module):
             return x_t - prediction
         scaled = self.parameterisation == "scaled_path"
         gain = self.positions(step) if scaled else self.profile[step]
-        return x_t - _column(gain, x_t) * prediction
+        return x_t - column(gain, x_t) * prediction
 
     def step_back(
         self,
@@ -139,34 +140,14 @@ class AnchoredPathScheduler(nn.Module):
         Source:
             docs/methods/micro_mri_denoise.md, "Reverse process"; the paper gives none.
         """
-        back = torch.lerp(clean, x_t, _column(to_step.float() / step.float(), x_t))
+        back = torch.lerp(clean, x_t, column(to_step.float() / step.float(), x_t))
         if noise is None:
             return back
-        return back + _column(self._noise_between(to_step, step), x_t) * noise
+        return back + column(self._noise_between(to_step, step), x_t) * noise
 
     def timesteps(self, num_inference_steps: int | None = None) -> Tensor:
-        """Return the steps of a reverse pass, from ``T`` down, without the final 0.
-
-        Args:
-            num_inference_steps: Number of steps, in ``1..T``, evenly spread; all ``T`` by default.
-
-        Returns:
-            ``(num_inference_steps,)``, int64, strictly descending.
-
-        Raises:
-            ValueError: If there are fewer than 1 or more than ``T``.
-
-        Example:
-            >>> AnchoredPathScheduler(num_steps=100).timesteps(4)
-            tensor([100,  75,  50,  25])
-        """
-        total = self.num_steps
-        count = total if num_inference_steps is None else num_inference_steps
-        check_whole("num_inference_steps", count, 1)
-        if count > total:
-            raise ValueError(f"num_inference_steps must lie in 1..num_steps ({total}), got {count}")
-        # In integers: spaced by T / count >= 1, no two round to the same step.
-        return torch.tensor([(2 * total * k + count) // (2 * count) for k in range(count, 0, -1)])
+        """Return the steps of a reverse pass, see :func:`~.diffusion_process.even_steps`."""
+        return even_steps(self.num_steps, num_inference_steps)
 
     def critical_end_std(self, residual_rms: float) -> float:
         r"""Return ``beta_crit``, above which a step's noise exceeds its mean move to the anchor.
@@ -205,8 +186,3 @@ class AnchoredPathScheduler(nn.Module):
         step = torch.arange(self.num_steps + 1, device=self.profile.device)
         inside = (step > start[:, None]) & (step <= end[:, None])
         return self.sigma * (self.profile.square() * inside).sum(1).sqrt()
-
-
-def _column(values: Tensor, like: Tensor) -> Tensor:
-    """Reshape one value a sample to broadcast over images, in their type."""
-    return values.to(like.dtype).view(-1, *[1] * (like.ndim - 1))

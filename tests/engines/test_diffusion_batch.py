@@ -9,10 +9,11 @@ from ignite.engine import Events
 from monai.engines import SupervisedTrainer
 from scipy.stats import chisquare
 
-from custom.engines.anchored_path_batch import AnchoredPathPrepareBatch
+from custom.engines.diffusion_batch import AnchoredPathPrepareBatch, DiffusionPrepareBatch
 from custom.inferers.clean_estimate import CleanEstimate
 from custom.networks.nets.time_conditioned_unet import TimeConditionedUNet
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
+from custom.networks.schedulers.gaussian_path import GaussianPath
 from custom.networks.schedulers.residual_noise import ResidualNoise
 from custom.physics.image_moments import standardise
 
@@ -40,10 +41,10 @@ def test_places_on_the_path_have_the_moments_of_the_forward_chain():
     torch.manual_seed(0)
     batch = pairs(samples)
     x_t, clean, (step,), kwargs = AnchoredPathPrepareBatch(scheduler, noise)(batch)
-    assert kwargs == {}
     moments = batch["image_moments"]
     torch.testing.assert_close(clean, standardise(batch["label"], moments))
-    residual = standardise(batch["image"], moments) - clean
+    torch.testing.assert_close(kwargs, {"anchor": standardise(batch["image"], moments)})
+    residual = kwargs["anchor"] - clean
 
     chain, offset = clean, noise.draw_offset(clean.shape)
     for t in range(1, 5):
@@ -58,6 +59,23 @@ def test_places_on_the_path_have_the_moments_of_the_forward_chain():
             assert ((one.mean(0) - other.mean(0)).abs() < 5 * error).all(), t
         expected = (clean + t / 4 * residual)[0]
         assert ((drawn.mean(0) - expected).abs() < 5 * drawn.std(0) / len(drawn) ** 0.5).all()
+
+
+def test_a_gaussian_path_is_drawn_about_the_middle_slice_by_five_standard_errors():
+    path, samples = GaussianPath("straight", 4, noise_std=0.5), 8000
+    generator = torch.Generator().manual_seed(0)
+    label, *slices = torch.randn(4, 1, 1, 3, 3, generator=generator).expand(-1, samples, -1, -1, -1)
+    torch.manual_seed(0)
+    batch = {"label": label, "image": torch.cat(slices, dim=1)}
+    x_t, clean, (step,), kwargs = DiffusionPrepareBatch(path, end_share=0.5)(batch)
+    assert clean is label
+    assert kwargs["anchor"] is batch["image"]
+    for t in range(1, 5):
+        drawn, count = x_t[step == t].double(), int((step == t).sum())
+        mean = (1 - t / 4) * label[0] + t / 4 * slices[1][0]
+        std = 0.5 * t / 4
+        assert ((drawn.mean(0) - mean).abs() < 5 * std / count**0.5).all()
+        assert ((drawn.std(0) / std - 1).abs() < 5 / (2 * count) ** 0.5).all()
 
 
 def test_steps_are_uniform_and_never_zero():
