@@ -35,7 +35,7 @@ install: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[dev,preprocess,perceptual,tune]"
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[dev,motion,preprocess,perceptual,tune]"
 	touch $@
 
 install-deploy: $(DEPLOY_READY)

@@ -15,7 +15,7 @@ __all__ = ["CLASSES", "Severity", "kspace_nrmse", "rms_displacement", "severity_
 Severity = Literal["still", "minor", "moderate", "severe"]
 
 # Lowest NRMSE of each class.
-CLASSES: dict[Severity, float] = {"still": 0.0, "minor": 0.02, "moderate": 0.12, "severe": 0.2}
+CLASSES: dict[Severity, float] = {"still": 0.0, "minor": 0.02, "moderate": 0.08, "severe": 0.11}
 _HEAD = 80.0  # mm, the radius of Jenkinson's sphere
 
 

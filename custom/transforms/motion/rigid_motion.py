@@ -27,7 +27,7 @@ from custom.physics.motion.trajectories import Kind, Order, few_angles, line_pos
 from custom.setting_checks import check_choice, check_share, check_whole
 from custom.transforms.volume_resolution import text_seed
 
-__all__ = ["Acquisition", "MotionDraw", "RandRigidMotiond", "with_motion"]
+__all__ = ["Acquisition", "MotionDraw", "RandRigidMotiond", "item_random", "with_motion"]
 
 Acquisition = Literal["2d", "3d", "full_3d"]
 
@@ -224,10 +224,7 @@ class RandRigidMotiond(RandomizableTransform, MapTransform):
 
     def randomize(self, data: Mapping[Hashable, Any]) -> MotionDraw:  # type: ignore[override]
         """Draw the motion of an item, which is kept as :attr:`draw`."""
-        random = self.R
-        if self.fixed_by is not None:
-            names = [self.seed, *(data[key] for key in self.fixed_by)]
-            random = np.random.RandomState(text_seed(names))
+        random = item_random(self, data)
         moves = random.uniform() < self.prob
         kind = str(random.choice(self.kinds, p=self._shares()))
         angle, shift = (_between(random, pair) for pair in (self.rotation_deg, self.translation_mm))
@@ -254,6 +251,15 @@ class RandRigidMotiond(RandomizableTransform, MapTransform):
         """Return the probability of each kind."""
         weights = np.ones(len(self.kinds)) if self.weights is None else np.asarray(self.weights)
         return weights / weights.sum()
+
+
+def item_random(transform: Any, data: Mapping[Hashable, Any]) -> np.random.RandomState:
+    """Return a transform's source of draws, or that of an item if its draws are fixed."""
+    if transform.fixed_by is None:
+        return transform.R  # type: ignore[no-any-return]
+    return np.random.RandomState(
+        text_seed([transform.seed, *(str(data[key]) for key in transform.fixed_by)])
+    )
 
 
 def _between(random: np.random.RandomState, pair: Sequence[float]) -> float:
