@@ -14,6 +14,7 @@ from benchmarks import (
     gan_generator,
     gan_step,
     import_time,
+    motion_simulation,
     restoration,
     signal_training,
     slice_reading,
@@ -24,6 +25,7 @@ from benchmarks.measure import RESULTS
 BENCHMARKS = (
     slice_reading,
     import_time,
+    motion_simulation,
     restoration,
     data_wait,
     training_step,
@@ -31,6 +33,7 @@ BENCHMARKS = (
     dwi_restoration,
     gan_step,
     gan_generator,
+    motion_simulation,
 )
 PAGE = Path(__file__).with_name("page.md")
 
@@ -54,6 +57,7 @@ def write_page() -> None:
         "restoration_table": restoration.table(saved["restoration"]),
         "dwi_restoration_table": dwi_restoration.table(saved["dwi_restoration"]),
         "gan_small": gan_generator.table(saved["gan_generator"]["small"]),
+        "motion_table": motion_simulation.table(saved["motion_simulation"]),
         "gan_published": gan_generator.table(saved["gan_generator"]["published"]),
     }
     page = PAGE.read_text(encoding="utf-8").format(environment=record, **tables, **saved)

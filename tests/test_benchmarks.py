@@ -7,7 +7,14 @@ import torch
 import yaml
 from PIL import Image
 
-from benchmarks import apddm_page, gan_step, publish_apddm, publishing, training_step
+from benchmarks import (
+    apddm_page,
+    gan_step,
+    motion_simulation,
+    publish_apddm,
+    publishing,
+    training_step,
+)
 from benchmarks.measure import Timing
 from benchmarks.plain_generator import PlainGenerator
 from benchmarks.real_data import in_plane_noise, thick_slices
@@ -185,3 +192,25 @@ def test_the_plain_generator_computes_what_ours_does():
     volume = torch.rand((2, 1, 5, 6, 7), generator=rng)
     with torch.no_grad():
         torch.testing.assert_close(PlainGenerator(ours)(volume), ours(volume), atol=1e-5, rtol=1e-5)
+
+
+def test_the_simulation_of_motion_is_timed_against_torchio(monkeypatch):
+    pytest.importorskip("torchio")
+    saved = {}
+    for name, shape in (("SLICE", (1, 9, 8)), ("CROP", (2, 9, 8)), ("VOLUME", (8, 9, 8))):
+        monkeypatch.setattr(motion_simulation, name, shape)
+    monkeypatch.setattr(
+        motion_simulation, "save", lambda name, figures: saved.update({name: figures})
+    )
+    figures = motion_simulation.run()
+    assert saved == {"motion_simulation": figures}
+    rows = motion_simulation.table(figures).splitlines()
+    assert len(rows) == 2 + len(figures)
+    assert rows[-1].endswith("| 8 x 9 x 8 | " + rows[-1].split("| ")[3] + "| 1.00 |")
+    kinds = [row.split("|")[1].strip() for row in rows[2:]]
+    assert kinds[0] == "ours, rotations: 1"
+    assert kinds[-3:] == [
+        "ours, rotations: in space 3",
+        "ours, rotations: in space 8",
+        "TorchIO, poses: 3",
+    ]
