@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,34 +29,29 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.signal import lfilter
-from torch import Tensor
 
+from benchmarks.dwi_methods import (
+    METHOD_TITLES,
+    correlated_noise,
+    epochs_of,
+    others,
+    restore,
+    train,
+)
 from benchmarks.measure import REPOSITORY, RESULTS
 from benchmarks.publishing import markdown
-from benchmarks.real_dwi_figure import METHOD_TITLES, METHODS_DRAWN, draw_repeats
+from benchmarks.real_dwi_figure import METHODS_DRAWN, draw_repeats
 from benchmarks.real_dwi_measures import Array, judge, neighbour_correlation
-from custom.bundle.launch import run_bundle
-from custom.files.csv_table import read_table
 from custom.physics.diffusion.gradient_table import GradientTable, read_gradient_table
-from custom.physics.diffusion.neighbours import (
-    neighbour_places,
-    neighbour_weights,
-    noise_correlation,
-    weighted_mean,
-)
+from custom.physics.diffusion.neighbours import noise_correlation
 from custom.physics.diffusion.noise import RicianNoise
-from custom.physics.diffusion.noise_estimate import fit_noise
-from custom.transforms.dwi_baselines import DwiBaselined
 
-BUNDLE = REPOSITORY / "bundles" / "dwi_vae"
 PICTURES = REPOSITORY / "docs" / "images"
 REPEATED = "siemens_trio_DTI20x2_2mm"
 OF_B0 = "philips3T_subA_DTI_b1000_2mm"
 B0_REPEATS = "philips3T_subA_b0repeats_2mm"
 ALONE = {OF_B0: "model_philips", "philips_vanderbilt_b2000_3mm": "model_vanderbilt"}
 TUNED_ON = "network held out; two constants of the average over neighbours were chosen on it"
-CHAIN_SOFTNESS = 0.64  # noise variances, of the non-local average
 
 
 def load(path: Path) -> tuple[Any, GradientTable]:
@@ -76,80 +70,18 @@ def write_part(image: Any, table: GradientTable, volumes: slice, path: Path) -> 
     return path
 
 
-def train(series: Path, work: Path, max_epochs: int | None) -> Path:
-    """Train our model for the protocol of a series, unless that was done; return its weights."""
-    weights = work / "models" / "model.pt"
-    if not weights.is_file():
-        stem = str(series).removesuffix(".nii.gz")
-        settings = {"bval": f"{stem}.bval", "bvec": f"{stem}.bvec", "output_dir": str(work)}
-        settings |= {} if max_epochs is None else {"max_epochs": max_epochs}
-        run_bundle(BUNDLE, ["train", "own_scan"], settings | {"use_mlflow": False})
-    return weights
-
-
-def epochs_of(work: Path) -> int:
-    """Return how many epochs a training had."""
-    return len(read_table(work / "metrics.csv", ("epoch",)))
-
-
-def restore(
-    series: Path, weights: Path, work: Path, neighbours: bool = True
-) -> tuple[Array, NDArray[np.bool_], Array]:
-    """Restore a series with our model; return it, the mask of the head, and the noise level."""
-    settings = {"input": str(series), "output_dir": str(work), "ckpt_path": str(weights)}
-    settings |= {"overwrite": True, "neighbours": neighbours}
-    run_bundle(BUNDLE, ["inference", "own_scan"], settings)
-    stem = str(work / series.name.removesuffix(".nii.gz"))
-    restored, noise, mask = (
-        np.asarray(nib.load(f"{stem}_{name}.nii.gz").dataobj, dtype=np.float32)
-        for name in ("restored", "noise", "mask")
-    )
-    return restored, mask > 0, noise
-
-
 def ours(series: Path, weights: Path, work: Path) -> tuple[dict[str, Array], NDArray[np.bool_]]:
     """Restore a series with our model; return what came of it and the mask of the head.
 
     A repeat is a magnitude: to be compared with it, a restored signal gets the floor of its noise.
     """
-    alone, _, _ = restore(series, weights, work, neighbours=False)
-    restored, mask, noise = restore(series, weights, work)
-    unit = torch.from_numpy(np.maximum(noise, 1e-6))[..., None]
+    alone = restore(series, weights, work, neighbours=False)[0]["restored"]
+    made, _ = restore(series, weights, work)
+    restored, mask = made["restored"], made["mask"] > 0
+    unit = torch.from_numpy(np.maximum(made["noise"], 1e-6))[..., None]
     lifted = (unit * RicianNoise().mean(torch.from_numpy(restored) / unit)).numpy()
     lifted[~mask] = restored[~mask]
     return {"ours": restored, "ours_floor": lifted, "ours_alone": alone}, mask
-
-
-def others(
-    values: Array, table: GradientTable, mask: NDArray[np.bool_]
-) -> Iterator[tuple[str, Array]]:
-    """Yield what classical methods make of a series, as the bundle's evaluation calls them."""
-    series = torch.from_numpy(np.ascontiguousarray(np.moveaxis(values, -1, 0)))
-    data = {
-        "series": series,
-        "image_mask": torch.from_numpy(mask)[None],
-        "unweighted": torch.from_numpy(table.unweighted),
-        "b_rows": table.b_rows,
-    }
-    made = {}
-    for name in ("wls", "patch2self", "mppca", "localpca"):
-        made[name] = DwiBaselined("series", name)(data)["series"]
-    made["mppca_wls"] = DwiBaselined("series", "wls")(data | {"series": made["mppca"]})["series"]
-    average = non_local(series, made["mppca"], torch.from_numpy(mask), table)
-    made["non_local_wls"] = DwiBaselined("series", "wls")(data | {"series": average})["series"]
-    for name, restored in made.items():
-        yield name, np.moveaxis(np.asarray(restored), 0, -1)
-
-
-def non_local(series: Tensor, guide: Tensor, mask: Tensor, table: GradientTable) -> Tensor:
-    """Average the 27 nearest voxels of a series, by how like they are in a guide."""
-    signals = series[:, mask].T
-    sigma = torch.full(signals.shape[:1], fit_noise(signals.clamp_min(1e-3), table.b_rows))
-    places, inside = neighbour_places(mask)
-    weights = neighbour_weights(guide[:, mask].T, sigma, places, inside, CHAIN_SOFTNESS)
-    average = series.clone()
-    average[:, mask] = weighted_mean(signals, weights, places).T
-    return average
 
 
 def repeat_series(data: Path, work: Path, max_epochs: int | None) -> dict[str, Any]:
@@ -167,8 +99,8 @@ def repeat_series(data: Path, work: Path, max_epochs: int | None) -> dict[str, A
     made = {"noisy": noisy}
     restored = [ours(file, weights, work / "restored") for file in files]
     made |= {name: (restored[0][0][name], restored[1][0][name]) for name in restored[0][0]}
-    both = zip(*(others(noisy[i], table, restored[i][1]) for i in (0, 1)), strict=True)
-    made |= {name: (first, second) for (name, first), (_, second) in both}
+    first, second = (others(noisy[i], table, restored[i][1])[0] for i in (0, 1))
+    made |= {name: (first[name], second[name]) for name in first}
     inside = ndimage.binary_erosion(restored[0][1] & restored[1][1], np.ones((3, 3, 1)))
     weighted = ~table.unweighted
     rows = {name: judge(noisy, pair, table, inside, weighted) for name, pair in made.items()}
@@ -200,7 +132,7 @@ def b0_series(data: Path, work: Path, max_epochs: int | None) -> dict[str, Any]:
     # Noise of the reference: that of the mean of five.
     floor = volumes[inside].astype(float).var(1, ddof=1).mean() / volumes.shape[-1]
     made = {"noisy": noisy} | restored
-    made |= dict(others(noisy, table, mask))
+    made |= others(noisy, table, mask)[0]
     which = int(np.flatnonzero(table.unweighted)[0])
     rows = {}
     for name, values in made.items():
@@ -232,19 +164,18 @@ def recorrupted_series(data: Path, work: Path, name: str, max_epochs: int | None
         work / ALONE[name],
         max_epochs,
     )
-    _, mask, noise = restore(work / f"{name}.nii.gz", weights, work / "restored")
-    level = float(np.median(noise[mask]))
+    found, _ = restore(work / f"{name}.nii.gz", weights, work / "restored")
+    mask = found["mask"] > 0
+    level = float(np.median(found["noise"][mask]))
     correlation = noise_correlation(torch.from_numpy(values), torch.from_numpy(mask), table.b_rows)
-    added = np.random.default_rng(0).standard_normal(values.shape)
-    for axis, rho in enumerate(correlation):
-        added = lfilter([np.sqrt(1 - rho**2)], [1, -rho], added, axis=axis)
-    added = (level * added).astype(np.float32)
+    noise = correlated_noise(np.random.default_rng(0), values.shape, correlation)
+    added = (level * noise).astype(np.float32)
     noisier, other = np.maximum(values + added, 0), values - added
     file = work / f"{name}_noisier.nii.gz"
     nib.save(nib.Nifti1Image(noisier, image.affine), file)
     table.write_beside(file)
     made = {"noisy": noisier} | ours(file, weights, work / "restored")[0]
-    made |= dict(others(noisier, table, mask))
+    made |= others(noisier, table, mask)[0]
     inside = ndimage.binary_erosion(mask, np.ones((3, 3, 1)))
     weighted, variance = ~table.unweighted, 2 * level**2
     errors = {
@@ -265,21 +196,15 @@ def page(figures: dict[str, Any]) -> str:
     """Return the page of the results."""
     template = Path(__file__).with_name("real_dwi.md").read_text(encoding="utf-8")
     repeat, of_b0 = figures["repeat"], figures["b0"]
+    columns = ("error_weighted", "error_b0", "fa_difference", "fa_correlation", "fa_mean")
+    columns += ("md_difference", "md_correlation", "md_mean", "residual_correlation")
+    head = ["method", "error, weighted", "error, b = 0", "FA difference", "FA correlation"]
+    head += ["FA mean", "MD difference", "MD correlation", "MD mean", "residual's neighbours"]
     lines = [
-        "| method | error, weighted | error, b = 0 | FA difference | FA correlation | FA mean | "
-        "MD difference | MD correlation | MD mean | residual's neighbours |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        [METHOD_TITLES[name], *(f"{row[key]:.3f}" if key in row else "" for key in columns)]
+        for name, row in repeat["methods"].items()
     ]
-    for name, row in repeat["methods"].items():
-        neighbours = row.get("residual_correlation")
-        lines.append(
-            f"| {METHOD_TITLES[name]} | {row['error_weighted']:.3f} | {row['error_b0']:.3f} | "
-            f"{row['fa_difference']:.4f} | {row['fa_correlation']:.3f} | {row['fa_mean']:.3f} | "
-            f"{row['md_difference']:.4f} | {row['md_correlation']:.3f} | {row['md_mean']:.3f} | "
-            f"{'' if neighbours is None else f'{neighbours:.3f}'} |"
-        )
-    b0 = ["| method | error of b = 0 |", "|---|---|"]
-    b0 += [f"| {METHOD_TITLES[name]} | {value:.3f} |" for name, value in of_b0["methods"].items()]
+    b0 = [[METHOD_TITLES[name], f"{value:.3f}"] for name, value in of_b0["methods"].items()]
     alone = figures["alone"]
     names = [key for key in METHOD_TITLES if all(key in one["methods"] for one in alone.values())]
     rows = [
@@ -287,8 +212,8 @@ def page(figures: dict[str, Any]) -> str:
         for key in names
     ]
     return template.format(
-        repeat_table="\n".join(lines),
-        b0_table="\n".join(b0),
+        repeat_table=markdown(head, lines),
+        b0_table=markdown(["method", "error of b = 0"], b0),
         alone_table=markdown(["method", *alone], rows),
         repeat=repeat,
         b0=of_b0,

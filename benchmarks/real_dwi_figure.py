@@ -8,21 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from benchmarks.dwi_methods import METHOD_TITLES
 from benchmarks.real_dwi_measures import Array, scalar_maps
 from custom.physics.diffusion.gradient_table import GradientTable
 
-METHOD_TITLES = {
-    "noisy": "noisy",
-    "ours": "ours",
-    "ours_floor": "ours, floor put back",
-    "ours_alone": "ours, voxel by voxel",
-    "wls": "WLS tensor fit",
-    "patch2self": "Patch2Self",
-    "mppca": "MP-PCA",
-    "localpca": "local PCA",
-    "mppca_wls": "MP-PCA, then WLS",
-    "non_local_wls": "non-local average, then WLS",
-}
 METHODS_DRAWN = ("noisy", "ours", "patch2self", "mppca", "non_local_wls")
 
 

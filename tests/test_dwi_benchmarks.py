@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from benchmarks import dwi_measures, dwi_restoration, publish_dwi, restoration
+from benchmarks.dwi_phantom_series import CORRELATION, S0, Condition, make_clean, measure
+from benchmarks.dwi_phantoms import calibration, figures, verdict
 from benchmarks.dwi_trainings import trainings
 from benchmarks.real_dwi_measures import against_the_other, neighbour_correlation
 from benchmarks.restoring_process import measure_restoring, plain_figures
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
 from custom.networks.nets.tensor_informed_denoiser import TensorInformedDenoiser
+from custom.physics.diffusion.gradient_table import GradientTable
 
 SHAPE, SIGMA = (40, 40, 10, 8), 0.3
 
@@ -93,3 +96,57 @@ def test_a_restoration_is_measured_in_a_process_of_its_own(tmp_path):
     assert restoration.table(every).splitlines()[2].endswith("MiB | 0.750 |")
     assert len(dwi_restoration.table(every).splitlines()) == 2 + 3
     assert dwi_restoration.table(every).splitlines()[2].endswith("MiB | 0.500 |")
+
+
+def test_fibres_of_the_phantom_have_one_direction_and_crossings_two_at_right_angles():
+    turns = np.deg2rad(np.arange(0, 360, 30))
+    directions = np.stack([np.cos(turns), np.sin(turns), np.zeros(12)], 1)
+    table = GradientTable(np.array([0.0, *[1000.0] * 12]), np.vstack([np.zeros(3), directions]))
+    clean, regions = make_clean(table)
+    assert min(int(inside.sum()) for inside in regions.values()) > 400
+    # Over all directions in the plane log S of one tensor has the second harmonic alone, and a
+    # mixture of two at right angles has none: what one gains in a direction the other loses.
+    harmonics = {
+        name: np.abs(np.fft.fft(np.log(clean[inside][:, 1:] / S0), axis=1))
+        for name, inside in regions.items()
+    }
+    np.testing.assert_allclose(harmonics["fibres"][:, 2], 12 * (1.7 - 0.3) / 4, rtol=1e-4)
+    assert harmonics["crossing"][:, 2].max() < 1e-4
+    assert harmonics["crossing"][:, 4].min() > 0.1
+    assert harmonics["fibres"][:, 4].max() < 1e-4
+
+
+def test_phantom_noise_is_of_its_level_and_correlation_and_its_figures_are_ratios():
+    table = GradientTable(np.array([0.0, 1000.0]), np.array([[0.0, 0, 0], [1, 0, 0]]))
+    clean, regions = make_clean(table)
+    series = measure(
+        clean + 50 * S0, regions, Condition(0.1, correlated=True)
+    )  # far from the floor
+    noise = (series.noisy - series.clean)[4:, 4:, 4:] / (0.1 * S0)
+    five = 5 * 3 / np.sqrt(noise.size)  # three: neighbours are alike
+    assert abs(noise.std() - 1) < five
+    for axis, rho in enumerate(CORRELATION):
+        first, second = (np.moveaxis(noise, axis, 0)[part] for part in (np.s_[1:], np.s_[:-1]))
+        assert abs((first * second).mean() - rho) < five
+    moved = measure(clean, regions, Condition(0.0, moved=True))
+    np.testing.assert_allclose(moved.noisy, moved.clean, rtol=1e-5)  # the truth moves as well
+    assert np.abs(moved.clean - clean).max() > 0.05 * S0
+    series = measure(clean, regions, Condition(0.1))
+    half = (series.noisy + series.clean) / 2
+    assert figures(series, half, table)["head"] == pytest.approx(0.25, rel=1e-4)
+
+
+def test_an_aim_says_where_it_is_not_met():
+    assert verdict("error", {"a": 0.5, "b": 0.25}, 0.6).endswith(
+        "0.25 to 0.5, aim at most 0.6: **met** under all."
+    )
+    missed = verdict("error", {"a": 0.5, "b": 0.7}, 0.6)
+    assert missed.endswith("**not met** under 1 of 2: b (0.7).")
+
+
+def test_right_deviations_are_calibrated():
+    error = np.random.default_rng(0).standard_normal((40, 40, 10, 8)).astype(np.float32)
+    inside = np.ones(error.shape[:3], dtype=bool)
+    found = calibration(2 * error, 0 * error, np.full_like(error, 2.0), inside)
+    assert found["spread_over_error"] == pytest.approx(1, abs=0.01)
+    assert found["within_one"] == pytest.approx(0.683, abs=0.01)

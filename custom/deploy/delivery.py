@@ -33,7 +33,7 @@ def deliver(
     """Write each image as a series, in a folder of its name, and the description of the run.
 
     All is written before the first folder gets its final name, so that a full disk or a killed run
-    leaves no result without its uncertainty or its description.
+    leaves no result without its maps or its description.
     ``about`` has ``bundle`` (id, version, sha256), ``model`` (which of its models), and more for
     ``restoration.json``. The files of each series are returned by the name of the image.
 

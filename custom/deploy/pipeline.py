@@ -121,8 +121,7 @@ class Pipeline:
         place.mkdir()
         self.bundle = open_bundle(self.model, place, self.settings.sha256)
         for name in self.settings.maps:
-            # The default maps may be missing; those that were asked for may not.
-            if name not in self.bundle.maps and name not in Settings.maps:
+            if name not in self.bundle.maps:
                 there = ", ".join(self.bundle.maps) or "none"
                 raise InputError(f"the bundle has no map called {name!r}: there are {there}")
         return read_folder(Path(folder))
@@ -176,13 +175,13 @@ class Pipeline:
             self._workspace,
             self.settings.overlays,
             self.settings.overrides,
-            [name for name in self.settings.maps if name in self._open.maps],
+            self.settings.maps,
         )
 
     def write(self, restored: RestoredVolumes, source: SeriesVolume) -> dict[str, list[Path]]:
         """Write the derived series and the description of the run, all or nothing."""
         for name in self.settings.maps:
-            if name not in restored.images and name not in Settings.maps:
+            if name not in restored.images:
                 logger.warning("the model gives no map %s", name)
                 self.warnings.append(f"no-map-{name}")
         about = {

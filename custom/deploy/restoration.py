@@ -34,7 +34,7 @@ class RestoredVolumes:
     """Images of a series restored by a bundle.
 
     Attributes:
-        images: Images by name (``restored``, ``uncertainty``, ...): values ``(X, Y, Z[, N])`` in
+        images: Images by name (``restored``, ``noise``, ...): values ``(X, Y, Z[, N])`` in
             the input's units and the affine ``(4, 4)`` of their grid, in mm.
         sidecar: The bundle's sidecar of the run.
     """
@@ -49,7 +49,7 @@ def restore_volume(
     workspace: Path,
     overlays: Sequence[str] = (),
     overrides: Mapping[str, Any] | None = None,
-    maps: Sequence[str] = ("uncertainty",),
+    maps: Sequence[str] = (),
 ) -> RestoredVolumes:
     """Restore a volume by the bundle's ``inference`` config.
 

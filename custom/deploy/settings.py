@@ -35,7 +35,7 @@ class Settings:
     overlays: tuple[str, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
     outside_range: str | None = None
-    maps: tuple[str, ...] = ("uncertainty",)
+    maps: tuple[str, ...] = ()
     sha256: str | None = None
 
     def __post_init__(self) -> None:
@@ -65,13 +65,13 @@ class Settings:
             overrides.keys()
         except (ValueError, AttributeError, RecursionError) as error:
             raise InputError("RESTORATION_OVERRIDES must be a JSON object") from error
-        maps = os.environ.get("RESTORATION_MAPS")
+        maps = os.environ.get("RESTORATION_MAPS", "")
         return cls(
             rules=Path(rules) if rules else None,
             overlays=_words(os.environ.get("RESTORATION_CONFIG", "")),
             overrides=overrides,
             outside_range=os.environ.get("RESTORATION_OUTSIDE_RANGE") or None,
-            maps=cls.maps if maps is None else _words(maps),
+            maps=_words(maps),
             sha256=os.environ.get("RESTORATION_SHA256") or None,
         )
 

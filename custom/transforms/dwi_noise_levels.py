@@ -56,8 +56,8 @@ def check_noise_levels(
         raise InputError(f"{found}, median {float(sigma.median()):.3g}: {remedy}")
     if above or below:
         logger.warning(
-            "%s: %s; there the network extrapolates, so trust neither the restored values nor "
-            "their uncertainty (few above: background at the mask's rim)",
+            "%s: %s; there the network extrapolates, so do not trust the restored values (few "
+            "above: background at the mask's rim)",
             name,
             found,
         )

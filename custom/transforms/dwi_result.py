@@ -55,7 +55,7 @@ class PhysicalBoundsd(MapTransform):
 class KeepUnweightedd(MapTransform):
     """Keep the input's unweighted volumes, for programs that correct distortions by them.
 
-    The ``uncertainty``, if there is one, is 0 there.
+    The ``spread``, if there is one, is 0 there.
 
     Args:
         keys: The restored series.
@@ -77,10 +77,10 @@ class KeepUnweightedd(MapTransform):
             restored = data[key].clone()
             restored[kept] = data["image"][kept].to(restored)
             result[key] = restored
-            if "uncertainty" in data:
-                deviation = data["uncertainty"].clone()
+            if "spread" in data:
+                deviation = data["spread"].clone()
                 deviation[kept] = 0.0
-                result["uncertainty"] = deviation
+                result["spread"] = deviation
         return result
 
 

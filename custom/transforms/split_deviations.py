@@ -19,8 +19,8 @@ class SplitDeviationsd(MapTransform):
 
     Args:
         keys: The restoration; one key.
-        name: Key of the deviations: ``uncertainty`` where they were measured to be as large as the
-            errors, ``spread`` where they are how far samples differ; None drops them.
+        name: Key of the deviations: ``spread``, or ``uncertainty`` where they were measured to be
+            as large as the errors; None drops them.
         reference_key: Key of an image with as many channels as the restoration; 1 without it.
 
     Shape:

@@ -62,7 +62,7 @@ def deploy(
     output: str,
     rules: str | None = None,
     config: Sequence[str] = (),
-    maps: Sequence[str] = ("uncertainty",),
+    maps: Sequence[str] = (),
     outside_range: str | None = None,
     device: str | None = None,
     sha256: str | None = None,
@@ -71,7 +71,7 @@ def deploy(
 ) -> None:
     """Restore a DICOM MR series into a derived series: the bundle as a MONAI Deploy application.
 
-    Written are OUTPUT/restored/*.dcm, further series for the maps that the bundle gives,
+    Written are OUTPUT/restored/*.dcm, further series for the maps that are asked for,
     OUTPUT/restoration.json, and one line in OUTPUT/audit.jsonl, also for a series that is refused.
 
     Args:
@@ -81,7 +81,7 @@ def deploy(
         output: Folder for the derived series.
         rules: JSON or YAML file with the rules for the series to restore; see docs/deploy.md.
         config: Overlay after the bundle's inference config; may be repeated.
-        maps: Maps that are written as series, too, where the bundle gives them.
+        maps: Maps that are written as series, too, of those that the bundle states.
         outside_range: refuse or warn, for a series outside the range of the training data.
         device: Such as cpu or cuda:0; a GPU if there is one.
         sha256: What "package" printed for the archive; checked before anything of it is read.

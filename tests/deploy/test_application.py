@@ -47,7 +47,7 @@ def restore(bundle, dicom, folder, *more):
     write_nifti(series_volume(read_folder(dicom)[0], kind_of(bundle)), folder / "scan.nii")
     words = ["restore", str(bundle), "--input", str(folder / "scan.nii"), "--output", str(folder)]
     main([*words, *more])
-    files = {name: folder / f"scan_{name}.nii.gz" for name in ("restored", "uncertainty")}
+    files = {name: folder / f"scan_{name}.nii.gz" for name in ("restored", "spread")}
     images = {name: nib.load(file) for name, file in files.items() if file.exists()}
     return {name: (image.get_fdata(), image.affine) for name, image in images.items()}
 

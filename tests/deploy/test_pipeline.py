@@ -184,12 +184,12 @@ def test_an_earlier_result_is_not_written_over(dicom, restored):
     assert [line["decision"] for line in audit(output)] == ["restored", "refused"]
 
 
-@pytest.mark.parametrize("name", ["restored/a.dcm", "uncertainty/a.dcm", "restoration.json"])
+@pytest.mark.parametrize("name", ["restored/a.dcm", "spread/a.dcm", "restoration.json"])
 def test_an_occupied_output_is_refused_before_anything_is_read(name, tmp_path):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).touch()
     with pytest.raises(InputError, match="give another output folder"):
-        run(tmp_path / "no such folder", tmp_path, model=tmp_path / "no such bundle")
+        run(tmp_path / "none", tmp_path, Settings(maps=("spread",)), model=tmp_path / "no bundle")
     assert audit(tmp_path)[0]["decision"] == "refused"
 
 
@@ -286,7 +286,7 @@ def test_settings_of_a_container_come_from_its_environment(monkeypatch, tmp_path
         "CONFIG": "apddm, tuned",
         "OVERRIDES": '{"seed": 3}',
         "OUTSIDE_RANGE": "warn",
-        "MAPS": "uncertainty,difference",
+        "MAPS": "spread, difference",
         "SHA256": "ab",
     }.items():
         monkeypatch.setenv(f"RESTORATION_{name}", value)
@@ -296,7 +296,7 @@ def test_settings_of_a_container_come_from_its_environment(monkeypatch, tmp_path
         overlays=("apddm", "tuned"),
         overrides={"seed": 3},
         outside_range="warn",
-        maps=("uncertainty", "difference"),
+        maps=("spread", "difference"),
         sha256="ab",
     )
 

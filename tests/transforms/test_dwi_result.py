@@ -73,10 +73,10 @@ def test_what_is_not_finite_stays_to_be_seen() -> None:
 
 
 def test_unweighted_volumes_are_kept() -> None:
-    data = item(voxel(1.0, 0.4, 0.5)) | {"uncertainty": voxel(0.1, 0.2, 0.3)}
+    data = item(voxel(1.0, 0.4, 0.5)) | {"spread": voxel(0.1, 0.2, 0.3)}
     kept = KeepUnweightedd("pred")(data)
     assert kept["pred"].flatten().tolist() == pytest.approx([1.5, 0.4, 0.5])
-    assert kept["uncertainty"].flatten().tolist() == pytest.approx([0.0, 0.2, 0.3])
+    assert kept["spread"].flatten().tolist() == pytest.approx([0.0, 0.2, 0.3])
     assert KeepUnweightedd("pred", keep=False)(data)["pred"] is data["pred"]
 
 

@@ -26,9 +26,9 @@ def test_one_channel_stays():
 
 def test_a_reference_says_how_many_channels_a_restoration_has():
     image = torch.rand(6, 3, 4)
-    split = SplitDeviationsd(name="uncertainty", reference_key="image")
+    split = SplitDeviationsd(name="spread", reference_key="image")
     result = split({"pred": image, "image": torch.rand(3, 3, 4)})
-    assert torch.equal(torch.cat([result["pred"], result["uncertainty"]]), image)
+    assert torch.equal(torch.cat([result["pred"], result["spread"]]), image)
     whole = split({"pred": image, "image": torch.rand(6, 3, 4)})
     assert torch.equal(whole["pred"], image)
     with pytest.raises(ValueError, match="4 or 8 channels, got 6"):

@@ -100,10 +100,12 @@ def test_the_identity_gives_the_series_back_in_its_frame(tmp_path: Path, identit
     assert names == sorted([*images, *(f"dwi_restored.{e}" for e in ("bval", "bvec", "json"))])
 
 
-def test_a_fit_takes_noise_away_and_says_how_sure_it_is(tmp_path: Path, run: Any) -> None:
+def test_a_fit_takes_noise_away_and_writes_its_spread_on_request(tmp_path: Path, run: Any) -> None:
     source = save_series(tmp_path / "dwi.nii.gz", SERIES.noisy)
     run(source, tmp_path / "out", relative_sigma=0.05)
     out = tmp_path / "out"
+    assert not (out / "dwi_spread.nii.gz").exists()
+    run(source, out, relative_sigma=0.05, overwrite=True, write_spread=True)
     restored = image(out / "dwi_restored.nii.gz")
     inside = SERIES.inside
     before, after = (np.mean((x - SERIES.clean)[inside] ** 2) for x in (SERIES.noisy, restored))
@@ -112,9 +114,9 @@ def test_a_fit_takes_noise_away_and_says_how_sure_it_is(tmp_path: Path, run: Any
     assert nib.load(out / "dwi_mask.nii.gz").header.get_data_dtype() == np.uint8
     outside = mask == 0
     np.testing.assert_array_equal(restored[outside], SERIES.noisy[outside])
-    uncertainty = image(out / "dwi_uncertainty.nii.gz")
-    assert (uncertainty[outside] == 0).all()
-    assert (uncertainty[~outside] > 0).all()
+    spread = image(out / "dwi_spread.nii.gz")
+    assert (spread[outside] == 0).all()
+    assert (spread[~outside] > 0).all()
     residual = image(out / "dwi_residual.nii.gz")
     np.testing.assert_allclose(residual, SERIES.noisy - restored, atol=1e-3)
     # In the unit of the image: 0.05 of an S0 between 400 and 800.
@@ -132,8 +134,8 @@ def test_shuffled_volumes_come_back_shuffled(tmp_path: Path, run: Any) -> None:
         save_series(tmp_path / "a.nii.gz", SERIES.noisy),
         save_series(tmp_path / "b.nii.gz", SERIES.noisy[..., order], shuffled),
     ]
-    run(scans, tmp_path / "out", noise_estimate="fit", keep_b0=True)
-    for end in ("restored", "uncertainty", "residual"):
+    run(scans, tmp_path / "out", noise_estimate="fit", keep_b0=True, write_spread=True)
+    for end in ("restored", "spread", "residual"):
         one, other = (image(tmp_path / "out" / f"{name}_{end}.nii.gz") for name in "ab")
         np.testing.assert_allclose(one[..., order], other, rtol=1e-3, atol=0.05)
         np.testing.assert_array_equal((one != 0)[..., order], other != 0)
@@ -147,8 +149,8 @@ def test_units_come_back_whatever_they_are(tmp_path: Path, run: Any) -> None:
         save_series(tmp_path / f"{name}.nii.gz", gain * SERIES.noisy)
         for name, gain in {"a": 1.0, "b": 64.0}.items()
     ]
-    run(scans, tmp_path / "out")
-    for end in ("restored", "uncertainty", "residual", "noise"):
+    run(scans, tmp_path / "out", write_spread=True)
+    for end in ("restored", "spread", "residual", "noise"):
         one, other = (image(tmp_path / "out" / f"{name}_{end}.nii.gz") for name in "ab")
         np.testing.assert_allclose(64 * one, other, rtol=1e-4, atol=64e-3)
 
@@ -209,12 +211,12 @@ def test_a_noise_level_in_the_wrong_unit_is_refused(tmp_path: Path, run: Any) ->
 
 def test_the_sidecar_says_what_was_done(tmp_path: Path, run: Any) -> None:
     source = save_series(tmp_path / "dwi.nii.gz", SERIES.noisy)
-    run(source, tmp_path / "out", mask="all")
+    run(source, tmp_path / "out", mask="all", write_spread=True)
     content = json.loads((tmp_path / "out" / "dwi_restored.json").read_text())
     for end in ("bval", "bvec"):
         assert content["read_besides"][end]["sha256"] == sha256_of(tmp_path / f"dwi.{end}")
         assert content[end]["sha256"] == content["read_besides"][end]["sha256"]
-    for name in ("uncertainty", "noise", "residual", "mask"):
+    for name in ("spread", "noise", "residual", "mask"):
         file = tmp_path / "out" / f"dwi_{name}.nii.gz"
         assert content[name] == {"file": file.name, "sha256": sha256_of(file)}
     said = content["parameters"]
@@ -299,14 +301,19 @@ def test_latents_are_drawn_by_an_autoencoder(tmp_path: Path, run: Any) -> None:
     network.b_rows.copy_(study_table().b_rows)
     torch.save(network.state_dict(), tmp_path / "vae.pt")
     target = "custom.networks.nets.signal_autoencoder.SignalAutoencoder"
-    vae = {"network_def": {"_target_": target}, "with_sigma": False, "seed": 3}
+    vae = {
+        "network_def": {"_target_": target},
+        "with_sigma": False,
+        "write_spread": True,
+        "seed": 3,
+    }
     vae["ckpt_path"] = str(tmp_path / "vae.pt")
     source = save_series(tmp_path / "dwi.nii.gz", SERIES.noisy)
     for samples in (1, 2):
         run(source, tmp_path / str(samples), num_samples=samples, **vae)
-    assert not (tmp_path / "1" / "dwi_uncertainty.nii.gz").exists()
-    uncertainty = image(tmp_path / "2" / "dwi_uncertainty.nii.gz")
+    assert not (tmp_path / "1" / "dwi_spread.nii.gz").exists()
+    spread = image(tmp_path / "2" / "dwi_spread.nii.gz")
     mask = image(tmp_path / "2" / "dwi_mask.nii.gz") > 0
-    assert (uncertainty[mask] > 0).all()
+    assert (spread[mask] > 0).all()
     (line,) = refusals(run, source, tmp_path / "3", num_samples=2)
     assert "num_samples 2 needs a model with a latent distribution" in line

@@ -28,7 +28,7 @@ def find_images(
 
     These are NIfTI files, Bruker ``2dseq`` files, and the arrays named ``image`` of Zarr stores.
     Hidden files are ignored. Passed over, with a line in the log, are results of earlier runs
-    (``*_restored.nii.gz``, and maps such as ``*_uncertainty.nii.gz`` beside them), arrays of other
+    (``*_restored.nii.gz``, and maps such as ``*_spread.nii.gz`` beside them), arrays of other
     names, prepared datasets, and images in formats that are not read here.
 
     Args:

@@ -41,7 +41,7 @@ class InputSelection:
     Args:
         inputs: A file, a folder to search, or a list of both.
         output_dir: Folder of the results, ``<name>_restored.nii.gz`` with a JSON sidecar, and
-            ``<name>_uncertainty.nii.gz`` if the model gives an uncertainty.
+            ``<name>_noise.nii.gz`` if there is a map of the noise.
         check: Raises :class:`~custom.errors.InputError` for an image that must be refused.
         overwrite: Whether to write over existing results.
         skip_existing: Whether to leave out inputs that were restored before, under whatever name:

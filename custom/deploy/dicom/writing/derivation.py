@@ -92,7 +92,7 @@ def describe(header: Dataset, derivation: Derivation, source: Frame, *, same_gri
     header.ContentQualification = "RESEARCH"
     header.DerivationDescription = derivation.text()
     codes = [*([derivation.code] if derivation.code else []), *([] if same_grid else [_RESAMPLING])]
-    if codes:  # no code of CID 7203 fits a map of uncertainty
+    if codes:  # no code of CID 7203 fits a map of deviations
         header.DerivationCodeSequence = [coded(*code) for code in codes]
     burned = value_of(source.header, "BurnedInAnnotation")
     if burned is not None:  # without it in the source, nobody has looked for burned-in text
