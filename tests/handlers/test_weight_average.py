@@ -1,5 +1,6 @@
 import pytest
 import torch
+from ignite.engine import Engine
 from torch import nn
 
 from custom.handlers.weight_average import WeightAverage
@@ -57,6 +58,29 @@ def test_a_resumed_average_goes_on_as_if_it_had_not_stopped():
         nn.init.constant_(network.weight, float(number))
         resumed(None)
     assert torch.equal(resumed.network.weight, whole.network.weight)
+
+
+def test_several_networks_are_averaged_in_one_training():
+    """Each with its decay; Ignite's handler would share the buffers, and one decay in a warm-up."""
+    networks = [nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1)) for _ in range(2)]
+    averages = [
+        WeightAverage(network, decay) for network, decay in zip(networks, (0.0, 0.15), strict=True)
+    ]
+
+    def step(engine, _):
+        for network in networks:
+            nn.init.constant_(network[0].weight, float(engine.state.iteration))
+            network(torch.randn(3, 1))
+
+    trainer = Engine(step)
+    for average in averages:
+        average.attach(trainer)
+    trainer.run([0, 0], max_epochs=1)
+    found = [average.network[0].weight.item() for average in averages]
+    assert found == pytest.approx([2.0, 0.15 * 1 + 0.85 * 2])
+    before = averages[0].network[1].running_mean.clone()
+    networks[0](torch.randn(3, 1))
+    assert torch.equal(averages[0].network[1].running_mean, before)
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0])
