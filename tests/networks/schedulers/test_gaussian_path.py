@@ -215,6 +215,16 @@ def _monai(scheduler):
     return made
 
 
+def test_the_cosine_is_monais_but_for_the_last_step():
+    path = GaussianPath("cosine", 1000, "clean", noise_variance=0.3)
+    theirs = DDPMScheduler(1000, "cosine").alphas_cumprod.double()
+    found = path.clean_gain.square()
+    torch.testing.assert_close(found[1:-1], theirs[:-1], rtol=1e-4, atol=1e-7)
+    # Nichol and Dhariwal cut beta at 0.999, MONAI at 0.9999.
+    assert found[-1] / found[-2] == pytest.approx(0.001)
+    torch.testing.assert_close(path.noise_std.square(), 0.3 * (1 - found))
+
+
 # ---------------------------------------------------------------- errata
 
 
