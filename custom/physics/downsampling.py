@@ -150,14 +150,11 @@ def downsample(volume: Tensor, degradation: Degradation, scale: Scale = 2) -> Te
         return values
     if degradation == "nearest":
         return values[..., :: scales[0], :: scales[1], :: scales[2]].contiguous()
-    sizes = [size // factor for size, factor in zip(values.shape[2:], scales, strict=True)]
-    if degradation == "linear":
-        return _antialiased(values, sizes)
     if degradation != "kspace":
         return acquire(values, acquired_as(degradation), scales)
-    for axis, size in zip((2, 3, 4), sizes, strict=True):
-        if size < values.shape[axis]:
-            values = _keep_low_frequencies(values, axis, size)
+    for axis, factor in zip((2, 3, 4), scales, strict=True):
+        if factor > 1:
+            values = _keep_low_frequencies(values, axis, values.shape[axis] // factor)
     return values
 
 
@@ -244,19 +241,6 @@ def _grid_step(affine: Tensor, steps: Sequence[float], offsets: Sequence[float])
     to_old[range(3), range(3)] = torch.tensor(steps).to(affine)
     to_old[:3, 3] = torch.tensor(offsets).to(affine)
     return to_old
-
-
-def _antialiased(values: Tensor, size: Sequence[int]) -> Tensor:
-    """Apply torch's antialiased filter of planes to the last two axes, then to the first one."""
-    b, c, d, h, w = values.shape
-    # Separable: torch has an antialiased filter for planes only.
-    flat = interpolate(
-        values.reshape(b * c, d, h, w), size=(size[1], size[2]), mode="bilinear", antialias=True
-    )
-    # An axis that keeps its size is not filtered.
-    columns = flat.reshape(b * c, 1, d, size[1] * size[2])
-    thin = interpolate(columns, size=(size[0], columns.shape[-1]), mode="bilinear", antialias=True)
-    return thin.reshape(b, c, *size)
 
 
 def _keep_low_frequencies(values: Tensor, axis: int, size: int) -> Tensor:

@@ -15,28 +15,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from custom.physics.acquisition import axis_matrix
+from custom.physics.downsampling import high_affine
 from custom.setting_checks import check_choice, check_whole
 
-__all__ = ["AlignedWeightedCropd", "UpsampleInPlaned", "finer_affine", "upsample_in_plane"]
+__all__ = ["AlignedWeightedCropd", "UpsampleInPlaned", "upsample_in_plane"]
 
 Mode = Literal["nearest", "bilinear", "bicubic", "zero_filled"]
-
-
-def finer_affine(affine: Tensor, scale: int) -> Tensor:
-    r"""Return the affine of the grid that is ``scale`` times finer in the first two axes.
-
-    Both grids fill the same box, so the first voxel centre moves by half the difference of the
-    voxel sizes: index ``i`` of the fine grid lies at ``(i + 1/2) / scale - 1/2`` of the coarse one.
-
-    Args:
-        affine: ``(r + 1, r + 1)``, voxel index to millimetres.
-        scale: Whole number, at least 1.
-    """
-    to_coarse = torch.eye(affine.shape[0], dtype=affine.dtype, device=affine.device)
-    for axis in (0, 1):
-        to_coarse[axis, axis] = 1 / scale
-        to_coarse[axis, -1] = (1 / scale - 1) / 2
-    return affine @ to_coarse
 
 
 def upsample_in_plane(image: Tensor, scale: int = 2, mode: Mode = "nearest") -> Tensor:
@@ -63,7 +47,7 @@ def upsample_in_plane(image: Tensor, scale: int = 2, mode: Mode = "nearest") -> 
     if not isinstance(image, MetaTensor):
         return fine
     result = MetaTensor(fine, meta=image.meta, applied_operations=image.applied_operations)
-    result.affine = finer_affine(image.affine, scale)
+    result.affine = high_affine(image.affine, "acquired", (scale, scale, 1))
     return result
 
 

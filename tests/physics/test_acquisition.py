@@ -14,7 +14,6 @@ from custom.physics.acquisition import (
     rician,
     transfer,
 )
-from custom.physics.downsampling import downsample
 
 DEVIATION = 1 / np.sqrt(8 * np.log(2))  # of a Gaussian of unit full width at half maximum
 
@@ -119,11 +118,6 @@ def test_k_space_truncation_is_a_crop_of_the_discrete_fourier_transform():
     expected = (waves @ spectrum[inside]).real / fine
     # Gibbs ringing of the two conventions differs by the sample at the band's very edge.
     assert np.abs(axis_matrix("kspace", size, scale) @ signal - expected).max() < 6e-3
-
-
-def test_the_triangle_is_the_linear_degradation():
-    volume = torch.rand(2, 1, 12, 10, 8, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(acquire(volume, "triangle"), downsample(volume, "linear"))
 
 
 @pytest.mark.parametrize("operator", OPERATORS)

@@ -19,7 +19,7 @@ from custom.errors import InputError
 from custom.files.atomic import sha256_of
 from custom.files.bruker import read_2dseq
 from custom.files.image_faults import load_image, readable, value_fault
-from custom.transforms.upsample_in_plane import finer_affine
+from custom.physics.downsampling import high_affine
 
 __all__ = ["PairLoader", "sample_shifted", "sample_shifted_regions"]
 
@@ -71,7 +71,7 @@ class PairLoader:
         if self.align_grids:
             label = sample_shifted(label, (shift[0], shift[1]))
             # The shifted scan fills the box of the fast one.
-            label_affine = finer_affine(torch.as_tensor(fast.affine), 2).numpy()
+            label_affine = high_affine(torch.as_tensor(fast.affine), "acquired", (2, 2, 1)).numpy()
         record: dict[str, Any] = {
             "fast": _record(fast),
             "default": _record(default),

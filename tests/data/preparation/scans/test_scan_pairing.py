@@ -11,7 +11,7 @@ from custom.data.preparation.scans.scan_description import (
     plane_of,
 )
 from custom.data.preparation.scans.scan_pairing import fit_grids, name_regions, pair_scans
-from custom.transforms.upsample_in_plane import finer_affine
+from custom.physics.downsampling import high_affine
 
 
 def scan(source="s", matrix=150, averages=1, **changes):
@@ -49,7 +49,7 @@ def test_paravision_s_centring_is_half_a_fine_voxel():
 
 
 def test_equal_boxes_need_no_shift():
-    affine = finer_affine(torch.as_tensor(FAST.affine), 2).numpy()
+    affine = high_affine(torch.as_tensor(FAST.affine), "acquired", (2, 2, 1)).numpy()
     fit = fit_grids(FAST, scan("default", 300, 5, affine=affine))
     np.testing.assert_allclose(fit.shift_voxels, [0, 0], atol=1e-9)
 
@@ -83,7 +83,7 @@ def test_what_does_not_fill_the_same_box_is_told(default, reason):
 
 def nearly_the_same_box(change):
     """The fine scan of the same box as FAST, changed about its middle by a matrix."""
-    affine = finer_affine(torch.as_tensor(FAST.affine), 2).numpy()
+    affine = high_affine(torch.as_tensor(FAST.affine), "acquired", (2, 2, 1)).numpy()
     to_middle = np.eye(4)
     to_middle[:3, 3] = (affine @ [149.5, 149.5, 14.5, 1])[:3]
     return scan("d", 300, 5, affine=to_middle @ change @ np.linalg.inv(to_middle) @ affine)
