@@ -202,6 +202,16 @@ def test_the_deviation_is_that_of_a_sample():
     torch.testing.assert_close(deviation, 2**0.5 * (first - mean).abs(), rtol=1e-3, atol=1e-3)
 
 
+def test_a_deviation_that_the_network_knows_is_in_the_units_of_the_scan():
+    scheduler = AnchoredPathScheduler(10, 0.3)
+    network = lambda x, _: torch.cat([0 * x, 0 * x + 0.5], dim=1)  # noqa: E731
+    restored = AnchoredPathInferer(scheduler, 1)(scans(), network)
+    torch.testing.assert_close(restored[:, :1], scans())
+    scales = torch.stack([image_moments(scan, "tissue")[1] for scan in scans()])
+    expected = torch.tensor(0.5).exp() * scales[:, None, None]
+    torch.testing.assert_close(restored[:, 1], expected.expand_as(restored[:, 1]))
+
+
 def test_stacks_of_a_batch_do_not_mix():
     scheduler = AnchoredPathScheduler(10, 0.3)
     stacks = torch.rand(2, 1, 5, 6, 3) + torch.tensor([1.0, 100.0])[:, None, None, None, None]
