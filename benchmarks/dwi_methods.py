@@ -115,7 +115,9 @@ def non_local(series: Tensor, guide: Tensor, mask: Tensor, table: GradientTable)
     signals = series[:, mask].T
     sigma = torch.full(signals.shape[:1], fit_noise(signals.clamp_min(1e-3), table.b_rows))
     places, inside = neighbour_places(mask)
-    weights = neighbour_weights(guide[:, mask].T, sigma, places, inside, _CHAIN_SOFTNESS)
+    weights = neighbour_weights(
+        guide[:, mask].T, sigma, places, inside, _CHAIN_SOFTNESS, unlike=1e6
+    )
     average = series.clone()
     average[:, mask] = weighted_mean(signals, weights, places).T
     return average

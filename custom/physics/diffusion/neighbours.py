@@ -29,6 +29,10 @@ _CHUNK = 8_000_000  # values of patches at a time, which bounds the memory
 # weights than usual, since two mild steps lose less than one strong one.
 _THRESHOLD = 0.7  # of the largest eigenvalue that noise has
 _SOFTNESS = 0.7  # noise variances of difference at which a neighbour's weight falls to 1 / e
+# A larger difference is no noise, however strong that is: softer weights mix tissues, which lowers
+# anisotropy. On a real repeat with noise of 0.14 of S0 the bias in white matter fell from -0.13 to
+# -0.09, for 7 % more squared error; at 0.07 and less nothing changes.
+_UNLIKE = 0.1  # of the largest signal: the difference at which a weight is 1 / e at the latest
 _FREEDOM = 7  # of the model's signals in a voxel: tensor and scale
 _ROUNDING = 1e-6  # of the largest eigenvalue: what single precision leaves of one that is 0
 _OFFSETS = tuple(itertools.product((-1, 0, 1), repeat=3))
@@ -145,23 +149,31 @@ def patch_widths(shape: tuple[int, ...], volumes: int) -> list[int]:
 
 
 def neighbour_weights(
-    signals: Tensor, sigma: Tensor, places: Tensor, inside: Tensor, softness: float = _SOFTNESS
+    signals: Tensor,
+    sigma: Tensor,
+    places: Tensor,
+    inside: Tensor,
+    softness: float = _SOFTNESS,
+    unlike: float = _UNLIKE,
 ) -> Tensor:
     r"""Return weights of neighbours, which add up to 1.
 
-    .. math:: w_j \propto \exp(-\overline{(s_j - s)^2} / h \sigma^2)
+    .. math:: w_j \propto \exp(-\overline{(s_j - s)^2} / \min(h \sigma^2, (u \max s)^2))
 
     Args:
         signals: Signals of the voxels, with little noise.
         sigma: Noise level of the voxels before that.
         places: Number of each neighbour among the voxels.
         inside: Whether there is one.
-        softness: Mean squared difference, in noise variances, at which a weight falls to 1 / e.
+        softness: ``h``: mean squared difference, in noise variances, at which a weight falls to
+            1 / e.
+        unlike: ``u``: share of the largest signal that a difference of that weight is at most.
 
     Shape:
         ``signals``: ``(n, M)``; ``sigma``: ``(n,)``; ``places``, ``inside``, output: ``(n, K)``.
     """
-    scale = (softness * sigma.square()).clamp_min(torch.finfo(signals.dtype).tiny)
+    scale = torch.minimum(softness * sigma.square(), (unlike * signals.amax(1)).square())
+    scale = scale.clamp_min(torch.finfo(signals.dtype).tiny)
     weights = torch.stack(
         [
             torch.exp(-(signals[place] - signals).square().mean(1) / scale)

@@ -49,11 +49,18 @@ def test_weights_by_hand():
     signals = torch.tensor([[1.0, 2.0], [1.0, 2.2], [4.0, 2.0]])
     places = torch.tensor([[0, 1, 2]] * 3)
     inside = torch.tensor([[True, True, True], [True, True, False], [True, True, True]])
-    found = neighbour_weights(signals, torch.tensor([0.2, 0.2, 1e6]), places, inside)
+    found = neighbour_weights(signals, torch.full((3,), 0.2), places, inside)
     like = np.exp(-(0.2**2 / 2) / (0.7 * 0.2**2))
     np.testing.assert_allclose(found[0], np.array([1, like, 0]) / (1 + like), atol=1e-6)
     np.testing.assert_allclose(found[1], np.array([like, 1, 0]) / (1 + like), atol=1e-6)
-    np.testing.assert_allclose(found[2], [1 / 3] * 3, atol=1e-6)
+    np.testing.assert_allclose(found[2], [0, 0, 1], atol=1e-6)
+
+
+def test_noise_however_strong_does_not_make_unlike_neighbours_alike():
+    signals, places = torch.tensor([[1.0, 2.0], [1.2, 2.0]]), torch.tensor([[0, 1]] * 2)
+    found = neighbour_weights(signals, torch.tensor([1e6, 1e6]), places, torch.ones(2, 2) > 0)
+    like = np.exp(-(0.2**2 / 2) / (0.1 * 2.0) ** 2)
+    np.testing.assert_allclose(found, np.array([[1, like], [like, 1]]) / (1 + like), atol=1e-6)
 
 
 @pytest.mark.parametrize("correlation", [(0.0, 0.0, 0.0), (0.5, 0.25, 0.0)])
