@@ -36,7 +36,14 @@ from benchmarks.acquired_cases import (
     super_resolution_cases,
     thick_cases,
 )
-from benchmarks.acquired_measures import noise_gains, repeat_errors, rows_of
+from benchmarks.acquired_lesions import lesion_cases, lesion_table
+from benchmarks.acquired_measures import (
+    noise_gains,
+    own_noise,
+    repeat_errors,
+    repeat_noise,
+    rows_of,
+)
 from benchmarks.acquired_methods import (
     BLIND,
     DENOISERS,
@@ -47,9 +54,11 @@ from benchmarks.acquired_methods import (
     run_classical,
     run_ours,
 )
+from benchmarks.acquired_operator import operator_part
 from benchmarks.acquired_others import diffusion, mice
 from benchmarks.acquired_page import (
     Compared,
+    clean_table,
     gain_table,
     gains_of,
     psnr_table,
@@ -150,13 +159,33 @@ def denoising(data: Path, work: Path, ours: Settings) -> dict[str, Any]:
     del found["rows"]
     draw_worst(found["gains"][HELD], cases, made, PICTURES / "acquired_worst_denoised.jpg", work)
     errors = {name: repeat_errors(repeats, folder) for name, folder in made.items()}
+    ours_at = made[next(iter(ours))]
+    own = {c.truth.scan: own_noise(c, ours_at) for c in cases if not c.noise}
     return {
         **found,
         "repeat_errors": errors,
         "repeats": repeat_table(errors),
+        "repeat_noise": repeat_noise(repeats),
+        "own_noise": own,
+        "clean": clean_table(own),
         "weights": weights_of(ours, made, cases[0]),
         **worst_words(found["gains"][HELD]),
     }
+
+
+def lesions(data: Path, work: Path, ours: Settings, denoising: Settings) -> dict[str, str]:
+    """Return the tables of lesions, of the first method of each kind."""
+    coarse, noisy = lesion_cases(data)
+    found = {}
+    for part, cases, classical, settings in (
+        ("restored", coarse, BLIND, ours),
+        ("denoised", noisy, available(DENOISERS), denoising),
+    ):
+        name = next(iter(settings))
+        known = {key: method for key, method in classical.items() if "told" not in key}
+        made = folders(known, {name: settings[name]}, cases, work)
+        found[part] = lesion_table(cases, made, name)
+    return found
 
 
 def weights_of(ours: Settings, made: Mapping[str, Path], case: Case) -> str:
@@ -236,10 +265,14 @@ def main() -> None:
     given = parser.parse_args()
     data, work = given.data.resolve(), given.work.resolve()
     restoring = named(given.sr or ["ours={}", f"ours, told={{{TOLD_SETTINGS}}}"])
+    taking_noise = named(given.denoise or ["ours={config: [denoise]}"])
+    blind = work / next(iter(restoring)).replace(" ", "_")
     found = {
         "sr": super_resolution(data, work, restoring),
         "thick": thick_slices(data, work, restoring),
-        "denoise": denoising(data, work, named(given.denoise or ["ours={config: [denoise]}"])),
+        "denoise": denoising(data, work, taking_noise),
+        "operator": operator_part(data, work, super_resolution_cases(data), blind),
+        "lesions": lesions(data, work, restoring, taking_noise),
         "others": {"mice": mice(RESULTS), "diffusion": diffusion(RESULTS)},
     }
     page = Path(__file__).with_name("acquired.md").read_text(encoding="utf-8").format(**found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmarks.real_brains import SOURCES
+from benchmarks.real_brains import SOURCES, Source
 from custom.data.preparation.cropping import crop_air
 from custom.physics.acquisition import OPERATORS, acquire, rician
 from custom.physics.intensity_statistics import reference_intensity
@@ -22,6 +22,7 @@ from custom.transforms.non_local_means import estimated_noise
 
 Array = NDArray[np.float32]
 
+TESTED = tuple(source for source in SOURCES if source.split != "training")
 HELD, TRAINED = "held scanner", "scanner of the training, other person"
 SAME_GRID = "same grid"  # in the operator's place: noise alone
 NOISE = (0.0, 0.03, 0.06)
@@ -159,12 +160,10 @@ def repeat_cases(data: Path) -> list[Case]:
     return found
 
 
-def truths(data: Path, largest: int) -> Iterator[Truth]:
-    """Read the middle of every volume that no training step saw."""
+def truths(data: Path, largest: int, sources: Sequence[Source] = TESTED) -> Iterator[Truth]:
+    """Read the middle of volumes; by default of every one that no training step saw."""
     trained = {source.scanner for source in SOURCES if source.split == "training"}
-    for source in SOURCES:
-        if source.split == "training":
-            continue
+    for source in sources:
         image = nib.load(data / source.file)
         values = np.asarray(image.dataobj, np.float32)
         values, affine = crop_air(values, np.asarray(image.affine, np.float64), largest)

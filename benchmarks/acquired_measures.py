@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from benchmarks.acquired_cases import GAIN_FROM, Case, Truth
 from benchmarks.acquired_methods import restored
@@ -98,6 +102,53 @@ def repeat_errors(cases: Iterable[Case], folder: Path) -> list[float]:
         errors = [(v - case.truth.values)[head] for v in (restored(folder, case), case.degraded())]
         found.append(float(np.linalg.norm(errors[0]) / np.linalg.norm(errors[1])))
     return found
+
+
+def own_noise(case: Case, folder: Path) -> Row:
+    """Return what a denoiser took for noise in a volume that nothing was added to.
+
+    ``level``: its estimate, as a share of the tissue; ``taken``: deviation of what it took away in
+    the head, over that level; ``psnr_head``: how near the result is to the volume.
+    """
+    sidecar = json.loads((folder / f"{case.name}_restored.json").read_text(encoding="utf-8"))
+    sigma = float(sidecar["parameters"]["noise_level"])
+    result = restored(folder, case)
+    change = (result - case.degraded())[case.truth.head]
+    return {
+        "level": sigma / case.truth.tissue,
+        "taken": float(np.sqrt(np.mean(change**2))) / sigma,
+        HEAD.name: measured(case, result)[HEAD.name],
+    }
+
+
+def repeat_noise(cases: Sequence[Case]) -> Row:
+    """Return what consecutive scans of a series differ by, in the head.
+
+    ``correlation``: of the difference between neighbours in the plane, 0 for white noise; ``error``
+    of the scans as a share of the tissue; ``white``: the part of it that second differences along
+    all axes find; ``left``: the share of the error that stays if all of that is taken away.
+    """
+    found = []
+    for first, second in pairwise(cases):
+        head, tissue = first.truth.head, first.truth.tissue
+        change = (second.degraded() - first.degraded()) / (np.sqrt(2) * tissue)
+        near = [head & np.roll(head, 1, axis) for axis in (0, 1)]
+        moved = [np.roll(change, 1, axis) for axis in (0, 1)]
+        high = change
+        for axis in range(3):
+            high = ndimage.convolve1d(high, [1, -2, 1], axis) / np.sqrt(6)
+        found.append(
+            (
+                np.mean(
+                    [np.corrcoef(change[n], m[n])[0, 1] for n, m in zip(near, moved, strict=True)]
+                ),
+                np.sqrt(np.mean((first.degraded() - first.truth.values)[head] ** 2)) / tissue,
+                np.median(np.abs(high[head])) / 0.6745,
+            )
+        )
+    correlation, error, white = np.mean(found, axis=0).tolist()
+    left = math.sqrt(1 - (white / error) ** 2)
+    return {"correlation": correlation, "error": error, "white": white, "left": left}
 
 
 def conditions(rows: Iterable[Row]) -> list[tuple[str, float]]:

@@ -29,7 +29,7 @@ from custom.transforms.non_local_means import non_local_means
 BUNDLE = REPOSITORY / "bundles" / "gan3d_sr_denoise"
 Method = Callable[[Array, Case], Array]
 # Names of ``acquired_by``; of an operator that no training uses it is told nothing.
-_AS_TOLD = {"kspace": "truncated", "triangle": "linear", "spline": "acquired"}
+AS_TOLD = {"kspace": "truncated", "triangle": "linear", "spline": "acquired"}
 
 
 def cubic(low: Array, scale: Sequence[int] = (2, 2, 2)) -> Array:
@@ -134,7 +134,7 @@ def run_ours(name: str, settings: str, cases: Iterable[Case], work: Path) -> Pat
     parts: dict[str, list[str]] = {}
     for case in cases:
         file = case.write(work / "inputs")
-        told = settings.replace("{operator}", _AS_TOLD.get(case.operator, case.operator))
+        told = settings.replace("{operator}", AS_TOLD.get(case.operator, case.operator))
         told = told.replace("{sigma}", f"{case.sigma:.6g}")
         if min(case.scale) != max(case.scale):
             told = json.dumps({**yaml.safe_load(told), "scale": list(case.scale)})

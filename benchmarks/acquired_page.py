@@ -120,6 +120,16 @@ def whole_table(rows: Sequence[Row], methods: Sequence[str]) -> str:
     return markdown(["volume", "", *methods], lines)
 
 
+def clean_table(found: Mapping[str, Mapping[str, float]]) -> str:
+    """Return what was taken for noise in each volume that nothing was added to."""
+    lines = [
+        [scan, f"{100 * one['level']:.1f} %", f"{one['taken']:.2f}", f"{one[HEAD.name]:.2f}"]
+        for scan, one in found.items()
+    ]
+    head = ["volume", "noise level found, of the tissue", "taken away, in levels", "PSNR, dB"]
+    return markdown(head, lines)
+
+
 def repeat_table(errors: Mapping[str, Sequence[float]]) -> str:
     """Return the error of each repeat against the mean of the others, 1 for the scan itself."""
     count = len(next(iter(errors.values())))

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import acquired_cases, acquired_measures, acquired_methods, acquired_page
+from benchmarks import (
+    acquired_cases,
+    acquired_measures,
+    acquired_methods,
+    acquired_operator,
+    acquired_page,
+)
 from benchmarks.acquired_cases import HELD, SAME_GRID, VARYING, Case, Truth, head_of
 from custom.physics.acquisition import OPERATORS, TRAINING_OPERATORS, acquire
 
@@ -148,3 +154,26 @@ def test_white_noise_gain_of_zero_filling_is_one(tmp_path, monkeypatch):
     (found,) = acquired_measures.noise_gains(cases, folder)
     # Each frequency of the band keeps its amplitude, an eighth of all: 2 ** 1.5 / 8 ** 0.5 = 1.
     assert found == pytest.approx(1, rel=5 / np.sqrt(2 * 16**3) * 1.5)
+
+
+def power_law(seed, size=64):
+    """A volume whose power falls with the third power of the frequency."""
+    along = np.ix_(*[np.fft.fftfreq(size)] * 3)
+    radius = np.sqrt(sum(axis**2 for axis in along))
+    radius[0, 0, 0] = 1
+    white = np.random.default_rng(seed).normal(size=(size,) * 3)
+    return np.fft.ifftn(np.fft.fftn(white) * radius**-1.5).real.astype(np.float32)
+
+
+def test_operators_are_told_apart_where_all_spectra_fall_alike():
+    names = ("kspace", "hamming", "triangle")
+    known = {
+        (name, 0.0): np.stack([acquired_operator.falls(low(power_law(s), name)) for s in range(8)])
+        for name in names
+    }
+    for name in names:
+        found, how_likely = acquired_operator.likeliest(
+            known, acquired_operator.falls(low(power_law(99), name))
+        )
+        assert found == name
+        assert how_likely > 0.9
