@@ -96,6 +96,17 @@ def test_slices_of_a_2d_scan_move_by_package_those_of_a_3d_scan_alike():
     assert torch.allclose(alike[..., 0], alike[..., 4], atol=1e-5)
 
 
+def test_the_slices_of_a_package_that_does_not_move_are_the_still_ones():
+    """Bit for bit: else they count as restorations of 147 dB in a mean of PSNR."""
+    volume = head().as_subclass(torch.Tensor)
+    paths = torch.zeros(2, 3, 64)
+    paths[1, 2, 10:] = 4.0
+    moved, severity, _ = with_motion(volume, MotionDraw("sudden", paths, 0), (2.0, 1.5, 3.0))
+    assert torch.equal(moved[..., ::2], volume[..., ::2])
+    assert (moved[..., 1::2] - volume[..., 1::2]).abs().max() > 0.01
+    assert severity > 0
+
+
 def test_millimetres_and_the_axes_of_the_plane_and_of_space():
     """All lines but the centre's are read in another pose: nearly the moved image, less a mean."""
     image, spacing = head((24, 30, 28)).as_tensor(), (2.0, 1.5, 1.0)
