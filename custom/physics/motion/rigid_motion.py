@@ -150,22 +150,29 @@ def _rotated_spectrum(image: Tensor, angles: Sequence[float], spacing: Sequence[
         if degrees == 0:
             continue
         angle = math.radians(degrees)
-        outer = (first, second, -math.tan(angle / 2))
-        for along, across, amount in (outer, (second, first, math.sin(angle)), outer):
+        outer = (first, second, _ramp(result, spacing, first, second, -math.tan(angle / 2)))
+        inner = (second, first, _ramp(result, spacing, second, first, math.sin(angle)))
+        for along, across, ramp in (outer, inner, outer):
             if across in spectral:
                 result = fft.ifft(result, dim=across - dims, norm="ortho")
                 spectral.remove(across)
             if along not in spectral:
                 result = fft.fft(result, dim=along - dims, norm="ortho")
                 spectral.add(along)
-            sizes = [image.shape[axis - dims] for axis in (along, across)]
-            place = torch.arange(sizes[1]) - (sizes[1] - 1) / 2
-            shift = amount * spacing[across] / spacing[along] * place.to(result.real.dtype)
-            frequency = fft.fftfreq(sizes[0], dtype=result.real.dtype)
-            turns = _along(frequency, along, dims) * _along(shift, across, dims)
-            result = result * _phase(-turns)
+            result = result * ramp
     left = [axis - dims for axis in range(dims) if axis not in spectral]
     return fft.fftn(result, dim=left, norm="ortho") if left else result
+
+
+def _ramp(
+    image: Tensor, spacing: Sequence[float], along: int, across: int, amount: float
+) -> Tensor:
+    """Return the phases that shift rows along one axis, in proportion to their place across."""
+    dims, real = len(spacing), image.real.dtype
+    length, rows = image.shape[along - dims], image.shape[across - dims]
+    place = (torch.arange(rows, dtype=real) - (rows - 1) / 2) * spacing[across] / spacing[along]
+    frequency = fft.fftfreq(length, dtype=real)
+    return _phase(_along(frequency, along, dims) * _along(-amount * place, across, dims))
 
 
 def _last(dims: int) -> list[int]:

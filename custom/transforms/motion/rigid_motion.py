@@ -81,7 +81,7 @@ def with_motion(
     Shape:
         ``(1, X, Y, Z)``; output the same.
     """
-    slices = volume.movedim(slice_dim + 1, 1)[0].contiguous()
+    slices = volume.as_subclass(Tensor).movedim(slice_dim + 1, 1)[0].contiguous()
     edges = [spacing[slice_dim], *(e for axis, e in enumerate(spacing) if axis != slice_dim)]
     dims = 2 if draw.paths.shape[1] == 3 else 3
     axis = draw.phase_axis + dims - 2
@@ -207,7 +207,7 @@ class RandRigidMotiond(RandomizableTransform, MapTransform):
         result = dict(data)
         for key in self.key_iterator(result):
             volume = data[key]
-            plain = torch.as_tensor(volume).as_subclass(Tensor).float()
+            plain = torch.as_tensor(volume).as_subclass(Tensor).float().cpu()
             if plain.min() < 0:
                 raise ValueError(f"{key} must be a magnitude image, got values below 0")
             draw = self.randomize(data)
@@ -217,7 +217,7 @@ class RandRigidMotiond(RandomizableTransform, MapTransform):
             moved, severity, displacement = plain, 0.0, 0.0
             if draw.kind != "still" or draw.noise_std > 0 or draw.fraction < 1:
                 moved, severity, displacement = with_motion(
-                    plain.cpu(), draw, spacing, self.slice_dim, self.states
+                    plain, draw, spacing, self.slice_dim, self.states
                 )
             result[key] = convert_to_dst_type(moved, volume, dtype=torch.float32)[0]
             result["severity"], result["rms_displacement"] = severity, displacement
