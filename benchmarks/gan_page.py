@@ -101,14 +101,13 @@ def trainings_table(trainings: Mapping[str, tuple[Mapping[str, Any], Curves]]) -
     rows = []
     for name, (config, curves) in trainings.items():
         epochs = max(epoch for curve in curves.values() for epoch in curve)
-        seconds = sum(curves.get("seconds", {}).values())
         ends = [_last(curves, f"train_{term}") for term in (*OPTIMUM, "pixel_loss", "feature_loss")]
         critic = str(config.get("critic_def", {}).get("_target_", "")).rpartition(".")[2]
         critic = critic if "train_critic_loss" in curves else "-"
         network = config["network_def"]
         width = str(network.get("channels", network.get("features", "-")))
-        rows.append([TITLES[name], width, critic, str(epochs), f"{seconds / 60:.0f}", *ends])
-    head = ["training", "features of the network", "critic", "epochs", "minutes"]
+        rows.append([TITLES[name], width, critic, str(epochs), *ends])
+    head = ["training", "features of the network", "critic", "epochs"]
     return markdown([*head, "critic loss", "adversarial loss", "pixel loss", "feature loss"], rows)
 
 

@@ -44,7 +44,7 @@ def cosine(num_steps: int, noise_variance: float = 1.0, offset: float = 0.008) -
 
 
 def cosine_product(num_steps: int, noise_variance: float = 0.3) -> PathTables:
-    """Return the path with the squared cosine on ``alpha_t`` itself, as printed.
+    """Return the path whose ``alpha_t`` is a squared cosine, the source's formula.
 
     Most of it is pure noise: of 1000 steps the product is 1e-3 at t = 202 and 1e-10 at 300.
     """

@@ -112,7 +112,7 @@ def acquired_lines(lines: int, fraction: float) -> Tensor:
     if not 0.5 < fraction <= 1:
         raise ValueError(f"fraction must be above 0.5 and at most 1, got {fraction}")
     frequency: Tensor = fft.fftfreq(lines, 1 / lines).round()
-    kept = max(math.ceil(fraction * lines), lines // 2 + 1)
+    kept = math.ceil(fraction * lines)
     return frequency >= lines - kept - lines // 2
 
 

@@ -22,8 +22,9 @@ _HEAD = 80.0  # mm, the radius of Jenkinson's sphere
 def kspace_nrmse(moved: Tensor, still: Tensor) -> float:
     r"""Return the error of a k-space over its norm, :math:`\|k - k_0\| / \|k_0\|`.
 
-    Of the measures tried it ranks images best by their PSNR (Spearman 0.90; RMS displacement
-    0.70). Noise and lines that are not read should be left out of both.
+    It ranks images by their PSNR better than :func:`rms_displacement` does
+    (docs/methods/motion_cdm.md, "Motion"). Noise and lines that are not read should be left out of
+    both.
     """
     # Over real numbers: torch's norm of complex ones takes five times as long.
     parts = [torch.view_as_real(k) if k.is_complex() else k for k in (moved - still, still)]

@@ -73,8 +73,8 @@ def line_poses(
     """Return the pose in which each line is read, relative to the centre's.
 
     The image lies where the centre of k-space was read. Were it any other pose, the whole image
-    would be displaced: an error that no one sees, and 2 to 5 dB. The parameters are subtracted; of
-    three rotations that is their composition to first order.
+    would be displaced: an error that no one sees, and that costs much PSNR. The parameters are
+    subtracted; of three rotations that is their composition to first order.
 
     Args:
         path: Poses at evenly spaced times of the scan; the nearest is taken.

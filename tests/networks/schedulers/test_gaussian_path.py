@@ -229,7 +229,7 @@ def test_the_cosine_is_monais_but_for_the_last_step():
 
 
 def test_the_thesis_posterior_needs_its_beta_and_its_prefactor():
-    """Equations 7.18 to 7.19 and chapter 10: ours are the formulas as corrected, not as printed."""
+    """Equations 7.18 to 7.19 and chapter 10: corrected they hold, those of the thesis fail."""
     t, path = 500, GaussianPath("ddpm_linear", 1000, "noise")
     beta = torch.linspace(1e-4, 2e-2, 1000, dtype=torch.float64)
     alpha, bar = 1 - beta[t - 1], (1 - beta).cumprod(0)
@@ -253,7 +253,7 @@ def test_the_thesis_posterior_needs_its_beta_and_its_prefactor():
 def test_with_alpha_for_its_product_the_end_would_be_the_clean_image():
     path = GaussianPath("ddpm_linear", 1000, "clean")
     assert path.clean_gain[-1] < 0.01
-    assert path.clean_gain[-1] / path.clean_gain[-2] > 0.98  # the root of alpha_T, as printed
+    assert path.clean_gain[-1] / path.clean_gain[-2] > 0.98  # the thesis: root of alpha_T
 
 
 def test_the_product_of_cosines_is_zero_long_before_its_end():
