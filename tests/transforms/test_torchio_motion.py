@@ -59,6 +59,7 @@ def test_torchio_gives_negative_voxels_which_are_cut(torchio):
     assert (raw < 0).float().mean() > 0.2
     moved = TorchIOMotiond("image")({"image": image / image.max()})["image"]
     assert moved.min() == 0
+    assert (moved == 0).float().mean() > 0.2
     assert moved.max() == pytest.approx(1)
 
 
