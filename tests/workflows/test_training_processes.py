@@ -94,6 +94,8 @@ def test_a_stopped_training_says_so_and_ends_with_the_code_of_its_signal(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        # Tests that run in the background of a shell inherit that it ignores this signal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 200
     while epochs(tmp_path) < 1 and process.poll() is None and time.monotonic() < deadline:
