@@ -11,7 +11,7 @@ Training and test share no person and no scanner. The test volumes are the one w
 voxels and those of a person with a stroke, which must not be smoothed away. Validation holds
 another head, and a person whom the training does not hold, of a scanner that it does.
 
-Run: ``python -m benchmarks.real_brains --data FOLDER --output FOLDER [--largest N]``
+Run: ``python -m benchmarks.real_brains --data FOLDER --output FOLDER [--largest N] [--all-maps]``
 """
 
 from __future__ import annotations
@@ -72,11 +72,18 @@ LABEL_MAPS = (
     *(f"labels/synthseg_seg_{number:02d}_1mm.nii.gz" for number in range(1, 4)),
     *(f"labels/synthsr_brain{number}_labels_1mm.nii.gz" for number in range(1, 6)),
 )
+FURTHER_MAPS = tuple(f"labels/synthseg_seg_{number:02d}_1mm.nii.gz" for number in range(4, 13))
+
+
+def _maps(files: tuple[str, ...]) -> tuple[Source, ...]:
+    """Return label maps, of which images are made."""
+    return tuple(
+        Source(file, "training", Path(file).name[:-7], "no scanner: label map") for file in files
+    )
+
+
 SOURCES = (
-    *(
-        Source(file, "training", Path(file).name[:-7], "no scanner: label map")
-        for file in LABEL_MAPS
-    ),
+    *_maps(LABEL_MAPS),
     *_sources(
         "training", "philips_a", "Philips Elition X", "human_t1/philips3T_subA_T1w_1mm.nii.gz"
     ),
@@ -164,7 +171,7 @@ def prepare(
             image = nib.load(data / source.file)
             cut = None if source.split == "training" else largest
             values = np.asarray(image.dataobj, np.float32)
-            if source.file in LABEL_MAPS:
+            if source.file.startswith("labels/"):
                 values = label_contrast(values.astype(int), rng)
             label, affine = crop_air(values, image.affine, cut)
             scan = Path(source.file).name.removesuffix(".nii.gz")
@@ -246,8 +253,12 @@ def main(make: Callable[..., list[dict[str, Any]]] | None = None, about: str = _
     parser.add_argument("--data", type=Path, required=True, help="folder with the open data")
     parser.add_argument("--output", type=Path, required=True, help="where the dataset goes")
     parser.add_argument("--largest", type=int, help="cut validation and test to so many voxels")
-    arguments = parser.parse_args()
-    print(table((make or prepare)(arguments.data, arguments.output, largest=arguments.largest)))
+    if make is None:
+        parser.add_argument("--all-maps", action="store_true", help="17 label maps, not 8")
+    given = vars(parser.parse_args())
+    if given.pop("all_maps", False):
+        given["sources"] = SOURCES + _maps(FURTHER_MAPS)
+    print(table((make or prepare)(**given)))
 
 
 if __name__ == "__main__":

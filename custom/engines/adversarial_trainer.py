@@ -26,11 +26,12 @@ __all__ = ["AdversarialTrainer"]
 class AdversarialTrainer(Trainer):
     r"""MONAI trainer of a generator, a critic and an optional feature extractor.
 
-    .. math:: L_G = w_f\, \overline{|F(x) - F(y)|} + w_p\, \overline{|x - y|} + w_a\, L_G^{adv}
+    .. math:: L_G = w_f\, d(F(y), F(x)) + w_p\, \overline{|x - y|} + w_a\, L_G^{adv}
 
-    with references :math:`x`, generated :math:`y`. The critic minimises its adversarial loss and
-    its penalty, the extractor :math:`\overline{|F(x) - F(y)|}`, as the generator does. All
-    gradients are of the same state of the networks; then all are stepped.
+    with references :math:`x`, generated :math:`y`, and :math:`d` the mean absolute difference
+    unless another is given. The critic minimises its adversarial loss and its penalty, the
+    extractor :math:`d(F(y), F(x))`, as the generator does. All gradients are of the same state of
+    the networks; then all are stepped.
 
     Three players have a trained extractor; DISGAN has another critic; WGAN-GP has a
     ``WassersteinLoss``, a ``GradientPenalty`` and five ``critic_steps``. A frozen extractor makes a
@@ -59,6 +60,7 @@ class AdversarialTrainer(Trainer):
         adversarial_loss: With methods ``critic(real, fake)`` and ``generator(real, fake)``.
         critic_penalty: Of the critic and its inputs of both kinds, added to its loss, as
             :class:`custom.losses.gradient_penalty.GradientPenalty`; None: none.
+        feature_loss: ``d``, of the features of a result and of its reference; None: absolute.
         feature_weight, pixel_weight, adversarial_weight: ``w_f``, ``w_p``, ``w_a``.
         instance_noise: Applied to every input of the critic; attached if it is a handler, as
             :class:`custom.handlers.instance_noise.InstanceNoise`.
@@ -95,6 +97,7 @@ class AdversarialTrainer(Trainer):
         train_extractor: bool = True,
         adversarial_loss: Any = None,
         critic_penalty: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None,
+        feature_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         feature_weight: float = 1.0,
         pixel_weight: float = 0.01,
         adversarial_weight: float = 0.005,
@@ -130,6 +133,7 @@ class AdversarialTrainer(Trainer):
         self.network, self.critic, self.extractor = network, critic, extractor
         self.optimizer = optimizer  # handlers read its rate
         self.players = [(network, optimizer), (critic, critic_optimizer)]
+        self.feature_loss = feature_loss or l1_loss
         self.feature_weight, self.pixel_weight = feature_weight, pixel_weight
         self.adversarial_weight = adversarial_weight
         self.train_extractor = extractor is not None and train_extractor
@@ -229,7 +233,7 @@ class AdversarialTrainer(Trainer):
             # Only a learning extractor needs the graph of the references' features.
             with torch.set_grad_enabled(self.train_extractor):
                 wanted = self.extractor(label)
-            loss: Any = l1_loss(self.extractor(fake), wanted)
+            loss: Any = self.feature_loss(self.extractor(fake), wanted)
         weights = list(self.extractor.parameters()) if self.train_extractor else []
         self.grad_scaler.scale(loss).backward(inputs=[fake, *weights])
         if fake.grad is not None:

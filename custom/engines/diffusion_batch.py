@@ -10,7 +10,13 @@ from monai.utils.enums import CommonKeys
 from torch import Tensor
 
 from custom.networks.schedulers.anchored_path import AnchoredPathScheduler
-from custom.networks.schedulers.diffusion_process import DiffusionProcess, middle_slice, on_device
+from custom.networks.schedulers.diffusion_process import (
+    DiffusionProcess,
+    Target,
+    check_target,
+    middle_slice,
+    on_device,
+)
 from custom.networks.schedulers.residual_noise import ResidualNoise
 from custom.physics.image_moments import standardise
 from custom.setting_checks import check_share
@@ -32,6 +38,7 @@ class DiffusionPrepareBatch(PrepareBatch):
         process: The diffusion process.
         end_share: Expected share of samples put at ``t = T``, where every restoration starts and
             most of its error is made; in 0..1.
+        target: ``noise``: the batch has :math:`e` in the place of the clean image.
 
     Shape:
         ``label`` (clean): ``(B, C, *spatial)``; ``image`` (degraded): ``(B, A, *spatial)``, with
@@ -40,16 +47,21 @@ class DiffusionPrepareBatch(PrepareBatch):
         degraded images as its ``anchor``.
 
     Raises:
-        ValueError: If ``end_share`` is no number in 0..1.
+        ValueError: If ``end_share`` is no number in 0..1, or the target is noise that the process's
+            network does not predict.
 
     Source:
         docs/methods/motion_cdm.md, "Paths".
     """
 
-    def __init__(self, process: DiffusionProcess, end_share: float = 0.0) -> None:
+    def __init__(
+        self, process: DiffusionProcess, end_share: float = 0.0, target: Target = "clean"
+    ) -> None:
         check_share("end_share", end_share)
+        check_target(target, process)
         self.process = process
         self.end_share = end_share
+        self.target = target
 
     def __call__(
         self,
@@ -72,7 +84,9 @@ class DiffusionPrepareBatch(PrepareBatch):
         step = drawn.to(clean.device)
         degraded = middle_slice(anchor, clean.shape[1])
         mean, std = on_device(self.process, clean.device).moments(clean, degraded, step)
-        return mean + self._noise(drawn, mean, std), clean, (step,), {"anchor": anchor}
+        noise = self._noise(drawn, mean, std)
+        target = noise / std if self.target == "noise" else clean
+        return mean + noise, target, (step,), {"anchor": anchor}
 
     def _pair(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the clean and the degraded images."""

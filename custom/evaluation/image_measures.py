@@ -26,6 +26,7 @@ __all__ = [
     "band_correlation",
     "band_power",
     "bright_voxels",
+    "brightness",
     "kspace_error",
     "lpips",
     "mse",
@@ -50,6 +51,13 @@ def nrmse(region: str | None = None, **said: Any) -> Measure:
     """Return the normalised root mean squared error."""
     text = "norm of the error over norm of the reference"
     measure = Measure("nrmse", "NRMSE", "", "lower", None, text, _of_pair(normalised_error))
+    return _measure(measure, region, said)
+
+
+def brightness(region: str | None = None, **said: Any) -> Measure:
+    """Return the mean of an image over that of its reference."""
+    text = "mean of the image over that of the reference"
+    measure = Measure("brightness", "brightness", "", "target", 3, text, _of_pair(_brightness))
     return _measure(measure, region, said)
 
 
@@ -169,6 +177,10 @@ def _of_pair(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return function(compared.predicted, compared.reference, mask)
 
     return measure
+
+
+def _brightness(predicted: Tensor, reference: Tensor, mask: Tensor | None) -> Tensor:
+    return mean_of_each(predicted, mask) / mean_of_each(reference, mask)
 
 
 def _psnr(compared: Compared, mask: Tensor | None = None) -> Tensor:

@@ -197,7 +197,7 @@ class Slices(Units):
         excluded: Scan to the slices that were left out.
 
     Shape:
-        Images of the items: ``(1, X, Y, S)``; factors: ``(S,)``.
+        Images of the items: ``(1, X, Y, S)``; factors: ``(S,)``, or one for all.
     """
 
     own = ("slice",)
@@ -216,7 +216,7 @@ class Slices(Units):
         kept = [index for index in range(len(reference)) if index not in bad]
         if not kept:
             return None
-        factors = torch.as_tensor(item.get("image_scale", torch.ones(len(reference))))
+        factors = torch.as_tensor(item.get("image_scale", 1.0)).expand(len(reference))
         factors = factors.cpu().double()[kept]
         acquired = reference[kept] * factors.reshape(-1, 1, 1, 1)
         width = _range_of(name, acquired.unsqueeze(0), self.rule)[0]

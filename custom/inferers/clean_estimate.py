@@ -9,7 +9,13 @@ import torch
 from monai.inferers import Inferer, SimpleInferer
 from torch import Tensor
 
-from custom.networks.schedulers.diffusion_process import DiffusionProcess, middle_slice, on_device
+from custom.networks.schedulers.diffusion_process import (
+    DiffusionProcess,
+    Target,
+    check_target,
+    middle_slice,
+    on_device,
+)
 
 __all__ = ["CleanEstimate"]
 
@@ -26,11 +32,15 @@ class CleanEstimate(Inferer):
         conditioned: Whether the network sees the anchor as further channels, after ``x_t``.
         denoiser: How the network is run: ``denoiser(images, network, position, ...)``. A tiled
             inferer runs it in tiles, while the process sees whole images.
+        target: ``noise``: return the predicted noise itself, which a training compares.
 
     Shape:
         ``inputs``: ``(B, C, *spatial)``; the estimate: ``(B, D, *spatial)`` with ``D`` channels
         of the network; ``step``: ``(B,)``, int64; ``anchor``: ``(B, A, *spatial)``, the degraded
         image in the middle of its neighbouring slices.
+
+    Raises:
+        ValueError: If the network predicts no noise that is the target.
     """
 
     def __init__(
@@ -38,9 +48,13 @@ class CleanEstimate(Inferer):
         process: DiffusionProcess,
         conditioned: bool = False,
         denoiser: Inferer | None = None,
+        target: Target = "clean",
     ) -> None:
+        check_target(target, process)
         self.process = process
         self.conditioned = conditioned
+        self.target = target
+        self.whole = denoiser is None
         self.denoiser = denoiser or SimpleInferer()
 
     def __call__(
@@ -67,6 +81,17 @@ class CleanEstimate(Inferer):
         degraded = None if anchor is None else middle_slice(anchor, channels)
         position = step.float() / process.num_steps
         # Tiles are put together in main memory, in float32.
-        made = self.denoiser(seen, network, position, *others, **kwargs).to(inputs)
+        made: Tensor = self.denoiser(seen, network, position, *others, **kwargs).to(inputs)
+        if self.target == "noise":
+            return made
         clean = process.estimate_clean(inputs, made[:, :channels], step, degraded)
         return torch.cat([clean, made[:, channels:]], dim=1)
+
+    def encoded(self, network: Callable[..., Tensor], anchor: Tensor) -> dict[str, Tensor]:
+        """Return what a network computes from the anchor alone, to be given to every step.
+
+        Empty without a method ``encode`` of the network, and where it is run in tiles, which a code
+        of the whole image does not fit.
+        """
+        encode = getattr(network, "encode", None)
+        return {"code": encode(anchor)} if encode and self.conditioned and self.whole else {}

@@ -64,6 +64,8 @@ class IterativeInferer(Inferer):
         start_noise_scale: Factor of the process's deviation at the start of a pass; 0: it starts at
             the mean.
         conditioned: Whether the network sees the degraded image after ``x_t``, as further channels.
+            One with a method ``encode`` gets ``encode(degraded)``, computed once for all steps and
+            passes, as ``code``.
         num_slices: Neighbouring slices of the degraded image that a conditioned network sees, odd.
         spatial_dim: Axis of volumes that counts slices: 0, 1 or 2; None: volumes are not divided.
         denoiser: How the network is run at each step, see
@@ -162,6 +164,7 @@ class IterativeInferer(Inferer):
         ``(num_samples, n, 1, *plane)``, with a second channel if the network knows the deviation.
         """
         generators = [_generator(self.seed, first + index) for index in range(len(anchor))]
+        kwargs = kwargs | self._estimate.encoded(network, anchor)
         passes = [
             self._walk_back(anchor, generators, network, *args, **kwargs)
             for _ in range(self.num_samples)

@@ -108,6 +108,20 @@ def test_every_term_alone_moves_the_generator(term, loss):
     assert all(gradient.abs().max() > 1e-6 for gradient in gradients(players.network))
 
 
+def test_features_can_be_compared_by_another_difference():
+    found = []
+    for loss in (None, nn.L1Loss(), nn.MSELoss()):
+        trainer = trainer_of(tiny_players(), pairs(1), feature_loss=loss, **WEIGHTS)
+        trainer.run()
+        found.append(trainer.state.metrics["train_feature_loss"])
+    players, batch = tiny_players(), pairs(1)[0]
+    with torch.no_grad():
+        found_features = players.extractor(players.network(batch["image"]))
+        difference = found_features - players.extractor(batch["label"])
+    assert found[0] == found[1]
+    assert found[2] == pytest.approx(float(difference.square().mean()), rel=1e-5)
+
+
 def test_all_step_from_the_same_state():
     """No gradient sees another player's new weights: SGD's steps are the gradients before."""
     kind = {"dtype": torch.float64, "optimizer": torch.optim.SGD, "lr": 0.1}

@@ -61,6 +61,29 @@ def test_places_on_the_path_have_the_moments_of_the_forward_chain():
         assert ((drawn.mean(0) - expected).abs() < 5 * drawn.std(0) / len(drawn) ** 0.5).all()
 
 
+def test_the_noise_as_target_is_that_of_the_image():
+    path, batch = GaussianPath("ddpm_linear", 50, "noise"), pairs(6)
+    x_t, noise, (step,), more = DiffusionPrepareBatch(path, target="noise")(batch)
+    mean, std = path.moments(batch["label"], batch["image"], step)
+    torch.testing.assert_close(mean + std * noise, x_t)
+
+    def network(seen, position):
+        return 2 * noise
+
+    predicted = CleanEstimate(path, target="noise")(x_t, network, step, **more)
+    assert torch.equal(predicted, 2 * noise)
+    known = CleanEstimate(path)(x_t, lambda seen, position: noise, step, **more)
+    torch.testing.assert_close(known, batch["label"], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("part", [DiffusionPrepareBatch, CleanEstimate])
+def test_noise_is_no_target_of_a_network_that_predicts_something_else(part):
+    with pytest.raises(ValueError, match="target noise needs prediction noise, got residual"):
+        part(GaussianPath("straight", 10), target="noise")
+    with pytest.raises(ValueError, match="target must be one of clean, noise"):
+        part(GaussianPath("straight", 10), target="nois")
+
+
 def test_a_gaussian_path_is_drawn_about_the_middle_slice_by_five_standard_errors():
     path, samples = GaussianPath("straight", 4, noise_std=0.5), 8000
     generator = torch.Generator().manual_seed(0)

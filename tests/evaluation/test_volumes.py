@@ -21,6 +21,7 @@ MEASURES = [
     of.psnr("foreground"),
     of.ssim("foreground"),
     of.nrmse(),
+    of.brightness(),
     of.kspace_error(),
     of.band_power(),
     of.band_correlation(),
@@ -79,6 +80,7 @@ def test_a_constant_error_by_hand(tmp_path: Any) -> None:
     assert float(row["psnr_foreground"]) == pytest.approx(float(row["psnr"]), rel=1e-5)
     size = float(label.double().square().mean().sqrt())
     assert float(row["nrmse"]) == pytest.approx(0.1 / size, rel=1e-5)
+    assert float(row["brightness"]) == pytest.approx(1 + 0.1 / float(label.mean()), rel=1e-5)
     # A constant is the frequency 0 alone: norm 0.1 sqrt(n) over the norm of the centre.
     spectrum = np.fft.fftshift(np.fft.fftn(label[0].double().numpy(), norm="ortho"))
     middle = tuple(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from custom.data.datasets.dataset_writer import DatasetKind, Placed, StoredImage
 from custom.physics.downsampling import downsample, low_affine
 
-__all__ = ["DIFFUSION_SERIES", "PAIRED_STACKS", "VOLUMES", "volume_pair"]
+__all__ = ["DIFFUSION_SERIES", "PAIRED_STACKS", "SAME_GRID_VOLUMES", "VOLUMES", "volume_pair"]
 
 _FINE = (2, 2, 1)
 
@@ -33,6 +33,11 @@ VOLUMES = DatasetKind(
     }
 )
 """Volumes in scanner units, and partners of half the resolution, see :func:`volume_pair`."""
+
+SAME_GRID_VOLUMES = DatasetKind(
+    {"image": StoredImage("images", np.int16), "label": StoredImage("labels", np.int16)}
+)
+"""Degraded volumes and their references on one grid, in scanner units."""
 
 DIFFUSION_SERIES = DatasetKind(
     {

@@ -60,6 +60,7 @@ class InputChecks(ImageChecks):
 
     Args:
         min_size: Least number of voxels along each axis of a slice.
+        min_slices: Least number of slices; 3D volumes alone if above 1.
         memory_per_voxel: Bytes that the whole restoration needs for each voxel of the input.
         memory_per_slice_voxel: Bytes that the network needs for each voxel of the slices of one
             batch.
@@ -69,12 +70,14 @@ class InputChecks(ImageChecks):
         derived_maps: See :class:`ImageChecks`.
 
     Raises:
-        ValueError: If ``min_size < 1``, or ``slice_axis`` names no axis.
+        ValueError: If ``min_size`` or ``min_slices`` is no whole number of at least 1, or
+            ``slice_axis`` names no axis.
     """
 
     def __init__(
         self,
         min_size: int = 16,
+        min_slices: int = 1,
         memory_per_voxel: float = 0.0,
         memory_per_slice_voxel: float = 0.0,
         slices_at_a_time: int = 1,
@@ -83,10 +86,11 @@ class InputChecks(ImageChecks):
         derived_maps: DerivedMaps = "refuse",
     ) -> None:
         super().__init__(derived_maps)
-        if min_size < 1:
-            raise ValueError(f"min_size must be at least 1, got {min_size}")
+        check_whole("min_size", min_size, 1)
+        check_whole("min_slices", min_slices, 1)
         check_choice("slice_axis", slice_axis, get_args(SliceAxis))
         self.min_size = min_size
+        self.min_slices = min_slices
         self.memory_per_voxel = memory_per_voxel
         self.memory_per_slice_voxel = memory_per_slice_voxel
         self.slices_at_a_time = slices_at_a_time
@@ -99,8 +103,9 @@ class InputChecks(ImageChecks):
         if fault is not None:
             return fault
         in_plane = list(header.shape)
-        if len(in_plane) == 3:
-            del in_plane[self._axis_of(header)]
+        slices = in_plane.pop(self._axis_of(header)) if len(in_plane) == 3 else 1
+        if slices < self.min_slices:
+            return f"too few slices: {slices}, at least {self.min_slices} needed"
         if len(in_plane) < 2 or min(in_plane) < self.min_size:
             found = " x ".join(map(str, in_plane))
             least = f"{self.min_size} x {self.min_size}"

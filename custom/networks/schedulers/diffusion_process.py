@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
-from custom.setting_checks import check_whole
+from custom.setting_checks import check_choice, check_whole
 
-__all__ = ["DiffusionProcess", "column", "even_steps", "middle_slice", "on_device"]
+__all__ = [
+    "DiffusionProcess",
+    "Target",
+    "check_target",
+    "column",
+    "even_steps",
+    "middle_slice",
+    "on_device",
+]
+
+Target = Literal["clean", "noise"]
+"""What a training compares: estimates of the clean image, or of the noise in ``x_t``."""
 
 
 class DiffusionProcess(Protocol):
@@ -52,6 +63,14 @@ class DiffusionProcess(Protocol):
     ) -> Tensor:
         """Go from ``t`` to ``u < t``; deterministic unless noise of unit variance is given."""
         ...
+
+
+def check_target(target: str, process: DiffusionProcess) -> None:
+    """Raise ``ValueError`` unless a network of the process can be trained by a target."""
+    check_choice("target", target, get_args(Target))
+    predicts = getattr(process, "prediction", None)
+    if target == "noise" and predicts != "noise":
+        raise ValueError(f"target noise needs prediction noise, got {predicts}")
 
 
 def on_device(process: DiffusionProcess, device: torch.device) -> DiffusionProcess:

@@ -51,6 +51,16 @@ def test_any_number_of_slices_passes(tmp_path: Path, shape: tuple[int, ...]) -> 
     InputChecks()(save(tmp_path / "a.nii.gz", magnitude(shape).astype(np.float32)))
 
 
+@pytest.mark.parametrize(("shape", "slices"), [((20, 18), 1), ((20, 18, 2), 2)])
+def test_fewer_slices_than_the_network_sees_are_refused(
+    tmp_path: Path, shape: tuple[int, ...], slices: int
+) -> None:
+    path = save(tmp_path / "a.nii.gz", magnitude(shape).astype(np.float32))
+    line = refusal(path, InputChecks(min_slices=3))
+    assert line == f": too few slices: {slices}, at least 3 needed"
+    InputChecks(min_slices=slices)(path)
+
+
 def test_zarr_passes(tmp_path: Path) -> None:
     write_stack(tmp_path / "a.zarr" / "image", magnitude(), AFFINE)
     InputChecks()(tmp_path / "a.zarr" / "image")

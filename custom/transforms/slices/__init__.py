@@ -1,0 +1,1 @@
+"""Stacks of slices for networks that see some at a time."""
