@@ -35,7 +35,7 @@ class CalibrationTable(ItemHandler):
         self,
         table: QualityTable,
         method: str = "model",
-        deviation_key: str = "uncertainty",
+        deviation_key: str = "spread",
         region: str | None = None,
         group: str | None = None,
     ) -> None:
@@ -107,7 +107,7 @@ def _line(name: str, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
     voxels = sum(row["voxels"] for row in rows)
 
     def mean(key: str) -> float:
-        return sum(row["voxels"] * row[key] for row in rows) / voxels
+        return float(sum(row["voxels"] * row[key] for row in rows) / voxels)
 
     rank = math.nan
     if len(rows) > 2:

@@ -191,7 +191,8 @@ class Slices(Units):
     the units of the slice, so PSNR and SSIM are what they would be on the acquired intensities. An
     excluded slice plays no part in it.
 
-    The column ``slice`` is added, counted from 0.
+    The column ``slice`` is added, counted from 0. Where an item holds a list for a column, it is of
+    a value for each slice.
 
     Attributes:
         excluded: Scan to the slices that were left out.
@@ -220,7 +221,7 @@ class Slices(Units):
         factors = factors.cpu().double()[kept]
         acquired = reference[kept] * factors.reshape(-1, 1, 1, 1)
         width = _range_of(name, acquired.unsqueeze(0), self.rule)[0]
-        rows = [self.about(item) | {"slice": index} for index in kept]
+        rows = [self.about(_of_slice(item, index)) | {"slice": index} for index in kept]
         return Images(
             item, name, rows, lambda stack: _stack(stack)[kept], width / factors, self.regions
         )
@@ -233,6 +234,12 @@ class Slices(Units):
         """Return the slices left out, as text."""
         lists = [f"{scan}: {', '.join(map(str, found))}" for scan, found in self.excluded.items()]
         return {"excluded slices": "; ".join(lists)} if lists else {}
+
+
+def _of_slice(item: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """Return an item with the value of a slice in place of each list."""
+    lists = {key: value[index] for key, value in item.items() if isinstance(value, list)}
+    return dict(item) | lists
 
 
 def _range_of(name: str, reference: Tensor, rule: RangeRule) -> Tensor:

@@ -51,8 +51,9 @@ class IterativeInferer(Inferer):
 
     A network may have a second channel, the logarithm of the deviation of the clean image from
     the estimate. It is read at the first step, where nothing but the scan is known; it is that of
-    the estimate in one step. The mean of ``K`` perfect samples of many steps is further from the
-    truth, by the factor :math:`\sqrt{1 + 1 / K}`.
+    the estimate in one step. Several samples have the deviation that they show instead. The mean
+    of ``K`` perfect samples is further from the truth than that estimate, by the factor
+    :math:`\sqrt{1 + 1 / K}`.
 
     Args:
         process: The diffusion process.
@@ -77,8 +78,8 @@ class IterativeInferer(Inferer):
 
     Shape:
         ``inputs``: ``(B, 1, X, Y)``, or ``(B, 1, X, Y, Z)``. The channels of the output are the
-        restored image (the mean of several samples), the deviation if the network knows it, and
-        the sample standard deviation if ``num_samples > 1``.
+        restored image (the mean of several samples), and the sample standard deviation if
+        ``num_samples > 1``, else the deviation if the network knows it.
 
     Raises:
         ValueError: If an argument is out of its range, several samples are set but no noise, or
@@ -178,8 +179,8 @@ class IterativeInferer(Inferer):
         passes = self.sample(anchor, first, network, *args, **kwargs)
         if self.num_samples == 1:
             return passes[0]
-        std, mean = torch.std_mean(passes, dim=0)
-        return torch.cat([mean, std[:, :1]], dim=1)
+        std, mean = torch.std_mean(passes[:, :, :1], dim=0)
+        return torch.cat([mean, std], dim=1)
 
     def _walk_back(
         self,

@@ -15,7 +15,7 @@ def item(scale: float, of: str, factor: float = 1.0) -> dict:
     label = torch.rand(1, 60, 50, 8) + 1
     true = scale * torch.linspace(0.5, 2, 8).expand(1, 60, 50, 8)
     pred = label + true * torch.randn(label.shape)
-    return {"label": label, "pred": pred, "uncertainty": factor * true, "scan": of, "kind": of}
+    return {"label": label, "pred": pred, "spread": factor * true, "scan": of, "kind": of}
 
 
 def table(**options) -> CalibrationTable:
@@ -57,7 +57,7 @@ def test_a_deviation_of_half_the_error_says_so():
 
 def test_the_region_alone_counts():
     wrong = item(0.02, "a")
-    wrong["uncertainty"][:, 30:] *= 100
+    wrong["spread"][:, 30:] *= 100
     found = table(region="left")
     found.keep(wrong)
     assert found.tables([])[0]["rows"][0][2] == pytest.approx(1, abs=0.02)
@@ -65,7 +65,7 @@ def test_the_region_alone_counts():
 
 def test_without_deviations_there_is_no_table():
     found = table()
-    found.keep({key: value for key, value in item(0.02, "a").items() if key != "uncertainty"})
+    found.keep({key: value for key, value in item(0.02, "a").items() if key != "spread"})
     assert found.tables([]) == []
     found.keep(item(0.02, "a"))
     found.start()

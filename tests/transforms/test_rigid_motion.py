@@ -8,8 +8,9 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose
 
+from custom.physics.motion.moved_volume import MotionDraw, with_motion
 from custom.physics.motion.rigid_motion import rotate
-from custom.transforms.motion.rigid_motion import MotionDraw, RandRigidMotiond, with_motion
+from custom.transforms.motion.rigid_motion import RandRigidMotiond
 
 ACQUISITIONS = ["2d", "3d", "full_3d"]
 NAMES = {"severity", "rms_displacement", "severity_class", "motion_kind", "phase_axis"}
@@ -41,7 +42,7 @@ def test_the_same_seed_draws_the_same_and_a_kept_draw_is_replayed(acquisition, s
     assert first["image"].shape == image.shape
     assert torch.equal(first["image"].affine, image.affine)
     spacing = image.affine.diagonal()[:3].tolist()
-    again, severity, displacement = with_motion(image, transform.draw, spacing, slice_dim)
+    again, severity, displacement, _ = with_motion(image, transform.draw, spacing, slice_dim)
     assert torch.equal(again, second["image"])
     assert (severity, displacement) == (second["severity"], second["rms_displacement"])
     # A draw is in time and millimetres: it is of no size.
@@ -101,10 +102,17 @@ def test_the_slices_of_a_package_that_does_not_move_are_the_still_ones():
     volume = head().as_subclass(torch.Tensor)
     paths = torch.zeros(2, 3, 64)
     paths[1, 2, 10:] = 4.0
-    moved, severity, _ = with_motion(volume, MotionDraw("sudden", paths, 0), (2.0, 1.5, 3.0))
+    moved, severity, _, severities = with_motion(
+        volume, MotionDraw("sudden", paths, 0), (2.0, 1.5, 3.0)
+    )
     assert torch.equal(moved[..., ::2], volume[..., ::2])
     assert (moved[..., 1::2] - volume[..., 1::2]).abs().max() > 0.01
-    assert severity > 0
+    assert not severities[::2].any()
+    assert severities[1] > 0
+    # The whole's is that of the slices, weighted by their energy.
+    energy = volume[0].square().sum((0, 1))
+    expected = ((energy * severities.square()).sum() / energy.sum()).sqrt()
+    assert severity == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_millimetres_and_the_axes_of_the_plane_and_of_space():
@@ -114,7 +122,7 @@ def test_millimetres_and_the_axes_of_the_plane_and_of_space():
     path[0, :, torch.arange(24) != 12] = torch.tensor([0.0, 5.0, 0.0, 0.0, 0.0, 3.0])[:, None]
     draw = MotionDraw("spikes", path, 0)
     # slice_dim 2: axes of the path are (slice, 0, 1), so the shift is along axis 1 of the volume.
-    moved, severity, displacement = with_motion(image, draw, spacing, slice_dim=2)
+    moved, severity, displacement, slices = with_motion(image, draw, spacing, slice_dim=2)
     turned = rotate(image[0].permute(2, 0, 1), [0.0, 5.0, 0.0], (1.0, 2.0, 1.5))
     expected = turned.roll(2, 2).abs().permute(1, 2, 0)[None]
     inner = torch.corrcoef(torch.stack([moved.flatten(), expected.flatten()]))[0, 1]
@@ -123,6 +131,11 @@ def test_millimetres_and_the_axes_of_the_plane_and_of_space():
     ball = 80**2 / 5 * 4 * (1 - math.cos(math.radians(5)))
     assert displacement == pytest.approx(math.sqrt(23 / 24 * (ball + 9)), rel=1e-4)
     assert severity > 0.1
+    energy = image[0].square().sum((0, 1))
+    assert severity == pytest.approx(
+        float(((energy * slices.square()).sum() / energy.sum()).sqrt()),
+        rel=0.01,  # what moves into slices without any signal counts in the whole alone
+    )
 
 
 def test_what_is_wrong_is_refused():

@@ -35,17 +35,6 @@ def test_a_reference_says_how_many_channels_a_restoration_has():
         split({"pred": image, "image": torch.rand(4, 3, 4)})
 
 
-def test_several_names_are_of_the_channels_in_their_order():
-    image = torch.rand(3, 3, 4)
-    split = SplitDeviationsd(name=[None, "spread"])
-    result = split({"pred": image})
-    assert set(result) == {"pred", "spread"}
-    assert torch.equal(result["spread"], image[2:])
-    assert set(split({"pred": image[:2]})) == {"pred"}
-    with pytest.raises(ValueError, match="1 or 2 or 3 channels, got 4"):
-        split({"pred": torch.rand(4, 3, 4)})
-
-
 def test_deviations_without_a_name_are_dropped():
     image = torch.rand(2, 3, 4)
     result = SplitDeviationsd()({"pred": image})

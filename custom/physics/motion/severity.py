@@ -10,7 +10,14 @@ from torch import Tensor
 
 from custom.physics.motion.rigid_motion import PLANES
 
-__all__ = ["CLASSES", "Severity", "kspace_nrmse", "rms_displacement", "severity_class"]
+__all__ = [
+    "CLASSES",
+    "Severity",
+    "kspace_nrmse",
+    "rms_displacement",
+    "severity_class",
+    "slice_nrmse",
+]
 
 Severity = Literal["still", "minor", "moderate", "severe"]
 
@@ -30,6 +37,12 @@ def kspace_nrmse(moved: Tensor, still: Tensor) -> float:
     parts = [torch.view_as_real(k) if k.is_complex() else k for k in (moved - still, still)]
     error, norm = (float(part.norm()) for part in parts)
     return error / norm if norm else 0.0
+
+
+def slice_nrmse(moved: Tensor, still: Tensor) -> Tensor:
+    """Return the :func:`kspace_nrmse` of each slice: ``(S, X, Y)`` to ``(S,)``; of none, 0."""
+    error, norm = (torch.linalg.vector_norm(k, dim=(1, 2)) for k in (moved - still, still))
+    return torch.where(norm > 0, error / norm, 0.0)
 
 
 def rms_displacement(poses: Tensor, radius: float = _HEAD) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -15,109 +14,27 @@ from monai.transforms import MapTransform, RandomizableTransform
 from monai.utils import convert_to_dst_type
 from torch import Tensor
 
-from custom.physics.motion.rigid_motion import (
-    Fill,
-    acquired_lines,
-    fill_lines,
-    moved_kspace,
-    to_image,
-)
-from custom.physics.motion.severity import kspace_nrmse, rms_displacement, severity_class
-from custom.physics.motion.trajectories import Kind, Order, few_angles, line_poses, trajectory
+from custom.physics.motion.moved_volume import MotionDraw, Moved, with_motion
+from custom.physics.motion.rigid_motion import Fill, acquired_lines
+from custom.physics.motion.severity import severity_class
+from custom.physics.motion.trajectories import Kind, Order, trajectory
 from custom.setting_checks import check_choice, check_share, check_whole
 from custom.transforms.volume_resolution import text_seed
 
-__all__ = ["Acquisition", "MotionDraw", "RandRigidMotiond", "item_random", "with_motion"]
+__all__ = ["Acquisition", "RandRigidMotiond", "item_random", "severities"]
 
 Acquisition = Literal["2d", "3d", "full_3d"]
 
 _TIMES = 512  # of a path: more than the lines of a scan, of which each takes the nearest
 
 
-@dataclass(frozen=True)
-class MotionDraw:
-    """One scan's motion, for images of any size: see :func:`with_motion`.
-
-    Args:
-        kind: Kind of the path, or ``still``.
-        paths: Poses in the order of time, in degrees and millimetres, ``(packages, P, times)``;
-            ``P`` is 3 in the plane, 6 in space. Slice ``s`` moves by path ``s % packages``.
-        phase_axis: Phase-encode axis: 0 or 1 of the plane.
-        order: Order of the lines.
-        shots: Shots of a segmented order.
-        fraction: Share of the lines that is read.
-        fill: What stands for the others.
-        noise_std: Deviation of the noise of one channel, in the unit of the image.
-        seed: Of the noise.
-    """
-
-    kind: Kind | Literal["still"]
-    paths: Tensor
-    phase_axis: int
-    order: Order = "sequential"
-    shots: int = 8
-    fraction: float = 1.0
-    fill: Fill = "zero"
-    noise_std: float = 0.0
-    seed: int = 0
-
-
-def with_motion(
-    volume: Tensor, draw: MotionDraw, spacing: Sequence[float], slice_dim: int = 2, states: int = 8
-) -> tuple[Tensor, float, float]:
-    """Return the magnitude image of a volume that moved while it was read, and how severely.
-
-    Args:
-        volume: Magnitude image of a still head.
-        draw: The motion.
-        spacing: Edges of a voxel in millimetres.
-        slice_dim: Spatial axis that counts slices.
-        states: Largest number of distinct rotations of a path; time goes with it.
-
-    Returns:
-        The image, the NRMSE of its k-space before noise and missing lines, and the root mean square
-        displacement in millimetres.
-
-    Shape:
-        ``(1, X, Y, Z)``; output the same.
-    """
-    slices = volume.as_subclass(Tensor).movedim(slice_dim + 1, 1)[0].contiguous()
-    edges = [spacing[slice_dim], *(e for axis, e in enumerate(spacing) if axis != slice_dim)]
-    dims = 2 if draw.paths.shape[1] == 3 else 3
-    axis = draw.phase_axis + dims - 2
-    lines = slices.shape[axis - dims]
-    read = acquired_lines(lines, draw.fraction)
-    random = torch.Generator().manual_seed(draw.seed)
-    result, still, moved, displacements = torch.empty_like(slices), [], [], []
-    for number, path in enumerate(draw.paths):
-        part = slices[number :: len(draw.paths)] if dims == 2 else slices
-        if not len(part):
-            continue
-        poses = few_angles(line_poses(path, lines, draw.order, draw.shots, draw.fraction), states)
-        kspace = moved_kspace(part, poses, axis, edges[-dims:])
-        reference = torch.fft.fftn(part, dim=list(range(-dims, 0)), norm="ortho")
-        still.append(reference.movedim(axis - dims, 0)[read].flatten())
-        moved.append(kspace.movedim(axis - dims, 0)[read].flatten())
-        displacements.append(rms_displacement(poses[:, read]))
-        if draw.noise_std > 0:
-            noise = torch.randn(2, *kspace.shape, generator=random, dtype=part.dtype)
-            kspace = kspace + draw.noise_std * torch.complex(*noise)
-        kspace = fill_lines(kspace, read, axis, dims, draw.fill)
-        # What does not move comes back bit for bit, without the transforms' rounding.
-        as_it_was = not poses.any() and draw.noise_std == 0 and bool(read.all())
-        image = part if as_it_was else to_image(kspace, dims).abs()
-        result[number :: len(draw.paths)] = image
-    severity = kspace_nrmse(torch.cat(moved), torch.cat(still))
-    displacement = float(np.sqrt(np.mean(np.square(displacements))))
-    return result[None].movedim(1, slice_dim + 1), severity, displacement
-
-
 class RandRigidMotiond(RandomizableTransform, MapTransform):
     """Give a still volume the artefacts of a head that moves during the scan.
 
     The item gets ``severity`` (NRMSE of k-space), ``rms_displacement`` in millimetres,
-    ``severity_class``, ``motion_kind`` and ``phase_axis``. :attr:`draw` is the last draw, which
-    :func:`with_motion` applies to another image.
+    ``severity_class``, ``motion_kind`` and ``phase_axis``, and lists of ``slice_severities`` and
+    ``slice_classes``. :attr:`draw` is the last draw, which
+    :func:`~custom.physics.motion.moved_volume.with_motion` applies to another image.
 
     Args:
         keys: Magnitude volume; one key.
@@ -214,14 +131,12 @@ class RandRigidMotiond(RandomizableTransform, MapTransform):
             spacing = (1.0, 1.0, 1.0)
             if isinstance(volume, MetaTensor):
                 spacing = tuple(affine_to_spacing(volume.affine.cpu(), 3).tolist())
-            moved, severity, displacement = plain, 0.0, 0.0
+            moved = Moved(plain, 0.0, 0.0, torch.zeros(plain.shape[self.slice_dim + 1]))
             if draw.kind != "still" or draw.noise_std > 0 or draw.fraction < 1:
-                moved, severity, displacement = with_motion(
-                    plain, draw, spacing, self.slice_dim, self.states
-                )
-            result[key] = convert_to_dst_type(moved, volume, dtype=torch.float32)[0]
-            result["severity"], result["rms_displacement"] = severity, displacement
-            result["severity_class"] = severity_class(severity)
+                moved = with_motion(plain, draw, spacing, self.slice_dim, self.states)
+            result[key] = convert_to_dst_type(moved.image, volume, dtype=torch.float32)[0]
+            result |= severities(moved.severity, moved.slice_severities)
+            result["rms_displacement"] = moved.displacement
             result["motion_kind"], result["phase_axis"] = draw.kind, draw.phase_axis
         return result
 
@@ -254,6 +169,16 @@ class RandRigidMotiond(RandomizableTransform, MapTransform):
         """Return the probability of each kind."""
         weights = np.ones(len(self.kinds)) if self.weights is None else np.asarray(self.weights)
         return weights / weights.sum()
+
+
+def severities(whole: float, slices: Tensor) -> dict[Hashable, Any]:
+    """Return what an item says of the severity of its motion, of all slices and of each."""
+    return {
+        "severity": whole,
+        "severity_class": severity_class(whole),
+        "slice_severities": slices.tolist(),
+        "slice_classes": [severity_class(severity) for severity in slices.tolist()],
+    }
 
 
 def item_random(transform: Any, data: Mapping[Hashable, Any]) -> np.random.RandomState:

@@ -14,8 +14,8 @@ from monai.utils import convert_to_dst_type
 from torch import Tensor
 
 from custom.errors import InputError
-from custom.physics.motion.severity import kspace_nrmse, severity_class
-from custom.transforms.motion.rigid_motion import item_random
+from custom.physics.motion.severity import kspace_nrmse, slice_nrmse
+from custom.transforms.motion.rigid_motion import item_random, severities
 
 __all__ = ["TorchIOMotiond", "centred_affine"]
 
@@ -76,8 +76,8 @@ class TorchIOMotiond(Randomizable, MapTransform):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(item_random(self, data).randint(2**31 - 1))
                 moved: Tensor = self.motion(image).data
-            result["severity"] = kspace_nrmse(moved, still)
-            result["severity_class"] = severity_class(result["severity"])
+            by_slice = slice_nrmse(*(image[0].movedim(2, 0) for image in (moved, still)))
+            result |= severities(kspace_nrmse(moved, still), by_slice)
             result["motion_kind"] = "torchio"
             moved = moved.clamp_min(0)
             moved = moved * (still.max() / moved.max().clamp_min(torch.finfo(moved.dtype).tiny))
