@@ -60,11 +60,11 @@ def summarise(
     return {
         "methods": methods,
         "measures": {measure.name: measure.about() for measure in known},
-        "overall": _by_method(main, methods, names),
+        "overall": _by_method(main, methods, names, unit),
         "groups": {
             group: {
                 value or "unknown": _by_method(
-                    [row for row in rows if row[group] == value], methods, names
+                    [row for row in rows if row[group] == value], methods, names, unit
                 )
                 for value in sorted({row[group] for row in rows}, key=_order)
             }
@@ -194,18 +194,26 @@ def _interval(gains: Sequence[Sequence[float]], seed: int) -> list[float] | None
 
 
 def _by_method(
-    rows: Sequence[Row], methods: Sequence[str], names: Sequence[str]
+    rows: Sequence[Row], methods: Sequence[str], names: Sequence[str], unit: Sequence[str]
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return method to measure to :func:`spread`; rows without the measure do not count."""
-    return {
-        method: {
-            name: spread(
-                row[name] for row in rows if row["method"] == method and row[name] is not None
-            )
-            for name in names
-        }
-        for method in methods
-    }
+    """Return method to measure to :func:`spread`; rows without the measure do not count.
+
+    Units of which one method has an infinite value do not count for any: means of different units
+    cannot be compared. ``left_out`` is their number, ``infinite`` that of the method's own.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {method: {} for method in methods}
+    for name in names:
+        given = [row for row in rows if row[name] is not None]
+        infinite = [row for row in given if not math.isfinite(row[name])]
+        left_out = {tuple(row.get(key) for key in unit) for row in infinite}
+        for method in methods:
+            own = [row for row in given if row["method"] == method]
+            kept = [row for row in own if tuple(row.get(key) for key in unit) not in left_out]
+            found[method][name] = spread(row[name] for row in kept)
+            if left_out:
+                equal = sum(row["method"] == method for row in infinite)
+                found[method][name] |= {"left_out": len(own) - len(kept), "infinite": equal}
+    return found
 
 
 def _each(rows: Sequence[Row], names: Sequence[str], column: str) -> dict[str, Any]:

@@ -111,7 +111,13 @@ def test_infinite_values_are_counted_and_do_not_spoil_the_mean(rows):
     found = summarise(rows, MEASURES, each="scan", **SLICES)
     psnr = found["overall"]["model"]["psnr"]
     assert psnr["mean"] == pytest.approx((22 + 23 + 26) / 3)
-    assert (psnr["n"], psnr["infinite"]) == (3, 1)
+    assert (psnr["n"], psnr["left_out"], psnr["infinite"]) == (3, 1, 1)
+    # The same units for every method: else their means could not be compared.
+    other = found["overall"]["input"]["psnr"]
+    assert (other["n"], other["left_out"], other["infinite"]) == (3, 1, 0)
+    assert psnr["mean"] - other["mean"] == pytest.approx(
+        found["model_against"]["input"]["psnr"]["mean"]
+    )
     assert found["model_against"]["input"]["psnr"]["of"] == 3
     json.dumps(found, allow_nan=False)
     only = [row for row in rows if row["scan"] == "m1_axial" and row["slice"] == "0"]

@@ -99,7 +99,7 @@ def test_what_an_evaluation_does_not_have_has_no_section(tmp_path):
 
 def test_slices_equal_to_the_reference_are_told(tmp_path):
     overall = json.loads(json.dumps(SUMMARY["overall"]))
-    overall["model"]["psnr"] |= {"n": 1, "infinite": 3}
+    overall["model"]["psnr"] |= {"n": 1, "left_out": 3, "infinite": 3}
     page = Page(write_report(write_made_evaluation(tmp_path, overall=overall)).read_text())
     assert page.tables[0][3][1::3] == ["24.50 ± 0.50 (3 equal)", "4"]
 
