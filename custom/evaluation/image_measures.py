@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from custom.evaluation.measure import Measure
 from custom.evaluation.units import Compared, Images
@@ -28,7 +27,6 @@ __all__ = [
     "band_power",
     "bright_voxels",
     "brightness",
-    "even_noise",
     "kspace_error",
     "lpips",
     "mse",
@@ -60,13 +58,6 @@ def brightness(region: str | None = None, **said: Any) -> Measure:
     """Return the mean of an image over that of its reference."""
     text = "mean of the image over that of the reference"
     measure = Measure("brightness", "brightness", "", "target", 3, text, _of_pair(_brightness))
-    return _measure(measure, region, said)
-
-
-def even_noise(region: str | None = None, **said: Any) -> Measure:
-    """Return the noise of even tissue over that of the reference, see :func:`_even_noise`."""
-    text = "fine variation of the evenest quarter of the tissue, over that of the reference"
-    measure = Measure("even_noise", "noise where even", "", "target", 2, text, _even_noise)
     return _measure(measure, region, said)
 
 
@@ -190,26 +181,6 @@ def _of_pair(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def _brightness(predicted: Tensor, reference: Tensor, mask: Tensor | None) -> Tensor:
     return mean_of_each(predicted, mask) / mean_of_each(reference, mask)
-
-
-def _even_noise(compared: Compared, mask: Tensor | None = None) -> Tensor:
-    """Return the ratio of fine variations where the smoothed reference is evenest.
-
-    Fine is what a mean over 3 x 3 voxels takes away. In T1-weighted brains the evenest quarter is
-    mostly white matter.
-    """
-    images, reference = compared.predicted.double(), compared.reference.double()
-    smooth = avg_pool2d(reference, 5, 1, 2, count_include_pad=False)
-    slopes = torch.stack(torch.gradient(smooth, dim=(2, 3))).square().sum(0)
-    inside = torch.ones_like(slopes, dtype=torch.bool) if mask is None else mask
-    limits = [slope[part].quantile(0.25) for slope, part in zip(slopes, inside, strict=True)]
-    even = inside & (slopes <= torch.stack(limits).view(-1, 1, 1, 1))
-
-    def fine(image: Tensor) -> Tensor:
-        detail = image - avg_pool2d(image, 3, 1, 1, count_include_pad=False)
-        return mean_of_each(detail.square(), even).sqrt()
-
-    return fine(images) / fine(reference)
 
 
 def _psnr(compared: Compared, mask: Tensor | None = None) -> Tensor:
