@@ -34,6 +34,7 @@ from benchmarks.publishing import (
     put_between,
     read_summary,
     record_measures,
+    resolved,
     save_small,
 )
 from custom.bundle.launch import run_bundle
@@ -76,17 +77,8 @@ def trained_config(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise SystemExit(f"{folder} holds no config.yaml of a training: train it first")
     config: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    config["degradation"] = _resolved(config["degradation"], config)
-    for name in ("network_def", "extractor_def"):
-        config[name] = {key: _resolved(value, config) for key, value in config[name].items()}
-    return config
-
-
-def _resolved(value: Any, config: dict[str, Any]) -> Any:
-    """Follow a reference to another value of the config."""
-    while isinstance(value, str) and value.startswith("@"):
-        value = config[value[1:]]
-    return value
+    told = ("degradation", "network_def", "extractor_def")
+    return config | {name: resolved(config[name], config) for name in told}
 
 
 def side_by_side(first: str, work: Path) -> dict[str, Any]:

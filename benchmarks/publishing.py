@@ -144,6 +144,13 @@ def peers(networks: Mapping[str, tuple[str, Path, Any]]) -> list[dict[str, Any]]
     return [*found, {"_target_": "Activationsd", "keys": list(networks), "other": "$torch.relu"}]
 
 
+def resolved(value: Any, config: Mapping[str, Any]) -> Any:
+    """Return a value of a training's ``config.yaml``, its references followed."""
+    while isinstance(value, str) and value.startswith("@"):
+        value = config[value[1:]]
+    return {k: resolved(v, config) for k, v in value.items()} if isinstance(value, dict) else value
+
+
 def read_summary(evaluation: Path) -> dict[str, Any]:
     """Read the summary of an evaluation."""
     summary: dict[str, Any] = json.loads((evaluation / "summary.json").read_text("utf-8"))

@@ -21,15 +21,18 @@ from custom.metrics.psnr import mean_squared_error, normalised_error, peak_signa
 from custom.metrics.ssim import within_windows
 from custom.metrics.unmeasured_band import unmeasured_band
 from custom.physics.intensity_statistics import OUTLIER, outlier_limit
+from custom.physics.noise_level import second_difference
 
 __all__ = [
     "band_correlation",
     "band_power",
     "bright_voxels",
     "brightness",
+    "flat_tissue",
     "kspace_error",
     "lpips",
     "mse",
+    "noise",
     "nrmse",
     "psnr",
     "ssim",
@@ -58,6 +61,17 @@ def brightness(region: str | None = None, **said: Any) -> Measure:
     """Return the mean of an image over that of its reference."""
     text = "mean of the image over that of the reference"
     measure = Measure("brightness", "brightness", "", "target", 3, text, _of_pair(_brightness))
+    return _measure(measure, region, said)
+
+
+def noise(region: str | None = None, **said: Any) -> Measure:
+    """Return the deviation of the noise over that of the reference's.
+
+    It is that of second differences in the plane, which keep white noise and little of the anatomy
+    (:mod:`custom.physics.noise_level`). Ghosts count as noise.
+    """
+    text = "deviation of second differences in the plane, over the reference's: 1 is its noise"
+    measure = Measure("noise", "noise", "", "target", 2, text, _of_pair(_noise))
     return _measure(measure, region, said)
 
 
@@ -183,6 +197,12 @@ def _brightness(predicted: Tensor, reference: Tensor, mask: Tensor | None) -> Te
     return mean_of_each(predicted, mask) / mean_of_each(reference, mask)
 
 
+def _noise(predicted: Tensor, reference: Tensor, mask: Tensor | None) -> Tensor:
+    changes = [second_difference(second_difference(x, -2), -1) for x in (predicted, reference)]
+    found, expected = (mean_of_each(change.square(), mask) for change in changes)
+    return (found / expected).sqrt()
+
+
 def _psnr(compared: Compared, mask: Tensor | None = None) -> Tensor:
     return peak_signal_to_noise_ratio(
         compared.predicted, compared.reference, compared.data_range, mask
@@ -216,4 +236,17 @@ def tissue_interior(images: Images) -> Tensor:
         tissue = ndimage.binary_fill_holes(values > outlier_limit(values) / OUTLIER / 4)
         inside = ndimage.binary_erosion(tissue, np.ones((3, 3)), iterations=3, border_value=1)
         masks.append(inside if inside.any() else np.ones_like(inside))
+    return torch.from_numpy(np.stack(masks)).unsqueeze(1)
+
+
+def flat_tissue(images: Images) -> Tensor:
+    """Return the quarter of :func:`tissue_interior` where the reference is flattest.
+
+    The gradient of the reference, smoothed by two voxels, is least there: mostly white matter. A
+    stand-in for it where no segmentation is at hand.
+    """
+    masks = []
+    for reference, inside in zip(images.reference, tissue_interior(images).numpy(), strict=True):
+        slope = ndimage.gaussian_gradient_magnitude(reference[0].double().cpu().numpy(), 2.0)
+        masks.append(inside[0] & (slope <= np.quantile(slope[inside[0]], 0.25)))
     return torch.from_numpy(np.stack(masks)).unsqueeze(1)

@@ -30,7 +30,7 @@ from scipy import stats
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pad
 
-__all__ = ["local_noise_level", "slice_noise_level", "slice_noise_table"]
+__all__ = ["local_noise_level", "second_difference", "slice_noise_level", "slice_noise_table"]
 
 _BLOCK = 8  # voxels; 512 of them give a median to 6 %
 _REACH = 2  # blocks to each side; 125 of them to 1 %
@@ -56,7 +56,7 @@ def local_noise_level(volume: Tensor) -> Tensor:
     values = torch.as_tensor(volume).as_subclass(Tensor).detach().float()
     change = values
     for axis in range(3):
-        change = _second_difference(change, axis)
+        change = second_difference(change, axis)
     known = _all_around(values != 0)
     level = _block_medians(torch.where(known, change.abs(), torch.nan)) / _NORMAL
     level = _without_magnitude_bias(level, _block_medians(torch.where(known, values, torch.nan)))
@@ -85,7 +85,7 @@ def slice_noise_level(slices: Tensor, bright: Tensor, expected: Tensor) -> Tenso
     """
     tile = 8
     values = slices.detach().float()
-    change = _second_difference(_second_difference(values, 2), 3).abs()
+    change = second_difference(second_difference(values, 2), 3).abs()
     unknown = max_pool2d((values == 0).float(), 3, 1, 1)
     # At the faces there is no difference.
     known = pad(1 - unknown[:, :, 1:-1, 1:-1], [1, 1, 1, 1])
@@ -121,7 +121,7 @@ def _rician_deviation() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.asarray(magnitude.mean()), np.asarray(magnitude.std())
 
 
-def _second_difference(values: Tensor, axis: int) -> Tensor:
+def second_difference(values: Tensor, axis: int) -> Tensor:
     """Return the second difference along an axis, of white noise's deviation; 0 at the ends."""
     made = torch.zeros_like(values)
     inside = values.shape[axis] - 2
