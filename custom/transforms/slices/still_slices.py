@@ -11,7 +11,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from custom.setting_checks import check_not_negative
+from custom.setting_checks import check_share
 
 __all__ = ["KeepStillSlicesd"]
 
@@ -23,26 +23,26 @@ class KeepStillSlicesd(MapTransform):
 
     .. math:: \mathrm{RMS}(p - y) < \mathrm{below} \cdot \mathrm{RMS}(y)
 
-    A slice without any signal cannot be judged, and is given back as it was, too.
+    A slice of one value, as an empty one, cannot be judged, and is given back as it was, too.
 
     Args:
         keys: Corrected stack; one key. Its further channels, maps of deviations, stay.
         reference_key: The stack before.
-        below: Share of the slice's root mean square; 0: no slice is judged still.
+        below: Share of the slice's root mean square, at most 1; 0: no slice is judged still.
 
     Shape:
         ``(1, X, Y, S)``, corrected ``(C, X, Y, S)``. The item gets ``still_slices``, as
         ``"0-3, 7"``, counted from 0.
 
     Raises:
-        ValueError: If ``below`` is negative.
+        ValueError: If ``below`` is no number from 0 to 1.
     """
 
     def __init__(
         self, keys: KeysCollection = "pred", reference_key: str = "image", below: float = 0.01
     ) -> None:
         super().__init__(keys)
-        check_not_negative("below", below)
+        check_share("below", below)
         self.reference_key = reference_key
         self.below = below
 
@@ -54,7 +54,8 @@ class KeepStillSlicesd(MapTransform):
             before = data[self.reference_key].to(corrected.device)
             change = (corrected[:1] - before).square().mean((0, 1, 2)).sqrt()
             level = before.square().mean((0, 1, 2)).sqrt()
-            still = torch.as_tensor((change < self.below * level) | (level == 0))
+            constant = before.amax((0, 1, 2)) == before.amin((0, 1, 2))
+            still = torch.as_tensor((change < self.below * level) | constant)
             result[key] = torch.cat([torch.where(still, before, corrected[:1]), corrected[1:]])
             numbers = still.nonzero().flatten().tolist()
             result["still_slices"] = listed = _ranges(numbers)
