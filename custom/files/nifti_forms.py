@@ -1,15 +1,18 @@
-"""The two forms of a NIfTI header, sform and qform: a valid one is used, an invalid one dropped."""
+"""NIfTI headers as they are read: the valid one of two forms, and the axis of slices."""
 
 from __future__ import annotations
 
 import logging
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 from monai.config import PathLike
 from numpy.typing import NDArray
+
+from custom.files.text_files import read_json
 
 __all__ = ["EXTENSIONS_UP_TO", "affine_fault", "load_nifti", "mend_forms"]
 
@@ -22,6 +25,7 @@ _FIELDS = {
 }
 _QUATERNION = _FIELDS["qform"][:3]
 EXTENSIONS_UP_TO = 2**24  # bytes: far more than in any file
+_BIDS_AXES = {"i": 0, "j": 1, "k": 2}
 _ROUNDED = 1e-3  # the most that b² + c² + d² of a quaternion may be above 1
 
 
@@ -75,7 +79,8 @@ def load_nifti(path: PathLike, **kwargs: Any) -> Any:
     """Open a NIfTI file as nibabel does, but by the one of its two forms that is valid.
 
     nibabel takes the sform, if it has a code, whatever is in it, and raises for a qform whose
-    quaternion is longer than 1 by rounding.
+    quaternion is longer than 1 by rounding. A header that names no axis of slices (``dim_info``)
+    gets that of the BIDS sidecar beside the file (``SliceEncodingDirection``).
 
     Args:
         path: The file.
@@ -86,8 +91,25 @@ def load_nifti(path: PathLike, **kwargs: Any) -> Any:
     """
     for kind in (_Image1, _Image2):
         if kind.path_maybe_image(path)[0]:
-            return kind.from_filename(path, **kwargs)
+            image = kind.from_filename(path, **kwargs)
+            _state_slice_axis(image.header, Path(path))
+            return image
     return nib.load(path, **kwargs)  # says what is wrong with the file
+
+
+def _state_slice_axis(header: Any, path: Path) -> None:
+    """Put the axis of slices that a BIDS sidecar names into a header that names none."""
+    frequency, phase, slices = header.get_dim_info()
+    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    if slices is not None:
+        return
+    try:
+        about = read_json(path.with_name(f"{stem}.json"))
+        axis = _BIDS_AXES.get(about["SliceEncodingDirection"].rstrip("-"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return  # none, or another program's: it is no condition for reading the image
+    if axis is not None:
+        header.set_dim_info(frequency, phase, axis)
 
 
 def mend_forms(header: Any) -> str | None:

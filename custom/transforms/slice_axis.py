@@ -45,7 +45,8 @@ def find_slice_axis(
         affine: ``(4, 4)``, voxel index to millimetres.
         shape: Lengths of the three spatial axes.
         slice_axis: ``auto``, or the axis.
-        stated: Axis that the header names (``dim_info`` of NIfTI); None if it names none.
+        stated: Axis that the header names (``dim_info`` of NIfTI) or its BIDS sidecar; None if
+            neither does.
 
     Raises:
         ValueError: If ``slice_axis`` is neither ``auto`` nor 0, 1 or 2.
@@ -114,8 +115,9 @@ class SliceAxisLastd(MapTransform):
         # Programs that turn an image may leave dim_info as it was.
         if self.slice_axis == "auto" and spacing[widest] > _ANISOTROPY * spacing[axis]:
             logger.warning(
-                "%s: slices are counted along axis %d, as its header says (dim_info), though axis "
-                "%d has clearly the largest spacing: if that is wrong, give --slice_axis %d",
+                "%s: slices are counted along axis %d, as its header (dim_info) or JSON sidecar "
+                "(SliceEncodingDirection) says, though axis %d has clearly the largest spacing: if "
+                "that is wrong, give --slice_axis %d",
                 image.meta.get(ImageMetaKey.FILENAME_OR_OBJ, "an image"),
                 axis,
                 widest,

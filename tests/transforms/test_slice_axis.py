@@ -74,6 +74,31 @@ def test_the_axis_that_a_header_states(
     assert header.slice_axis == stated
 
 
+@pytest.mark.parametrize(
+    ("header", "sidecar", "expected"),
+    [
+        (None, '{"SliceEncodingDirection": "i-"}', 0),
+        (None, '{"SliceEncodingDirection": "j"}', 1),
+        (1, '{"SliceEncodingDirection": "i"}', 1),  # the header's own word counts
+        (None, '{"SliceEncodingDirection": "x"}', None),
+        (None, '{"SliceEncodingDirection": 3}', None),
+        (None, "[1]", None),
+        (None, "broken", None),
+    ],
+)
+def test_the_axis_that_a_bids_sidecar_states(header, sidecar, expected, tmp_path) -> None:
+    image = nib.Nifti1Image(np.ones((9, 9, 9), np.float32), np.eye(4))
+    image.header.set_dim_info(slice=header)
+    nib.save(image, tmp_path / "a_T1w.nii.gz")
+    (tmp_path / "a_T1w.json").write_text(sidecar)
+    assert read_header(tmp_path / "a_T1w.nii.gz").slice_axis == expected
+    loaded = LoadImaged("image", reader=InputReader(), ensure_channel_first=True)(
+        {"image": tmp_path / "a_T1w.nii.gz"}
+    )
+    found = SliceAxisLastd("image")(loaded)["image_slice_axis"]
+    assert found == (2 if expected is None else expected)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_every_voxel_keeps_its_place_in_the_world(axis: int) -> None:
     shape = (3, 4, 5)
