@@ -22,13 +22,15 @@ class SplitDeviationsd(MapTransform):
         name: Key of the deviations: ``spread``, or ``uncertainty`` where they were measured to be
             as large as the errors; None drops them.
         reference_key: Key of an image with as many channels as the restoration; 1 without it.
+        given: Whether the restoration has deviations; a ``name`` for none is refused before
+            anything is restored.
 
     Shape:
         ``(C, *spatial)`` or ``(2 C, *spatial)``; outputs ``(C, *spatial)``.
 
     Raises:
-        ValueError: If ``keys`` is more than one key, or at the call if an image has neither C nor
-            2 C channels.
+        ValueError: If ``keys`` is more than one key, a map is named that is not given, or at the
+            call if an image has neither C nor 2 C channels.
     """
 
     def __init__(
@@ -36,10 +38,16 @@ class SplitDeviationsd(MapTransform):
         keys: KeysCollection = "pred",
         name: str | None = None,
         reference_key: str | None = None,
+        given: bool = True,
     ) -> None:
         super().__init__(keys)
         if len(ensure_tuple(keys)) != 1:
             raise ValueError(f"keys must be one key, since there is one map, got {keys}")
+        if name is not None and not given:
+            raise ValueError(
+                f"{name} cannot be written: in one pass this model gives none; draw several "
+                "samples, if it can, or leave --write_spread out"
+            )
         self.name = name
         self.reference_key = reference_key
 

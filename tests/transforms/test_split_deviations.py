@@ -42,6 +42,12 @@ def test_deviations_without_a_name_are_dropped():
     assert torch.equal(result["pred"], image[:1])
 
 
+def test_a_map_that_no_one_gives_is_refused_at_once():
+    with pytest.raises(ValueError, match="spread cannot be written"):
+        SplitDeviationsd(name="spread", given=False)
+    SplitDeviationsd(name=None, given=False)
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="1 or 2 channels, got 3"):
         SplitDeviationsd()({"pred": torch.rand(3, 4, 4)})

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
@@ -43,10 +44,14 @@ def test_the_gan_trains_is_measured_and_corrects(demo, tmp_path):
     assert {row["method"] for row in rows} == {"input", "model"}
     scan = next((demo / "images").glob("*.nii.gz"))
     paths = {"input": str(scan), "output_dir": str(tmp_path / "out")}
-    run_bundle(BUNDLE, ["inference", "gan"], {**trained, **paths, "device": TINY["device"]})
+    given = {**trained, **paths, "device": TINY["device"], "still_below": 1.0}
+    run_bundle(BUNDLE, ["inference", "gan"], given)
     stem = scan.name.removesuffix(".nii.gz")
     result = nib.load(tmp_path / "out" / f"{stem}_restored.nii.gz")
-    assert result.shape == nib.load(scan).shape
+    # Slices that are judged still come back bit for bit, in the scan's own unit.
+    assert np.array_equal(result.get_fdata(), nib.load(scan).get_fdata())
+    with pytest.raises(InputError, match="spread cannot be written"):
+        run_bundle(BUNDLE, ["inference", "gan"], {**given, "write_spread": True, "overwrite": True})
     parameters = json.loads((tmp_path / "out" / f"{stem}_restored.json").read_text())["parameters"]
     assert parameters["halo"] == 21
     assert "steps" not in parameters
