@@ -49,19 +49,21 @@ class Lesions(Truth):
     contrast: str
 
 
-def lesions(data: Path) -> Iterator[Lesions]:
-    """Read the volumes around the lesions."""
+def lesions(data: Path, planes: bool = False) -> Iterator[Lesions]:
+    """Read the volumes around the lesions; or whole planes of them."""
     for person in _PEOPLE:
         start = data / "human_multi" / f"ms_patient{person}"
         drawn = np.asarray(nib.load(f"{start}_lesionmask_MNI.nii.gz").dataobj) > 0
         images = {one: nib.load(f"{start}_{one}_1mm_brain_MNI.nii.gz") for one in CONTRASTS}
         corner = [round(x) - _CROP // 2 for x in ndimage.center_of_mass(drawn)]
-        box = tuple(slice(first, first + _CROP) for first in corner)
+        if planes:
+            corner[:2] = [0, 0]
+        ends = [None, None, corner[2] + _CROP] if planes else [first + _CROP for first in corner]
+        box = tuple(map(slice, corner, ends))
         numbered, count = ndimage.label(drawn)
         sizes = ndimage.sum_labels(drawn, numbered, range(count + 1))
         anatomy = np.asarray(images["T1"].dataobj, np.float32)
-        _, brightest = threshold_multiotsu(anatomy[anatomy > 0], 3)
-        white = ndimage.binary_erosion(anatomy > brightest)
+        white = white_matter(anatomy)
         white &= ~ndimage.binary_dilation(drawn, iterations=_APART)
         for contrast, image in images.items():
             whole = np.asarray(image.dataobj, np.float32)
@@ -80,6 +82,12 @@ def lesions(data: Path) -> Iterator[Lesions]:
                 white[box],
                 contrast,
             )
+
+
+def white_matter(anatomy: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return the brightest of three tissues of a T1-weighted brain, without its edge."""
+    _, brightest = threshold_multiotsu(anatomy[anatomy > 0], 3)
+    return np.asarray(ndimage.binary_erosion(anatomy > brightest))
 
 
 def lesion_cases(data: Path) -> tuple[list[Case], list[Case]]:

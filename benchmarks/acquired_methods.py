@@ -120,8 +120,10 @@ def run_classical(name: str, method: Method, cases: Iterable[Case], work: Path) 
     return folder
 
 
-def run_ours(name: str, settings: str, cases: Iterable[Case], work: Path) -> Path:
-    """Restore all cases by the bundle, as ``mri-bundles restore`` does; return its folder.
+def run_ours(
+    name: str, settings: str, cases: Iterable[Case], work: Path, bundle: Path = BUNDLE
+) -> Path:
+    """Restore all cases by a bundle, as ``mri-bundles restore`` does; return its folder.
 
     Args:
         name: Of the method.
@@ -129,6 +131,7 @@ def run_ours(name: str, settings: str, cases: Iterable[Case], work: Path) -> Pat
             by those of the case, of which the method is told so. ``config`` lists overlays.
         cases: What to restore.
         work: Where inputs and results go.
+        bundle: Its folder.
     """
     folder = work / name.replace(" ", "_")
     parts: dict[str, list[str]] = {}
@@ -140,10 +143,12 @@ def run_ours(name: str, settings: str, cases: Iterable[Case], work: Path) -> Pat
             told = json.dumps({**yaml.safe_load(told), "scale": list(case.scale)})
         parts.setdefault(told, []).append(str(file))
     for text, files in parts.items():
-        ids: dict[str, Any] = {"write_difference": False, **yaml.safe_load(text)}
+        ids: dict[str, Any] = yaml.safe_load(text)
+        if bundle == BUNDLE:
+            ids = {"write_difference": False, **ids}
         overlays = ids.pop("config", [])
         run_bundle(
-            BUNDLE,
+            bundle,
             ["inference", *overlays],
             {"input": files, "output_dir": str(folder), "skip_existing": True, **ids},
         )

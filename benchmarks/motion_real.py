@@ -1,0 +1,288 @@
+"""``motion_cdm`` on heads that really moved, on motions and images unlike its training, on lesions.
+
+Needs a folder with open data that this repository does not hold (``benchmarks.real_brains``;
+``motion``, ``repeats``, ``dwi``, ``mouse`` and ``clinical_2d`` besides). Each input is written and
+corrected with the weights that ship, as a user does; so do the denoiser of ``gan3d_sr_denoise`` and
+two classical filters.
+
+Run: ``python -m benchmarks.motion_real --data FOLDER [--work FOLDER]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from benchmarks.acquired_cases import Array, Case, Repeat
+from benchmarks.acquired_methods import BUNDLE, DENOISERS, restored, run_classical, run_ours
+from benchmarks.measure import REPOSITORY, RESULTS, save
+from benchmarks.motion_real_cases import (
+    AFTER_THE_STILL,
+    AS_TRAINED,
+    CONDITIONS,
+    SLICES,
+    lifespan,
+    moving,
+    series,
+    standing,
+    tested,
+    unseen,
+)
+from benchmarks.motion_real_lesions import (
+    lesion_cases,
+    lesion_rows,
+    lesion_summary,
+    lesion_table,
+    lesion_truths,
+)
+from benchmarks.motion_real_measures import (
+    change,
+    gains,
+    harm,
+    slices_compared,
+    without_reference,
+)
+from benchmarks.motion_real_page import condition_table, denoiser_table, scan_table, series_table
+from benchmarks.publishing import save_small
+from custom.evaluation.drawing import empty_figure, show_slice
+from custom.files.atomic import sha256_of
+
+MOTION = REPOSITORY / "bundles" / "motion_cdm"
+PICTURES = REPOSITORY / "docs" / "images"
+DRAWS = 2
+OURS = "{slice_axis: 2}"
+Results = dict[str, Any]
+
+
+def median_filter(values: Array, case: Case) -> Array:
+    """Return the median of 3 x 3 pixels of each slice."""
+    return np.asarray(ndimage.median_filter(values, (3, 3, 1)))
+
+
+def corrected(name: str, cases: Iterable[Repeat], work: Path) -> Results:
+    """Correct cases as a user does; return the results by the names of the cases."""
+    cases = list(cases)
+    folder = run_ours(name, OURS, cases, work, MOTION)
+    return {case.name: restored(folder, case).astype(np.float32) for case in cases}
+
+
+def conditions(data: Path, work: Path) -> dict[str, Any]:
+    """Measure motions and images that the training did not have, and denoisers instead."""
+    heads, others = tested(data), unseen(data)
+    moved = {
+        name: [moving(truth, name, draw) for truth in heads for draw in range(DRAWS)]
+        for name in CONDITIONS
+    }
+    still = {name: [standing(truth, name) for truth in heads] for name in CONDITIONS}
+    for truth, about in others:
+        moved[about] = [moving(truth, AS_TRAINED, draw) for draw in range(DRAWS)]
+        still[about] = [standing(truth, AS_TRAINED)]
+    every = {case.name: case for group in (moved, still) for of in group.values() for case in of}
+    results = corrected("conditions", every.values(), work)
+    found = {name: measured(cases, still[name], results) for name, cases in moved.items()}
+    for truth in heads:
+        cases = [case for case in moved[AS_TRAINED] if case.truth.scan == truth.scan]
+        unmoved = [case for case in still[AS_TRAINED] if case.truth.scan == truth.scan]
+        found[f"{AS_TRAINED}: {truth.scan}"] = measured(cases, unmoved, results)
+    draw_worst(moved, results, work)
+    return {"conditions": found, "denoisers": denoisers(moved[AS_TRAINED], results, work)}
+
+
+def measured(cases: Sequence[Repeat], still: Sequence[Repeat], results: Results) -> dict[str, Any]:
+    """Return gain and harm of one condition."""
+    rows = [row for case in cases for row in rows_of(case, {"ours": results[case.name]})]
+    pairs = [(case.single, results[case.name]) for case in still]
+    return {**gains(rows), "still": harm(pairs)}
+
+
+def rows_of(case: Repeat, after: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the measures of the slices of a case."""
+    return slices_compared(case.truth.values, case.single, after, {"volume": case.truth.scan})
+
+
+def denoisers(cases: Sequence[Repeat], results: Results, work: Path) -> dict[str, Any]:
+    """Return what denoisers gain on the same slices."""
+    folders = {
+        "denoiser of gan3d_sr_denoise": run_ours(
+            "gan3d", "{config: [denoise]}", cases, work, BUNDLE
+        ),
+        "non-local means": run_classical("nlm", DENOISERS["NLM, level estimated"], cases, work),
+        "median of 3 x 3": run_classical("median", median_filter, cases, work),
+    }
+    rows = []
+    for case in cases:
+        after = {name: restored(folder, case) for name, folder in folders.items()}
+        rows += rows_of(case, {"motion_cdm": results[case.name], **after})
+    return {name: gains(rows, name) for name in ("motion_cdm", *folders)}
+
+
+def scans(data: Path, work: Path) -> dict[str, Any]:
+    """Measure the T1-weighted volumes that ring, and a simulated one whose truth is known."""
+    cases = lifespan(data)
+    results = corrected("lifespan", cases, work)
+    found = {}
+    for case in cases:
+        after = results[case.name]
+        found[case.truth.scan] = {
+            "before": without_reference(case.single),
+            "after": without_reference(after),
+            "change": change(case.single, after),
+            "kept": float((case.single == after).all(axis=(0, 1)).mean()),
+        }
+    truth = cases[-1].truth  # of the same study, and without visible ringing
+    moved = moving(truth, "as in training, 3D", 0)
+    after = corrected("lifespan", [moved], work)[moved.name]
+    found[f"{truth.scan}, moved by simulation"] = {
+        "still": without_reference(moved.truth.values),
+        "before": without_reference(moved.single),
+        "after": without_reference(after),
+        "change": change(moved.single, after),
+        "kept": float((moved.single == after).all(axis=(0, 1)).mean()),
+    }
+    shown = []
+    for case in cases:
+        middle = case.single.shape[2] // 2
+        pair = (case.single, results[case.name])
+        shown.append((case.truth.scan, [volume[:, :, middle] for volume in pair]))
+    draw_pairs(shown, PICTURES / "motion_real_scans.jpg", work)
+    return found
+
+
+def echo_planar(data: Path, work: Path) -> dict[str, Any]:
+    """Measure the echo-planar series in which the head turned."""
+    cases, alike = series(data)
+    results = corrected("series", cases, work)
+    pair = np.unravel_index(np.argmax(alike - 2 * np.eye(len(alike))), alike.shape)
+    mean = np.mean([cases[number].single for number in pair], axis=0)
+    found, shown = {}, []
+    for number, case in enumerate(cases):
+        after = results[case.name]
+        found[case.truth.scan] = {
+            "still": number in pair,
+            "alike": float(max(np.delete(alike[number], number))),
+            "before": without_reference(case.single, 0) | {"distance": change(mean, case.single)},
+            "after": without_reference(after, 0) | {"distance": change(mean, after)},
+            "change": change(case.single, after),
+            "kept": float((case.single == after).all(axis=(0, 1)).mean()),
+        }
+        across = [volume[volume.shape[0] // 2] for volume in (case.single, after)]
+        shown.append((f"volume {number + 1}{', still' * (number in pair)}", across))
+    draw_pairs(shown, PICTURES / "motion_real_series.jpg", work, (3.2, 3.6))
+    return found
+
+
+def lesions(data: Path, work: Path) -> list[dict[str, Any]]:
+    """Measure lesions in heads that moved."""
+    cases = lesion_cases(lesion_truths(data))
+    results = corrected("lesions", [case for _, case in cases], work)
+    shown: dict[str, list[Array]] = {}
+    most: dict[str, float] = {}
+    for known, case in cases:  # of each kind the slice with many lesions and much motion
+        truth = case.truth
+        error = np.linalg.norm(case.single - truth.values, axis=(0, 1))
+        score = error / np.linalg.norm(truth.values) * truth.head.sum(axis=(0, 1))
+        at = int(np.argmax(score))
+        if score[at] > most.get(known, 0):
+            most[known] = score[at]
+            volumes = (case.single, results[case.name], truth.values)
+            shown[known] = [volume[:, :, at] for volume in volumes]
+    draw_pairs(list(shown.items()), PICTURES / "motion_real_lesions.jpg", work)
+    return lesion_summary(lesion_rows(cases, results))
+
+
+def draw_worst(moved: Mapping[str, Sequence[Repeat]], results: Results, work: Path) -> None:
+    """Draw the slice that gains least or loses most, of the four conditions with the worst one."""
+    worst = []
+    for name, cases in moved.items():
+        rows = [
+            (row, case) for case in cases for row in rows_of(case, {"ours": results[case.name]})
+        ]
+        gain = [row["psnr_ours"] - row["psnr_before"] for row, _ in rows]
+        at = int(np.nanargmin(gain))
+        worst.append((gain[at], name, *rows[at]))
+    shown = []
+    for gain, name, row, case in sorted(worst, key=lambda one: one[0])[:4]:
+        volumes = (case.single, results[case.name], case.truth.values)
+        title = f"{name}: {case.truth.scan}, {gain:+.1f} dB"
+        shown.append((title, [volume[:, :, row["slice"]] for volume in volumes]))
+    draw_pairs(shown, PICTURES / "motion_real_worst.jpg", work)
+
+
+def draw_pairs(
+    shown: Sequence[tuple[str, Sequence[Array]]],
+    target: Path,
+    work: Path,
+    pixel: tuple[float, float] = (1, 1),
+) -> None:
+    """Draw a row for each pair: before, after, their difference; where it is known, the truth."""
+    width, height = shown[0][1][0].shape
+    columns = max(len(images) for _, images in shown) + 1
+    tall = 3 * height * pixel[1] / (width * pixel[0]) + 0.4
+    figure = empty_figure(3 * columns, tall * len(shown))
+    axes = figure.subplots(len(shown), columns, squeeze=False)
+    for row, (title, images) in zip(axes, shown, strict=True):
+        white = float(np.percentile(images[0], 99.5))
+        style: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": white}
+        difference = {"cmap": "RdBu_r", "vmin": -white / 5, "vmax": white / 5}
+        names = ["before", "after", "change, to a fifth of white", "without motion"]
+        order = [images[0], images[1], images[1] - images[0], *images[2:]]
+        for ax, name, image in zip(row, names, order, strict=False):
+            show_slice(ax, image, pixel, **(difference if name.startswith("change") else style))
+            ax.set_title(name, fontsize=9)
+        row[0].set_title(f"{title}\n{names[0]}", fontsize=9)
+    drawn = work / f"{target.stem}.png"
+    figure.savefig(drawn, dpi=100)
+    save_small(drawn, target)
+
+
+def section() -> str:
+    """Return what was measured, for ``docs/results/motion.md``."""
+    found = json.loads((RESULTS / "motion_real.json").read_text(encoding="utf-8"))
+    page = Path(__file__).with_name("motion_real.md").read_text(encoding="utf-8")
+    return page.format(
+        weights=found["weights"][:12],
+        slices=SLICES,
+        draws=DRAWS,
+        series=series_table(found["series"]),
+        scans=scan_table(found["scans"]),
+        conditions=condition_table(found["conditions"]),
+        read_differently=" and ".join(AFTER_THE_STILL),
+        denoisers=denoiser_table(found["denoisers"]),
+        lesions=lesion_table(found["lesions"]),
+    )
+
+
+def measure(data: Path, work: Path) -> None:
+    """Measure all, and keep the figures."""
+    begin = time.process_time()
+    found = {
+        "weights": sha256_of(MOTION / "models" / "model.pt"),
+        "series": echo_planar(data, work),
+        "scans": scans(data, work),
+        "lesions": lesions(data, work),
+        **conditions(data, work),
+    }
+    save("motion_real", {**found, "seconds": round(time.process_time() - begin)})
+
+
+def main() -> None:
+    """Correct, measure and print the section."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with the open data")
+    parser.add_argument("--work", type=Path, help="keeps inputs and results; by default nothing is")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        measure(given.data.resolve(), (given.work or Path(folder)).resolve())
+    print(section())
+
+
+if __name__ == "__main__":
+    main()
