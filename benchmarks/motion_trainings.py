@@ -23,6 +23,8 @@ TRAININGS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "resshift": (["resshift"], {}),
     "gan": (["gan"], {}),
 }
+# Every training sees noise and blur in the still slices, too.
+_ALL = {"label_noise": 0.08, "blurred_share": 0.3}
 _PROBE = 15  # steps of each of two epochs, of which the second is timed
 _EPOCH = 50
 
@@ -30,7 +32,7 @@ _EPOCH = 50
 def train(name: str, work: Path, dataset: Path, minutes: float, settings: dict[str, Any]) -> None:
     """Train for about so many minutes, or go on with a training that was stopped."""
     overlays, own = TRAININGS[name]
-    ids = {"dataset_dir": str(dataset), "use_mlflow": False, **own, **settings}
+    ids = {"dataset_dir": str(dataset), "use_mlflow": False, **_ALL, **own, **settings}
     folder, plan = work / name, work / f"{name}.yaml"
     if not plan.is_file():
         probe = {"max_epochs": 2, "steps_per_epoch": _PROBE, "val_interval": 2}

@@ -1,11 +1,12 @@
 """The results of ``motion_cdm``: trainings of equal length, evaluations, figures and page.
 
 Trains ours, the plain regression, the published conditional diffusion, ResShift and the GAN for
-equally many minutes on a dataset of still volumes (``python -m benchmarks.real_brains --still``),
-or takes what lies in ``--work`` (``--skip-training``). Evaluates them and the shipped weights on
-the dataset's test split, with the same draws of motion; an evaluation that was made with the same
-weights and settings is taken as it is. Writes ``docs/results/motion.md`` and its pictures. The
-section on real motion comes from ``python -m benchmarks.motion_real``, if that was run.
+equally many minutes on a dataset of still volumes (``python -m benchmarks.real_brains --all-maps
+--without lifespan0002 lifespan0003``: the scans of these two ring), or takes what lies in
+``--work`` (``--skip-training``). Evaluates them and the shipped weights on the dataset's test
+split, with the same draws of motion; an evaluation that was made with the same weights and settings
+is taken as it is. Writes ``docs/results/motion.md`` and its pictures. The section on real motion
+comes from ``python -m benchmarks.motion_real``, if that was run.
 
 Trainings that have not ended are left out. On two cores: trainings about 10 minutes each, the
 evaluations 10, that of the published model 20 more.

@@ -11,7 +11,8 @@ Training and test share no person and no scanner. The test volumes are the one w
 voxels and those of a person with a stroke, which must not be smoothed away. Validation holds
 another head, and a person whom the training does not hold, of a scanner that it does.
 
-Run: ``python -m benchmarks.real_brains --data FOLDER --output FOLDER [--largest N] [--still]``
+Run: ``python -m benchmarks.real_brains --data FOLDER --output FOLDER [--largest N] [--all-maps]
+[--without SUBJECT ...]``
 """
 
 from __future__ import annotations
@@ -131,8 +132,7 @@ SOURCES = (
     ),
 )
 
-MOVED = ("lifespan0002", "lifespan0003")  # their volumes ring: a correction should not learn them
-STILL = (*(part for part in SOURCES if part.subject not in MOVED), *_maps(FURTHER_MAPS))
+ALL_MAPS = (*SOURCES, *_maps(FURTHER_MAPS))
 
 
 def prepare(
@@ -257,11 +257,13 @@ def main(make: Callable[..., list[dict[str, Any]]] | None = None, about: str = _
     parser.add_argument("--output", type=Path, required=True, help="where the dataset goes")
     parser.add_argument("--largest", type=int, help="cut validation and test to so many voxels")
     if make is None:
-        about_still = "for motion_cdm: without heads that moved, with 17 label maps, not 8"
-        parser.add_argument("--still", action="store_true", help=about_still)
+        parser.add_argument("--all-maps", action="store_true", help="17 label maps, not 8")
+        parser.add_argument("--without", nargs="*", default=[], help="subjects to leave out")
     given = vars(parser.parse_args())
-    if given.pop("still", False):
-        given["sources"] = STILL
+    if make is None:
+        taken = ALL_MAPS if given.pop("all_maps") else SOURCES
+        left_out = given.pop("without")
+        given["sources"] = tuple(part for part in taken if part.subject not in left_out)
     print(table((make or prepare)(**given)))
 
 
