@@ -26,8 +26,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import acquired_aims
 from benchmarks.acquired_cases import (
     HELD,
+    NOISE,
     SAME_GRID,
     TRAINED,
     Case,
@@ -38,6 +40,9 @@ from benchmarks.acquired_cases import (
 )
 from benchmarks.acquired_lesions import lesion_cases, lesion_table
 from benchmarks.acquired_measures import (
+    HEAD,
+    Row,
+    mean_of,
     noise_gains,
     own_noise,
     repeat_errors,
@@ -57,18 +62,20 @@ from benchmarks.acquired_methods import (
 from benchmarks.acquired_operator import operator_part
 from benchmarks.acquired_others import diffusion, mice
 from benchmarks.acquired_page import (
+    TEXTURE_NOISE,
     Compared,
     clean_table,
     gain_table,
     gains_of,
+    level,
+    of_condition,
     psnr_table,
     repeat_table,
     texture_table,
     whole_table,
 )
 from benchmarks.measure import REPOSITORY, RESULTS, environment
-from benchmarks.publishing import save_small
-from custom.evaluation.drawing import empty_figure, show_slice
+from benchmarks.worst_picture import draw_worst
 
 PICTURES = REPOSITORY / "docs" / "images"
 Settings = Mapping[str, str]
@@ -101,15 +108,30 @@ def super_resolution(data: Path, work: Path, ours: Settings) -> dict[str, Any]:
     found = compared_tables(cases, made, opponents(ours, BLIND, TOLD))
     rows, gains = found.pop("rows"), found["gains"]
     white = {name: float(np.mean(noise_gains(cases, folder))) for name, folder in made.items()}
-    draw_worst(gains[HELD], cases, made, PICTURES / "acquired_worst.jpg", work)
+    draw_worst_of(gains[HELD], cases, made, PICTURES / "acquired_worst.jpg", work)
     held = [row for row in rows if row["group"] == HELD]
     return {
         **found,
         "noise_gain": white,
+        "kspace": kspace_means(held, list(made), HEAD.name, NOISE),
+        "power": kspace_means(held, list(made), "power", TEXTURE_NOISE),
         "texture": texture_table(held, list(made), white),
         "whole": whole_table(rows, list(made)),
         "weights": weights_of(ours, made, cases[0]),
         **worst_words(gains[HELD]),
+    }
+
+
+def kspace_means(
+    rows: Sequence[Row], methods: Sequence[str], name: str, levels: Sequence[float]
+) -> dict[str, dict[str, float]]:
+    """Return the mean of a measure by noise level and method, after k-space truncation."""
+    return {
+        level(noise): {
+            method: round(mean_of(of_condition(rows, "kspace", noise), method, name), 2)
+            for method in methods
+        }
+        for noise in levels
     }
 
 
@@ -120,7 +142,7 @@ def thick_slices(data: Path, work: Path, ours: Settings) -> dict[str, Any]:
     made = folders({**BLIND, **TOLD}, able, cases, work)
     found = compared_tables(cases, made, opponents(able, BLIND, TOLD))
     del found["rows"]
-    draw_worst(found["gains"][HELD], cases, made, PICTURES / "acquired_worst_thick.jpg", work)
+    draw_worst_of(found["gains"][HELD], cases, made, PICTURES / "acquired_worst_thick.jpg", work)
     return {**found, **worst_words(found["gains"][HELD])}
 
 
@@ -157,7 +179,7 @@ def denoising(data: Path, work: Path, ours: Settings) -> dict[str, Any]:
         compared[f"{name}, against those told the level"] = (name, list(classical))
     found = compared_tables(cases, made, compared)
     del found["rows"]
-    draw_worst(found["gains"][HELD], cases, made, PICTURES / "acquired_worst_denoised.jpg", work)
+    draw_worst_of(found["gains"][HELD], cases, made, PICTURES / "acquired_worst_denoised.jpg", work)
     errors = {name: repeat_errors(repeats, folder) for name, folder in made.items()}
     ours_at = made[next(iter(ours))]
     own = {c.truth.scan: own_noise(c, ours_at) for c in cases if not c.noise}
@@ -212,7 +234,7 @@ def worst_words(gains: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, A
     return {"worst": f"{about}: {name} {one['worst']:+.2f} dB against {one['best']}"}
 
 
-def draw_worst(
+def draw_worst_of(
     gains: Mapping[str, Sequence[Mapping[str, Any]]],
     cases: Sequence[Case],
     made: Mapping[str, Path],
@@ -223,25 +245,9 @@ def draw_worst(
     name, one = worst_of(gains)
     where = (one["scan"], one["operator"], one["noise"], 0)
     (case,) = (c for c in cases if (c.truth.scan, c.made_by, c.noise, c.draw) == where)
-    truth = case.truth.values
-    shown = {"reference": truth, "as acquired": case.degraded()}
+    shown = {"reference": case.truth.values, "as acquired": case.degraded()}
     shown |= {method: restored(made[method], case) for method in (one["best"], name)}
-    figure = empty_figure(3.2 * len(shown), 6.4)
-    axes = figure.subplots(2, len(shown))
-    white = float(np.percentile(truth, 99.5))
-    for (title, values), (above, below) in zip(shown.items(), axes.T, strict=True):
-        show_slice(above, values[:, :, values.shape[2] // 2], (1, 1), cmap="gray", vmax=white)
-        above.set_title(title)
-        if values.shape == truth.shape and title != "reference":
-            error = (values - truth)[:, :, truth.shape[2] // 2]
-            style = {"cmap": "RdBu_r", "vmin": -white / 5, "vmax": white / 5}
-            show_slice(below, error, (1, 1), **style)
-            below.set_title("error, to a fifth of white")
-        else:
-            below.set_axis_off()
-    drawn = work / f"{target.stem}.png"
-    figure.savefig(drawn, dpi=100)
-    save_small(drawn, target)
+    draw_worst(shown, target, work)
 
 
 def named(texts: Sequence[str]) -> dict[str, str]:
@@ -273,7 +279,12 @@ def main() -> None:
         "denoise": denoising(data, work, taking_noise),
         "operator": operator_part(data, work, super_resolution_cases(data), blind),
         "lesions": lesions(data, work, restoring, taking_noise),
-        "others": {"mice": mice(RESULTS), "diffusion": diffusion(RESULTS)},
+        "others": mice(RESULTS) | diffusion(RESULTS),
+    }
+    found["aims"] = {
+        "restoring": acquired_aims.restoring(found["sr"], found["thick"]),
+        "denoising": acquired_aims.denoising(found["denoise"]),
+        "mice": acquired_aims.mice(RESULTS),
     }
     page = Path(__file__).with_name("acquired.md").read_text(encoding="utf-8").format(**found)
     (RESULTS / "acquired.md").write_text(page, encoding="utf-8")

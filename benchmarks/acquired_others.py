@@ -12,8 +12,8 @@ from benchmarks.publishing import markdown
 INTERIOR = "psnr_interior"
 
 
-def mice(results: Path) -> str:
-    """Return the table of ``micro_mri_denoise``, of ``benchmarks.acquired_micro``."""
+def mice(results: Path) -> dict[str, str]:
+    """Return table and worst case of ``micro_mri_denoise``, of ``benchmarks.acquired_micro``."""
     content = json.loads((results / "acquired_micro.json").read_text(encoding="utf-8"))
     lines, gains = [], []
     for level in content["levels"]:
@@ -25,17 +25,26 @@ def mice(results: Path) -> str:
         lines.append([f"x {level['noise']:g}", *cells, f"{gain:+.2f}", f"{worst:+.2f}"])
     lines.append(["**would I use it?**", "", "", f"**{verdict(gains)}**", ""])
     head = ["noise", "ours", "best classical method", "difference", "worst stack, against bicubic"]
-    return markdown(head, lines)
+    worst = content["worst"]  # its name ends with the noise
+    about = f"{worst['scan']}: ours {worst['gain']:+.2f} dB against {worst['best']}"
+    return {"mice": markdown(head, lines), "mice_worst": about}
 
 
-def diffusion(results: Path) -> str:
-    """Return the table of ``dwi_vae``, of ``benchmarks.real_dwi``."""
+def diffusion(results: Path) -> dict[str, str]:
+    """Return table and worst case of ``dwi_vae``, of ``benchmarks.real_dwi``.
+
+    That benchmark draws the series that was acquired twice.
+    """
     content = json.loads((results / "acquired_dwi.json").read_text(encoding="utf-8"))
     lines = [_series(part) for part in content]
     won = sum(part["ours"]["ours"] < min(part["opponents"].values()) for part in content)
     word = "yes" if won == len(content) else "only where it wins"
     lines.append(["**would I use it?**", "", f"**{word}: better on {won} of {len(content)}**", ""])
-    return markdown(["series", "who", "ours / voxel by voxel", "best other method"], lines)
+    head = ["series", "who", "ours / voxel by voxel", "best other method"]
+    worst = max(content, key=lambda part: part["ours"]["ours"] / min(part["opponents"].values()))
+    condition, _, alone, best = _series(worst)
+    about = f"{condition}, ours {alone.split(' ')[0]} against {best}"
+    return {"diffusion": markdown(head, lines), "diffusion_worst": about}
 
 
 def _series(part: dict[str, Any]) -> list[str]:

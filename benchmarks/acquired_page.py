@@ -11,6 +11,7 @@ from benchmarks.acquired_cases import VARYING
 from benchmarks.acquired_measures import HEAD, Row, conditions, gain, mean_of, would_use
 from benchmarks.publishing import markdown
 
+TEXTURE_NOISE = (0.0, 0.06)
 Compared = Mapping[str, tuple[str, Collection[str]]]
 """Name of a comparison to our method and its opponents."""
 
@@ -95,7 +96,7 @@ def texture_table(
     lines = []
     for name in methods:
         cells = [f"{white_noise[name]:.2f}"]
-        for noise in (0.0, 0.06):
+        for noise in TEXTURE_NOISE:
             of_kspace = of_condition(rows, "kspace", noise)
             cells += [
                 f"{100 * mean_of(of_kspace, name, 'bias'):+.2f} %",

@@ -30,7 +30,7 @@ from benchmarks.dwi_phantom_series import (
     measure,
 )
 from benchmarks.measure import RESULTS
-from benchmarks.publishing import markdown
+from benchmarks.publishing import aim, markdown
 from benchmarks.real_dwi_measures import Array, scalar_maps
 from custom.physics.diffusion.gradient_table import GradientTable, published_scheme
 
@@ -138,15 +138,7 @@ def aims(conditions: Mapping[str, Mapping[str, Row]]) -> list[str]:
         ("predicted deviations, off by so many times what calibration allows", off["ours"], 1.0),
         ("the same, voxel by voxel", off["ours_alone"], 1.0),
     )
-    return [verdict(*limit) for limit in limits]
-
-
-def verdict(what: str, found: Mapping[str, float], most: float) -> str:
-    """Return whether values are at most a limit, and under which conditions they are not."""
-    missed = [f"{title} ({value:.3g})" for title, value in found.items() if value > most]
-    span = f"{min(found.values()):.3g} to {max(found.values()):.3g}, aim at most {most:g}"
-    where = f"**not met** under {len(missed)} of {len(found)}: {'; '.join(missed)}"
-    return f"{what}: {span}: {where if missed else '**met** under all'}."
+    return [aim(*limit) for limit in limits]
 
 
 def _off(row: Row) -> float:

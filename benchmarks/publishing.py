@@ -26,6 +26,27 @@ def markdown(head: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
+def aim(what: str, found: Mapping[str, float], limit: float, *, least: bool = False) -> str:
+    """Return whether an aim is met, and under which conditions it is not.
+
+    Args:
+        what: What is measured.
+        found: Its value under each condition.
+        limit: What no value may exceed.
+        least: No value may be below the limit instead.
+    """
+    missed = [
+        f"{title} ({value:.3g})"
+        for title, value in found.items()
+        if (value < limit if least else value > limit)
+    ]
+    low, high = min(found.values()), max(found.values())
+    span = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+    where = f"**not met** under {len(missed)} of {len(found)}: {'; '.join(missed)}"
+    wanted = f"aim at {'least' if least else 'most'} {limit:g}"
+    return f"{what}: {span}, {wanted}: {where if missed else '**met** under all'}."
+
+
 def number(value: Any, digits: int = 4) -> str:
     """Return a number with a few significant digits; words and empty cells as they are."""
     try:

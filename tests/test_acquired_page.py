@@ -1,17 +1,25 @@
 """The page on acquired scans: classical opponents by their closed forms, measures, verdicts."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from benchmarks import (
+    acquired_aims,
     acquired_cases,
     acquired_measures,
     acquired_methods,
+    acquired_micro,
     acquired_operator,
+    acquired_others,
     acquired_page,
+    dwi_phantoms,
+    real_dwi,
 )
 from benchmarks.acquired_cases import HELD, SAME_GRID, VARYING, Case, Truth, head_of
+from benchmarks.measure import RESULTS
 from custom.physics.acquisition import OPERATORS, TRAINING_OPERATORS, acquire
 
 AFFINE = np.diag([0.7, 0.7, 0.7, 1.0])
@@ -177,3 +185,43 @@ def test_operators_are_told_apart_where_all_spectra_fall_alike():
         )
         assert found == name
         assert how_likely > 0.9
+
+
+def test_aims_say_where_they_are_not_met():
+    gains = {
+        HELD: {
+            "ours": [{"operator": "box", "noise": 0.03, "mean": -0.2, "scan": "s", "worst": 0.1}]
+        }
+    }
+    own = {"s": {"psnr_head": 50.0}}
+    repeats = {"ours": [0.9, 1.1]}
+    text = acquired_aims.denoising(
+        {"gains": gains, "own_noise": own, "repeat_errors": repeats}
+    ).splitlines()
+    assert [line.endswith("**met** under all.") for line in text] == [True, True, False]
+    assert text[2].endswith("**not met** under 1 of 2: scan 2 (1.1).")
+
+
+def kept(name):
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_pages_are_what_the_code_makes_of_the_kept_numbers():
+    mice = kept("acquired_micro")
+    for name, text in {
+        "dwi_real": real_dwi.page(kept("dwi_real")),
+        "dwi_phantoms": dwi_phantoms.page(kept("dwi_phantoms")),
+        "acquired_micro": acquired_micro.page(mice["levels"], mice["rows"]),
+    }.items():
+        assert (RESULTS / f"{name}.md").read_text(encoding="utf-8") == text
+    found = kept("acquired")
+    page = (RESULTS / "acquired.md").read_text(encoding="utf-8")
+    parts = [
+        acquired_page.gain_table(found["sr"]["gains"][HELD]),
+        acquired_aims.restoring(found["sr"], found["thick"]),
+        acquired_aims.denoising(found["denoise"]),
+        acquired_aims.mice(RESULTS),
+        *acquired_others.mice(RESULTS).values(),
+        *acquired_others.diffusion(RESULTS).values(),
+    ]
+    assert all(part in page for part in parts)

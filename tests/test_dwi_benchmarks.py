@@ -5,8 +5,9 @@ import pytest
 
 from benchmarks import dwi_measures, dwi_restoration, publish_dwi, restoration
 from benchmarks.dwi_phantom_series import CORRELATION, S0, Condition, make_clean, measure
-from benchmarks.dwi_phantoms import calibration, figures, verdict
+from benchmarks.dwi_phantoms import calibration, figures
 from benchmarks.dwi_trainings import trainings
+from benchmarks.publishing import aim
 from benchmarks.real_dwi_measures import against_the_other, neighbour_correlation
 from benchmarks.restoring_process import measure_restoring, plain_figures
 from custom.networks.nets.signal_autoencoder import SignalAutoencoder
@@ -137,11 +138,13 @@ def test_phantom_noise_is_of_its_level_and_correlation_and_its_figures_are_ratio
 
 
 def test_an_aim_says_where_it_is_not_met():
-    assert verdict("error", {"a": 0.5, "b": 0.25}, 0.6).endswith(
+    assert aim("error", {"a": 0.5, "b": 0.25}, 0.6).endswith(
         "0.25 to 0.5, aim at most 0.6: **met** under all."
     )
-    missed = verdict("error", {"a": 0.5, "b": 0.7}, 0.6)
+    missed = aim("error", {"a": 0.5, "b": 0.7}, 0.6)
     assert missed.endswith("**not met** under 1 of 2: b (0.7).")
+    missed = aim("gain", {"a": 0.5, "b": 0.7}, 0.6, least=True)
+    assert missed.endswith("aim at least 0.6: **not met** under 1 of 2: a (0.5).")
 
 
 def test_right_deviations_are_calibrated():
