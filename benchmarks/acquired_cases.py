@@ -160,28 +160,18 @@ def repeat_cases(data: Path) -> list[Case]:
     return found
 
 
-def truths(data: Path, largest: int | None, sources: Sequence[Source] = TESTED) -> Iterator[Truth]:
+def truths(data: Path, largest: int, sources: Sequence[Source] = TESTED) -> Iterator[Truth]:
     """Read the middle of volumes; by default of every one that no training step saw."""
     trained = {source.scanner for source in SOURCES if source.split == "training"}
     for source in sources:
         image = nib.load(data / source.file)
+        values = np.asarray(image.dataobj, np.float32)
+        values, affine = crop_air(values, np.asarray(image.affine, np.float64), largest)
+        values = np.ascontiguousarray(values)
+        tissue = float(reference_intensity(torch.from_numpy(values), "foreground_mean"))
         scan = Path(source.file).name.removesuffix(".nii.gz")
         group = TRAINED if source.scanner in trained else HELD
-        values = np.asarray(image.dataobj, np.float32)
-        yield truth_of(values, image.affine, (scan, source.subject, group), largest)
-
-
-def truth_of(
-    values: Array,
-    affine: NDArray[Any],
-    named: tuple[str, str, str],
-    largest: int | None = None,
-) -> Truth:
-    """Return a volume without its air; ``named``: scan, subject and group."""
-    values, affine = crop_air(values, np.asarray(affine, np.float64), largest)
-    values = np.ascontiguousarray(values)
-    tissue = float(reference_intensity(torch.from_numpy(values), "foreground_mean"))
-    return Truth(*named, values, head_of(values, tissue), tissue, affine)
+        yield Truth(scan, source.subject, group, values, head_of(values, tissue), tissue, affine)
 
 
 def head_of(values: NDArray[Any], tissue: float) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@ Needs a folder with open data that this repository does not hold (``benchmarks.r
 corrected with the weights that ship, as a user does; so do the denoiser of ``gan3d_sr_denoise`` and
 two classical filters.
 
-Run: ``python -m benchmarks.motion_real --data FOLDER [--work FOLDER]``
+Run: ``python -m benchmarks.motion_real --data FOLDER [--work FOLDER] [--weights FILE]``
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,24 @@ from custom.files.atomic import sha256_of
 
 MOTION = REPOSITORY / "bundles" / "motion_cdm"
 PICTURES = REPOSITORY / "docs" / "images"
-DRAWS = 2
-OURS = "{slice_axis: 2}"
 Results = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run measures.
+
+    Args:
+        data: Folder with the open data.
+        work: Folder of inputs and results.
+        weights: Of the model.
+        draws: Motions of each volume.
+    """
+
+    data: Path
+    work: Path
+    weights: Path
+    draws: int
 
 
 def median_filter(values: Array, case: Case) -> Array:
@@ -67,33 +83,34 @@ def median_filter(values: Array, case: Case) -> Array:
     return np.asarray(ndimage.median_filter(values, (3, 3, 1)))
 
 
-def corrected(name: str, cases: Iterable[Repeat], work: Path) -> Results:
+def corrected(name: str, cases: Iterable[Repeat], run: Run) -> Results:
     """Correct cases as a user does; return the results by the names of the cases."""
     cases = list(cases)
-    folder = run_ours(name, OURS, cases, work, MOTION)
+    settings = json.dumps({"slice_axis": 2, "ckpt_path": str(run.weights)})
+    folder = run_ours(name, settings, cases, run.work, MOTION)
     return {case.name: restored(folder, case).astype(np.float32) for case in cases}
 
 
-def conditions(data: Path, work: Path) -> dict[str, Any]:
+def conditions(run: Run) -> dict[str, Any]:
     """Measure motions and images that the training did not have, and denoisers instead."""
-    heads, others = tested(data), unseen(data)
+    heads, others = tested(run.data), unseen(run.data)
     moved = {
-        name: [moving(truth, name, draw) for truth in heads for draw in range(DRAWS)]
+        name: [moving(truth, name, draw) for truth in heads for draw in range(run.draws)]
         for name in CONDITIONS
     }
     still = {name: [standing(truth, name) for truth in heads] for name in CONDITIONS}
     for truth, about in others:
-        moved[about] = [moving(truth, AS_TRAINED, draw) for draw in range(DRAWS)]
+        moved[about] = [moving(truth, AS_TRAINED, draw) for draw in range(run.draws)]
         still[about] = [standing(truth, AS_TRAINED)]
     every = {case.name: case for group in (moved, still) for of in group.values() for case in of}
-    results = corrected("conditions", every.values(), work)
+    results = corrected("conditions", every.values(), run)
     found = {name: measured(cases, still[name], results) for name, cases in moved.items()}
     for truth in heads:
         cases = [case for case in moved[AS_TRAINED] if case.truth.scan == truth.scan]
         unmoved = [case for case in still[AS_TRAINED] if case.truth.scan == truth.scan]
         found[f"{AS_TRAINED}: {truth.scan}"] = measured(cases, unmoved, results)
-    draw_worst(moved, results, work)
-    return {"conditions": found, "denoisers": denoisers(moved[AS_TRAINED], results, work)}
+    draw_worst(moved, results, run.work)
+    return {"conditions": found, "denoisers": denoisers(moved[AS_TRAINED], results, run.work)}
 
 
 def measured(cases: Sequence[Repeat], still: Sequence[Repeat], results: Results) -> dict[str, Any]:
@@ -124,10 +141,10 @@ def denoisers(cases: Sequence[Repeat], results: Results, work: Path) -> dict[str
     return {name: gains(rows, name) for name in ("motion_cdm", *folders)}
 
 
-def scans(data: Path, work: Path) -> dict[str, Any]:
+def scans(run: Run) -> dict[str, Any]:
     """Measure the T1-weighted volumes that ring, and a simulated one whose truth is known."""
-    cases = lifespan(data)
-    results = corrected("lifespan", cases, work)
+    cases = lifespan(run.data)
+    results = corrected("lifespan", cases, run)
     found = {}
     for case in cases:
         after = results[case.name]
@@ -139,7 +156,7 @@ def scans(data: Path, work: Path) -> dict[str, Any]:
         }
     truth = cases[-1].truth  # of the same study, and without visible ringing
     moved = moving(truth, "as in training, 3D", 0)
-    after = corrected("lifespan", [moved], work)[moved.name]
+    after = corrected("lifespan", [moved], run)[moved.name]
     found[f"{truth.scan}, moved by simulation"] = {
         "still": without_reference(moved.truth.values),
         "before": without_reference(moved.single),
@@ -152,14 +169,14 @@ def scans(data: Path, work: Path) -> dict[str, Any]:
         middle = case.single.shape[2] // 2
         pair = (case.single, results[case.name])
         shown.append((case.truth.scan, [volume[:, :, middle] for volume in pair]))
-    draw_pairs(shown, PICTURES / "motion_real_scans.jpg", work)
+    draw_pairs(shown, PICTURES / "motion_real_scans.jpg", run.work)
     return found
 
 
-def echo_planar(data: Path, work: Path) -> dict[str, Any]:
+def echo_planar(run: Run) -> dict[str, Any]:
     """Measure the echo-planar series in which the head turned."""
-    cases, alike = series(data)
-    results = corrected("series", cases, work)
+    cases, alike = series(run.data)
+    results = corrected("series", cases, run)
     pair = np.unravel_index(np.argmax(alike - 2 * np.eye(len(alike))), alike.shape)
     mean = np.mean([cases[number].single for number in pair], axis=0)
     found, shown = {}, []
@@ -175,14 +192,14 @@ def echo_planar(data: Path, work: Path) -> dict[str, Any]:
         }
         across = [volume[volume.shape[0] // 2] for volume in (case.single, after)]
         shown.append((f"volume {number + 1}{', still' * (number in pair)}", across))
-    draw_pairs(shown, PICTURES / "motion_real_series.jpg", work, (3.2, 3.6))
+    draw_pairs(shown, PICTURES / "motion_real_series.jpg", run.work, (3.2, 3.6))
     return found
 
 
-def lesions(data: Path, work: Path) -> list[dict[str, Any]]:
+def lesions(run: Run) -> list[dict[str, Any]]:
     """Measure lesions in heads that moved."""
-    cases = lesion_cases(lesion_truths(data))
-    results = corrected("lesions", [case for _, case in cases], work)
+    cases = lesion_cases(lesion_truths(run.data), run.draws)
+    results = corrected("lesions", [case for _, case in cases], run)
     shown: dict[str, list[Array]] = {}
     most: dict[str, float] = {}
     for known, case in cases:  # of each kind the slice with many lesions and much motion
@@ -194,7 +211,7 @@ def lesions(data: Path, work: Path) -> list[dict[str, Any]]:
             most[known] = score[at]
             volumes = (case.single, results[case.name], truth.values)
             shown[known] = [volume[:, :, at] for volume in volumes]
-    draw_pairs(list(shown.items()), PICTURES / "motion_real_lesions.jpg", work)
+    draw_pairs(list(shown.items()), PICTURES / "motion_real_lesions.jpg", run.work)
     return lesion_summary(lesion_rows(cases, results))
 
 
@@ -250,7 +267,7 @@ def section() -> str:
     return page.format(
         weights=found["weights"][:12],
         slices=SLICES,
-        draws=DRAWS,
+        draws=found["draws"],
         series=series_table(found["series"]),
         scans=scan_table(found["scans"]),
         conditions=condition_table(found["conditions"]),
@@ -260,15 +277,16 @@ def section() -> str:
     )
 
 
-def measure(data: Path, work: Path) -> None:
+def measure(run: Run) -> None:
     """Measure all, and keep the figures."""
     begin = time.process_time()
     found = {
-        "weights": sha256_of(MOTION / "models" / "model.pt"),
-        "series": echo_planar(data, work),
-        "scans": scans(data, work),
-        "lesions": lesions(data, work),
-        **conditions(data, work),
+        "weights": sha256_of(run.weights),
+        "draws": run.draws,
+        "series": echo_planar(run),
+        "scans": scans(run),
+        "lesions": lesions(run),
+        **conditions(run),
     }
     save("motion_real", {**found, "seconds": round(time.process_time() - begin)})
 
@@ -278,9 +296,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with the open data")
     parser.add_argument("--work", type=Path, help="keeps inputs and results; by default nothing is")
+    parser.add_argument("--weights", type=Path, default=MOTION / "models" / "model.pt")
+    parser.add_argument("--draws", type=int, default=2, help="motions of each volume")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        measure(given.data.resolve(), (given.work or Path(folder)).resolve())
+        work = (given.work or Path(folder)).resolve()
+        measure(Run(given.data.resolve(), work, given.weights.resolve(), given.draws))
     print(section())
 
 

@@ -14,13 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.acquired_cases import HELD, Array, Repeat, Truth, truth_of, truths
+from benchmarks.acquired_cases import HELD, Repeat, Truth
 from benchmarks.real_brains import STILL
+from custom.data.preparation.cropping import crop_air
+from custom.physics.intensity_statistics import reference_intensity
 from custom.transforms.motion.rigid_motion import RandRigidMotiond, with_motion
 
-SLICES = 16  # of the middle of each volume, as in evaluate.yaml
+SLICES = 12  # of the middle of each volume
 STILL_SCAN = "still"
 AS_TRAINED = "as in training, 2D"
+_REAL = 32  # slices of a scan that moved
 _SLAB = 48  # slices that move in space: what they turn in must be thick
 _RANGES = {"translation_mm": (0.0, 8.0), "rotation_deg": (0.0, 8.0)}
 _FAR = {"translation_mm": (8.0, 15.0), "rotation_deg": (8.0, 15.0)}
@@ -56,8 +59,7 @@ AFTER_THE_STILL = ("partial Fourier 0.75", "noise of 5 %")  # what does not move
 
 def tested(data: Path) -> list[Truth]:
     """Return the volumes of the test split: people and scanners that no training saw."""
-    sources = [source for source in STILL if source.split == "test"]
-    return [middle(truth, _SLAB) for truth in truths(data, None, sources)]
+    return [_read(data / source.file, _SLAB) for source in STILL if source.split == "test"]
 
 
 def unseen(data: Path) -> list[tuple[Truth, str]]:
@@ -72,18 +74,28 @@ def unseen(data: Path) -> list[tuple[Truth, str]]:
         ("clinical_2d/ms_long_patient12_study1_T2W", f"T2, {clinical}"),
         ("clinical_2d/ms_long_patient12_study1_FLAIR", f"FLAIR, {clinical}"),
     ]
-    return [(middle(_read(data / f"{file}.nii.gz"), SLICES), about) for file, about in found]
+    return [(_read(data / f"{file}.nii.gz", SLICES), about) for file, about in found]
 
 
-def _read(file: Path) -> Truth:
-    """Read a volume, of a diffusion series the mean of its first 20 weighted images."""
+def _read(file: Path, slices: int) -> Truth:
+    """Read the middle slices of a volume, of a diffusion series the mean of 20 weighted images."""
     image = nib.load(file)
     values = np.asarray(image.dataobj, np.float32)
     if values.ndim == 4:
         values = values[..., 1:21].mean(axis=3)
-    affine = np.eye(4) if file.parent.name == "mouse" else image.affine
+    affine = np.eye(4) if file.parent.name == "mouse" else np.asarray(image.affine, np.float64)
     scan = file.name.removesuffix(".nii.gz")
-    return truth_of(values, affine, (scan, scan, HELD))
+    values, affine = crop_air(values, affine)
+    first = max(0, (values.shape[2] - slices) // 2)
+    affine[:3, 3] += affine[:3, 2] * first
+    return _truth(values[..., first : first + slices], affine, scan)
+
+
+def _truth(values: NDArray[Any], affine: NDArray[Any], scan: str) -> Truth:
+    """Return a volume that is measured whole."""
+    tissue = float(reference_intensity(torch.as_tensor(values), "foreground_mean"))
+    values = np.ascontiguousarray(values)
+    return Truth(scan, scan, HELD, values, np.ones(values.shape, bool), tissue, affine)
 
 
 def middle(truth: Any, slices: int) -> Any:
@@ -153,21 +165,13 @@ def series(data: Path) -> tuple[list[Repeat], NDArray[Any]]:
     image = nib.load(data / "motion" / "siemens_prisma_EPI_headrotation.nii.gz")
     values = np.moveaxis(np.asarray(image.dataobj, np.float32), 3, 0)
     alike = np.corrcoef(values.reshape(len(values), -1))
-    whole = np.ones(values.shape[1:], bool)
-    found = [
-        Truth(f"EPI{number}", "EPI", HELD, np.ascontiguousarray(one), whole, 1.0, image.affine)
-        for number, one in enumerate(values, start=1)
-    ]
+    found = [_truth(one, image.affine, f"EPI{n}") for n, one in enumerate(values, start=1)]
     return list(as_scanned(found)), alike
 
 
 def lifespan(data: Path) -> list[Repeat]:
-    """Return the two T1-weighted volumes that ring, and a third of the same study."""
-    found = []
-    for number in ("0002", "0003", "0004"):
-        scan = f"sub-{number}_ses-V01_T1w"
-        file = data / "bids_lifespan" / f"sub-{number}" / "ses-V01" / "anat" / f"{scan}.nii.gz"
-        image = nib.load(file)
-        values: Array = np.asarray(image.dataobj, np.float32)
-        found.append(truth_of(values, image.affine, (scan, f"lifespan{number}", HELD)))
-    return list(as_scanned(found))
+    """Return the middle of two T1-weighted volumes that ring, and of a third of their study."""
+    visit = "ses-V01"
+    names = [f"sub-{number}" for number in ("0002", "0003", "0004")]
+    folders = [data / "bids_lifespan" / one / visit / "anat" for one in names]
+    return list(as_scanned([_read(next(folder.glob("*.nii.gz")), _REAL) for folder in folders]))

@@ -20,7 +20,6 @@ from benchmarks.publishing import markdown
 from custom.physics.intensity_statistics import reference_intensity
 
 SLICES = 24
-DRAWS = 3
 SMALL = 50  # voxels of 1 mm
 _BRIGHT = 1.5  # times white matter: what counts as a stroke's gliosis in FLAIR
 _IMPLANTED = {"small": (1.5, 24), "large": (4.0, 6)}  # radius in mm, number
@@ -121,12 +120,12 @@ def each_lesion(truth: Lesions) -> Iterator[tuple[str, Any, Mask, Mask]]:
             yield "small" if lesion.sum() < SMALL else "large", wide, lesion, ring
 
 
-def lesion_cases(truths: Sequence[tuple[str, Lesions]]) -> list[tuple[str, Repeat]]:
+def lesion_cases(truths: Sequence[tuple[str, Lesions]], draws: int) -> list[tuple[str, Repeat]]:
     """Return the volumes that moved, and those that did not."""
     cases = [
         (name, moving(one, AS_TRAINED, draw, SLICES))
         for name, one in truths
-        for draw in range(DRAWS)
+        for draw in range(draws)
     ]
     return cases + [(name, standing(one, AS_TRAINED, SLICES)) for name, one in truths]
 
