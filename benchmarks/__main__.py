@@ -14,6 +14,7 @@ from benchmarks import (
     gan_generator,
     gan_step,
     import_time,
+    motion_restoration,
     motion_simulation,
     restoration,
     signal_training,
@@ -25,7 +26,6 @@ from benchmarks.measure import RESULTS
 BENCHMARKS = (
     slice_reading,
     import_time,
-    motion_simulation,
     restoration,
     data_wait,
     training_step,
@@ -33,6 +33,7 @@ BENCHMARKS = (
     dwi_restoration,
     gan_step,
     gan_generator,
+    motion_restoration,
     motion_simulation,
 )
 PAGE = Path(__file__).with_name("page.md")
@@ -57,6 +58,7 @@ def write_page() -> None:
         "restoration_table": restoration.table(saved["restoration"]),
         "dwi_restoration_table": dwi_restoration.table(saved["dwi_restoration"]),
         "gan_small": gan_generator.table(saved["gan_generator"]["small"]),
+        "correction_table": motion_restoration.table(saved["motion_restoration"]),
         "motion_table": motion_simulation.table(saved["motion_simulation"]),
         "gan_published": gan_generator.table(saved["gan_generator"]["published"]),
     }

@@ -27,7 +27,8 @@ begin = time.process_time()
 work.run()
 """
 FINISH = """
-print(json.dumps({'seconds': time.process_time() - begin, 'peak': memory()}))
+print(json.dumps({'seconds': time.process_time() - begin, 'peak': memory(),
+                  'imported': globals().get('imported', 0)}))
 """
 
 
@@ -47,13 +48,14 @@ def measure_restoring(
 
     Args:
         code: Restores ``source`` into the folder ``target`` as ``*_restored.nii.gz``, and calls
-            the time of its start ``begin``.
+            the time of its start ``begin``; the ``memory()`` at it, if that counts, ``imported``.
         source: The file.
         target: Made here.
         runs: How often.
 
     Returns:
-        ``seconds``, a :class:`~benchmarks.measure.Timing`, and ``peak_mib``; the restored file.
+        ``seconds``, a :class:`~benchmarks.measure.Timing`, ``peak_mib`` and
+        ``above_imports_mib``; the restored file.
     """
     target.mkdir()
     code = SETUP.format(source=str(source), target=str(target)) + code + FINISH
@@ -67,6 +69,7 @@ def measure_restoring(
     figures = {
         "seconds": Timing.of([draw["seconds"] for draw in draws]),
         "peak_mib": max(draw["peak"] for draw in draws),
+        "above_imports_mib": max(draw["peak"] - draw["imported"] for draw in draws),
     }
     return figures, next(target.glob("*_restored.nii.gz"))
 

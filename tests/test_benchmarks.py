@@ -10,11 +10,13 @@ from PIL import Image
 from benchmarks import (
     apddm_page,
     gan_step,
+    motion_restoration,
     motion_simulation,
     publish_apddm,
     publishing,
     training_step,
 )
+from benchmarks.__main__ import BENCHMARKS, PAGE
 from benchmarks.measure import Timing
 from benchmarks.plain_generator import PlainGenerator
 from benchmarks.real_data import in_plane_noise, thick_slices
@@ -214,3 +216,21 @@ def test_the_simulation_of_motion_is_timed_against_torchio(monkeypatch):
         "ours, rotations: in space 8",
         "TorchIO, poses: 3",
     ]
+
+
+def test_further_steps_cost_what_many_take_beyond_one(monkeypatch):
+    one, many = Timing(2.0, 1.0, 3.0), Timing(5.0, 4.0, 7.0)
+    assert motion_restoration.further(one, many, 2) == Timing(1.5, 1.5, 2.0)
+    found = {"a": vars(one), "b": vars(many)}
+    assert motion_restoration.rows(found, {"b": "the other"}, "a") == [
+        "| the other | 5.000 (4.000 to 7.000) | 2.50 |"
+    ]
+    monkeypatch.setattr(motion_restoration, "PLANE", (16, 20))
+    assert motion_restoration.of_config(steps=2).median > 0
+
+
+def test_each_benchmark_is_run_once_and_has_its_place_on_the_page():
+    assert len(set(BENCHMARKS)) == len(BENCHMARKS)
+    page = PAGE.read_text(encoding="utf-8")
+    for benchmark in BENCHMARKS:
+        assert f"benchmarks/{benchmark.__name__.rpartition('.')[2]}.py" in page
