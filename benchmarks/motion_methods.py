@@ -91,9 +91,16 @@ RUNS = {
     # The published model needs minutes a slice: one of each of the last three volumes.
     "published": Run(
         "default",
-        ("regression", *(name for name in METHODS if name.startswith("cdm_"))),
+        [name for name in METHODS if name.startswith("cdm_")],
         {"evaluation_size": [-1, -1, 1], "dataset::data": _FEW},
     ),
+}
+# What a picture's heading tells, besides the scan.
+_HEADING = {
+    "severity_class": "{}",
+    "motion_kind": "{}",
+    "motion": "draw {:g}",
+    "slice": "slice {}",
 }
 _NETWORK = "$@{}_def.to(memory_format=torch.channels_last{})"
 
@@ -103,9 +110,13 @@ def weights_of(training: str, work: Path) -> Path:
     return SHIPPED if training == "shipped" else work / training / "models" / "model.pt"
 
 
-def overlay(run: Run, work: Path, known: Sequence[str]) -> dict[str, Any]:
-    """Return the config with which all methods of known trainings correct the same slices."""
-    names = [name for name in run.others if METHODS[name].training in known]
+def overlay(run: Run, work: Path, known: Sequence[str], most: int = 1000) -> dict[str, Any]:
+    """Return the config with which all methods of known trainings correct the same slices.
+
+    Methods of more than ``most`` steps are left out.
+    """
+    trained = (*known, "shipped")
+    names = [n for n in run.others if METHODS[n].training in trained and METHODS[n].steps <= most]
     content: dict[str, Any] = {}
     beside: dict[str, tuple[str, Path, Any]] = {}
     for name in names:
@@ -163,20 +174,35 @@ def inferer(method: Method, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def evaluate(
-    name: str, work: Path, dataset: Path, known: Sequence[str], settings: Mapping[str, Any]
+    name: str,
+    work: Path,
+    dataset: Path,
+    known: Sequence[str],
+    settings: Mapping[str, Any],
+    most: int = 1000,
 ) -> Path:
     """Evaluate, unless the same was evaluated with the same weights; return the folder."""
     run, folder = RUNS[name], work / f"evaluate_{name}"
-    file, content = work / f"evaluate_{name}.yaml", overlay(run, work, known)
+    file, content = work / f"evaluate_{name}.yaml", overlay(run, work, known, most)
     weights = weights_of(METHODS[run.model].training, work)
-    ids = {"dataset_dir": str(dataset), "ckpt_path": str(weights), **run.settings, **settings}
-    plan = {"overlay": content, "settings": ids, "weights": _hashes(run, work, content)}
+    ids = {"dataset_dir": str(dataset), "panels::columns": _HEADING, **settings, **run.settings}
+    # Weights count by what they are, not by where they lie.
+    networks = [{k: v for k, v in peer.items() if k != "ckpt_path"} for peer in content["peers"]]
+    plan = {
+        "overlay": {**content, "peers": networks},
+        "settings": ids,
+        "weights": _hashes(run, work, content),
+    }
     told = work / f"evaluated_{name}.yaml"
     text = yaml.safe_dump(plan, sort_keys=False)
     if (folder / "summary.json").is_file() and told.is_file() and told.read_text("utf-8") == text:
         return folder
     file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    run_bundle(BUNDLE, ["evaluate", str(file)], ids | {"output_dir": str(folder)})
+    run_bundle(
+        BUNDLE,
+        ["evaluate", str(file)],
+        ids | {"ckpt_path": str(weights), "output_dir": str(folder)},
+    )
     told.write_text(text, encoding="utf-8")
     return folder
 

@@ -52,10 +52,12 @@ def page(
     missing = [NAMES[name] for name in TRAININGS if name not in trainings]
     return TEMPLATE.read_text(encoding="utf-8").format(
         data=_told(summary),
+        weights=summary["checkpoint"]["sha256"][:12],
         targets=targets_table({name: of for name, (of, _) in found.items()}, still),
         minutes=_minutes(trainings),
         missing=f"Not trained yet: {', '.join(missing)}." if missing else "",
         trainings=trainings_table(trainings),
+        caught_up=caught_up({name: curves for name, (curves, _) in trainings.items()}),
         curves=show(pictures["curves"]),
         about_all=about_data(summary),
         quality_all=quality_table(summary),
@@ -86,6 +88,21 @@ def _minutes(trainings: Mapping[str, tuple[Curves, Mapping[str, Any]]]) -> str:
     """Return the range of the minutes of all trainings."""
     ends = [max(minutes_at(curves).values()) for curves, _ in trainings.values()]
     return f"{min(ends):.1f} to {max(ends):.1f} of training, reading the volumes included"
+
+
+def caught_up(trainings: Mapping[str, Curves]) -> str:
+    """Say whether the validation of the published model has reached ours."""
+    if "cdm_published" not in trainings:
+        return ""
+    ours, theirs = (trainings[name]["val_psnr"] for name in ("default", "cdm_published"))
+    if max(theirs.values()) < max(ours.values()):
+        gap = max(ours.values()) - max(theirs.values())
+        return (
+            f"The published CDM has not caught up: its best validation is {gap:.1f} dB below ours."
+        )
+    minutes = minutes_at(trainings["cdm_published"])
+    first = min(epoch for epoch, value in theirs.items() if value >= max(ours.values()))
+    return f"The published CDM reaches our best validation after {minutes[first]:.0f} minutes."
 
 
 def trainings_table(trainings: Mapping[str, tuple[Curves, Mapping[str, Any]]]) -> str:
@@ -128,15 +145,20 @@ def calibration(summary: Summary) -> str:
 
 
 def draw_minutes(trainings: Mapping[str, tuple[Curves, Mapping[str, Any]]]) -> Any:
-    """Draw the validation of each training against its minutes."""
-    figure = empty_figure(6.0, 3.6)
-    ax = figure.add_subplot()
-    for (name, (curves, _)), colour in zip(trainings.items(), COLOURS, strict=False):
-        minutes, values = minutes_at(curves), curves["val_psnr"]
-        line = ([minutes[epoch] for epoch in values], list(values.values()))
-        ax.plot(*line, color=colour, marker="o", markersize=3.5, label=NAMES[name])
-    plain_axes(ax, "minutes of training", "PSNR of the validation [dB]")
-    ax.legend(fontsize=8, frameon=False)
+    """Draw the validation of each training against its minutes; the better ones again, larger."""
+    curves = {name: of for name, (of, _) in trainings.items()}
+    best = max(max(of["val_psnr"].values()) for of in curves.values())
+    near = [name for name, of in curves.items() if max(of["val_psnr"].values()) > best - 3]
+    figure = empty_figure(8.4, 3.4)
+    for place, names in enumerate((list(curves), near)):
+        ax = figure.add_subplot(1, 2, place + 1)
+        for (name, of), colour in zip(curves.items(), COLOURS, strict=False):
+            if name in names:
+                minutes, values = minutes_at(of), of["val_psnr"]
+                line = ([minutes[epoch] for epoch in values], list(values.values()))
+                ax.plot(*line, color=colour, marker="o", markersize=3.5, label=NAMES[name])
+        plain_axes(ax, "minutes of training", "PSNR of the validation [dB]")
+        ax.legend(fontsize=8, frameon=False)
     return figure
 
 

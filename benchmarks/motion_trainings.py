@@ -27,6 +27,8 @@ TRAININGS: dict[str, tuple[list[str], dict[str, Any]]] = {
 _ALL = {"label_noise": 0.08, "blurred_share": 0.3}
 _PROBE = 15  # steps of each of two epochs, of which the second is timed
 _EPOCH = 50
+_USED = "cpu_minutes.yaml"
+_TOLD = ("max_epochs", "steps_per_epoch", "cpu_minutes")
 
 
 def train(name: str, work: Path, dataset: Path, minutes: float, settings: dict[str, Any]) -> None:
@@ -46,15 +48,16 @@ def train(name: str, work: Path, dataset: Path, minutes: float, settings: dict[s
     begin = time.process_time()
     run_bundle(BUNDLE, ["train", *overlays], ids | planned | resume | _output(folder))
     used += (time.process_time() - begin) / 60
-    _keep(plan, {**planned, "cpu_minutes": round(used, 2)})
+    _keep(folder / _USED, {"cpu_minutes": round(used, 2)})
 
 
 def read_plan(work: Path, name: str) -> dict[str, Any]:
     """Return epochs and steps of a training, and the minutes of CPU that it has had."""
-    plan: dict[str, Any] = yaml.safe_load((work / f"{name}.yaml").read_text(encoding="utf-8"))
-    return {
-        key: plan[key] for key in ("max_epochs", "steps_per_epoch", "cpu_minutes") if key in plan
-    }
+    found: dict[str, Any] = {}
+    for file in (work / f"{name}.yaml", work / name / _USED):
+        if file.is_file():
+            found |= yaml.safe_load(file.read_text(encoding="utf-8"))
+    return {key: found[key] for key in _TOLD if key in found}
 
 
 def trained(work: Path) -> dict[str, Curves]:

@@ -12,7 +12,8 @@ Trainings that have not ended are left out. On two cores: trainings about 10 min
 evaluations 10, that of the published model 20 more.
 
 Run: ``OMP_NUM_THREADS=1 python -m benchmarks.publish_motion --dataset FOLDER [--work FOLDER]
-[--minutes N] [--skip-training] [--only NAME] [--set YAML] [--set-evaluation YAML]``
+[--minutes N] [--skip-training] [--only NAME] [--most-steps N] [--set YAML]
+[--set-evaluation YAML]``
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=7.0, help="of each training")
     parser.add_argument("--skip-training", action="store_true", help="take what is in --work")
     parser.add_argument("--only", choices=tuple(RUNS), action="append", help="evaluations to make")
+    parser.add_argument("--most-steps", type=int, default=1000, help="of the methods evaluated")
     parser.add_argument("--set", default="{}", help="config ids for every training, as YAML")
     parser.add_argument("--set-evaluation", default="{}", help="the same for the evaluations")
     return parser.parse_args()
@@ -94,7 +96,7 @@ def main() -> None:
         raise SystemExit(f"{work} holds no training of the default that has ended: train it first")
     settings = yaml.safe_load(given.set_evaluation)
     found = {
-        name: moved(evaluate(name, work, dataset, list(curves), settings))
+        name: moved(evaluate(name, work, dataset, list(curves), settings, given.most_steps))
         for name in given.only or RUNS
     }
     trainings = {name: (of, read_plan(work, name)) for name, of in curves.items()}

@@ -26,9 +26,10 @@ def work(tmp_path):
         net = GAN if name == "gan" else UNET
         config |= {"num_slices": 3, "width": 16, "network_def": net}
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
-        lines = ["epoch,val_psnr,seconds", "1,,60", "2,30.5,30"]
+        lines = ["epoch,val_psnr,seconds,train_loss", "1,,60,1", "2,30.5,30,1"]
         (folder / "metrics.csv").write_text("\n".join(lines[: 2 if name == "gan" else 3]) + "\n")
-        plan = {"max_epochs": 2, "steps_per_epoch": 50, "cpu_minutes": 1.2}
+        (folder / "cpu_minutes.yaml").write_text("cpu_minutes: 1.2")
+        plan = {"max_epochs": 2, "steps_per_epoch": 50}
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(plan))
     return tmp_path
 
@@ -55,6 +56,7 @@ def evaluation(tmp_path):
             motion_methods.UNIT,
         ),
         "dataset": {"name": "brains"},
+        "checkpoint": {"sha256": "ab" * 32},
         "split": "test",
         "unit": "slice",
         "counts": {"slice": 3},
@@ -137,6 +139,17 @@ def test_targets_by_hand(evaluation):
     assert regression == ["+0.50 dB", "held |"]
     (cdm,) = (value for key, value in said.items() if "15 dB" in key)
     assert cdm[-1] == "not measured |"
+
+
+def test_whether_the_published_model_caught_up():
+    ours = {"val_psnr": {1: 29.0, 2: 30.0}, "seconds": {1: 60, 2: 60}}
+    theirs = {"val_psnr": {1: 12.0, 2: 13.0}, "seconds": {1: 60, 2: 60}, "train_loss": {2: 0.9}}
+    said = motion_page.caught_up({"default": ours, "cdm_published": theirs})
+    assert "17.0 dB below ours. Its loss ends at 0.9000" in said
+    theirs["val_psnr"][2] = 30.5
+    said = motion_page.caught_up({"default": ours, "cdm_published": theirs})
+    assert said.endswith("after 2 minutes.")
+    assert motion_page.caught_up({"default": ours}) == ""
 
 
 def test_the_page_holds_what_was_measured(work, evaluation):
