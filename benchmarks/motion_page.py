@@ -157,10 +157,12 @@ def draw_minutes(trainings: Mapping[str, tuple[Curves, Mapping[str, Any]]]) -> A
         ax = figure.add_subplot(1, 2, place + 1)
         for (name, of), colour in zip(curves.items(), COLOURS, strict=False):
             if name in names:
-                minutes, values = minutes_at(of), of["val_psnr"]
-                line = ([minutes[epoch] for epoch in values], list(values.values()))
+                values, plan = of["val_psnr"], trainings[name][1]
+                # Epochs have equally many steps; those of a busy machine last unequally.
+                used = plan.get("cpu_minutes", max(minutes_at(of).values())) / plan["max_epochs"]
+                line = ([used * epoch for epoch in values], list(values.values()))
                 ax.plot(*line, color=colour, marker="o", markersize=3.5, label=NAMES[name])
-        plain_axes(ax, "minutes of training", "PSNR of the validation [dB]")
+        plain_axes(ax, "CPU minutes", "PSNR of the validation [dB]")
         ax.legend(fontsize=8, frameon=False)
     return figure
 

@@ -45,7 +45,7 @@ def pictures(work: Path, found: Evaluated, trainings: Any, images: Path) -> dict
     """Write the pictures; return file and caption of each, by their place on the page."""
     drawn = work / "drawn.png"
     curves = (
-        "**Validation against minutes of training**, validations not counted. Two volumes of which "
+        "**Validation against minutes of CPU**, validations included. Two volumes of which "
         "no training saw the people; the published CDM in 25 steps on one draw of motion, the "
         "others on six."
     )

@@ -162,6 +162,8 @@ def test_the_page_holds_what_was_measured(work, evaluation):
     assert "Not trained yet: ResShift, GAN." in text
     assert "## Real motion" in text
     assert "| all | 3 | 1.2 | 0.7 | 0.95 | 0.7 |" in text
+    (line, *_) = motion_page.draw_minutes(trainings).axes[0].get_lines()
+    assert line.get_xdata() == [1.2]
     labels = motion_page.draw_steps({**found, "sampled": found["all"]}).axes[0].get_lines()
     assert {line.get_label() for line in labels} >= {"corrupted", "regression"}
     assert publish_motion.acquired(work) == ""
