@@ -1,9 +1,8 @@
 """``motion_cdm`` on heads that really moved, on motions and images unlike its training, on lesions.
 
 Needs a folder with open data that this repository does not hold (``benchmarks.real_brains``;
-``motion``, ``repeats``, ``dwi``, ``mouse`` and ``clinical_2d`` besides). Each input is written and
-corrected with the weights that ship, as a user does; so do the denoiser of ``gan3d_sr_denoise`` and
-two classical filters.
+``motion``, ``repeats``, ``dwi``, ``mouse`` and ``clinical_2d`` besides). Inputs are corrected as a
+user does it, and by the denoiser of ``gan3d_sr_denoise`` and two classical filters.
 
 Run: ``python -m benchmarks.motion_real --data FOLDER [--work FOLDER] [--weights FILE]``
 """
@@ -12,9 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from benchmarks.acquired_cases import Array, Case, Repeat
+from benchmarks.acquired_cases import Array, Repeat
 from benchmarks.acquired_methods import BUNDLE, DENOISERS, restored, run_classical, run_ours
 from benchmarks.measure import REPOSITORY, RESULTS, save
 from benchmarks.motion_real_cases import (
@@ -51,9 +51,13 @@ from benchmarks.motion_real_measures import (
     slices_compared,
     without_reference,
 )
-from benchmarks.motion_real_page import condition_table, denoiser_table, scan_table, series_table
-from benchmarks.publishing import save_small
-from custom.evaluation.drawing import empty_figure, show_slice
+from benchmarks.motion_real_page import (
+    condition_table,
+    denoiser_table,
+    draw_pairs,
+    scan_table,
+    series_table,
+)
 from custom.files.atomic import sha256_of
 
 MOTION = REPOSITORY / "bundles" / "motion_cdm"
@@ -76,11 +80,6 @@ class Run:
     work: Path
     weights: Path
     draws: int
-
-
-def median_filter(values: Array, case: Case) -> Array:
-    """Return the median of 3 x 3 pixels of each slice."""
-    return np.asarray(ndimage.median_filter(values, (3, 3, 1)))
 
 
 def corrected(name: str, cases: Iterable[Repeat], run: Run) -> Results:
@@ -116,8 +115,7 @@ def conditions(run: Run) -> dict[str, Any]:
 def measured(cases: Sequence[Repeat], still: Sequence[Repeat], results: Results) -> dict[str, Any]:
     """Return gain and harm of one condition."""
     rows = [row for case in cases for row in rows_of(case, {"ours": results[case.name]})]
-    pairs = [(case.single, results[case.name]) for case in still]
-    return {**gains(rows), "still": harm(pairs)}
+    return {**gains(rows), "still": harm([(one.single, results[one.name]) for one in still])}
 
 
 def rows_of(case: Repeat, after: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -132,7 +130,9 @@ def denoisers(cases: Sequence[Repeat], results: Results, work: Path) -> dict[str
             "gan3d", "{config: [denoise]}", cases, work, BUNDLE
         ),
         "non-local means": run_classical("nlm", DENOISERS["NLM, level estimated"], cases, work),
-        "median of 3 x 3": run_classical("median", median_filter, cases, work),
+        "median of 3 x 3": run_classical(
+            "median", lambda values, case: ndimage.median_filter(values, (3, 3, 1)), cases, work
+        ),
     }
     rows = []
     for case in cases:
@@ -164,11 +164,10 @@ def scans(run: Run) -> dict[str, Any]:
         "change": change(moved.single, after),
         "kept": float((moved.single == after).all(axis=(0, 1)).mean()),
     }
-    shown = []
-    for case in cases:
-        middle = case.single.shape[2] // 2
-        pair = (case.single, results[case.name])
-        shown.append((case.truth.scan, [volume[:, :, middle] for volume in pair]))
+    shown = [
+        (case.truth.scan, [v[:, :, v.shape[2] // 2] for v in (case.single, results[case.name])])
+        for case in cases
+    ]
     draw_pairs(shown, PICTURES / "motion_real_scans.jpg", run.work)
     return found
 
@@ -228,67 +227,55 @@ def draw_worst(moved: Mapping[str, Sequence[Repeat]], results: Results, work: Pa
     shown = []
     for gain, name, row, case in sorted(worst, key=lambda one: one[0])[:4]:
         volumes = (case.single, results[case.name], case.truth.values)
-        title = f"{name}: {case.truth.scan}, {gain:+.1f} dB"
-        shown.append((title, [volume[:, :, row["slice"]] for volume in volumes]))
+        images = [volume[:, :, row["slice"]] for volume in volumes]
+        shown.append((f"{name}: {case.truth.scan}, {gain:+.1f} dB", images))
     draw_pairs(shown, PICTURES / "motion_real_worst.jpg", work)
 
 
-def draw_pairs(
-    shown: Sequence[tuple[str, Sequence[Array]]],
-    target: Path,
-    work: Path,
-    pixel: tuple[float, float] = (1, 1),
-) -> None:
-    """Draw a row for each pair: before, after, their difference; where it is known, the truth."""
-    width, height = shown[0][1][0].shape
-    columns = max(len(images) for _, images in shown) + 1
-    tall = 3 * height * pixel[1] / (width * pixel[0]) + 0.4
-    figure = empty_figure(3 * columns, tall * len(shown))
-    axes = figure.subplots(len(shown), columns, squeeze=False)
-    for row, (title, images) in zip(axes, shown, strict=True):
-        white = float(np.percentile(images[0], 99.5))
-        style: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": white}
-        difference = {"cmap": "RdBu_r", "vmin": -white / 5, "vmax": white / 5}
-        names = ["before", "after", "change, to a fifth of white", "without motion"]
-        order = [images[0], images[1], images[1] - images[0], *images[2:]]
-        for ax, name, image in zip(row, names, order, strict=False):
-            show_slice(ax, image, pixel, **(difference if name.startswith("change") else style))
-            ax.set_title(name, fontsize=9)
-        row[0].set_title(f"{title}\n{names[0]}", fontsize=9)
-    drawn = work / f"{target.stem}.png"
-    figure.savefig(drawn, dpi=100)
-    save_small(drawn, target)
+PARTS: Mapping[str, Callable[[Run], Mapping[str, Any]]] = {
+    "series": lambda run: {"series": echo_planar(run)},
+    "scans": lambda run: {"scans": scans(run)},
+    "lesions": lambda run: {"lesions": lesions(run)},
+    "conditions": conditions,
+}
+_TABLES: Mapping[str, Callable[[Any], str]] = {
+    "series": series_table,
+    "scans": scan_table,
+    "lesions": lesion_table,
+    "conditions": condition_table,
+    "denoisers": denoiser_table,
+}
 
 
 def section() -> str:
-    """Return what was measured, for ``docs/results/motion.md``."""
-    found = json.loads((RESULTS / "motion_real.json").read_text(encoding="utf-8"))
-    page = Path(__file__).with_name("motion_real.md").read_text(encoding="utf-8")
-    return page.format(
-        weights=found["weights"][:12],
-        slices=SLICES,
-        draws=found["draws"],
-        series=series_table(found["series"]),
-        scans=scan_table(found["scans"]),
-        conditions=condition_table(found["conditions"]),
-        read_differently=" and ".join(AFTER_THE_STILL),
-        denoisers=denoiser_table(found["denoisers"]),
-        lesions=lesion_table(found["lesions"]),
-    )
-
-
-def measure(run: Run) -> None:
-    """Measure all, and keep the figures."""
-    begin = time.process_time()
-    found = {
-        "weights": sha256_of(run.weights),
-        "draws": run.draws,
-        "series": echo_planar(run),
-        "scans": scans(run),
-        "lesions": lesions(run),
-        **conditions(run),
+    """Return the parts that were measured, for ``docs/results/motion.md``."""
+    found = json.loads((RESULTS / "motion_real.json").read_text("utf-8"))
+    page = Path(__file__).with_name("motion_real.md").read_text("utf-8")
+    said = {
+        **{name: table(found[name]) for name, table in _TABLES.items() if name in found},
+        "weights": found["weights"][:12],
+        "slices": SLICES,
+        "draws": found["draws"],
+        "read_differently": " and ".join(AFTER_THE_STILL),
     }
-    save("motion_real", {**found, "seconds": round(time.process_time() - begin)})
+    first, *blocks = re.split(r"<!-- (\w+) -->\n", page)
+    parts = zip(blocks[::2], blocks[1::2], strict=True)
+    return "".join([first, *(text for name, text in parts if name in found)]).format(**said)
+
+
+def measure(run: Run, parts: Sequence[str]) -> None:
+    """Measure parts, and keep their figures beside those of others of the same weights."""
+    file = RESULTS / "motion_real.json"
+    about = {"weights": sha256_of(run.weights), "draws": run.draws}
+    found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if any(found.get(name) != value for name, value in about.items()):
+        found = {"seconds": {}}
+    found |= about
+    for part in parts:
+        begin = time.process_time()
+        found |= PARTS[part](run)
+        found["seconds"][part] = round(time.process_time() - begin)
+        save("motion_real", {k: v for k, v in found.items() if k != "environment"})
 
 
 def main() -> None:
@@ -297,11 +284,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with the open data")
     parser.add_argument("--work", type=Path, help="keeps inputs and results; by default nothing is")
     parser.add_argument("--weights", type=Path, default=MOTION / "models" / "model.pt")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--draws", type=int, default=2, help="motions of each volume")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        work = (given.work or Path(folder)).resolve()
-        measure(Run(given.data.resolve(), work, given.weights.resolve(), given.draws))
+        work = given.work or Path(folder)
+        run = Run(given.data.resolve(), work.resolve(), given.weights.resolve(), given.draws)
+        measure(run, given.parts)
     print(section())
 
 

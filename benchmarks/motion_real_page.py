@@ -1,12 +1,17 @@
-"""Tables of ``benchmarks.motion_real``."""
+"""Tables and pictures of ``benchmarks.motion_real``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from benchmarks.acquired_cases import Array
 from benchmarks.motion_real_measures import UNREFERENCED
-from benchmarks.publishing import markdown, number
+from benchmarks.publishing import markdown, number, save_small
+from custom.evaluation.drawing import empty_figure, show_slice
 
 Found = Mapping[str, Any]
 _WORDS = {
@@ -89,3 +94,30 @@ def _pair(one: Found, name: str) -> str:
         if "still" in one and isinstance(one["still"], dict)
         else text
     )
+
+
+def draw_pairs(
+    shown: Sequence[tuple[str, Sequence[Array]]],
+    target: Path,
+    work: Path,
+    pixel: tuple[float, float] = (1, 1),
+) -> None:
+    """Draw a row for each pair: before, after, their difference; where it is known, the truth."""
+    width, height = shown[0][1][0].shape
+    columns = max(len(images) for _, images in shown) + 1
+    tall = 3 * height * pixel[1] / (width * pixel[0]) + 0.4
+    figure = empty_figure(3 * columns, tall * len(shown))
+    axes = figure.subplots(len(shown), columns, squeeze=False)
+    for row, (title, images) in zip(axes, shown, strict=True):
+        white = float(np.percentile(images[0], 99.5))
+        style: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": white}
+        difference = {"cmap": "RdBu_r", "vmin": -white / 5, "vmax": white / 5}
+        names = ["before", "after", "change, to a fifth of white", "without motion"]
+        order = [images[0], images[1], images[1] - images[0], *images[2:]]
+        for ax, name, image in zip(row, names, order, strict=False):
+            show_slice(ax, image, pixel, **(difference if name.startswith("change") else style))
+            ax.set_title(name, fontsize=9)
+        row[0].set_title(f"{title}\n{names[0]}", fontsize=9)
+    drawn = work / f"{target.stem}.png"
+    figure.savefig(drawn, dpi=100)
+    save_small(drawn, target)
