@@ -228,7 +228,7 @@ def draw_worst(moved: Mapping[str, Sequence[Repeat]], results: Results, work: Pa
     for gain, name, row, case in sorted(worst, key=lambda one: one[0])[:4]:
         volumes = (case.single, results[case.name], case.truth.values)
         images = [volume[:, :, row["slice"]] for volume in volumes]
-        shown.append((f"{name}: {case.truth.scan}, {gain:+.1f} dB", images))
+        shown.append((f"{name}:\n{case.truth.scan}, {gain:+.1f} dB", images))
     draw_pairs(shown, PICTURES / "motion_real_worst.jpg", work)
 
 
