@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.acquired_cases import HELD, Repeat, Truth
-from benchmarks.real_brains import STILL
+from benchmarks.real_brains import SOURCES
 from custom.data.preparation.cropping import crop_air
 from custom.physics.intensity_statistics import reference_intensity
 from custom.transforms.motion.rigid_motion import RandRigidMotiond, with_motion
@@ -59,7 +59,7 @@ AFTER_THE_STILL = ("partial Fourier 0.75", "noise of 5 %")  # what does not move
 
 def tested(data: Path) -> list[Truth]:
     """Return the volumes of the test split: people and scanners that no training saw."""
-    return [_read(data / source.file, _SLAB) for source in STILL if source.split == "test"]
+    return [_read(data / source.file, _SLAB) for source in SOURCES if source.split == "test"]
 
 
 def unseen(data: Path) -> list[tuple[Truth, str]]:
