@@ -159,7 +159,7 @@ def test_a_second_channel_is_the_spread_and_lies_beside_the_result_on_request(
     model = {"network_def": two, "ckpt_path": str(tmp_path / "two.pt")}
     restore(path, out, **model)
     assert not (out / "a_spread.nii.gz").exists()
-    restore(path, out, overwrite=True, write_spread=True, **model)
+    restore(path, out, overwrite=True, write_spread=True, has_spread=True, **model)
 
     restored, spread = (nib.load(out / f"a_{name}.nii.gz") for name in ("restored", "spread"))
     assert restored.shape == spread.shape == (3, 44, 36)
