@@ -38,6 +38,7 @@ from benchmarks.acquired_cases import (
     super_resolution_cases,
     thick_cases,
 )
+from benchmarks.acquired_finer import finer_table
 from benchmarks.acquired_lesions import lesion_cases, lesion_table
 from benchmarks.acquired_measures import (
     HEAD,
@@ -280,6 +281,7 @@ def main() -> None:
         "operator": operator_part(data, work, super_resolution_cases(data), blind),
         "lesions": lesions(data, work, restoring, taking_noise),
         "others": mice(RESULTS) | diffusion(RESULTS),
+        "finer": {"table": finer_table(data, work)},
     }
     found["aims"] = {
         "restoring": acquired_aims.restoring(found["sr"], found["thick"]),
