@@ -218,9 +218,12 @@ def draw_worst(moved: Mapping[str, Sequence[Repeat]], results: Results, work: Pa
     """Draw the slice that gains least or loses most, of the four conditions with the worst one."""
     worst = []
     for name, cases in moved.items():
-        rows = [
-            (row, case) for case in cases for row in rows_of(case, {"ours": results[case.name]})
-        ]
+        of_cases = ((rows_of(case, {"ours": results[case.name]}), case) for case in cases)
+        pairs = [(row, case) for rows, case in of_cases for row in rows]
+        # A slice that did not move equals the truth: its PSNR before is infinite.
+        rows = [pair for pair in pairs if np.isfinite(pair[0]["psnr_before"])]
+        if not rows:
+            continue
         gain = [row["psnr_ours"] - row["psnr_before"] for row, _ in rows]
         at = int(np.nanargmin(gain))
         worst.append((gain[at], name, *rows[at]))
@@ -228,7 +231,7 @@ def draw_worst(moved: Mapping[str, Sequence[Repeat]], results: Results, work: Pa
     for gain, name, row, case in sorted(worst, key=lambda one: one[0])[:4]:
         volumes = (case.single, results[case.name], case.truth.values)
         images = [volume[:, :, row["slice"]] for volume in volumes]
-        shown.append((f"{name}:\n{case.truth.scan}, {gain:+.1f} dB", images))
+        shown.append((f"{name}:\n{case.truth.subject}, {gain:+.1f} dB", images))
     draw_pairs(shown, PICTURES / "motion_real_worst.jpg", work)
 
 
