@@ -182,10 +182,7 @@ def _lay_out(path: Path, root: Path) -> None:
 
 
 def _holds_its_weights(models: Path) -> bool:
-    """Return True if a TorchScript file and the weights it carries are the same, bit for bit.
-
-    TorchScript stores buffers that are no weights, too: tables that follow from arguments.
-    """
+    """Return True if a TorchScript file and the weights it carries are the same, bit for bit."""
     import torch
 
     from custom.networks.checkpoint_file import read_checkpoint
@@ -197,8 +194,7 @@ def _holds_its_weights(models: Path) -> bool:
         {name: (value.dtype, value.shape, value.numpy().tobytes()) for name, value in state.items()}
         for state in (scripted.state_dict(), carried)
     )
-    tables = {name for name, _ in scripted.named_buffers()} - other.keys()
-    return {name: value for name, value in one.items() if name not in tables} == other
+    return one == other
 
 
 def _about(root: Path) -> dict[str, Any]:

@@ -38,8 +38,8 @@ class DiffusionPrepareBatch(PrepareBatch):
         process: The diffusion process.
         end_share: Expected share of samples put at ``t = T``, where every restoration starts and
             most of its error is made; in 0..1.
-        end_noise: Noise of those samples, as a share of the process's, in 0..1. With 0 they are what
-            a correction in one step starts from, the degraded image itself.
+        end_noise: Noise of those samples, as a share of the process's, in 0..1. With 0 they are
+            what a correction in one step starts from, the degraded image itself.
         target: ``noise``: the batch has :math:`e` in the place of the clean image.
 
     Shape:
@@ -49,8 +49,8 @@ class DiffusionPrepareBatch(PrepareBatch):
         degraded images as its ``anchor``.
 
     Raises:
-        ValueError: If a share is no number in 0..1, or the target is noise that the process's network
-            does not predict, or that some samples lack.
+        ValueError: If a share is no number in 0..1, or the target is noise that the process's
+            network does not predict, or that some samples lack.
 
     Source:
         docs/methods/motion_cdm.md, "Paths".

@@ -37,8 +37,8 @@ class DctShrinkage(nn.Module):
         cosines = torch.cos(torch.pi * (place + 0.5) * place[:, None] / _BLOCK)
         cosines *= (2 / _BLOCK) ** 0.5
         cosines[0] /= 2**0.5
-        whole = torch.kron(torch.kron(cosines, cosines), cosines)
-        self.register_buffer("basis", whole.float(), persistent=False)
+        # Plain numbers: TorchScript would store a buffer among the weights.
+        self.cosines = cosines.tolist()
 
     def forward(self, volume: Tensor, level: Tensor) -> Tensor:
         """Denoise a batch of volumes."""
@@ -53,18 +53,23 @@ class DctShrinkage(nn.Module):
             factor = power / (power + noise.square()).clamp(min=1e-30)
             return self._averaged(found, factor)
 
+    def _basis(self, like: Tensor) -> Tensor:
+        """Return the transform of a block as a matrix, on a tensor's device and in its type."""
+        cosines = torch.tensor(self.cosines, dtype=torch.float64)
+        return torch.kron(torch.kron(cosines, cosines), cosines).to(like)
+
     def _transformed(self, volume: Tensor) -> Tensor:
         """Return the coefficients of all blocks of a volume, ``(64, B, D+3, H+3, W+3)``."""
         grown = pad(volume, [self.block - 1] * 6, mode="replicate")[:, 0]
         blocks = grown.unfold(1, self.block, 1).unfold(2, self.block, 1).unfold(3, self.block, 1)
         columns = blocks.permute(4, 5, 6, 0, 1, 2, 3).flatten(0, 2)
-        return (torch.as_tensor(self.basis) @ columns.flatten(1)).view(columns.shape)
+        return (self._basis(columns) @ columns.flatten(1)).view(columns.shape)
 
     def _averaged(self, found: Tensor, factor: Tensor) -> Tensor:
         """Return the volume of which all blocks are multiplied by factors in the transform."""
         weight = 1 / factor.square().sum(0).clamp(min=1)
         weighted = (found * factor * weight).flatten(1)
-        blocks = (torch.as_tensor(self.basis).t() @ weighted).view(found.shape)
+        blocks = (self._basis(weighted).t() @ weighted).view(found.shape)
         b, d, h, w = weight.shape
         more = self.block - 1
         total = weight.new_zeros([b, d + more, h + more, w + more])

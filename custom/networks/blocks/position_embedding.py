@@ -44,21 +44,21 @@ class PositionEmbedding(nn.Module):
         The paper does not say how; sinusoids and two layers are usual in diffusion models.
     """
 
-    frequencies: Tensor
-
     def __init__(self, features: int = 64) -> None:
         super().__init__()
         if features < 2 or features % 2:
             raise ValueError(f"features must be a positive even number, got {features}")
         exponents = torch.linspace(math.log(_SLOWEST), math.log(_FASTEST), features // 2)
-        # Not in a state dict: they follow from the arguments.
-        self.register_buffer("frequencies", exponents.exp(), persistent=False)
+        # Plain numbers: TorchScript would store a buffer among the weights.
+        self.frequencies = exponents.exp().tolist()
         self.layers = nn.Sequential(
             nn.Linear(features, features), nn.SiLU(), nn.Linear(features, features), nn.SiLU()
         )
 
     def forward(self, position: Tensor) -> Tensor:
         """Embed a batch of positions."""
-        weight_type = self.frequencies.dtype  # of a network in half precision, too
-        features: Tensor = self.layers(sinusoids(position.to(weight_type), self.frequencies))
+        # Of a network in half precision, too.
+        weights: Tensor = self.layers[0].weight  # type: ignore[assignment]
+        frequencies = torch.tensor(self.frequencies, device=weights.device, dtype=weights.dtype)
+        features: Tensor = self.layers(sinusoids(position.to(weights), frequencies))
         return features
