@@ -12,11 +12,12 @@ from monai.bundle import ConfigParser
 from custom.bundle.locate import all_bundles
 from custom.data.inputs.training_range import TrainingRangeCheck
 from custom.demo.brain.brain_volumes import BrainVolumesDemo
+from custom.demo.brain.field_pairs import FieldPairsDemo
 from custom.demo.diffusion.dwi_phantom import DwiDemo
 from custom.demo.mouse.micro_mri import MicroMriDemo
 from custom.errors import InputError
 
-SETS = [BrainVolumesDemo, DwiDemo, MicroMriDemo]
+SETS = [BrainVolumesDemo, FieldPairsDemo, DwiDemo, MicroMriDemo]
 
 
 def digest(folder):

@@ -39,6 +39,16 @@ SAME_GRID_VOLUMES = DatasetKind(
 )
 """Degraded volumes and their references on one grid, in scanner units."""
 
+FIELD_PAIRS = DatasetKind(
+    {
+        "image": StoredImage("images"),
+        "label": StoredImage("labels"),
+        "mask": StoredImage("masks", np.uint8),
+        "segmentation": StoredImage("segmentations", np.uint8),
+    }
+)
+"""3 T scans and 7 T references on the grid of these, by the range of the brain; 0 outside of it."""
+
 DIFFUSION_SERIES = DatasetKind(
     {
         "image": StoredImage("images"),

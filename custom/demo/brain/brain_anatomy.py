@@ -12,7 +12,7 @@ from custom.demo.brain.brain_template import brain_template
 from custom.demo.random_field import RandomField
 from custom.demo.shapes import tube_distance
 
-__all__ = ["BrainGrid", "make_head"]
+__all__ = ["BrainGrid", "Person", "make_head"]
 
 Array = NDArray[np.float32]
 
@@ -29,24 +29,30 @@ class BrainGrid:
     shape: tuple[int, int, int]
     voxel_mm: float  # along each axis
     tilt_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the head about the scan's axes
+    height_mm: float = 0.0  # of the grid's middle above that of the brain
 
     @property
     def axes_mm(self) -> list[Array]:
-        """Coordinates along each axis, from the middle."""
-        return [self.voxel_mm * (np.arange(n, dtype=np.float32) - (n - 1) / 2) for n in self.shape]
+        """Coordinates along each axis, from the middle of the brain."""
+        first, second, third = (
+            self.voxel_mm * (np.arange(n, dtype=np.float32) - (n - 1) / 2) for n in self.shape
+        )
+        return [first, second, third + np.float32(self.height_mm)]
 
     @property
     def affine(self) -> NDArray[np.float64]:
-        """Voxel index to RAS millimetres, with the origin in the middle."""
+        """Voxel index to RAS millimetres, with the origin in the middle of the brain."""
         affine = np.eye(4)
-        affine[:3, :3] = self.voxel_mm * _rotation(self.tilt_deg)
-        affine[:3, 3] = -affine[:3, :3] @ (np.array(self.shape) - 1) / 2
+        turn = _rotation(self.tilt_deg)
+        affine[:3, :3] = self.voxel_mm * turn
+        first = [-self.voxel_mm * (n - 1) / 2 for n in self.shape]
+        affine[:3, 3] = turn @ ([*np.array(first), 0, 0, self.height_mm])
         return affine
 
 
 def make_head(grid: BrainGrid, seed: np.random.SeedSequence) -> Array:
     """Scan one person; return the magnitude in scanner units, about 0 to 2000."""
-    person = _Person(grid, np.random.default_rng(seed))
+    person = Person(grid, np.random.default_rng(seed))
     grey, white, brain = brain_template().sample(person.template_points())
     tissues = person.fold(grey, white, brain)
     image = sum(
@@ -58,8 +64,13 @@ def make_head(grid: BrainGrid, seed: np.random.SeedSequence) -> Array:
     return person.measure(image)
 
 
-class _Person:
-    """The random properties of one person and scan."""
+class Person:
+    """The random properties of one person and scan.
+
+    Args:
+        grid: Voxels of the scan.
+        rng: Draws the properties, in the order of the calls.
+    """
 
     def __init__(self, grid: BrainGrid, rng: np.random.Generator) -> None:
         self.grid = grid
@@ -104,12 +115,16 @@ class _Person:
         fine, coarse = self.field(1.5), self.field(4)
         return np.asarray(1 + 0.025 * fine + 0.025 * coarse)
 
-    def add_vessels(self, image: Array, white: Array) -> Array:
-        """Draw bright vessels outside of white matter, and dark spaces around those in it."""
+    def vessels(self) -> Array:
+        """Return the share of each voxel that vessels, and the spaces around them, fill."""
         spacing = 14.0
         radius = max(0.7, 0.4 * self.grid.voxel_mm)
         distance = tube_distance(self.field(spacing), self.field(spacing), spacing, radius)
-        share = self._share(distance)
+        return self.share(distance)
+
+    def add_vessels(self, image: Array, white: Array) -> Array:
+        """Draw bright vessels outside of white matter, and dark spaces around those in it."""
+        share = self.vessels()
         signal = 1.5 * (1 - white) + 0.5 * white
         inside = share * (image > 0.05)
         return np.asarray(image + inside * (signal - image))
@@ -122,7 +137,7 @@ class _Person:
         layers = ((2.0, 0.25), (3.5, 0.06), (5.5, 0.45), (7.0, 0.06), (10.0, 1.15), (12.0, 0.55))
         shell, above = np.zeros_like(image), np.float32(0)
         for end, signal in reversed(layers):
-            shell = shell + self._share(depth - np.float32(end)) * (np.float32(signal) - above)
+            shell = shell + self.share(depth - np.float32(end)) * (np.float32(signal) - above)
             above = np.float32(signal)
         share = np.clip(2 * brain - 0.5, 0, 1)
         return np.asarray(image + (1 - share) * shell * (1 + 0.05 * self.field(2)))
@@ -135,7 +150,7 @@ class _Person:
         gain = self.uniform(500, 1200)
         return np.asarray(gain * np.hypot(image * sensitivity + noise[0], noise[1]))
 
-    def _share(self, distance: Array) -> Array:
+    def share(self, distance: Array) -> Array:
         """Return the share of each voxel that lies within a surface."""
         share = 0.5 - distance / self.grid.voxel_mm
         return np.asarray(np.clip(share, 0, 1))
