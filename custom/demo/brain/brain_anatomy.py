@@ -45,8 +45,8 @@ class BrainGrid:
         affine = np.eye(4)
         turn = _rotation(self.tilt_deg)
         affine[:3, :3] = self.voxel_mm * turn
-        first = [-self.voxel_mm * (n - 1) / 2 for n in self.shape]
-        affine[:3, 3] = turn @ ([*np.array(first), 0, 0, self.height_mm])
+        middle = affine[:3, :3] @ (np.array(self.shape) - 1) / 2
+        affine[:3, 3] = turn @ np.array([0.0, 0.0, self.height_mm]) - middle
         return affine
 
 
