@@ -13,12 +13,12 @@ from scipy import ndimage
 from torch import Tensor
 
 from custom.evaluation.measure import Measure
-from custom.evaluation.units import Compared, Images
+from custom.evaluation.units import Compared, Images, Region
 from custom.metrics.image_pairs import foreground, mean_of_each
 from custom.metrics.kspace_error import central_spectrum_error, spectrum_band
 from custom.metrics.perceptual import PerceptualDistance, slicewise_distance
 from custom.metrics.psnr import mean_squared_error, normalised_error, peak_signal_to_noise_ratio
-from custom.metrics.ssim import within_windows
+from custom.metrics.ssim import global_similarity, within_windows
 from custom.metrics.unmeasured_band import unmeasured_band
 from custom.physics.intensity_statistics import OUTLIER, outlier_limit
 from custom.physics.noise_level import second_difference
@@ -29,6 +29,8 @@ __all__ = [
     "bright_voxels",
     "brightness",
     "flat_tissue",
+    "global_ssim",
+    "item_mask",
     "kspace_error",
     "lpips",
     "mse",
@@ -88,6 +90,13 @@ def ssim(region: str | None = None, **said: Any) -> Measure:
         "window lies inside the image"
     )
     return _measure(Measure("ssim", "SSIM", "", "higher", 3, text, _ssim), region, said)
+
+
+def global_ssim(region: str | None = None, **said: Any) -> Measure:
+    """Return the structural similarity of the moments of the whole image or region."""
+    text = "of the moments of the whole image or region, K1 0.01, K2 0.03"
+    measure = Measure("global_ssim", "SSIM", "", "higher", 3, text, _global_ssim)
+    return _measure(measure, region, said)
 
 
 def kspace_error(scale: int = 2, most: int = 50, **said: Any) -> Measure:
@@ -216,6 +225,20 @@ def _ssim(compared: Compared, mask: Tensor | None = None) -> Tensor:
     if not bool(inside.flatten(1).any(1).all()):
         raise ValueError("nothing of a region is farther than 5 voxels from the border")
     return mean_of_each(compared.similarity, inside)
+
+
+def _global_ssim(compared: Compared, mask: Tensor | None = None) -> Tensor:
+    return global_similarity(compared.predicted, compared.reference, compared.data_range, mask)
+
+
+def item_mask(key: str = "mask") -> Region:
+    """Return the region where an image of the item is above 0; unknown where it is not there."""
+
+    def region(images: Images) -> Tensor | None:
+        mask = images.image(key)
+        return None if mask is None else mask > 0
+
+    return region
 
 
 def bright_voxels(images: Images) -> Tensor:

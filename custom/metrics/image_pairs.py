@@ -24,7 +24,7 @@ __all__ = [
     "positive_range",
 ]
 
-RangeRule: TypeAlias = Literal["max - min"] | tuple[float, float] | float
+RangeRule: TypeAlias = Literal["max - min", "max - min up to 1"] | tuple[float, float] | float
 """Rule for the data range of PSNR and SSIM: see :func:`data_range_of`."""
 
 
@@ -35,8 +35,9 @@ def data_range_of(
 
     Args:
         reference: Images.
-        rule: ``"max - min"`` of the reference; a pair of percentiles (0 to 100): ``max - min``
-            of the reference clipped to them; or a number that is the range of every image.
+        rule: ``"max - min"`` of the reference, ``"max - min up to 1"`` where more counts as 1; a
+            pair of percentiles (0 to 100): ``max - min`` of the reference clipped to them; or a
+            number that is the range of every image.
         mask: The voxels that count; by default all.
 
     Shape:
@@ -48,6 +49,8 @@ def data_range_of(
     reference = plain(reference)
     if isinstance(rule, (int, float)):
         return torch.full((len(reference),), float(rule), device=reference.device)
+    if rule == "max - min up to 1":
+        rule, reference = "max - min", reference.clamp(max=1)
     ends = tuple((0, 100) if rule == "max - min" else rule)  # a config gives a list
     if len(ends) != 2 or not 0 <= ends[0] < ends[1] <= 100:
         raise ValueError(f"rule must be 'max - min', two percentiles or a number, got {rule!r}")

@@ -14,7 +14,7 @@ from custom.metrics.image_pairs import (
     positive_range,
 )
 
-__all__ = ["SSIM", "similarity_map", "structural_similarity", "within_windows"]
+__all__ = ["SSIM", "global_similarity", "similarity_map", "structural_similarity", "within_windows"]
 
 _WINDOW = 11  # voxels; a Gaussian of SSIM_SIGMA reaches 3.5 sigma (Wang et al. 2004)
 SSIM_SIGMA = 1.5  # voxels
@@ -90,6 +90,48 @@ def structural_similarity(
     """
     values = similarity_map(predicted, reference, data_range)
     return mean_of_each(values, None if mask is None else within_windows(mask))
+
+
+def global_similarity(
+    predicted: Tensor,
+    reference: Tensor,
+    data_range: float | Tensor,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""Return the structural similarity of the moments of each whole image.
+
+    .. math:: \frac{(2 m_x m_y + c_1)(2 c_{xy} + c_2)}{(m_x^2 + m_y^2 + c_1)(v_x + v_y + c_2)}
+
+    with means, variances and covariance of the population, :math:`c_k = (K_k R)^2`, ``K1 = 0.01``,
+    ``K2 = 0.03`` and the data range ``R``. It sees no structure smaller than the image.
+
+    Args:
+        predicted: Images to judge.
+        reference: Images to compare with.
+        data_range: Data range in the units of the images; one number, or one an image.
+        mask: The voxels that count; by default all.
+
+    Shape:
+        Images, mask: ``(B, 1, *spatial)``; output: ``(B,)``.
+
+    Raises:
+        ValueError: If shapes do not fit, or a mask is empty.
+
+    Source:
+        docs/methods/brain_3t7t_sr.md, "Evaluation".
+    """
+    x, y = double_pair(predicted, reference)
+    width = positive_range(data_range, x).expand(len(x))
+
+    def mean(values: Tensor) -> Tensor:
+        return mean_of_each(values, mask)
+
+    mean_x, mean_y = mean(x), mean(y)
+    covariance = mean(x * y) - mean_x * mean_y
+    variances = mean(x * x) - mean_x**2 + mean(y * y) - mean_y**2
+    first, second = (0.01 * width) ** 2, (0.03 * width) ** 2
+    alike = (2 * mean_x * mean_y + first) * (2 * covariance + second)
+    return alike / ((mean_x**2 + mean_y**2 + first) * (variances + second))
 
 
 def within_windows(mask: Tensor) -> Tensor:

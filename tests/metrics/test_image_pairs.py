@@ -89,3 +89,9 @@ def test_one_hot_voxel_is_not_the_only_foreground():
     reference = torch.rand(1, 1, 20, 20) + 0.5
     reference[0, 0, 3, 3], reference[0, 0, 4, 4] = 1e4, -1e4
     assert foreground(reference.numpy()).mean() > 0.3
+
+
+def test_a_range_up_to_1_does_not_count_what_is_brighter():
+    images = torch.tensor([[-0.25, 0.5, 0.9], [0.1, 0.7, 4.0]]).reshape(2, 1, 1, 3)
+    found = data_range_of(images, "max - min up to 1")
+    torch.testing.assert_close(found, torch.tensor([1.15, 0.9]))

@@ -6,7 +6,7 @@ from noisy_images import pair
 from skimage.metrics import structural_similarity as of_scikit_image
 
 from custom.metrics.image_pairs import data_range_of
-from custom.metrics.ssim import similarity_map, structural_similarity
+from custom.metrics.ssim import global_similarity, similarity_map, structural_similarity
 
 SHAPES = [(3, 1, 37, 52), (2, 1, 13, 16, 15)]
 
@@ -94,3 +94,20 @@ def test_equal_images_are_one_and_images_do_not_mix(shape):
 def test_too_small_an_image_is_refused(shape):
     with pytest.raises(ValueError, match="at least 11 voxels"):
         structural_similarity(torch.rand(shape), torch.rand(shape), 1.0)
+
+
+def test_the_global_one_by_hand_and_in_a_mask():
+    one, other = pair((2, 1, 9, 8))
+    mask = torch.zeros_like(one)
+    mask[..., 2:7, 1:6] = 1
+    for kept in (None, mask):
+        made = global_similarity(one, other, 3.0, kept)
+        for sample in range(2):
+            inside = slice(None) if kept is None else kept[sample].numpy() > 0
+            x, y = one[sample].double().numpy()[inside], other[sample].double().numpy()[inside]
+            covariance = np.mean((x - x.mean()) * (y - y.mean()))
+            first, second = 0.03**2, 0.09**2
+            expected = (2 * x.mean() * y.mean() + first) * (2 * covariance + second)
+            expected /= (x.mean() ** 2 + y.mean() ** 2 + first) * (x.var() + y.var() + second)
+            assert made[sample].item() == pytest.approx(expected, rel=1e-6)
+    torch.testing.assert_close(global_similarity(one, one, 3.0), torch.ones(2).double())
