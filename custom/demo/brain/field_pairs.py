@@ -64,7 +64,7 @@ class FieldPairsDemo(DemonstrationSet):
     unseen = 1001, "unseen"
 
     def unseen_scan(self, folder: str | Path) -> Path:
-        """Write the 3 T scan of a person in no split as it was acquired, and the 7 T scan."""
+        """Write the 3 T scan of a person in no split, without skull, and the 7 T scan."""
         grid, scan, _ = self._person(1001)
         path = Path(folder) / f"unseen_{self.subject}.nii.gz"
         reference = path.parent / self.reference_folder / f"unseen_{self.subject}_reference.nii.gz"

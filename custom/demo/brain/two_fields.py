@@ -53,7 +53,7 @@ class TwoFields:
     """The two scans, on the grid of the 7 T scan unless said otherwise.
 
     Attributes:
-        low: 3 T as acquired, on its own grid, in scanner units.
+        low: 3 T on its own grid, in scanner units, 0 outside the brain.
         low_affine: Of that grid.
         image: 3 T resampled, by its brain's range, 0 outside the brain.
         label: 7 T likewise.
@@ -110,7 +110,7 @@ def scan_at_two_fields(
     affine = person.grid.affine.copy()
     affine[:3, :3] *= np.array(step)
     return TwoFields(
-        low=low * np.float32(person.rng.uniform(500, 1200)),
+        low=low * np.float32(person.rng.uniform(500, 1200)) * _nearest(inside > 0.5, low.shape),
         low_affine=affine,
         image=_normalised(resampled[kept], mask),
         label=_normalised(high[kept], mask),
@@ -190,6 +190,15 @@ def _acquire(person: Person, image: Array) -> tuple[Array, list[float]]:
     low = np.fft.ifftn(np.fft.ifftshift(spectrum[centre])) * (np.prod(shape) / image.size)
     step = [n / low for n, low in zip(image.shape, shape, strict=True)]
     return _noisy(person, low, _NOISE[0]), step
+
+
+def _nearest(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return a mask on a coarser grid."""
+    index = [
+        np.minimum(np.rint(np.arange(low) * n / low).astype(int), n - 1)
+        for n, low in zip(mask.shape, shape, strict=True)
+    ]
+    return np.asarray(mask[np.ix_(*index)])
 
 
 def _noisy(person: Person, image: NDArray[Any], sigma: float) -> Array:

@@ -14,7 +14,7 @@ from monai.utils import convert_to_dst_type
 
 from custom.physics.monotone_map import MonotoneMap, fit_monotone_map
 
-__all__ = ["MonotoneMapd"]
+__all__ = ["LocalChanged", "MonotoneMapd"]
 
 
 class MonotoneMapd(MapTransform):
@@ -68,4 +68,51 @@ class MonotoneMapd(MapTransform):
         for key in self.key_iterator(result):
             mapped = self.curve(np.asarray(data[key])) * inside
             result[key] = convert_to_dst_type(torch.from_numpy(mapped), data[key])[0]
+        return result
+
+
+class LocalChanged(MapTransform):
+    """What synthesis added to an image beyond a change of contrast.
+
+    .. math:: y - f(x)
+
+    with the monotone curve ``f`` that brings the image ``x`` nearest to the result ``y``.
+
+    Args:
+        keys: The result, ``y``.
+        reference_key: ``x``.
+        mask_key: The brain; the change is 0 outside.
+        name: Key of the change.
+        given: False: nothing is done.
+
+    Shape:
+        Images: ``(1, *spatial)``.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        reference_key: str,
+        mask_key: str = "mask",
+        name: str = "change",
+        given: bool = True,
+    ) -> None:
+        super().__init__(keys)
+        self.reference_key, self.mask_key, self.name = reference_key, mask_key, name
+        self.given = given
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Add the change."""
+        result = dict(data)
+        if not self.given:
+            return result
+        reference, inside = (
+            np.asarray(data[self.reference_key]),
+            np.asarray(data[self.mask_key]) > 0,
+        )
+        for key in self.key_iterator(result):
+            made = np.asarray(torch.as_tensor(data[key]).cpu())
+            curve = fit_monotone_map(reference[inside], made[inside])
+            change = torch.from_numpy((made - curve(reference)) * inside)
+            result[self.name] = convert_to_dst_type(change, data[key])[0]
         return result

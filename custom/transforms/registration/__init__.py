@@ -1,0 +1,1 @@
+"""Images that lie a little off each other."""
