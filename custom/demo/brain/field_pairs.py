@@ -15,10 +15,10 @@ from custom.demo.brain.two_fields import TwoFields, scan_at_two_fields
 from custom.demo.demonstration_set import DemonstrationSet
 from custom.files.nifti_volume import write_volume
 
-__all__ = ["FieldPairsDemo"]
+__all__ = ["DISPLACED_MM", "FieldPairsDemo"]
 
 _ABOUT = "Simulated pairs of 3 T and 7 T slabs made from the ICBM 152 tissue maps"
-_DISPLACED_MM = 0.25  # of each component
+DISPLACED_MM = 0.25  # deviation of each component of what registration leaves
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class _Plan:
 
 _MANY = {"training": 8, "validation": 2, "test": 4}
 _PLANS: dict[str, _Plan] = {
-    "full": _Plan((208, 248, 24), 0.65, _MANY, _DISPLACED_MM),
+    "full": _Plan((208, 248, 24), 0.65, _MANY, DISPLACED_MM),
     "aligned": _Plan((208, 248, 24), 0.65, _MANY, 0.0),
     "tiny": _Plan((44, 52, 8), 3.0, {"training": 2, "validation": 1, "test": 1}, 1.0),
 }
