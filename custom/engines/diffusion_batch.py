@@ -38,8 +38,6 @@ class DiffusionPrepareBatch(PrepareBatch):
         process: The diffusion process.
         end_share: Expected share of samples put at ``t = T``, where every restoration starts and
             most of its error is made; in 0..1.
-        end_noise: Noise of those samples, as a share of the process's, in 0..1. With 0 they are
-            what a correction in one step starts from, the degraded image itself.
         target: ``noise``: the batch has :math:`e` in the place of the clean image.
 
     Shape:
@@ -49,28 +47,20 @@ class DiffusionPrepareBatch(PrepareBatch):
         degraded images as its ``anchor``.
 
     Raises:
-        ValueError: If a share is no number in 0..1, or the target is noise that the process's
-            network does not predict, or that some samples lack.
+        ValueError: If ``end_share`` is no number in 0..1, or the target is noise that the process's
+            network does not predict.
 
     Source:
         docs/methods/motion_cdm.md, "Paths".
     """
 
     def __init__(
-        self,
-        process: DiffusionProcess,
-        end_share: float = 0.0,
-        target: Target = "clean",
-        end_noise: float = 1.0,
+        self, process: DiffusionProcess, end_share: float = 0.0, target: Target = "clean"
     ) -> None:
         check_share("end_share", end_share)
-        check_share("end_noise", end_noise)
         check_target(target, process)
-        if target == "noise" and end_noise != 1:
-            raise ValueError(f"end_noise must be 1 with target 'noise', not {end_noise}")
         self.process = process
         self.end_share = end_share
-        self.end_noise = end_noise
         self.target = target
 
     def __call__(
@@ -94,8 +84,7 @@ class DiffusionPrepareBatch(PrepareBatch):
         step = drawn.to(clean.device)
         degraded = middle_slice(anchor, clean.shape[1])
         mean, std = on_device(self.process, clean.device).moments(clean, degraded, step)
-        amount = torch.where(at_end, self.end_noise, 1.0).to(mean).view(-1, *[1] * (mean.ndim - 1))
-        noise = amount * self._noise(drawn, mean, std)
+        noise = self._noise(drawn, mean, std)
         target = noise / std if self.target == "noise" else clean
         return mean + noise, target, (step,), {"anchor": anchor}
 

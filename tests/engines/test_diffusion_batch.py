@@ -126,25 +126,6 @@ def test_a_share_of_the_samples_lies_at_the_end(share):
         assert abs(count - mean) <= 5 * (mean * (1 - mean / samples)) ** 0.5
 
 
-def test_samples_at_the_end_have_a_share_of_the_noise():
-    """Those that were drawn there; t = T by chance has all of it."""
-    path, batch = GaussianPath("straight", 4, noise_std=0.5), pairs(2000)
-    torch.manual_seed(0)
-    for amount in (0.0, 0.4):
-        x_t, _, (step,), _ = DiffusionPrepareBatch(path, end_share=1.0, end_noise=amount)(batch)
-        assert torch.all(step == 4)
-        assert (x_t - batch["image"]).std().item() == pytest.approx(0.5 * amount, rel=0.02)
-        x_t, _, (step,), _ = DiffusionPrepareBatch(path, end_noise=amount)(batch)
-        drawn = (x_t - batch["image"])[step == 4]
-        assert drawn.std().item() == pytest.approx(0.5, rel=0.02)
-
-
-def test_noise_that_some_samples_lack_is_no_target():
-    path = GaussianPath("ddpm_linear", 50, "noise")
-    with pytest.raises(ValueError, match="end_noise must be 1 with target 'noise'"):
-        DiffusionPrepareBatch(path, target="noise", end_noise=0.0)
-
-
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), "abc"])
 def test_a_share_outside_0_to_1_is_refused(share):
     with pytest.raises(ValueError, match="end_share"):
