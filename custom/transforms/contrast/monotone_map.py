@@ -94,7 +94,7 @@ class LocalChanged(MapTransform):
         keys: KeysCollection,
         reference_key: str,
         mask_key: str = "mask",
-        name: str = "local_change",
+        name: str = "localchange",
         given: bool = True,
     ) -> None:
         super().__init__(keys)
