@@ -22,11 +22,12 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.real_brains import LICENCES, _manifest, label_contrast, main
+from benchmarks.real_brains import LICENCES, _manifest, main
 from custom.data.datasets.dataset_kinds import VOLUMES, volume_pair
 from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.data.preparation.cropping import crop_air, fit_int16
 from custom.errors import InputError
+from custom.transforms.contrast.tissue_contrast import tissue_image
 
 Volume = NDArray[np.float32]
 
@@ -123,7 +124,7 @@ def _volumes(
     for number, file in enumerate(LABEL_MAPS):
         labels, affine = _read(data / file)
         scan = Path(file).name.removesuffix(".nii.gz")
-        made = crop_air(label_contrast(_with_lesions(labels.astype(int), rng), rng), affine, None)
+        made = crop_air(tissue_image(_with_lesions(labels.astype(int), rng), rng), affine, None)
         if number % 2:  # voxels of several tissues, structure as fine as the voxels
             made = _averaged(*made)
         yield "training", scan, file, scan, *made

@@ -12,7 +12,7 @@ voxels and those of a person with a stroke, which must not be smoothed away. Val
 another head, and a person whom the training does not hold, of a scanner that it does.
 
 Run: ``python -m benchmarks.real_brains --data FOLDER --output FOLDER [--largest N] [--all-maps]
-[--without SUBJECT ...]``
+[--as-labels] [--without SUBJECT ...]``
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from custom.data.datasets.dataset_kinds import VOLUMES, volume_pair
 from custom.data.datasets.dataset_writer import DatasetWriter
 from custom.data.preparation.cropping import crop_air, fit_int16
 from custom.errors import InputError
+from custom.transforms.contrast.tissue_contrast import tissue_image
 
 LICENCES = ("BSD", "MIT", "PDDL", "CC-BY", "Apache")
 
@@ -136,7 +136,11 @@ ALL_MAPS = (*SOURCES, *_maps(FURTHER_MAPS))
 
 
 def prepare(
-    data: Path, output: Path, sources: tuple[Source, ...] = SOURCES, largest: int | None = None
+    data: Path,
+    output: Path,
+    sources: tuple[Source, ...] = SOURCES,
+    largest: int | None = None,
+    as_labels: bool = False,
 ) -> list[dict[str, Any]]:
     """Write the dataset.
 
@@ -146,6 +150,7 @@ def prepare(
         sources: What to take.
         largest: Voxels along an axis to which validation and test volumes are cut around their
             middle; None for whole heads.
+        as_labels: Label maps are written as they are, for a training that draws contrasts itself.
 
     Returns:
         What was taken: scan, split, file, licence, quote, origin, shape and spacing of each.
@@ -175,28 +180,17 @@ def prepare(
             cut = None if source.split == "training" else largest
             values = np.asarray(image.dataobj, np.float32)
             if source.file.startswith("labels/"):
-                values = label_contrast(values.astype(int), rng)
+                values = values if as_labels else tissue_image(values.astype(int), rng)
             label, affine = crop_air(values, image.affine, cut)
             scan = Path(source.file).name.removesuffix(".nii.gz")
             fields = {"subject": source.subject, "scanner": source.scanner}
             fields["licence"] = entry["licence"]
+            if as_labels and source.file.startswith("labels/"):
+                fields["label_map"] = True
             writer.add(source.split, scan, volume_pair(fit_int16(label)[0], affine), **fields)
             taken.append(_record(scan, source, entry, label, affine))
     (output / "sources.json").write_text(json.dumps(taken, indent=1) + "\n", encoding="utf-8")
     return taken
-
-
-def label_contrast(labels: NDArray[np.int_], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return an image of a label map: a random signal a label, texture, blurred borders."""
-    names, places = np.unique(labels, return_inverse=True)
-    signal = rng.uniform(50, 1500, len(names)).astype(np.float32)
-    signal[names == 0] = 0
-    mean = signal[places.reshape(labels.shape)]
-    texture = ndimage.gaussian_filter(
-        rng.standard_normal(labels.shape, dtype=np.float32), rng.uniform(0.7, 1.5)
-    )
-    made = mean * (1 + rng.uniform(0, 0.08) * texture / texture.std())
-    return ndimage.gaussian_filter(made, rng.uniform(0.4, 0.8)).clip(min=0)
 
 
 def _check_apart(sources: tuple[Source, ...]) -> None:
@@ -258,6 +252,7 @@ def main(make: Callable[..., list[dict[str, Any]]] | None = None, about: str = _
     parser.add_argument("--largest", type=int, help="cut validation and test to so many voxels")
     if make is None:
         parser.add_argument("--all-maps", action="store_true", help="17 label maps, not 8")
+        parser.add_argument("--as-labels", action="store_true", help="label maps as they are")
         parser.add_argument("--without", nargs="*", default=[], help="subjects to leave out")
     given = vars(parser.parse_args())
     if make is None:
