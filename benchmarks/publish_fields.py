@@ -140,6 +140,11 @@ def targets_table(found: Mapping[str, Summary]) -> str:
         (text, f"{value:+.3g}", "held" if value >= least else "**missed**")
         for text, value, least in wanted
     ]
+    means = found["plain"]["overall"]
+    if "lpips" in means["model"]:
+        ratio = means["model"]["lpips"]["mean"] / means["input"]["lpips"]["mean"]
+        held = "held" if ratio <= 0.94 else "**missed**"
+        rows.append(("lying off, plain L1: LPIPS at most 0.94 of 3 T's", f"{ratio:.3f}", held))
     return markdown(["target", "measured", ""], rows)
 
 
