@@ -1,14 +1,15 @@
-"""Critic of the three-player GAN: strided residual blocks and a coarse map of scores."""
+"""Critics that give a coarse map of scores: of strided residual blocks, and of plain patches."""
 
 from __future__ import annotations
 
+from monai.networks.nets.patchgan_discriminator import PatchDiscriminator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from custom.networks.blocks.wavelet_unit import pad_to_even
 from custom.networks.initialisation import kaiming_init
 
-__all__ = ["ResidualCritic"]
+__all__ = ["PatchCritic", "ResidualCritic"]
 
 
 class _StridedBlock(nn.Module):
@@ -94,3 +95,37 @@ class ResidualCritic(nn.Module):
             )
         logits: Tensor = self.output(self.blocks(x))
         return logits
+
+
+class PatchCritic(nn.Module):
+    """MONAI's patch discriminator of slices as a critic: its last output alone, normalised a slice.
+
+    Convolutions of stride 2 with LeakyReLU 0.2, each but the first with layer normalisation; the
+    channels double. A last convolution gives one channel. Slices of a batch do not see each other,
+    as a gradient penalty asks.
+
+    Args:
+        features: Channels of the first convolution.
+        layers: Number of convolutions of stride 2.
+
+    Shape:
+        Input: ``(B, 1, H, W)``; output: ``(B, 1, h, w)``, about ``H / 2 ** layers``.
+
+    Source:
+        docs/methods/brain_3t7t_sr.md, "Losses"; P. Isola et al., CVPR 2017 (patches).
+    """
+
+    def __init__(self, features: int = 16, layers: int = 3) -> None:
+        super().__init__()
+        self.discriminator = PatchDiscriminator(
+            spatial_dims=2,
+            channels=features,
+            in_channels=1,
+            num_layers_d=layers - 1,  # beside the first
+            norm=("group", {"num_groups": 1}),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Score a batch of slices."""
+        scores: Tensor = self.discriminator(x)[-1]
+        return scores

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from custom.networks.nets.residual_critic import ResidualCritic
+from custom.networks.nets.residual_critic import PatchCritic, ResidualCritic
 
 
 def volume(*shape, seed=0):
@@ -67,3 +67,22 @@ def test_script_keeps_the_result():
 def test_too_small_a_volume_is_refused():
     with pytest.raises(ValueError, match="more than 16 voxels"):
         made(features=2)(volume(1, 1, 16, 16, 16))
+
+
+def test_a_patch_critic_sees_slices_one_by_one():
+    """As a gradient penalty asks: another slice of the batch changes no score."""
+    torch.manual_seed(0)
+    critic = PatchCritic(features=4, layers=2)
+    x = torch.randn(2, 1, 32, 24, generator=torch.Generator().manual_seed(1))
+    scores = critic(x)
+    assert scores.shape[:2] == (2, 1)
+    other = x.clone()
+    other[1] *= 5
+    torch.testing.assert_close(critic(other)[0], scores[0])
+    assert not torch.allclose(critic(other)[1], scores[1])
+
+
+def test_the_published_patch_critic_has_its_size():
+    with torch.device("meta"):
+        count = sum(part.numel() for part in PatchCritic(256, 4).parameters())
+    assert count / 1e6 == pytest.approx(44.1, abs=1.0)
