@@ -156,7 +156,8 @@ class Panels(ItemHandler):
             }
             yield about | panel.place, self._draw(panel)
         if self.distributions:
-            text = "Each point is a slice; boxes show quartiles and median."
+            unit = "slice" if "slice" in self.table.units.own else "volume"
+            text = f"Each point is a {unit}; boxes show quartiles and median."
             known = {name: of for name, of in self.about.items() if name in self.distributions}
             figure = draw_distributions(self.table.rows, known, self.names)
             yield {"file": "distributions.png", "caption": text}, figure
