@@ -156,7 +156,7 @@ class Panels(ItemHandler):
             }
             yield about | panel.place, self._draw(panel)
         if self.distributions:
-            unit = "slice" if "slice" in self.table.units.own else "volume"
+            unit = "slice" if "slice" in self.table.rows[0] else "volume"
             text = f"Each point is a {unit}; boxes show quartiles and median."
             known = {name: of for name, of in self.about.items() if name in self.distributions}
             figure = draw_distributions(self.table.rows, known, self.names)
