@@ -24,8 +24,8 @@ T1_SECONDS: dict[str, tuple[float, float]] = {
 """T1 at 3 T and at 7 T.
 
 White and grey matter, putamen and caudate: P. J. Wright et al., "Water proton T1 measurements in
-brain tissue at 7, 3, and 1.5 T", MAGMA 21 (2008), 121. CSF: W. D. Rooney et al., Magn Reson Med 57
-(2007), 308. Thalamus and hippocampus lie between these: our choice.
+brain tissue at 7, 3, and 1.5 T", MAGMA 21 (2008), 121. CSF: W. D. Rooney et al., Magnetic
+Resonance in Medicine 57 (2007), 308. Thalamus and hippocampus lie between these: our choice.
 """
 
 PROTON_DENSITY = {
