@@ -12,7 +12,7 @@ from custom.files.database_url import without_password
 from custom.verbs.deployment import deploy, package
 from custom.verbs.parser import call_verb
 from custom.verbs.story import demo
-from custom.verbs.tools import report, tune, verify
+from custom.verbs.tools import backbone, report, tune, verify
 from custom.verbs.workflows import evaluate, prepare, qc, restore, train
 
 __all__ = ["VERBS", "main"]
@@ -20,7 +20,7 @@ __all__ = ["VERBS", "main"]
 VERBS = {
     verb.__name__: verb
     for verb in (
-        *(demo, prepare, qc, train, tune, evaluate, restore, verify, report),
+        *(demo, prepare, qc, train, tune, evaluate, restore, verify, report, backbone),
         *(package, deploy),
     )
 }

@@ -31,8 +31,9 @@ class PerceptualDistance(nn.Module):
     photographs: a hint about texture, not a proof of fidelity.
 
     Args:
-        weights: State dictionary of torchvision's AlexNet, ``alexnet-owt-*.pth``. LPIPS's own
-            linear weights come with its package. Nothing is downloaded.
+        weights: State dictionary of torchvision's AlexNet, ``alexnet-owt-*.pth``, or of its
+            features, from ``mri-bundles backbone alexnet``. LPIPS's own linear weights come with
+            its package. Nothing is downloaded.
 
     Shape:
         ``predicted``, ``reference``: ``(B, 1, H, W)``, at least 32 x 32 pixels; ``data_range``:
@@ -124,8 +125,8 @@ def _read_backbone(path: Path) -> dict[str, Tensor]:
     """Read a state dictionary without running code from the file."""
     if not path.is_file():
         raise InputError(
-            f"lpips_weights {path} does not exist: give the file, or go without by "
-            "--lpips_weights null"
+            f"lpips_weights {path} does not exist: give torchvision's file or that of "
+            "mri-bundles backbone alexnet, or go without by --lpips_weights null"
         )
     named = re.search(r"-([0-9a-f]{8,64})\.pth$", path.name)  # torchvision's names end in a hash
     remedy = "take torchvision's file again, or go without by --lpips_weights null"

