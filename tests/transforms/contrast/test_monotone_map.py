@@ -1,7 +1,7 @@
 import torch
 from monai.transforms import Identityd
 
-from custom.transforms.contrast.monotone_map import MonotoneMapd
+from custom.transforms.contrast.monotone_map import LocalChanged, MonotoneMapd
 
 
 def test_one_curve_of_all_training_pairs_inside_the_brain():
@@ -17,3 +17,25 @@ def test_one_curve_of_all_training_pairs_inside_the_brain():
     torch.testing.assert_close(made[inside], new.sqrt()[inside], rtol=0, atol=0.02)
     assert torch.all(made[mask == 0] == 0)
     assert len(transform.curve.knots) == 256
+
+
+def test_a_change_of_contrast_is_no_local_change_and_a_spot_is():
+    generator = torch.Generator().manual_seed(1)
+    image = torch.rand(1, 24, 24, 8, generator=generator)
+    mask = torch.ones_like(image)
+    mask[:, :3] = 0
+    made = image**2 * mask
+    data = {"image": image, "pred": made, "mask": mask}
+    change = LocalChanged("pred", "image")(data)["localchange"]
+    assert change.abs().max() < 0.02
+    data["pred"] = made.clone()
+    data["pred"][0, 10, 10, 4] += 0.7
+    change = LocalChanged("pred", "image")(data)["localchange"]
+    assert (
+        change.flatten().argmax()
+        == torch.zeros_like(image)
+        .flatten()
+        .scatter(0, torch.tensor((10 * 24 + 10) * 8 + 4), 1.0)
+        .argmax()
+    )
+    assert "localchange" not in LocalChanged("pred", "image", given=False)(data)
