@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 WAYS = ("auto", "stripped", "synthstrip")
 _SYNTHSTRIP = "mri_synthstrip"
 _STRIPPED = 0.2  # share of voxels that are exactly 0 in a volume without its skull
+_LARGEST = 2.2  # litres; brains have up to 2, heads whose air was set to 0 three and more
 
 
 class BrainMaskd(MapTransform):
@@ -36,7 +37,7 @@ class BrainMaskd(MapTransform):
 
     ``stripped`` takes all voxels that are not 0, with the holes in them; ``synthstrip`` runs
     FreeSurfer's ``mri_synthstrip``; ``auto`` is ``stripped`` where a fifth of the voxels or more
-    are exactly 0, else ``synthstrip``.
+    are exactly 0 and the others are no larger than a brain, else ``synthstrip``.
 
     Args:
         keys: Volumes with an affine.
@@ -62,10 +63,13 @@ class BrainMaskd(MapTransform):
         for key in self.key_iterator(result):
             volume = data[key]
             values = np.asarray(torch.as_tensor(volume).cpu())[0]
-            way = self.way
+            mask, way = _not_zero(values), self.way
             if way == "auto":
-                way = "stripped" if np.mean(values == 0) >= _STRIPPED else "synthstrip"
-            mask = _not_zero(values) if way == "stripped" else _synthstrip(volume)
+                litres = mask.sum() * float(np.abs(np.linalg.det(volume.affine[:3, :3]))) / 1e6
+                fits = np.mean(values == 0) >= _STRIPPED and litres <= _LARGEST
+                way = "stripped" if fits else "synthstrip"
+            if way == "synthstrip":
+                mask = _synthstrip(volume)
             if not mask.any():
                 raise InputError("no brain was found in it")
             result[self.name] = MetaTensor(

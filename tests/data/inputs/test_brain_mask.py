@@ -46,6 +46,15 @@ def test_a_whole_head_without_a_tool_is_one_line(monkeypatch):
     assert "\n" not in str(error.value)
 
 
+def test_a_head_whose_air_is_0_is_no_stripped_brain(monkeypatch):
+    """Of 960 voxels of 15 mm: 3.2 litres."""
+    monkeypatch.setenv("PATH", "")
+    head = MetaTensor(volume().as_tensor(), affine=torch.diag(torch.tensor([15.0, 15, 15, 1])))
+    with pytest.raises(InputError, match="a whole head"):
+        BrainMaskd("image")({"image": head})
+    assert BrainMaskd("image", "stripped")({"image": head})["mask_by"] == "stripped"
+
+
 def test_of_a_whole_head_the_tool_finds_it(tmp_path, monkeypatch):
     # It marks what is brighter than 50.
     text = (
