@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 
@@ -58,7 +61,9 @@ class EstimateLoss(nn.Module):
         error = smooth_l1_loss(estimate, target, beta=self.beta)
         if prediction.shape[1] == 1:
             return error
-        variance = (2 * prediction[:, 1:]).exp() + self.floor**2
+        # By logarithms: a large one would overflow as a variance, and the loss with it.
+        least = prediction.new_tensor(2 * math.log(self.floor))
+        variance = torch.logaddexp(2 * prediction[:, 1:], least)
         squared = (estimate.detach() - target).square()
-        likelihood = 0.5 * (variance.log() + squared / variance).mean()
+        likelihood = 0.5 * (variance + squared * (-variance).exp()).mean()
         return error + self.deviation_weight * likelihood

@@ -112,3 +112,11 @@ def test_the_loss_is_a_smooth_error_and_a_normal_likelihood():
 def test_the_loss_refuses_other_channels():
     with pytest.raises(ValueError, match="1 or 2 channels"):
         EstimateLoss()(torch.rand(1, 3, 4, 4), torch.rand(1, 1, 4, 4))
+
+
+def test_a_huge_deviation_does_not_overflow():
+    prediction = torch.tensor([[0.0, 200.0]]).reshape(1, 2, 1, 1).requires_grad_()
+    loss = EstimateLoss(deviation_weight=1.0)(prediction, torch.zeros(1, 1, 1, 1))
+    loss.backward()
+    assert loss.item() == pytest.approx(200.0)
+    assert prediction.grad.flatten().tolist() == pytest.approx([0.0, 1.0])
